@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Generic, ParamSpec
+
+P = ParamSpec("P")
+
+
+class Callback(Generic[P]):
+    """An event: a list of callables which are called in the order they were added.
+
+    ``Callback[[str, bytes]]`` is an event whose callables take a string and bytes.
+
+    Adding and removing is safe at any time, also from inside one of the callables: a call
+    that is under way goes on with the callables that were there when it began. It is not
+    meant for several threads changing the same callback at once.
+    """
+
+    __module__ = "snakemq.callbacks"
+    __slots__ = ("callbacks",)
+
+    callbacks: tuple[Callable[P, object], ...]
+    """The callables, in call order. Replaced, never changed, so that it can be iterated safely."""
+
+    def __init__(self) -> None:
+        self.callbacks = ()
+
+    def add(self, func: Callable[P, object]) -> None:
+        """Append a callable. One that was added twice is called twice."""
+        if not callable(func):
+            raise TypeError(f"a callback must be callable, not {func!r}")
+        self.callbacks = (*self.callbacks, func)
+
+    def remove(self, func: Callable[P, object]) -> None:
+        """Remove the first occurrence of a callable; ValueError when it was not added."""
+        remaining = list(self.callbacks)
+        try:
+            remaining.remove(func)
+        except ValueError:
+            raise ValueError(f"{func!r} was not added to this callback") from None
+        self.callbacks = tuple(remaining)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> None:
+        """Call every callable, also those after one that raises.
+
+        One exception is raised again as it is; several come as an ``ExceptionGroup``.
+        """
+        errors: list[Exception] | None = None
+        for func in self.callbacks:
+            try:
+                func(*args, **kwargs)
+            except Exception as exc:
+                if errors is None:
+                    errors = []
+                errors.append(exc)
+        if errors is not None:
+            if len(errors) == 1:
+                raise errors[0]
+            raise ExceptionGroup("several callbacks raised", errors)
+
+    def __repr__(self) -> str:
+        return f"<Callback {list(self.callbacks)!r}>"

@@ -1,0 +1,60 @@
+"""Every exception of snakeMQ, under one root.
+
+    SnakeMQException
+    ├── NoConnection                     you named a connection that is not there (any more)
+    ├── SendNotFinished                  you sent before the last send was reported
+    ├── LoopError                        you ran or used the loop in a way it cannot work
+    ├── SnakeMQBrokenFormat              the peer broke the rules ...
+    │   ├── SnakeMQBrokenPacket          ... of packets
+    │   │   └── SnakeMQPacketTooLarge    ... by announcing one above the limit
+    │   └── SnakeMQBrokenMessage         ... of frames and messages
+    │       └── SnakeMQFlood             ... by sending control frames in masses
+    ├── SnakeMQIncompatibleProtocol      the peer speaks another protocol version
+    ├── SnakeMQNoIdent                   the peer sent a message before its identification
+    ├── SnakeMQDuplicateIdent            the peer claims an ident whose owner is alive
+    ├── SnakeMQTimeout                   the peer did not do in time what it had to do
+    ├── SnakeMQMessageTooLarge           you sent a message that the peer will not take
+    ├── SnakeMQUnknownRoute              there is no way to the destination
+    └── StorageError                     the storage of the queues failed
+
+Wrong argument types and values raise the usual ``TypeError`` and ``ValueError``. Those of
+snakeMQ 1.6 have kept their names and their places in the tree.
+"""
+
+from ._errors import (
+    LoopError,
+    NoConnection,
+    SendNotFinished,
+    SnakeMQBrokenFormat,
+    SnakeMQBrokenMessage,
+    SnakeMQBrokenPacket,
+    SnakeMQDuplicateIdent,
+    SnakeMQException,
+    SnakeMQFlood,
+    SnakeMQIncompatibleProtocol,
+    SnakeMQMessageTooLarge,
+    SnakeMQNoIdent,
+    SnakeMQPacketTooLarge,
+    SnakeMQTimeout,
+    SnakeMQUnknownRoute,
+    StorageError,
+)
+
+__all__ = [
+    "LoopError",
+    "NoConnection",
+    "SendNotFinished",
+    "SnakeMQBrokenFormat",
+    "SnakeMQBrokenMessage",
+    "SnakeMQBrokenPacket",
+    "SnakeMQDuplicateIdent",
+    "SnakeMQException",
+    "SnakeMQFlood",
+    "SnakeMQIncompatibleProtocol",
+    "SnakeMQMessageTooLarge",
+    "SnakeMQNoIdent",
+    "SnakeMQPacketTooLarge",
+    "SnakeMQTimeout",
+    "SnakeMQUnknownRoute",
+    "StorageError",
+]

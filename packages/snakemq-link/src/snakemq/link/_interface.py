@@ -1,0 +1,80 @@
+"""What the layers above need of a link. See :class:`LinkInterface`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol, TypeAlias
+
+from snakemq.callbacks import Callback
+
+BytesLike: TypeAlias = "bytes | bytearray | memoryview"
+
+
+class TimerHandle(Protocol):
+    """What :meth:`LinkInterface.call_later` returns."""
+
+    def cancel(self) -> None:
+        """Make sure that the function is not called any more. Idempotent."""
+
+
+class LinkInterface(Protocol):
+    """A keeper of connections: moves bytes, tells the time, runs the loop that calls everybody.
+
+    :class:`~snakemq.link.Link` is one over sockets, :class:`~snakemq.throttle.Throttle` wraps
+    another one, :class:`~snakemq.link.testing.MemoryLink` lives in memory under a fake clock.
+    All of them pass :func:`snakemq.link.testing.check_link`, and so should yours.
+
+    *Connection ids* are opaque strings, never reused by one link. *Callbacks* are all called
+    in the loop, one at a time. An exception that a callback raises is logged and does not
+    stop the loop. Nothing here is thread-safe but :meth:`wakeup_poll`, :meth:`time` and
+    :meth:`in_loop`.
+    """
+
+    on_connect: Callback[[str]]
+    """``func(conn_id)``: a connection is ready for use (after the TLS handshake if there is one)."""
+
+    on_disconnect: Callback[[str]]
+    """``func(conn_id)``: a connection is gone. Called exactly once for each one that was reported
+    by ``on_connect``, whoever closed it. The id is unknown to the link from this call on."""
+
+    on_recv: Callback[[str, bytes]]
+    """``func(conn_id, data)``: at least one byte arrived, in order, cut anywhere."""
+
+    on_ready_to_send: Callback[[str, int]]
+    """``func(conn_id, sent)``: the last :meth:`send` is finished; the first ``sent`` bytes of its
+    data, at least one, were taken over by the system and the rest was not. Never called from within
+    :meth:`send`."""
+
+    on_loop_pass: Callback[[]]
+    """``func()``: events of one pass of the loop are handled; the last call before the loop sleeps.
+    After :meth:`wakeup_poll` it is called at least once."""
+
+    def send(self, conn_id: str, data: BytesLike) -> None:
+        """Begin to send; at least one byte of data is needed.
+
+        One send per connection at a time: wait for ``on_ready_to_send`` before the next one,
+        and send what it did not take again. The data must not be changed until then.
+
+        Raises :exc:`~snakemq.exceptions.NoConnection`, :exc:`~snakemq.exceptions.SendNotFinished`
+        and ``ValueError`` (empty data). A connection that turns out to be broken is not an error
+        of the caller: ``on_disconnect`` tells it, never from within this call.
+        """
+
+    def close(self, conn_id: str) -> None:
+        """Close a connection at once; ``on_disconnect`` is called before this returns.
+
+        What the system has not taken over is lost. Raises
+        :exc:`~snakemq.exceptions.NoConnection` when it is not there (any more).
+        """
+
+    def wakeup_poll(self) -> None:
+        """Make the loop do a pass soon. Thread-safe, cheap, any number of times."""
+
+    def call_later(self, delay: float, func: Callable[[], object]) -> TimerHandle:
+        """Call ``func()`` in the loop after ``delay`` seconds, never earlier, and once."""
+
+    def time(self) -> float:
+        """Monotonic seconds of the clock that :meth:`call_later` goes by. Thread-safe."""
+
+    def in_loop(self) -> bool:
+        """Is the calling thread the one that runs this link's loop right now? Thread-safe."""
