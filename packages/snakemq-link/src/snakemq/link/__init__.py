@@ -1,0 +1,45 @@
+"""The link: reconnecting TCP, TLS and Unix socket connections, timers, and the loop.
+
+The lowest layer. It moves bytes and knows nothing of packets or messages.
+"""
+
+import sys as _sys
+
+_namespace = _sys.modules[__name__.partition(".")[0]]
+if getattr(_namespace, "__file__", None) and not hasattr(_namespace, "SNAKEMQ_LAYERS"):
+    # A regular package that is not ours: snakeMQ 1.6 is still installed beside this layer, and the
+    # two would be mixed module by module.
+    raise ImportError(
+        "snakemq-link is installed beside snakeMQ 1.6, which cannot work. "
+        "Run: pip install -U snakemq"
+    )
+
+from ._address import Address  # noqa: E402
+from ._interface import BytesLike, LinkInterface, TimerHandle  # noqa: E402
+from ._link import (  # noqa: E402
+    CONNECT_TIMEOUT,
+    HANDSHAKE_TIMEOUT,
+    LISTEN_BACKLOG,
+    MAX_CONNECTIONS,
+    RECONNECT_INTERVAL,
+    RECV_BLOCK_SIZE,
+    Link,
+)
+from ._socket import LinkSocket  # noqa: E402
+from ._tls import SSLConfig  # noqa: E402
+
+__all__ = [
+    "CONNECT_TIMEOUT",
+    "HANDSHAKE_TIMEOUT",
+    "LISTEN_BACKLOG",
+    "MAX_CONNECTIONS",
+    "RECONNECT_INTERVAL",
+    "RECV_BLOCK_SIZE",
+    "Address",
+    "BytesLike",
+    "Link",
+    "LinkInterface",
+    "LinkSocket",
+    "SSLConfig",
+    "TimerHandle",
+]

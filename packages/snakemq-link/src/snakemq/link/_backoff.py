@@ -1,0 +1,38 @@
+"""When to dial again. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+FIRST_DELAY = 0.03
+GROWTH = 1.25
+STABLE_AFTER = 1.0
+
+
+class Backoff:
+    """Delays between attempts to connect: quick at first, then growing up to a ceiling.
+
+    Each delay is ``GROWTH`` times the one before, from ``FIRST_DELAY`` seconds on, so that at any
+    moment the next attempt is at most about a quarter of the time waited so far away: a listener
+    that is back within a second is found within 0.3 s, one that is away for an hour is not
+    hammered. Jitter takes off up to a quarter, so that the clients of a restarted server do not
+    come back all in the same instant.
+    """
+
+    def __init__(self, ceiling: float, random: Callable[[], float]) -> None:
+        """``ceiling``: longest delay in seconds; ``random``: gives floats from 0 to 1."""
+        self._ceiling = ceiling
+        self._random = random
+        self._delay = FIRST_DELAY
+
+    def next_delay(self) -> float:
+        """Seconds to wait before the next attempt."""
+        delay = min(self._delay, self._ceiling)
+        self._delay = min(self._delay * GROWTH, self._ceiling)
+        return delay * (1 - 0.25 * self._random())
+
+    def connection_lasted(self, seconds: float) -> None:
+        """A connection was closed after that time. One that had lasted proves that the other side
+        was well, so attempts begin quickly again; one that was closed at once proves nothing."""
+        if seconds >= STABLE_AFTER:
+            self._delay = FIRST_DELAY

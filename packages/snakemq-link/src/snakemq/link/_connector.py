@@ -1,0 +1,186 @@
+"""Dialling: from an address to a connected socket, again and again."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import os
+import selectors
+import socket
+import ssl
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
+
+from ._address import Address, Endpoint, literal, resolve
+from ._backoff import Backoff
+from ._tls import SSLConfig
+
+if TYPE_CHECKING:
+    from ._timers import Timer
+
+_log = logging.getLogger("snakemq.link")
+
+_IN_PROGRESS = {errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EAGAIN}
+
+
+class Driver(Protocol):
+    """What a connector needs of its link."""
+
+    selector: selectors.BaseSelector
+    connect_timeout: float
+
+    def call_later(self, delay: float, func: Callable[[], object]) -> Timer: ...
+    def call_from_thread(self, func: Callable[[], object]) -> None: ...
+    def adopt_dialled(self, sock: socket.socket, connector: Connector) -> None: ...
+
+
+class Connector:
+    """Keeps one connection to one address.
+
+    A round of dialling resolves the name and tries its endpoints one after another until one
+    answers. When none does, or when the connection ends, the next round is planned::
+
+        waiting --timer--> resolving --> connecting --> connected
+           ^                   |             |              |
+           +-------------------+-------------+--------------+
+    """
+
+    def __init__(
+        self, driver: Driver, address: Address, ssl_config: SSLConfig | None, backoff: Backoff
+    ) -> None:
+        self.address = address
+        self.ssl_context: ssl.SSLContext | None = None
+        self.server_hostname: str | None = None
+        if ssl_config is not None:
+            self.ssl_context = ssl_config.get_context(server_side=False)
+            self.server_hostname = ssl_config.server_hostname
+            if self.server_hostname is None and not isinstance(address, str):
+                self.server_hostname = address[0] or "localhost"
+        self._driver = driver
+        self._backoff = backoff
+        self._removed = False
+        self._round = 0  # a late answer of the resolver for an earlier round is ignored
+        self._endpoints: list[Endpoint] = []
+        self._sock: socket.socket | None = None  # the attempt that is under way
+        self._timer: Timer | None = None  # the next round, or the deadline of the attempt
+
+    def dial(self) -> None:
+        """Begin a round."""
+        self._round += 1
+        endpoint = literal(self.address)
+        if endpoint is not None:
+            self._connect_to([endpoint])
+            return
+        # getaddrinfo() blocks for as long as the name server likes, so it has a thread of its
+        # own; a daemon, because nothing can interrupt it and it must not hold up the exit.
+        threading.Thread(
+            target=self._resolve_in_thread,
+            args=(self._round,),
+            name=f"snakemq-resolve-{self.address[0]}",
+            daemon=True,
+        ).start()
+
+    def remove(self) -> None:
+        """Stop for good. The connection, if there is one, is the link's to close."""
+        self._removed = True
+        self._abandon_attempt()
+
+    def connection_ended(self, lasted: float | None) -> None:
+        """``lasted``: seconds for which the connection was usable; ``None``: it never was."""
+        if lasted is not None:
+            self._backoff.connection_lasted(lasted)
+        self._plan_next_round()
+
+    def _plan_next_round(self) -> None:
+        if not self._removed:
+            self._timer = self._driver.call_later(self._backoff.next_delay(), self.dial)
+
+    def _resolve_in_thread(self, round_: int) -> None:
+        assert not isinstance(self.address, str)
+        try:
+            endpoints = resolve(self.address)
+        except OSError as exc:
+            _log.info("cannot resolve %r: %s", self.address[0], exc)
+            endpoints = []
+        self._driver.call_from_thread(lambda: self._resolved(round_, endpoints))
+
+    def _resolved(self, round_: int, endpoints: list[Endpoint]) -> None:
+        if not self._removed and round_ == self._round:
+            self._connect_to(endpoints)
+
+    def _connect_to(self, endpoints: list[Endpoint]) -> None:
+        self._endpoints = endpoints
+        self._try_next_endpoint()
+
+    def _try_next_endpoint(self) -> None:
+        while self._endpoints:
+            endpoint = self._endpoints.pop(0)
+            try:
+                sock = socket.socket(endpoint.family, socket.SOCK_STREAM)
+            except OSError as exc:  # no descriptors left, or a family this system lacks
+                _log.error("cannot make a socket for %r: %s", self.address, exc)
+                continue
+            sock.setblocking(False)
+            error = sock.connect_ex(endpoint.sockaddr)
+            if error in _IN_PROGRESS:
+                self._sock = sock
+                self._driver.selector.register(sock, selectors.EVENT_WRITE, self._on_event)
+                self._timer = self._driver.call_later(
+                    self._driver.connect_timeout, self._attempt_timed_out
+                )
+                return
+            if self._attempt_finished(sock, error):
+                return
+        self._plan_next_round()
+
+    def _on_event(self, mask: int) -> None:
+        sock = self._sock
+        if sock is None:
+            return
+        self._forget_attempt(sock)
+        if not self._attempt_finished(sock, sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)):
+            self._try_next_endpoint()
+
+    def _attempt_timed_out(self) -> None:
+        _log.info("connect %r: no answer in %g s", self.address, self._driver.connect_timeout)
+        self._abandon_attempt()
+        self._try_next_endpoint()
+
+    def _attempt_finished(self, sock: socket.socket, error: int) -> bool:
+        """True if the socket is connected and was handed over."""
+        if error == 0 and not _is_connected_to_itself(sock):
+            self._endpoints = []
+            self._driver.adopt_dialled(sock, self)
+            return True
+        _log.debug("connect %r: %s", self.address, os.strerror(error) if error else "to itself")
+        sock.close()
+        return False
+
+    def _abandon_attempt(self) -> None:
+        if self._sock is not None:
+            sock = self._sock
+            self._forget_attempt(sock)
+            sock.close()
+        elif self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _forget_attempt(self, sock: socket.socket) -> None:
+        self._sock = None
+        with contextlib.suppress(KeyError):
+            self._driver.selector.unregister(sock)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+def _is_connected_to_itself(sock: socket.socket) -> bool:
+    """Dialling a local port on which nobody listens can, rarely, pick that very port as its own
+    and meet itself: TCP's simultaneous open. Quick retries make it happen sooner or later."""
+    try:
+        own = sock.getsockname()
+        return bool(own) and own == sock.getpeername()
+    except OSError:
+        return False

@@ -1,0 +1,584 @@
+"""The driver: the one place that touches sockets, the selector, the clock and the loop."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import random
+import selectors
+import socket
+import ssl
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from typing import ParamSpec
+
+from snakemq.callbacks import Callback
+from snakemq.exceptions import LoopError, NoConnection, SendNotFinished
+
+from ._address import Address, normalize
+from ._backoff import Backoff
+from ._connector import Connector
+from ._interface import BytesLike
+from ._listener import OUT_OF_RESOURCES, Listener
+from ._socket import WOULD_BLOCK, LinkSocket
+from ._timers import Timer, TimerHeap
+from ._tls import SSLConfig
+from ._wakeup import WakeUp
+
+P = ParamSpec("P")
+
+RECONNECT_INTERVAL = 3.0
+"""Longest wait of a connector between two attempts, in seconds."""
+
+RECV_BLOCK_SIZE = 1024 * 1024
+"""The most that is read from one connection before the others have their turn, in bytes."""
+
+LISTEN_BACKLOG = 1024
+"""Connections that the system may hold for a listener until they are accepted. Generous, because
+all clients of a restarted server come back at once; the system cuts it to its own limit."""
+
+MAX_CONNECTIONS = 16 * 1024
+"""Connections of one link; a bound on what strangers can make it hold, far above usual needs."""
+
+CONNECT_TIMEOUT = 10.0
+"""Seconds for an attempt to connect, when nothing answers at all."""
+
+HANDSHAKE_TIMEOUT = 10.0
+"""Seconds for a TLS handshake."""
+
+_ACCEPTS_PER_PASS = 64
+_ACCEPT_PAUSE = 0.5
+_CLEANUP_TIMEOUT = 10.0
+
+_READ = selectors.EVENT_READ
+_WRITE = selectors.EVENT_WRITE
+
+
+class Link:
+    """Keeper of connections, and the loop that drives the whole stack.
+
+    Any number of listeners and connectors; a connection is the same on both sides once it is
+    made. A connector dials again whenever its connection ends or cannot be made: quickly at
+    first, then less and less often until it waits ``reconnect_interval`` seconds. Names are
+    resolved at each attempt.
+
+    Data that arrives is handed to ``on_recv`` in the order in which it was sent. How it is cut
+    says nothing about how it was sent: see :class:`~snakemq.packeter.Packeter`.
+
+    The interface to the layers above is :class:`~snakemq.link.LinkInterface`. All methods are
+    for the thread that runs :meth:`loop`, or for any one thread while none does, with these
+    exceptions which are thread-safe: :meth:`stop`, :meth:`wakeup_poll`, :meth:`time`,
+    :meth:`in_loop`, :meth:`cleanup`.
+
+    Limits, all seconds or counts: ``max_connections`` (what comes in beyond is closed at once),
+    ``listen_backlog``, ``connect_timeout``, ``handshake_timeout``. See the constants of this
+    module for the defaults and their reasons.
+    """
+
+    __module__ = "snakemq.link"
+
+    def __init__(
+        self,
+        *,
+        max_connections: int = MAX_CONNECTIONS,
+        listen_backlog: int = LISTEN_BACKLOG,
+        connect_timeout: float = CONNECT_TIMEOUT,
+        handshake_timeout: float = HANDSHAKE_TIMEOUT,
+    ) -> None:
+        self.log = logging.getLogger("snakemq.link")
+
+        self.reconnect_interval = RECONNECT_INTERVAL
+        """For connectors that are added from now on without one of their own, in seconds."""
+        self.recv_block_size = RECV_BLOCK_SIZE
+        self.max_connections = max_connections
+        self.listen_backlog = listen_backlog
+        self.connect_timeout = connect_timeout
+        self.handshake_timeout = handshake_timeout
+
+        self.on_connect: Callback[[str]] = Callback()
+        self.on_disconnect: Callback[[str]] = Callback()
+        self.on_recv: Callback[[str, bytes]] = Callback()
+        self.on_ready_to_send: Callback[[str, int]] = Callback()
+        self.on_loop_pass: Callback[[]] = Callback()
+
+        self.time: Callable[[], float] = time.monotonic
+
+        self.selector: selectors.BaseSelector = selectors.DefaultSelector()
+        self._wakeup = WakeUp()
+        self.selector.register(self._wakeup, _READ, self._on_wakeup)
+
+        self._connections: dict[str, LinkSocket] = {}
+        self._last_conn_number = 0
+        self._listeners: dict[Address, Listener] = {}
+        self._connectors: dict[Address, Connector] = {}
+        self._connection_of: dict[Connector, LinkSocket] = {}
+
+        self._timers = TimerHeap()
+        # Sends that were finished at once, to be reported at the end of the pass.
+        self._finished_sends: list[LinkSocket] = []
+        self._from_threads: deque[Callable[[], object]] = deque()
+
+        self._pid = os.getpid()
+        self._loop_thread: int | None = None
+        self._loop_ended = threading.Event()
+        self._loop_ended.set()
+        self._enter_lock = threading.Lock()
+        self._stop_requested = False
+        self._wakeup_pending = False
+        self._cleaned_up = False
+
+    # -- connectors and listeners
+
+    def add_connector(
+        self,
+        address: Address,
+        reconnect_interval: float | None = None,
+        ssl_config: SSLConfig | None = None,
+    ) -> Address:
+        """Keep a connection to ``address``; the first attempt is made by the loop.
+
+        ``address``: ``("host", port)`` or the path of a Unix socket.
+        ``reconnect_interval``: longest time between two attempts in seconds.
+
+        Returns the address, for :meth:`del_connector`. Raises ``TypeError`` and ``ValueError``
+        for a wrong address or one that has a connector already, and whatever loading the
+        files of ``ssl_config`` raises.
+        """
+        self._check_usable()
+        address = normalize(address)
+        if isinstance(address, tuple) and address[1] == 0:
+            raise ValueError("port 0 cannot be dialled")
+        if address in self._connectors:
+            raise ValueError(f"there is a connector to {address!r} already")
+        interval = self.reconnect_interval if reconnect_interval is None else reconnect_interval
+        if not interval > 0:
+            raise ValueError(f"reconnect_interval must be above 0 seconds, not {interval!r}")
+        connector = Connector(self, address, ssl_config, Backoff(interval, random.random))
+        self._connectors[address] = connector
+        # not for a connector that was deleted again before the loop came to it
+        self.call_later(0, lambda: self._connectors.get(address) is connector and connector.dial())
+        return address
+
+    def del_connector(self, address: Address) -> None:
+        """Remove a connector and close its connection.
+
+        Raises ``KeyError`` when there is no connector to that address.
+        """
+        connector = self._connectors.pop(normalize(address))
+        connector.remove()
+        conn = self._connection_of.get(connector)
+        if conn is not None:
+            self._drop(conn, "its connector was deleted")
+
+    def add_listener(self, address: Address, ssl_config: SSLConfig | None = None) -> Address:
+        """Listen on ``address`` from now on.
+
+        ``address``: ``("host", port)``, where an empty host means all IPv4 interfaces and port 0
+        any free port, or the path of a Unix socket. A host name is resolved here and now, which
+        may block.
+
+        Returns the real address, for :meth:`del_listener` and for connectors. Raises
+        ``TypeError``, ``ValueError`` (also when there is a listener already), ``OSError`` (the
+        address is not free, or not ours) and whatever loading the files of ``ssl_config`` raises.
+        """
+        self._check_usable()
+        address = normalize(address)
+        if address in self._listeners:
+            raise ValueError(f"there is a listener on {address!r} already")
+        listener = Listener(address, ssl_config, self.listen_backlog)
+        self._listeners[listener.address] = listener
+        self.selector.register(listener.sock, _READ, partial(self._on_acceptable, listener))
+        self.log.debug("listen on %r", listener.address)
+        return listener.address
+
+    def del_listener(self, address: Address) -> None:
+        """Stop listening; connections that came in stay.
+
+        Raises ``KeyError`` when there is no listener on that address.
+        """
+        listener = self._listeners.pop(normalize(address))
+        with contextlib.suppress(KeyError):  # while accepting is paused
+            self.selector.unregister(listener.sock)
+        listener.close()
+
+    # -- connections
+
+    def send(self, conn_id: str, data: BytesLike) -> None:
+        """See :meth:`LinkInterface.send`. Most efficient with 64 KiB and more at a time."""
+        conn = self.get_socket_by_conn(conn_id)
+        if conn.send_pending is not None:
+            raise SendNotFinished(f"wait for on_ready_to_send of {conn_id} before the next send")
+        if not len(data):
+            raise ValueError("there is nothing to send")
+        conn.send_pending = data
+        self._try_to_send(conn)
+
+    def close(self, conn_id: str) -> None:
+        """See :meth:`LinkInterface.close`. A connector will dial again."""
+        self._drop(self.get_socket_by_conn(conn_id), "by this side")
+
+    def get_socket_by_conn(self, conn_id: str) -> LinkSocket:
+        """The socket of a connection, for its address or the certificate of the other side.
+
+        Raises :exc:`~snakemq.exceptions.NoConnection`.
+        """
+        try:
+            return self._connections[conn_id]
+        except KeyError:
+            raise NoConnection(f"there is no connection {conn_id!r} (any more)") from None
+
+    # -- time
+
+    def call_later(self, delay: float, func: Callable[[], object]) -> Timer:
+        """See :meth:`LinkInterface.call_later`."""
+        timer = self._timers.add(self.time() + delay, func)
+        if not self.in_loop():
+            self.wakeup_poll()  # it may sleep for longer than that
+        return timer
+
+    def call_from_thread(self, func: Callable[[], object]) -> None:
+        """Call ``func()`` in the loop soon. Thread-safe."""
+        self._from_threads.append(func)
+        self.wakeup_poll()
+
+    # -- the loop
+
+    def loop(
+        self,
+        poll_timeout: float | None = None,
+        count: int | None = None,
+        runtime: float | None = None,
+    ) -> None:
+        """Run until :meth:`stop` is called.
+
+        ``poll_timeout``: make a pass at least every that many seconds. Not needed: the loop
+        sleeps until there is something to do.
+        ``count``: end after that many passes in which something arrived.
+        ``runtime``: end after that many seconds.
+
+        Raises :exc:`~snakemq.exceptions.LoopError` when the loop is running already, after
+        :meth:`cleanup`, and in a process that inherited the link through a fork: parent and
+        child would take each other's bytes. Make the link after the fork.
+        """
+        self._enter_loop()
+        try:
+            end = None if runtime is None else self.time() + runtime
+            while not self._stop_requested and (count is None or count > 0):
+                events = self._one_pass(self._sleep_time(poll_timeout, end))
+                if events and count is not None:
+                    count -= 1
+                if end is not None and self.time() >= end:
+                    break
+        finally:
+            self._stop_requested = False
+            self._loop_thread = None
+            self._loop_ended.set()
+
+    def stop(self) -> None:
+        """Make :meth:`loop` return at once. Thread-safe.
+
+        Before :meth:`loop` was called it makes the next call return, so that a thread which is
+        still starting its loop cannot miss it.
+        """
+        self._stop_requested = True
+        self.wakeup_poll()
+
+    def wakeup_poll(self) -> None:
+        """See :meth:`LinkInterface.wakeup_poll`. Thread-safe."""
+        # The flag is cleared before the callbacks of a pass are called: whoever finds it set
+        # knows that on_loop_pass is still to come. So a thousand calls cost one ring.
+        if not self._wakeup_pending:
+            self._wakeup_pending = True
+            if threading.get_ident() != self._loop_thread:
+                self._wakeup.ring()
+
+    def in_loop(self) -> bool:
+        """See :meth:`LinkInterface.in_loop`. Thread-safe."""
+        return threading.get_ident() == self._loop_thread
+
+    def cleanup(self) -> None:
+        """Close all connections and remove all connectors and listeners; the end of this link.
+
+        Idempotent. Called in a callback it also ends the loop; from another thread it stops
+        the loop first and waits for it. Raises :exc:`~snakemq.exceptions.LoopError` when the
+        loop does not end within 10 seconds because a callback blocks it.
+        """
+        if self._loop_thread is not None:
+            self.stop()
+            if not self.in_loop() and not self._loop_ended.wait(_CLEANUP_TIMEOUT):
+                raise LoopError(f"the loop did not end within {_CLEANUP_TIMEOUT:g} s")
+        if self._cleaned_up:
+            return
+        self._cleaned_up = True
+        for address in list(self._connectors):
+            self.del_connector(address)
+        for address in list(self._listeners):
+            self.del_listener(address)
+        for conn in list(self._connections.values()):
+            self._drop(conn, "cleanup")
+        self.selector.unregister(self._wakeup)
+        self._wakeup.close()
+        if not self.in_loop():
+            self.selector.close()
+
+    def _check_usable(self) -> None:
+        if self._cleaned_up:
+            raise LoopError("this link was cleaned up; make a new one")
+        if os.getpid() != self._pid:
+            raise LoopError(
+                f"this link belongs to process {self._pid}; after a fork make one of your own"
+            )
+
+    def _enter_loop(self) -> None:
+        self._check_usable()
+        with self._enter_lock:
+            if self._loop_thread is not None:
+                raise LoopError("the loop is running already")
+            self._loop_thread = threading.get_ident()
+            self._loop_ended.clear()
+
+    def _sleep_time(self, poll_timeout: float | None, end: float | None) -> float | None:
+        if self._wakeup_pending or self._finished_sends:
+            return 0.0
+        timer = self._timers.next_time()
+        if timer is None and end is None:
+            return poll_timeout
+        now = self.time()
+        times = [poll_timeout, timer and timer - now, end and end - now]
+        return max(0.0, min(t for t in times if t is not None))
+
+    def _one_pass(self, timeout: float | None) -> bool:
+        """True if a socket had something to say."""
+        events = self.selector.select(timeout)
+        for key, mask in events:
+            key.data(mask)
+        for timer_func in self._timers.pop_due(self.time()):
+            self._call(timer_func)
+        while self._from_threads:
+            self._call(self._from_threads.popleft())
+        self._wakeup_pending = False
+        self._call(self.on_loop_pass)
+        if self._finished_sends:
+            # Those that are begun meanwhile wait for the next pass: the others have their turn.
+            finished, self._finished_sends = self._finished_sends, []
+            for conn in finished:
+                self._report_send(conn)
+        if self._cleaned_up:
+            self.selector.close()
+            self._stop_requested = True
+        return bool(events)
+
+    def _call(self, func: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> None:
+        """Nothing that a callback raises may stop the loop."""
+        try:
+            func(*args, **kwargs)
+        except Exception:
+            self.log.exception("a callback raised")
+
+    # -- events of sockets
+
+    def _on_wakeup(self, mask: int) -> None:
+        self._wakeup.silence()
+
+    def _on_acceptable(self, listener: Listener, mask: int) -> None:
+        for _ in range(_ACCEPTS_PER_PASS):
+            if self._cleaned_up or listener.address not in self._listeners:
+                return  # by a callback
+            try:
+                sock, remote_peer = listener.accept()
+            except WOULD_BLOCK:
+                return
+            except OSError as exc:
+                if exc.errno in OUT_OF_RESOURCES:
+                    self._pause_accepting(listener, exc)
+                    return
+                self.log.info("accept on %r: %s", listener.address, exc)  # gone before we came
+                continue
+            if len(self._connections) >= self.max_connections:
+                self.log.error(
+                    "refused %r: there are %d connections", remote_peer, self.max_connections
+                )
+                sock.close()
+                continue
+            self._adopt(sock, remote_peer, listener.ssl_context, None, None)
+
+    def _pause_accepting(self, listener: Listener, exc: OSError) -> None:
+        # The waiting connection keeps the listener readable: without a pause the loop would spin.
+        self.log.error("accept on %r: %s; pausing for %g s", listener.address, exc, _ACCEPT_PAUSE)
+        self.selector.unregister(listener.sock)
+
+        def resume() -> None:
+            if self._listeners.get(listener.address) is listener:
+                self.selector.register(listener.sock, _READ, partial(self._on_acceptable, listener))
+
+        self.call_later(_ACCEPT_PAUSE, resume)
+
+    def adopt_dialled(self, sock: socket.socket, connector: Connector) -> None:
+        """A connector has connected. Not for users."""
+        self._adopt(
+            sock,
+            sock.getpeername() or connector.address,
+            connector.ssl_context,
+            connector.server_hostname,
+            connector,
+        )
+
+    def _adopt(
+        self,
+        sock: socket.socket,
+        remote_peer: object,
+        ssl_context: ssl.SSLContext | None,
+        server_hostname: str | None,
+        connector: Connector | None,
+    ) -> None:
+        sock.setblocking(False)
+        if sock.family != getattr(socket, "AF_UNIX", None):
+            with contextlib.suppress(OSError):  # reset meanwhile; reading will tell
+                # The layers above write whole batches; waiting for more would only delay them.
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if ssl_context is not None:
+            try:
+                sock = ssl_context.wrap_socket(
+                    sock,
+                    server_side=connector is None,
+                    do_handshake_on_connect=False,
+                    server_hostname=server_hostname,
+                )
+            except (OSError, ValueError) as exc:
+                self.log.error("TLS with %r: %s", remote_peer, exc)
+                sock.close()
+                if connector is not None:
+                    connector.connection_ended(None)
+                return
+        self._last_conn_number += 1
+        conn_id = f"{self._last_conn_number}fd{sock.fileno()}"
+        conn = LinkSocket(sock, conn_id, remote_peer, connector)
+        self._connections[conn_id] = conn
+        if connector is not None:
+            self._connection_of[connector] = conn
+        self.selector.register(sock, _READ, partial(self._on_io, conn))
+        if ssl_context is None:
+            self._announce(conn)
+        else:
+            conn.handshake_deadline = self.call_later(
+                self.handshake_timeout, lambda: self._drop(conn, "TLS handshake: no answer")
+            )
+            self._shake_hands(conn)
+
+    def _announce(self, conn: LinkSocket) -> None:
+        conn.connected_at = self.time()
+        self.log.info("connect %s %r", conn.conn_id, conn.remote_peer)
+        self._call(self.on_connect, conn.conn_id)
+
+    def _shake_hands(self, conn: LinkSocket) -> None:
+        assert isinstance(conn.sock, ssl.SSLSocket)
+        try:
+            conn.sock.do_handshake()
+        except ssl.SSLWantReadError:
+            self._want(conn, write=False)
+        except ssl.SSLWantWriteError:
+            self._want(conn, write=True)
+        except (OSError, ValueError) as exc:  # ValueError: closed below us before it began
+            self.log.error("TLS handshake with %r: %s", conn.remote_peer, exc)
+            self._drop(conn, "TLS handshake failed")
+        else:
+            if conn.handshake_deadline is not None:
+                conn.handshake_deadline.cancel()
+            self._want(conn, write=False)
+            self._announce(conn)
+            if not conn.closed:
+                # The first bytes may have come along with the end of the handshake: TLS has them
+                # and the selector knows nothing of them.
+                self._on_readable(conn)
+
+    def _on_io(self, conn: LinkSocket, mask: int) -> None:
+        if conn.closed:
+            return  # by a callback of another connection in this pass
+        if conn.connected_at is None:
+            self._shake_hands(conn)
+            return
+        if mask & _WRITE:
+            self._on_writable(conn)
+        if mask & _READ and not conn.closed:
+            self._on_readable(conn)
+
+    def _on_readable(self, conn: LinkSocket) -> None:
+        size = conn.recv_size
+        try:
+            data = conn.recv(size)
+        except WOULD_BLOCK:
+            return
+        except OSError as exc:
+            self._drop(conn, str(exc))
+            return
+        if not data:
+            self._drop(conn, "by the other side")
+            return
+        if len(data) >= size < self.recv_block_size:
+            # A bulk transfer. It begins small because the buffer for each read is allocated anew,
+            # which is cheap at 64 KiB and not at 1 MiB.
+            conn.recv_size = min(size * 4, self.recv_block_size)
+        try:
+            self.on_recv(conn.conn_id, data)
+        except Exception:
+            self.log.exception("a callback raised")
+
+    def _try_to_send(self, conn: LinkSocket) -> None:
+        data = conn.send_pending
+        assert data is not None and not isinstance(data, int)
+        try:
+            sent = conn.sock.send(data)
+        except WOULD_BLOCK:
+            self._want(conn, write=True)
+        except OSError as exc:
+            # Not from within send(). What has arrived before the end is still read first.
+            reason = str(exc)
+            self.call_later(0, lambda: self._drop(conn, reason))
+        else:
+            conn.send_pending = sent
+            if sent == len(data):
+                self._finished_sends.append(conn)
+            else:
+                self._want(conn, write=True)  # the system is full; reported when it is not
+
+    def _on_writable(self, conn: LinkSocket) -> None:
+        if isinstance(conn.send_pending, int):
+            self._report_send(conn)
+        elif conn.send_pending is not None:
+            self._want(conn, write=False)
+            self._try_to_send(conn)
+        if not conn.closed and conn.send_pending is None:
+            self._want(conn, write=False)
+
+    def _report_send(self, conn: LinkSocket) -> None:
+        if not conn.closed:
+            sent = conn.send_pending
+            assert isinstance(sent, int)
+            conn.send_pending = None
+            self._call(self.on_ready_to_send, conn.conn_id, sent)
+
+    def _want(self, conn: LinkSocket, *, write: bool) -> None:
+        if conn.want_write != write:
+            conn.want_write = write
+            self.selector.modify(
+                conn.sock, _READ | _WRITE if write else _READ, partial(self._on_io, conn)
+            )
+
+    def _drop(self, conn: LinkSocket, reason: str) -> None:
+        if conn.closed:
+            return
+        self.log.info("disconnect %s: %s", conn.conn_id, reason)
+        self.selector.unregister(conn.sock)
+        conn.shut()
+        del self._connections[conn.conn_id]
+        lasted = None
+        if conn.connected_at is not None:
+            lasted = self.time() - conn.connected_at
+            self._call(self.on_disconnect, conn.conn_id)
+        if conn.connector is not None:
+            self._connection_of.pop(conn.connector, None)
+            conn.connector.connection_ended(lasted)

@@ -1,0 +1,103 @@
+"""One connection of a link."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import ssl
+from typing import TYPE_CHECKING, Any, cast
+
+if TYPE_CHECKING:
+    from ._connector import Connector
+    from ._interface import BytesLike
+    from ._timers import Timer
+
+WOULD_BLOCK = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+
+
+class LinkSocket:
+    """A connected socket. Users get it from :meth:`snakemq.link.Link.get_socket_by_conn`."""
+
+    __module__ = "snakemq.link"
+    __slots__ = (
+        "closed",
+        "conn_id",
+        "connected_at",
+        "connector",
+        "handshake_deadline",
+        "recv_size",
+        "remote_peer",
+        "send_pending",
+        "sock",
+        "want_write",
+    )
+
+    def __init__(
+        self, sock: socket.socket, conn_id: str, remote_peer: object, connector: Connector | None
+    ) -> None:
+        self.sock = sock
+        self.conn_id = conn_id
+        self.remote_peer = remote_peer
+        """The address of the other side, as the socket module gives it."""
+        self.connector = connector
+        self.closed = False
+        self.connected_at: float | None = None  # None: the TLS handshake is not finished
+        self.handshake_deadline: Timer | None = None
+        self.recv_size = 64 * 1024
+        # A send that is not reported yet: its data while none of it could be sent, the count
+        # of bytes that were.
+        self.send_pending: BytesLike | int | None = None
+        self.want_write = False
+
+    @property
+    def is_connector(self) -> bool:
+        """Did this side dial?"""
+        return self.connector is not None
+
+    def fileno(self) -> int:
+        return self.sock.fileno()
+
+    def getpeercert(self, binary_form: bool = False) -> dict[str, Any] | bytes | None:
+        """The certificate of the other side, see :meth:`ssl.SSLSocket.getpeercert`.
+
+        ``None`` without TLS or when the other side has none. Without ``CERT_REQUIRED`` or
+        ``CERT_OPTIONAL`` only the binary form is there; the dictionary is empty.
+        """
+        if not isinstance(self.sock, ssl.SSLSocket):
+            return None
+        return cast("dict[str, Any] | bytes | None", self.sock.getpeercert(binary_form))
+
+    def recv(self, size: int) -> bytes:
+        """About ``size`` bytes at most; empty at the end. Raises ``OSError``.
+
+        TLS gives one record of at most 16 KiB at a time, and what it has decrypted already is
+        out of the selector's sight, so it is asked until it has no more.
+        """
+        if not isinstance(self.sock, ssl.SSLSocket):
+            return self.sock.recv(size)
+        data = self.sock.recv(size)
+        if not data:
+            return data
+        records = [data]
+        received = len(data)
+        # OSError: it will come again at the next read, after this data has been handed over
+        with contextlib.suppress(OSError):
+            while received < size or self.sock.pending():
+                data = self.sock.recv(size)
+                if not data:
+                    break
+                records.append(data)
+                received += len(data)
+        return b"".join(records)
+
+    def shut(self) -> None:
+        self.closed = True
+        if self.handshake_deadline is not None:
+            self.handshake_deadline.cancel()
+        # Already reset or never connected: there is nothing to shut down.
+        with contextlib.suppress(OSError):
+            socket.socket.shutdown(self.sock, socket.SHUT_RDWR)
+        self.sock.close()
+
+    def __repr__(self) -> str:
+        return f"<LinkSocket conn_id={self.conn_id!r} remote_peer={self.remote_peer!r}>"

@@ -1,0 +1,81 @@
+"""A heap of timers. Pure: it is told the time."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Iterator
+
+
+class Timer:
+    """One planned call. See :class:`~snakemq.link.TimerHandle`."""
+
+    __slots__ = ("_heap", "func", "when")
+
+    def __init__(self, when: float, func: Callable[[], object], heap: TimerHeap) -> None:
+        self.when = when
+        self.func: Callable[[], object] | None = func
+        self._heap = heap
+
+    def cancel(self) -> None:
+        if self.func is not None:
+            self.func = None
+            self._heap.forget_one()
+
+
+class TimerHeap:
+    """Timers in the order of their time, those of the same time in the order they were added."""
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[float, int, Timer]] = []
+        self._counter = 0
+        self._cancelled = 0
+
+    def add(self, when: float, func: Callable[[], object]) -> Timer:
+        timer = Timer(when, func, self)
+        self._counter += 1
+        heapq.heappush(self._heap, (when, self._counter, timer))
+        return timer
+
+    def next_time(self) -> float | None:
+        """When the next timer is due; ``None`` when there is none."""
+        heap = self._heap
+        while heap and heap[0][2].func is None:
+            heapq.heappop(heap)
+            self._cancelled -= 1
+        return heap[0][0] if heap else None
+
+    def pop_due(self, now: float) -> Iterator[Callable[[], object]]:
+        """Take out and yield the functions that are due at ``now``.
+
+        A timer that is added meanwhile waits for the next call, even if it is due at once:
+        a timer that plans itself again without delay must not keep the loop from its sockets.
+        """
+        heap = self._heap
+        last = self._counter
+        later: list[tuple[float, int, Timer]] = []
+        while heap and heap[0][0] <= now:
+            entry = heapq.heappop(heap)
+            timer = entry[2]
+            func = timer.func
+            if func is None:
+                self._cancelled -= 1
+            elif entry[1] > last:
+                later.append(entry)
+            else:
+                timer.func = None
+                yield func
+        for entry in later:
+            heapq.heappush(heap, entry)
+
+    def forget_one(self) -> None:
+        """A timer of this heap was cancelled. Most are, far before their time (a deadline that was
+        kept), so they are swept out when they are more than half of the heap."""
+        self._cancelled += 1
+        if self._cancelled > 64 and self._cancelled * 2 > len(self._heap):
+            # in place: pop_due() may be iterating over this very list
+            self._heap[:] = [entry for entry in self._heap if entry[2].func is not None]
+            heapq.heapify(self._heap)
+            self._cancelled = 0
+
+    def __len__(self) -> int:
+        return len(self._heap) - self._cancelled

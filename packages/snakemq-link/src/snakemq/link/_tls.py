@@ -1,0 +1,107 @@
+"""TLS settings of connectors and listeners."""
+
+from __future__ import annotations
+
+import logging
+import ssl
+import warnings
+
+_log = logging.getLogger("snakemq.link")
+
+_EXACT_VERSIONS = {
+    "PROTOCOL_TLSv1": ssl.TLSVersion.TLSv1,
+    "PROTOCOL_TLSv1_1": ssl.TLSVersion.TLSv1_1,
+    "PROTOCOL_TLSv1_2": ssl.TLSVersion.TLSv1_2,
+}
+
+
+class SSLConfig:
+    """How a connector or a listener does TLS.
+
+    Either files, as in snakeMQ 1.6::
+
+        SSLConfig("peer.key", "peer.crt", ca_certs="root.crt", cert_reqs=ssl.CERT_REQUIRED)
+
+    or a context of your own, for the side it is used on: ``SSLConfig(context=my_context)``.
+
+    ``keyfile``, ``certfile``: this peer's private key and certificate chain, PEM files. The key
+    may be in the same file. A listener needs them.
+
+    ``ca_certs``: PEM file with the certificates of the authorities that are trusted.
+
+    ``cert_reqs``: ``ssl.CERT_REQUIRED``, ``CERT_OPTIONAL`` or ``CERT_NONE``: must the other
+    side have a certificate that the authorities signed? When not given: required if there are
+    ``ca_certs``, else not checked at all, which is encryption without knowing with whom and is
+    logged as a warning.
+
+    ``ssl_version``: one of ``ssl.PROTOCOL_*``. Best left alone: TLS 1.2 or newer is negotiated.
+
+    ``check_hostname``: a connector also checks that the certificate is made out to the host
+    it dials, or to ``server_hostname`` when that is given. It needs ``CERT_REQUIRED``.
+
+    The files are read when the configuration is used first, so errors of theirs come from
+    ``add_connector`` and ``add_listener`` as ``OSError`` or ``ssl.SSLError``.
+    """
+
+    __module__ = "snakemq.link"
+
+    def __init__(
+        self,
+        keyfile: str | None = None,
+        certfile: str | None = None,
+        cert_reqs: ssl.VerifyMode | int | None = None,
+        ssl_version: int | None = None,
+        ca_certs: str | None = None,
+        *,
+        context: ssl.SSLContext | None = None,
+        check_hostname: bool = False,
+        server_hostname: str | None = None,
+    ) -> None:
+        if context is not None and (keyfile or certfile or ca_certs or cert_reqs is not None):
+            raise ValueError("give either a context or files and requirements, not both")
+        if cert_reqs is None:
+            cert_reqs = ssl.CERT_REQUIRED if ca_certs else ssl.CERT_NONE
+        if check_hostname and context is None and cert_reqs != ssl.CERT_REQUIRED:
+            raise ValueError("check_hostname needs cert_reqs=ssl.CERT_REQUIRED")
+        if ca_certs is None and cert_reqs != ssl.CERT_NONE and context is None:
+            raise ValueError("certificates can only be checked with ca_certs")
+        self.keyfile = keyfile
+        self.certfile = certfile
+        self.cert_reqs = ssl.VerifyMode(cert_reqs)
+        self.ssl_version = ssl_version
+        self.ca_certs = ca_certs
+        self.check_hostname = check_hostname
+        self.server_hostname = server_hostname
+        self._context = context
+        self._contexts: dict[bool, ssl.SSLContext] = {}
+
+    def get_context(self, *, server_side: bool) -> ssl.SSLContext:
+        """The context for one side; made once. Raises ``OSError`` and ``ssl.SSLError``."""
+        if self._context is not None:
+            return self._context
+        if server_side not in self._contexts:
+            self._contexts[server_side] = self._make_context(server_side)
+        return self._contexts[server_side]
+
+    def _make_context(self, server_side: bool) -> ssl.SSLContext:
+        context = ssl.SSLContext(
+            ssl.PROTOCOL_TLS_SERVER if server_side else ssl.PROTOCOL_TLS_CLIENT
+        )
+        context.check_hostname = self.check_hostname and not server_side
+        context.verify_mode = self.cert_reqs
+        # A renegotiation makes a read wait for a write; nobody needs it.
+        context.options |= ssl.OP_NO_RENEGOTIATION
+        for name, version in _EXACT_VERSIONS.items():
+            if self.ssl_version is not None and self.ssl_version == getattr(ssl, name, None):
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore", DeprecationWarning)  # the user asked for it
+                    context.minimum_version = context.maximum_version = version
+        if self.certfile is not None:
+            context.load_cert_chain(self.certfile, self.keyfile)
+        elif server_side:
+            raise ValueError("a TLS listener needs a certfile")
+        if self.ca_certs is not None:
+            context.load_verify_locations(self.ca_certs)
+        if self.cert_reqs == ssl.CERT_NONE:
+            _log.warning("TLS without checking the other side's certificate: anybody can be there")
+        return context
