@@ -1,0 +1,31 @@
+"""Links without sockets, for tests: deterministic, fast, and as cruel as you like.
+
+    network = MemoryNetwork(seed=1)
+    a, b = network.link("a"), network.link("b")
+    network.connect(a, b)
+    ...                     # build the same stacks on a and b as on a Link
+    network.run_until(lambda: done)
+
+:class:`MemoryLink` is a :class:`~snakemq.link.LinkInterface`, so everything that runs over a
+:class:`~snakemq.link.Link` runs over it: byte by byte, cut anywhere, with delays, partitions and
+peers that die, without a sleep, and the same again with the same seed.
+"""
+
+from ._clock import FakeClock
+from ._connection import Latency
+from ._cut import Cut, byte_by_byte, pieces_of, random_pieces, whole
+from ._memory_link import MemoryLink
+from ._network import MemoryNetwork, TraceEvent
+
+__all__ = [
+    "Cut",
+    "FakeClock",
+    "Latency",
+    "MemoryLink",
+    "MemoryNetwork",
+    "TraceEvent",
+    "byte_by_byte",
+    "pieces_of",
+    "random_pieces",
+    "whole",
+]

@@ -1,0 +1,219 @@
+"""A link of a memory network."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, ParamSpec
+
+from snakemq.callbacks import Callback
+from snakemq.exceptions import NoConnection, SendNotFinished
+from snakemq.link._interface import BytesLike
+
+from ._connection import End
+
+if TYPE_CHECKING:
+    from snakemq.link._timers import Timer
+
+    from ._network import MemoryNetwork
+
+P = ParamSpec("P")
+
+_log = logging.getLogger("snakemq.link")
+
+
+class MemoryLink:
+    """A :class:`~snakemq.link.LinkInterface` without sockets and threads.
+
+    Made by :meth:`MemoryNetwork.link`. Whoever runs the network is the loop of all its links.
+    """
+
+    __module__ = "snakemq.link.testing"
+
+    def __init__(self, network: MemoryNetwork, name: str) -> None:
+        self.name = name
+        self.on_connect: Callback[[str]] = Callback()
+        self.on_disconnect: Callback[[str]] = Callback()
+        self.on_recv: Callback[[str, bytes]] = Callback()
+        self.on_ready_to_send: Callback[[str, int]] = Callback()
+        self.on_loop_pass: Callback[[]] = Callback()
+
+        self.errors: list[Exception] = []
+        """What callbacks and timers have raised, oldest first; it was logged too."""
+        self.gone = False
+        """Has this link vanished or crashed? Then none of its callbacks is called any more."""
+
+        self._network = network
+        self._ends: dict[str, End] = {}
+        self._ready: list[Callable[[], None]] = []
+        self._due: list[_LinkTimer] = []
+        self._planned = False  # does the network know that a pass is needed?
+        self._woken = False
+        self._thread: int | None = None
+
+    # -- LinkInterface
+
+    def send(self, conn_id: str, data: BytesLike) -> None:
+        """See :meth:`LinkInterface.send`. Nothing is taken over until the network runs."""
+        end = self._end(conn_id)
+        if end.pending is not None:
+            raise SendNotFinished(f"wait for on_ready_to_send of {conn_id} before the next send")
+        if not len(data):
+            raise ValueError("there is nothing to send")
+        end.send(data)
+
+    def close(self, conn_id: str) -> None:
+        """See :meth:`LinkInterface.close`. What was taken over already still arrives."""
+        self.drop(self._end(conn_id))
+
+    def wakeup_poll(self) -> None:
+        """See :meth:`LinkInterface.wakeup_poll`. Thread-safe."""
+        # Cleared right before on_loop_pass: whoever finds it set knows that one is still to come.
+        if not self._woken:
+            self._woken = True
+            self._network.woken_by(self)
+
+    def call_later(self, delay: float, func: Callable[[], object]) -> _LinkTimer:
+        """See :meth:`LinkInterface.call_later`. The clock is the network's."""
+        timer = _LinkTimer(self, func)
+        now = self._network.clock.time()
+        if now + delay <= now:
+            timer.ring()
+        else:
+            timer.entry = self._network.timers.add(now + delay, timer.ring)
+        return timer
+
+    def time(self) -> float:
+        """See :meth:`LinkInterface.time`: the present of the network's clock."""
+        return self._network.clock.time()
+
+    def in_loop(self) -> bool:
+        """See :meth:`LinkInterface.in_loop`: does this thread run a pass of this very link?"""
+        return self._thread == threading.get_ident()
+
+    # -- for tests
+
+    @property
+    def connections(self) -> tuple[str, ...]:
+        """The ids of the connections that are open, oldest first."""
+        return tuple(self._ends)
+
+    def pause_reading(self, conn_id: str) -> None:
+        """Be a peer that does not read: the other side's sends fill the capacity and then stop.
+
+        The end of the connection is not noticed either, unless it breaks.
+        """
+        self._end(conn_id).inp.paused = True
+
+    def resume_reading(self, conn_id: str) -> None:
+        """Undo :meth:`pause_reading`."""
+        end = self._end(conn_id)
+        end.inp.paused = False
+        end.wake_input()
+
+    def __repr__(self) -> str:
+        return f"<MemoryLink {self.name!r}, {len(self._ends)} connections>"
+
+    # -- for the network and its connections
+
+    def queue(self, step: Callable[[], None]) -> None:
+        self._ready.append(step)
+        self.plan()
+
+    def plan(self) -> None:
+        if not self._planned and not self.gone:
+            self._planned = True
+            self._network.runnable.append(self)
+
+    def run_pass(self) -> None:
+        self._planned = False
+        network = self._network
+        steps, self._ready = self._ready, []
+        timers, self._due = self._due, []
+        if network.seeded and len(steps) > 1:
+            network.random.shuffle(steps)
+            some = 1 + int(network.random.random() * len(steps))
+            self._ready = steps[some:]
+            del steps[some:]
+        self._thread = threading.get_ident()
+        try:
+            for step in steps:
+                if self.gone:
+                    return
+                step()
+            for timer in timers:
+                if self.gone:
+                    return
+                func = timer.func
+                if func is not None:
+                    timer.func = None
+                    network.note(self.name, "timer")
+                    self._call(func)
+            if self.gone:
+                return
+            self._woken = False
+            self._call(self.on_loop_pass)
+        finally:
+            self._thread = None
+        if self._ready or self._due or self._woken:
+            self.plan()
+
+    def announce(self, end: End) -> None:
+        self._ends[end.conn_id] = end
+        self._network.note(self.name, "connect", end.conn_id)
+        self._call(self.on_connect, end.conn_id)
+
+    def received(self, end: End, data: bytes) -> None:
+        self._network.note(self.name, "recv", end.conn_id, len(data))
+        self._call(self.on_recv, end.conn_id, data)
+
+    def sent(self, end: End, size: int) -> None:
+        self._network.note(self.name, "sent", end.conn_id, size)
+        self._call(self.on_ready_to_send, end.conn_id, size)
+
+    def drop(self, end: End) -> None:
+        """Close this end and tell it."""
+        self.forget(end)
+        self._network.note(self.name, "disconnect", end.conn_id)
+        self._call(self.on_disconnect, end.conn_id)
+
+    def forget(self, end: End) -> None:
+        """Close this end without a word to this side."""
+        self._ends.pop(end.conn_id, None)
+        self._network.ends.pop(end.conn_id, None)
+        end.shut()
+
+    def _end(self, conn_id: str) -> End:
+        try:
+            return self._ends[conn_id]
+        except KeyError:
+            raise NoConnection(f"there is no connection {conn_id!r} (any more)") from None
+
+    def _call(self, func: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            func(*args, **kwargs)
+        except Exception as exc:
+            self.errors.append(exc)
+            self._network.errors.append(exc)
+            _log.exception("%s: a callback raised", self.name)
+
+
+class _LinkTimer:
+    """A planned call. When it is due it rings, and the next pass of the link calls it."""
+
+    __slots__ = ("entry", "func", "link")
+
+    def __init__(self, link: MemoryLink, func: Callable[[], object]) -> None:
+        self.link = link
+        self.func: Callable[[], object] | None = func
+        self.entry: Timer | None = None
+
+    def ring(self) -> None:
+        self.link._due.append(self)
+        self.link.plan()
+
+    def cancel(self) -> None:
+        self.func = None
+        if self.entry is not None:
+            self.entry.cancel()

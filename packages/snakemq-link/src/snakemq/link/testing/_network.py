@@ -1,0 +1,371 @@
+"""The network: it decides what happens next, and what goes wrong."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from random import Random
+from typing import NamedTuple
+
+from snakemq.exceptions import LoopError, NoConnection
+from snakemq.link._timers import TimerHeap
+
+from ._clock import FakeClock
+from ._connection import End, Latency, Pipe, State
+from ._cut import Cut, random_pieces, whole
+from ._memory_link import MemoryLink
+
+
+class TraceEvent(NamedTuple):
+    """One thing that happened in a :class:`MemoryNetwork`."""
+
+    time: float
+    link: str
+    event: str
+    """``connect``, ``recv``, ``sent``, ``disconnect``, ``timer``, or the name of a fault."""
+    conn_id: str
+    size: int
+    """Bytes, of ``recv`` and ``sent``."""
+
+
+TraceEvent.__module__ = "snakemq.link.testing"  # a NamedTuple ignores it in its body
+
+
+class MemoryNetwork:
+    """Links that are connected in memory, run step by step under a fake clock.
+
+    Nothing happens by itself: :meth:`run_until_idle`, :meth:`advance` and :meth:`run_until` do
+    what there is to do, in the thread that calls them, which so is the loop of all links. Time
+    moves only when nothing is left to do at the present moment.
+
+    Without a seed everything comes in the order in which it was begun and in pieces as large as
+    they can be. With a ``seed`` the order of things that could happen at the same time and the
+    sizes of the pieces are drawn from ``Random(seed)``: one seed is one exact run.
+
+    ``capacity``: the bytes that a direction holds between ``send`` and ``on_recv``; None: any.
+    ``latency``: seconds from ``send`` to ``on_recv``, or bounds to draw them from.
+    ``send_cut``: how much is taken over by one ``send``; ``recv_cut``: by one ``on_recv``.
+    ``step_limit``: passes without any progress of time after which the run is given up.
+
+    Not thread-safe, except for ``wakeup_poll``, ``time`` and ``in_loop`` of the links.
+    """
+
+    __module__ = "snakemq.link.testing"
+
+    def __init__(
+        self,
+        seed: int | None = None,
+        clock: FakeClock | None = None,
+        *,
+        capacity: int | None = 256 * 1024,
+        latency: Latency = 0.0,
+        send_cut: Cut | None = None,
+        recv_cut: Cut | None = None,
+        step_limit: int = 200_000,
+    ) -> None:
+        default_cut = whole if seed is None else random_pieces
+        self.seed = seed
+        self.seeded = seed is not None
+        self.random = Random(0 if seed is None else seed)
+        """The source of all decisions. A test that draws its own from it replays as a whole."""
+        self.clock = FakeClock() if clock is None else clock
+        self.capacity = capacity
+        self.latency = latency
+        self.send_cut = send_cut or default_cut
+        self.recv_cut = recv_cut or default_cut
+        self.step_limit = step_limit
+
+        self.links: dict[str, MemoryLink] = {}
+        self.trace: list[TraceEvent] = []
+        """What happened, in order. The same seed and the same calls give the same trace."""
+        self.errors: list[Exception] = []
+        """What the callbacks of all links, also of those that are gone, have raised."""
+        self.faults: Counter[str] = Counter()
+        """How often each kind of fault was injected."""
+
+        # For the links and connections of this package:
+        self.timers = TimerHeap()
+        self.runnable: deque[MemoryLink] = deque()
+        self.ends: dict[str, End] = {}
+
+        self._woken: deque[MemoryLink] = deque()
+        self._bell = threading.Event()
+        self._conn_count = 0
+        self._partitions: set[frozenset[str]] = set()
+        self._running = False
+
+    # -- building
+
+    def link(self, name: str) -> MemoryLink:
+        """A new link. The name of one that is gone can be taken again: a process restarted."""
+        if name in self.links:
+            raise ValueError(f"there is a link {name!r} already")
+        link = self.links[name] = MemoryLink(self, name)
+        return link
+
+    def connect(self, a: MemoryLink, b: MemoryLink) -> tuple[str, str]:
+        """Connect two links; returns the ids that it has on ``a`` and on ``b``.
+
+        ``on_connect`` is called on both sides as soon as the network runs; until then the links
+        do not know the ids. Raises ``ConnectionError`` when they cannot reach each other.
+        """
+        for link in (a, b):
+            if link.gone:
+                raise ConnectionRefusedError(f"{link.name!r} is gone")
+        if frozenset((a.name, b.name)) in self._partitions:
+            raise TimeoutError(f"{a.name!r} and {b.name!r} are partitioned")
+        there = Pipe(self, self.capacity, self.latency, self.send_cut, self.recv_cut)
+        back = Pipe(self, self.capacity, self.latency, self.send_cut, self.recv_cut)
+        self._conn_count += 1
+        end_a = End(a, f"{a.name}#{self._conn_count}", inp=back, out=there)
+        self._conn_count += 1
+        end_b = End(b, f"{b.name}#{self._conn_count}", inp=there, out=back)
+        end_a.peer, end_b.peer = end_b, end_a
+        for end in (end_a, end_b):
+            self.ends[end.conn_id] = end
+            end.wake_input()
+        return end_a.conn_id, end_b.conn_id
+
+    def shape(
+        self,
+        conn_id: str,
+        *,
+        capacity: int | None = None,
+        latency: Latency | None = None,
+        send_cut: Cut | None = None,
+        recv_cut: Cut | None = None,
+    ) -> None:
+        """Change the direction from the side that calls it ``conn_id`` to the other one."""
+        pipe = self._end(conn_id).out
+        pipe.capacity = pipe.capacity if capacity is None else capacity
+        pipe.latency = pipe.latency if latency is None else latency
+        pipe.send_cut = send_cut or pipe.send_cut
+        pipe.recv_cut = recv_cut or pipe.recv_cut
+
+    # -- running
+
+    def run_until_idle(self) -> None:
+        """Do everything that can happen at the present time, without moving the clock.
+
+        Raises ``RuntimeError`` after ``step_limit`` passes: then somebody plays ping-pong.
+        """
+        with self._run():
+            self._exhaust()
+
+    def advance(self, seconds: float) -> None:
+        """Let that much time pass: from timer to timer, doing at each all that can happen."""
+        end = self.clock.time() + seconds
+        with self._run():
+            self._exhaust()
+            while self._move_clock(end):
+                self._exhaust()
+            self.clock.advance_to(end)
+
+    def run_until(
+        self, predicate: Callable[[], bool], timeout: float = 60.0, *, patience: float = 0.0
+    ) -> None:
+        """Run, moving the clock as needed, until ``predicate()`` holds; asked before each pass.
+
+        ``timeout``: how far the clock may move, in its seconds.
+        ``patience``: real seconds to wait for other threads (a pool that works on something and
+        will call ``wakeup_poll``) whenever nothing else is left to do, before the clock moves.
+
+        Raises ``TimeoutError``, and ``RuntimeError`` like :meth:`run_until_idle`.
+        """
+        deadline = self.clock.time() + timeout
+        passes = 0
+        with self._run():
+            while not predicate():
+                if self._one_pass():
+                    passes += 1
+                    self._check_limit(passes)
+                elif patience and self._wait_for_threads(predicate, patience):
+                    pass
+                elif self._move_clock(deadline):
+                    passes = 0
+                elif self.timers.next_time() is None:
+                    raise TimeoutError(f"it never will be: nothing is left to do{self._story()}")
+                else:
+                    raise TimeoutError(f"not within {timeout:g} s{self._story()}")
+
+    # -- faults
+
+    def disconnect(self, conn_id: str) -> None:
+        """Break a connection: both sides are told, and the bytes in flight are lost."""
+        self.broke(self._end(conn_id))
+
+    def reset_after(self, conn_id: str, size: int) -> None:
+        """Break a connection when the other side has received ``size`` more bytes of this one."""
+        end = self._end(conn_id)
+        if size:
+            end.out.reset_in = size
+        else:
+            self.broke(end)
+
+    def stall(self, conn_id: str) -> None:
+        """Let no ``send`` of this side finish; :meth:`unstall` ends it."""
+        self._fault("stall", self._end(conn_id)).out.stalled = True
+
+    def unstall(self, conn_id: str) -> None:
+        """Undo :meth:`stall`."""
+        end = self._end(conn_id)
+        end.out.stalled = False
+        end.wake_output()
+
+    def vanish(self, link: MemoryLink) -> None:
+        """Cut the power of a link: it does nothing any more and nobody is told.
+
+        Its peers have half-open connections now: nothing comes, and what they send fills the
+        capacity for nobody. What it has sent and nobody has received is lost.
+        """
+        self._remove(link, "vanish")
+        for end in self._ends_of(link):
+            self.ends.pop(end.conn_id)
+            end.state = State.CLOSED
+            end.pending = None
+            end.out.kill()
+
+    def crash(self, link: MemoryLink) -> None:
+        """Kill the process of a link: none of its callbacks is called, but its system closes its
+        connections, so that its peers receive what was taken over and then ``on_disconnect``."""
+        self._remove(link, "crash")
+        for end in self._ends_of(link):
+            link.forget(end)
+
+    def partition(self, a: MemoryLink, b: MemoryLink, seconds: float | None = None) -> None:
+        """Let nothing pass between two links, for a time or until :meth:`heal`.
+
+        Connections do not break: what is sent waits, within the capacity. :meth:`connect`
+        raises ``TimeoutError`` meanwhile. It goes by the names: a restarted link is behind
+        the same partition.
+        """
+        names = frozenset((a.name, b.name))
+        self.faults["partition"] += 1
+        self.note(a.name, "partition", b.name)
+        self._partitions.add(names)
+        self._hold(names, True)
+        if seconds is not None:
+            self.timers.add(self.clock.time() + seconds, lambda: self._heal(names))
+
+    def heal(self, a: MemoryLink, b: MemoryLink) -> None:
+        """Undo :meth:`partition`; what was waiting arrives."""
+        self._heal(frozenset((a.name, b.name)))
+
+    # -- for the links and connections of this package
+
+    def note(self, link: str, event: str, conn_id: str = "", size: int = 0) -> None:
+        self.trace.append(TraceEvent(self.clock.time(), link, event, conn_id, size))
+
+    def broke(self, end: End) -> None:
+        self._fault("reset", end).reset()
+
+    def woken_by(self, link: MemoryLink) -> None:
+        """Thread-safe."""
+        self._woken.append(link)
+        self._bell.set()
+
+    # -- inside
+
+    @contextmanager
+    def _run(self) -> Iterator[None]:
+        if self._running:
+            raise LoopError("the network is running already; a callback must not run it again")
+        self._running = True
+        try:
+            yield
+        finally:
+            self._running = False
+
+    def _one_pass(self) -> bool:
+        """Run a pass of one link. False when no link has anything to do."""
+        while self._woken:
+            self._woken.popleft().plan()
+        runnable = self.runnable
+        if not runnable:
+            return False
+        if self.seeded and len(runnable) > 1:
+            runnable.rotate(-int(self.random.random() * len(runnable)))
+        link = runnable.popleft()
+        if not link.gone:
+            link.run_pass()
+        return True
+
+    def _exhaust(self) -> None:
+        passes = 0
+        while self._one_pass() or self._move_clock(self.clock.time()):
+            passes += 1
+            self._check_limit(passes)
+
+    def _move_clock(self, limit: float) -> bool:
+        """Go on to the next timer that is due until ``limit``. False when there is none."""
+        when = self.timers.next_time()
+        if when is None or when > limit:
+            return False
+        now = max(when, self.clock.time())  # somebody may have moved the clock without us
+        self.clock.advance_to(now)
+        for func in self.timers.pop_due(now):
+            func()
+        return True
+
+    def _check_limit(self, passes: int) -> None:
+        if passes > self.step_limit:
+            raise RuntimeError(
+                f"still busy after {self.step_limit} passes at {self.clock.time():g} s: "
+                f"does something answer itself for ever?{self._story()}"
+            )
+
+    def _wait_for_threads(self, predicate: Callable[[], bool], patience: float) -> bool:
+        deadline = time.monotonic() + patience
+        while not self._woken:
+            remaining = deadline - time.monotonic()
+            if remaining <= 0:
+                return False
+            # What a predicate looks at may change without a wake-up, so it is asked now and then.
+            self._bell.clear()
+            if not self._woken and not predicate():
+                self._bell.wait(min(remaining, 0.005))
+            if predicate():
+                return True
+        return True
+
+    def _story(self) -> str:
+        seed = f" (seed {self.seed})" if self.seeded else ""
+        return f"{seed}; last: " + ", ".join(
+            f"{e.link} {e.event} {e.conn_id} {e.size}" for e in self.trace[-6:]
+        )
+
+    def _end(self, conn_id: str) -> End:
+        try:
+            return self.ends[conn_id]
+        except KeyError:
+            raise NoConnection(f"there is no connection {conn_id!r} (any more)") from None
+
+    def _ends_of(self, link: MemoryLink) -> list[End]:
+        return [end for end in self.ends.values() if end.link is link]
+
+    def _fault(self, kind: str, end: End) -> End:
+        self.faults[kind] += 1
+        self.note(end.link.name, kind, end.conn_id)
+        return end
+
+    def _remove(self, link: MemoryLink, kind: str) -> None:
+        if link.gone:
+            raise ValueError(f"{link!r} is gone already")
+        self.faults[kind] += 1
+        self.note(link.name, kind)
+        link.gone = True
+        del self.links[link.name]
+
+    def _heal(self, names: frozenset[str]) -> None:
+        if names in self._partitions:
+            self._partitions.remove(names)
+            self._hold(names, False)
+
+    def _hold(self, names: frozenset[str], held: bool) -> None:
+        for end in list(self.ends.values()):
+            if frozenset((end.link.name, end.peer.link.name)) == names:
+                end.inp.held = held
+                end.wake_input()
