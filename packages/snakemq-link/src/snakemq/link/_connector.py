@@ -66,6 +66,11 @@ class Connector:
         self._sock: socket.socket | None = None  # the attempt that is under way
         self._timer: Timer | None = None  # the next round, or the deadline of the attempt
 
+    def begin(self) -> None:
+        """The first round, unless the connector was removed before the loop came to it."""
+        if not self._removed:
+            self.dial()
+
     def dial(self) -> None:
         """Begin a round."""
         self._round += 1

@@ -159,8 +159,7 @@ class Link:
             raise ValueError(f"reconnect_interval must be above 0 seconds, not {interval!r}")
         connector = Connector(self, address, ssl_config, Backoff(interval, random.random))
         self._connectors[address] = connector
-        # not for a connector that was deleted again before the loop came to it
-        self.call_later(0, lambda: self._connectors.get(address) is connector and connector.dial())
+        self.call_later(0, connector.begin)
         return address
 
     def del_connector(self, address: Address) -> None:
@@ -531,7 +530,7 @@ class Link:
         data = conn.send_pending
         assert data is not None and not isinstance(data, int)
         try:
-            sent = conn.sock.send(data)
+            sent = conn.send(data)
         except WOULD_BLOCK:
             self._want(conn, write=True)
         except OSError as exc:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 WOULD_BLOCK = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
+TLS_SEND_SIZE = 1024 * 1024
+
 
 class LinkSocket:
     """A connected socket. Users get it from :meth:`snakemq.link.Link.get_socket_by_conn`."""
@@ -89,6 +91,22 @@ class LinkSocket:
                 records.append(data)
                 received += len(data)
         return b"".join(records)
+
+    def send(self, data: BytesLike) -> int:
+        """How many bytes the system took, at least one. Raises ``OSError``.
+
+        TLS takes one record of at most 16 KiB at a time, so it is offered the next one until
+        it is full, or for as long as the other connections can be asked to wait.
+        """
+        if not isinstance(self.sock, ssl.SSLSocket):
+            return self.sock.send(data)
+        view = memoryview(data)[:TLS_SEND_SIZE]
+        sent = self.sock.send(view)
+        # OSError: it will come again at the next send, after these bytes have been reported
+        with contextlib.suppress(OSError):
+            while sent < len(view):
+                sent += self.sock.send(view[sent:])
+        return sent
 
     def shut(self) -> None:
         self.closed = True

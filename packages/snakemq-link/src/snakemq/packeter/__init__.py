@@ -1,0 +1,9 @@
+"""Packets: cuts the stream of bytes of a link into packets of known length.
+
+A packet is ``[4 bytes size, network order | payload]``.
+"""
+
+from ._framing import PacketReader, PacketWriter
+from ._packeter import MAX_PACKET_SIZE, Packeter
+
+__all__ = ["MAX_PACKET_SIZE", "PacketReader", "PacketWriter", "Packeter"]
