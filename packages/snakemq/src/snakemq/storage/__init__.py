@@ -6,6 +6,6 @@ snakeMQ 1.6 has for them.
 
 __path__ = __import__("pkgutil").extend_path(__path__, __name__)
 
-from snakemq.queues import MemoryQueuesStorage, QueuesStorageBase  # noqa: E402
+from snakemq.queues import MemoryQueuesStorage, QueuesStorageBase
 
 __all__ = ["MemoryQueuesStorage", "QueuesStorageBase"]
