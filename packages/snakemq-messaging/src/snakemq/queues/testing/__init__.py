@@ -1,0 +1,54 @@
+"""Does a storage keep the contract of :class:`~snakemq.queues.QueuesStorageBase`?
+
+For anybody who writes a storage. All at once::
+
+    check_storage(OpenFrom(MyStorage, "/tmp/{token}.db"), durable=True)
+
+or check by check, with pytest for example::
+
+    @pytest.mark.parametrize("check", STORAGE_CHECKS + DURABILITY_CHECKS)
+    def test_conformance(check, tmp_path):
+        check(OpenFrom(MyStorage, f"{tmp_path}/{{token}}.db"))
+
+A check takes a function that opens a storage by a token: a new token is an empty storage, the
+same token after a ``close()`` is the same storage again. Every check makes up its own tokens.
+What is violated is said by an ``AssertionError``.
+
+``DURABILITY_CHECKS`` start a process and kill it. The function travels there by pickle:
+:class:`OpenFrom` does, and so does any function of a module that the child can import. These
+checks are not for storages in memory.
+
+There is no need of pytest here.
+"""
+
+from ._durability import DURABILITY_CHECKS
+from ._identity import IDENTITY_CHECKS
+from ._keeping import KEEPING_CHECKS
+from ._lifetime import LIFETIME_CHECKS
+from ._open import Check, OpenFrom, OpenStorage
+
+STORAGE_CHECKS: tuple[Check, ...] = KEEPING_CHECKS + IDENTITY_CHECKS + LIFETIME_CHECKS
+"""For every storage, also one in memory."""
+
+
+def check_storage(open_storage: OpenStorage, *, durable: bool = False) -> None:
+    """Run all checks, those of durability only if ``durable``.
+
+    Raises ``AssertionError`` at the first violation; a note names the check.
+    """
+    for check in STORAGE_CHECKS + (DURABILITY_CHECKS if durable else ()):
+        try:
+            check(open_storage)
+        except Exception as error:
+            error.add_note(f"in {check.__name__}: {check.__doc__}")
+            raise
+
+
+__all__ = [
+    "DURABILITY_CHECKS",
+    "STORAGE_CHECKS",
+    "Check",
+    "OpenFrom",
+    "OpenStorage",
+    "check_storage",
+]

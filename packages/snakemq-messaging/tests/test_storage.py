@@ -1,0 +1,162 @@
+"""The storage in memory keeps the contract, and the suite notices storages that do not."""
+
+from collections.abc import Iterable, Sequence
+
+import pytest
+from snakemq.message import Message
+from snakemq.queues import MemoryQueuesStorage, QueuesStorageBase
+from snakemq.queues.testing import STORAGE_CHECKS, Check, OpenStorage, check_storage
+
+
+def remembering(storage_class: type[MemoryQueuesStorage]) -> OpenStorage:
+    """Opens storages in memory; the same token goes on where the last one was closed."""
+    opened: dict[str, MemoryQueuesStorage] = {}
+
+    def open_storage(token: str) -> QueuesStorageBase:
+        opened[token] = storage_class(opened.get(token))
+        return opened[token]
+
+    return open_storage
+
+
+@pytest.mark.parametrize("check", STORAGE_CHECKS, ids=lambda c: c.__name__)
+def test_memory_storage(check: Check) -> None:
+    check(remembering(MemoryQueuesStorage))
+
+
+def test_check_storage_runs_all_checks() -> None:
+    check_storage(remembering(MemoryQueuesStorage))
+
+
+class WrittenFor16(MemoryQueuesStorage):
+    """Has the methods of 1.6 only; the batches are those of the base class."""
+
+    push_many = QueuesStorageBase.push_many
+    delete = QueuesStorageBase.delete
+
+
+@pytest.mark.parametrize(
+    "check",
+    [c for c in STORAGE_CHECKS if c.__name__ != "one_uuid_in_two_queues"],
+    ids=lambda c: c.__name__,
+)
+def test_default_batches_work_on_top_of_the_methods_of_16(check: Check) -> None:
+    check(remembering(WrittenFor16))
+
+
+class Reversed(MemoryQueuesStorage):
+    def get_items(self, queue_name: str) -> Sequence[Message]:
+        return super().get_items(queue_name)[::-1]
+
+
+class Truncates(MemoryQueuesStorage):
+    def push(self, queue_name: str, item: Message) -> None:
+        copy = Message(item.data[:1_000_000], item.ttl, item.flags, item.uuid)
+        super().push(queue_name, copy)
+
+
+class SignedFlags(MemoryQueuesStorage):
+    def push(self, queue_name: str, item: Message) -> None:
+        super().push(queue_name, Message(item.data, item.ttl, item.flags & 0x7FFFFFFF, item.uuid))
+
+
+class WholeSeconds(MemoryQueuesStorage):
+    def push(self, queue_name: str, item: Message) -> None:
+        ttl = None if item.ttl is None else int(item.ttl)
+        super().push(queue_name, Message(item.data, ttl, item.flags, item.uuid))
+
+
+class IgnoresCase(MemoryQueuesStorage):
+    def push(self, queue_name: str, item: Message) -> None:
+        super().push(queue_name.lower(), item)
+
+    def get_items(self, queue_name: str) -> Sequence[Message]:
+        return super().get_items(queue_name.lower())
+
+
+class DuplicatesReplace(MemoryQueuesStorage):
+    def push(self, queue_name: str, item: Message) -> None:
+        super().delete(queue_name, [item])
+        super().push(queue_name, item)
+
+
+class DeletesEverywhere(MemoryQueuesStorage):
+    delete = QueuesStorageBase.delete
+
+
+class DeletesTheFirstOnly(MemoryQueuesStorage):
+    def delete_items(self, items: Iterable[Message]) -> None:
+        super().delete_items(list(items)[:1])
+
+
+class DeleteRaises(MemoryQueuesStorage):
+    def delete(self, queue_name: str, items: Iterable[Message]) -> None:
+        items = list(items)
+        known = {item.uuid for item in self.get_items(queue_name)}
+        if not known.issuperset(item.uuid for item in items):
+            raise KeyError(queue_name)
+        super().delete(queue_name, items)
+
+
+class ForgetsTtlUpdates(MemoryQueuesStorage):
+    def update_items_ttl(self, items: Iterable[Message]) -> None:
+        pass
+
+
+class ForgetsAtClose(MemoryQueuesStorage):
+    def close(self) -> None:
+        if not self._closed:
+            self.delete_all()
+        super().close()
+
+
+class StaysOpen(MemoryQueuesStorage):
+    def close(self) -> None:
+        pass
+
+
+class DeleteAllLeavesQueues(MemoryQueuesStorage):
+    def delete_all(self) -> None:
+        names = self.get_queues()
+        for name in names[1:]:
+            self.delete(name, self.get_items(name))
+
+
+class ListsEmptyQueues(MemoryQueuesStorage):
+    def get_queues(self) -> Sequence[str]:
+        super().get_queues()
+        return list(self._queues)
+
+
+class LosesPushesOfThreads(MemoryQueuesStorage):
+    """The read-modify-write that a storage without a lock would do, with the race always lost."""
+
+    def get_items(self, queue_name: str) -> Sequence[Message]:
+        items = super().get_items(queue_name)
+        return items[:100]
+
+
+@pytest.mark.parametrize(
+    ("broken", "noticed_by"),
+    [
+        (Reversed, "keeps_order"),
+        (Truncates, "keeps_data"),
+        (SignedFlags, "keeps_flags"),
+        (WholeSeconds, "keeps_ttl"),
+        (IgnoresCase, "keeps_idents"),
+        (DuplicatesReplace, "second_push_is_ignored"),
+        (DeletesEverywhere, "one_uuid_in_two_queues"),
+        (DeletesTheFirstOnly, "deletion_is_idempotent"),
+        (DeleteRaises, "deletion_is_idempotent"),
+        (ForgetsTtlUpdates, "update_items_ttl_updates_ttl"),
+        (ForgetsAtClose, "survives_reopening"),
+        (StaysOpen, "close_is_final"),
+        (DeleteAllLeavesQueues, "delete_all_deletes_all"),
+        (ListsEmptyQueues, "deletion_is_idempotent"),
+        (LosesPushesOfThreads, "two_threads_push"),
+    ],
+)
+def test_the_suite_notices(broken: type[MemoryQueuesStorage], noticed_by: str) -> None:
+    (check,) = [check for check in STORAGE_CHECKS if check.__name__ == noticed_by]
+    with pytest.raises((AssertionError, KeyError)):
+        check(remembering(broken))
