@@ -1,0 +1,127 @@
+"""What the file looks like, how to recognise it, and the way from older versions to this one.
+
+The header of the file says whose it is (``application_id``) and which version (``user_version``).
+snakeMQ 1.6 left both at 0; it is recognised by its table, and counts as version 0.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from enum import Enum
+
+from snakemq.exceptions import StorageError
+
+from ._takeover import V16_COLUMNS, back_up, take_over_v16
+
+APPLICATION_ID = int.from_bytes(b"snMQ", "big")
+
+SCHEMA_VERSION = 1
+
+_CREATE = (
+    # seq is the order of pushes. The one owner of the file counts it in memory, from the highest
+    # one on: AUTOINCREMENT would do the same at the price of one more page in every commit.
+    # data comes last, so that the other columns are found without walking over a long one.
+    """
+    CREATE TABLE messages (
+        seq INTEGER PRIMARY KEY,
+        queue_name TEXT NOT NULL,
+        uuid BLOB NOT NULL,
+        ttl REAL,                  -- seconds that were left at stored_at; NULL: no limit
+        stored_at REAL NOT NULL,   -- reading of the owners' clock, see table clock
+        flags INTEGER NOT NULL,
+        data BLOB NOT NULL
+    )
+    """,
+    # SQLite ends every index with the rowid, which seq is: this is the index (queue_name, seq).
+    "CREATE INDEX messages_in_order ON messages (queue_name)",
+    "CREATE UNIQUE INDEX messages_by_uuid ON messages (uuid, queue_name)",
+    # One row: for how many seconds owners have had this file open, as far as it is written down.
+    "CREATE TABLE clock (seconds REAL NOT NULL)",
+    "INSERT INTO clock VALUES (0.0)",
+    # Rows that are not messages, with the values and types in which they were found.
+    """
+    CREATE TABLE set_aside (
+        id INTEGER PRIMARY KEY,
+        reason TEXT NOT NULL,
+        queue_name, uuid, ttl, stored_at, flags, data
+    )
+    """,
+)
+
+
+class Content(Enum):
+    """What is in a file that is about to become a storage."""
+
+    NOTHING = "nothing"
+    V16 = "a storage of snakeMQ 1.6"
+    STORAGE = "a storage of ours"
+
+
+def prepare(connection: sqlite3.Connection, filename: str) -> None:
+    """Bring the file to the present schema, whatever it holds.
+
+    ``connection``: in autocommit mode, and the only one that the file has.
+
+    Everything that changes data happens in one transaction, after the backup of the file
+    has been finished: a crash leaves either the old storage or the new one.
+
+    Raises :exc:`StorageError`, and changes nothing, when the file belongs to something else
+    or to a version of snakeMQ that is newer than this one.
+    """
+    content, version = _recognise(connection, filename)
+    if version < SCHEMA_VERSION:
+        if content is Content.V16:
+            back_up(connection, filename)
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            for migrate in _MIGRATIONS[version:]:
+                migrate(connection, filename)
+            connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
+            connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+
+
+def _recognise(connection: sqlite3.Connection, filename: str) -> tuple[Content, int]:
+    application_id = _pragma(connection, "application_id")
+    version = _pragma(connection, "user_version")
+    if application_id == APPLICATION_ID:
+        if version > SCHEMA_VERSION:
+            raise StorageError(
+                f"SQLite storage {filename!r} has schema version {version}, this"
+                f" snakemq-storage-sql knows versions up to {SCHEMA_VERSION}; upgrade it."
+                " Nothing was changed."
+            )
+        return Content.STORAGE, version
+    if application_id == 0 and version == 0:
+        if not connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchall():
+            return Content.NOTHING, 0
+        columns = [
+            row[0] for row in connection.execute("SELECT name FROM pragma_table_info('items')")
+        ]
+        if columns == [name.encode() for name in V16_COLUMNS]:
+            return Content.V16, 0
+    raise StorageError(
+        f"SQLite storage {filename!r}: this is the database of something else"
+        f" (application_id {application_id:#x}, user_version {version}); nothing was changed."
+    )
+
+
+def _pragma(connection: sqlite3.Connection, name: str) -> int:
+    value: int = connection.execute(f"PRAGMA {name}").fetchone()[0]
+    return value
+
+
+def _to_version_1(connection: sqlite3.Connection, filename: str) -> None:
+    for statement in _CREATE:
+        connection.execute(statement)
+    if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'items'").fetchall():
+        take_over_v16(connection, filename)
+
+
+_MIGRATIONS: tuple[Callable[[sqlite3.Connection, str], None], ...] = (_to_version_1,)
+"""The step at index n brings version n to n + 1, inside the transaction of the caller."""

@@ -1,0 +1,58 @@
+"""The SQL of single messages, shared by the storage and the takeover of 1.6's files."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from typing import Any
+
+from ._rows import Columns, Text
+
+log = logging.getLogger("snakemq.storage.sqlite")
+
+# IGNORE: a uuid that is already in the queue stays as it is (see QueuesStorageBase.push).
+INSERT = (
+    "INSERT OR IGNORE INTO messages (seq, queue_name, uuid, ttl, stored_at, flags, data)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?)"
+)
+
+# A DISTINCT reads the whole index; this jumps from name to name.
+QUEUE_NAMES = """
+    WITH RECURSIVE names(name) AS (
+        SELECT (SELECT min(queue_name) FROM messages)
+        UNION ALL
+        SELECT (SELECT min(queue_name) FROM messages WHERE queue_name > name)
+        FROM names WHERE name IS NOT NULL
+    )
+    SELECT name FROM names WHERE name IS NOT NULL
+"""
+
+MESSAGES = (
+    "SELECT uuid, ttl, stored_at, flags, data, seq FROM messages WHERE queue_name = ? ORDER BY seq"
+)
+
+
+def set_aside(connection: sqlite3.Connection, filename: str, columns: Columns, reason: str) -> None:
+    """Keep a row that is not a message in the table ``set_aside``, and say so in the log."""
+    cursor = connection.execute(
+        "INSERT INTO set_aside (reason, queue_name, uuid, ttl, stored_at, flags, data)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (reason, *map(_bindable, columns)),
+    )
+    log.error(
+        "%s: a row of queue %r is not a message (%s); it was moved to the table set_aside, id %d",
+        filename,
+        columns.queue_name,
+        reason,
+        cursor.lastrowid,
+    )
+
+
+def _bindable(value: Any) -> Any:
+    """A TEXT goes back as TEXT if it can; undecodable, its bytes are what matters."""
+    if not isinstance(value, Text):
+        return value
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return bytes(value)
