@@ -1,0 +1,195 @@
+"""Everything that is checked, on one's own machine and in CI: ``nox`` runs all of it.
+
+``nox --list`` shows the sessions. ``nox -s tests -- -k reconnect`` hands arguments on to pytest;
+``nox -s "tests-3.12(snakemq-link)"`` runs the tests of one package on one Python.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+import nox
+
+ROOT = Path(__file__).parent
+sys.path.insert(0, str(ROOT))
+
+from tools import packages as _packages  # noqa: E402
+from tools import pythons  # noqa: E402
+
+nox.needs_version = ">=2025.2.9"  # sessions that require another one
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.download_python = "never"
+nox.options.error_on_missing_interpreters = "CI" in os.environ
+
+DIST = ROOT / "dist"
+PACKAGES = _packages.discover()
+META = PACKAGES["snakemq"]
+PYTHONS = pythons.installed()
+#: snakeMQ 1.6 runs on it, the newer ones have lost what its TLS needs.
+PYTHON_OF_1_6 = "3.11"
+GROUPS = nox.project.load_toml("pyproject.toml")
+
+#: What pytest runs: the tests of each package, and those of tests/, which need all of them.
+SUITES = {
+    name: [str(package.tests)]
+    for name, package in PACKAGES.items()
+    if any(package.tests.glob("**/test_*.py"))
+}
+ALL = "all-packages"
+SUITES[ALL] = ["tests", "--ignore=tests/interop"]
+
+
+def tools_of(group: str) -> tuple[str, ...]:
+    return nox.project.dependency_groups(GROUPS, group)
+
+
+def built(requirements: Iterable[str]) -> list[str]:
+    """Paths of the wheels of our packages that these requirements bring along, all of them.
+
+    An installer that is given the files has no say in where our packages come from, and what a
+    package does not declare is not there.
+    """
+    names, _ = _packages.needed(requirements, PACKAGES)
+    return [str(DIST / PACKAGES[name].wheel) for name in sorted(names)]
+
+
+def foreign(requirements: Iterable[str]) -> list[str]:
+    """What these requirements bring along of distributions that are not ours."""
+    return sorted(_packages.needed(requirements, PACKAGES)[1])
+
+
+def published() -> list[str]:
+    """Names of the packages that are ready to be used."""
+    return [name for name, package in PACKAGES.items() if not package.private]
+
+
+#: The suites of packages that need something from elsewhere.
+DEPENDENT = [name for name in SUITES if name != ALL and foreign([name])]
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style, and the layer rule: no package imports what it does not declare."""
+    session.install(*tools_of("lint"), "packaging")
+    session.run("ruff", "check")
+    session.run("ruff", "format", "--check")
+    session.run("python", "-m", "tools.layers")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Strict type checking of all packages at once, and of the tools."""
+    session.install(*tools_of("types"), *foreign(PACKAGES))
+    # The packages share the namespace snakemq. mypy finds it in all of these folders, although one
+    # of them has an __init__.py for it; without them it would take their paths for package names.
+    sources = [str(package.source) for package in PACKAGES.values() if package.modules()]
+    session.env["MYPYPATH"] = os.pathsep.join(sources)
+    session.run("mypy", *sources, "noxfile.py", "tools", "tests/packaging")
+
+
+@nox.session
+def wheels(session: nox.Session) -> None:
+    """Build everything into dist/ and look at what came out."""
+    session.install(*tools_of("wheels"))
+    shutil.rmtree(DIST, ignore_errors=True)
+    for package in PACKAGES.values():
+        # Builds the wheel from the source distribution, so that one is tried as well.
+        build = ["python", "-m", "build", "--no-isolation", "--outdir", str(DIST)]
+        session.run(*build, str(package.folder), silent=True)
+    session.run("python", "-m", "tools.wheels", str(DIST))
+    session.run("twine", "check", "--strict", *map(str, sorted(DIST.iterdir())))
+
+
+@nox.session(python=PYTHONS, requires=["wheels"])
+@nox.parametrize("suite", SUITES, ids=list(SUITES))
+def tests(session: nox.Session, suite: str) -> None:
+    """Each package's tests against its wheel and nothing that it does not declare; then tests/."""
+    session.install(*built(published() if suite == ALL else [suite]), *tools_of("test"))
+    session.run("pytest", *SUITES[suite], *session.posargs)
+
+
+@nox.session(python=PYTHONS, requires=["wheels"], venv_backend="uv")
+@nox.parametrize("suite", DEPENDENT, ids=DEPENDENT)
+def lowest(session: nox.Session, suite: str) -> None:
+    """The packages that depend on others, with the oldest versions that they say they take."""
+    session.install("--resolution=lowest-direct", *built([suite]), *foreign([suite]))
+    session.install(*tools_of("test"))
+    session.run("pytest", *SUITES[suite], *session.posargs)
+
+
+@nox.session(python=PYTHON_OF_1_6, requires=["wheels"], venv_backend="venv")
+def upgrade(session: nox.Session) -> None:
+    """From snakeMQ 1.6 to ours, back, mixed, and again to ours.
+
+    With pip, because it removes 1.6 after it has installed our layers; uv does not, and would hide
+    that files are lost.
+    """
+    names = "tests/packaging/names_of_1.6.txt"
+    to_ours = ["--upgrade", f"--find-links={DIST}", "snakemq[all]"]
+    import_link = ["python", "-c", "import snakemq.link"]
+
+    session.install("snakemq==1.6")
+    session.run(*import_link)
+    session.install(*to_ours)
+    session.run("python", "tools/import_names.py", names)
+    session.run("python", "-m", "pip", "check")
+
+    session.run("python", "-m", "pip", "uninstall", "--quiet", "--yes", *published())
+    session.install("snakemq==1.6")
+    session.run(*import_link)
+    session.install(*built(["snakemq-link"]))
+    refusal = session.run(*import_link, success_codes=[1], silent=True)
+    if "ImportError" not in str(refusal) or "pip install -U snakemq" not in str(refusal):
+        session.error(f"a layer beside 1.6 must say what to do, but says: {refusal}")
+
+    session.install("--upgrade", "pip")
+    session.install(*to_ours)
+    session.run("python", "tools/import_names.py", names)
+
+
+@nox.session(requires=["wheels"], venv_backend="venv")
+@nox.parametrize("extra", ["", *META.extras], ids=["no-extra", *META.extras])
+def extras(session: nox.Session, extra: str) -> None:
+    """What `pip install 'snakemq[...]'` brings: exactly the promised distributions."""
+    requirement = f"snakemq[{extra}]"
+    before = distributions(session)
+    session.install(f"--find-links={DIST}", requirement)
+    arrived = distributions(session) - before
+    promised, _ = _packages.needed([requirement], PACKAGES)
+    # Of those from elsewhere it is not ours to say what they bring along.
+    ours = arrived if not foreign([requirement]) else arrived & set(PACKAGES)
+    if ours != promised:
+        session.error(f"{requirement} promises {sorted(promised)} and brings {sorted(arrived)}")
+    modules = sorted(module for name in promised for module in PACKAGES[name].modules())
+    session.run("python", "-c", f"import {', '.join(modules)}")
+
+
+def distributions(session: nox.Session) -> set[str]:
+    """Names of all that is installed in the session's environment."""
+    script = "import importlib.metadata as m; print(*(d.name.lower() for d in m.distributions()))"
+    return set(str(session.run("python", "-c", script, silent=True)).split())
+
+
+@nox.session(python=sorted({PYTHONS[0], PYTHONS[-1]}), requires=["wheels"])
+def interop(session: nox.Session) -> None:
+    """Against the genuine snakeMQ 1.6 from PyPI, which has an environment of its own."""
+    suite = ROOT / "tests/interop"
+    if not suite.is_dir():
+        session.skip("no tests/interop yet")
+    session.install(*built(published()), *tools_of("test"))
+    old = Path(session.create_tmp()) / "snakemq-1.6"
+    session.run(f"python{PYTHON_OF_1_6}", "-m", "venv", "--clear", str(old), external=True)
+    python = str(old / ("Scripts" if os.name == "nt" else "bin") / "python")
+    session.run(python, "-m", "pip", "install", "--quiet", "snakemq==1.6", external=True)
+    session.run("pytest", str(suite), *session.posargs, env={"SNAKEMQ16_PYTHON": python})
+
+
+@nox.session(default=False, requires=["wheels"])
+def demo(session: nox.Session) -> None:
+    """Real processes that talk, are killed, come back and lose nothing."""
+    session.install(*built(["snakemq[rpc,sqlite]"]))
+    session.run("python", "examples/demo.py", *session.posargs)

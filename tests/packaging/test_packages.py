@@ -1,0 +1,39 @@
+from tools.packages import discover, needed
+
+from .conftest import MakePackages, Spec
+
+
+def test_the_meta_package_is_discovered_and_the_mongo_storage_is_private() -> None:
+    packages = discover()
+    assert "snakemq" in packages
+    assert [name for name, package in packages.items() if package.private] == [
+        "snakemq-storage-mongo"
+    ]
+
+
+def test_all_packages_have_one_version() -> None:
+    assert {package.version for package in discover().values()} == {"2.0.0"}
+
+
+def test_requirements_are_followed_through_siblings(make_packages: MakePackages) -> None:
+    packages = make_packages(
+        {
+            "top": Spec(needs=["middle>=2.0,<3"]),
+            "middle": Spec(needs=["bottom", "Elsewhere>=1.5"]),
+            "bottom": Spec(),
+            "aside": Spec(needs=["other"]),
+        }
+    )
+    assert needed(["top"], packages) == ({"top", "middle", "bottom"}, {"Elsewhere>=1.5"})
+
+
+def test_an_extra_may_be_made_of_other_extras(make_packages: MakePackages) -> None:
+    packages = make_packages(
+        {
+            "top": Spec(extras={"a": ["aside"], "b": ["foreign"], "all": ["top[a,b]"]}),
+            "aside": Spec(),
+        }
+    )
+    assert needed(["top"], packages) == ({"top"}, set())
+    assert needed(["top[a]"], packages) == ({"top", "aside"}, set())
+    assert needed(["top[all]"], packages) == ({"top", "aside"}, {"foreign"})

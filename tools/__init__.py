@@ -1,0 +1,1 @@
+"""What noxfile.py does to the packages as a whole. Part of no distribution."""
