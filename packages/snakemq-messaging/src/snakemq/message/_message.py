@@ -83,6 +83,16 @@ class Message:
         self.flags = flags
         self.uuid = uuid
 
+    @classmethod
+    def received(cls, data: bytes, ttl: float | None, flags: int, uuid: bytes) -> Message:
+        """A message off the wire, whose fields have the right types and sizes already."""
+        message = cls.__new__(cls)
+        message.data = data
+        message.ttl = ttl
+        message.flags = flags
+        message.uuid = uuid
+        return message
+
     def __repr__(self) -> str:
         return (
             f"<Message uuid={self.uuid.hex()} ttl={self.ttl!r} flags={self.flags:#x}"

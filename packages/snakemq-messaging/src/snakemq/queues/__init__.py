@@ -1,5 +1,6 @@
 """Queues: what waits for a peer, in memory and in a storage."""
 
+from ._outgoing import OutgoingQueue, QueuedMessage
 from ._storage import MemoryQueuesStorage, QueuesStorageBase
 
-__all__ = ["MemoryQueuesStorage", "QueuesStorageBase"]
+__all__ = ["MemoryQueuesStorage", "OutgoingQueue", "QueuedMessage", "QueuesStorageBase"]

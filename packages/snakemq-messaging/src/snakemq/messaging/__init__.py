@@ -1,0 +1,22 @@
+"""Messaging: messages between peers that are addressed by ident, and queues for absent ones."""
+
+from ._frames import MAX_IDENT_LENGTH, PROTOCOL_VERSION
+from ._messaging import (
+    IDENTIFICATION_TIMEOUT,
+    KEEPALIVE_WAIT,
+    MAX_HANDSHAKE_PACKET_SIZE,
+    MAX_PINGS_PER_SECOND,
+    Messaging,
+)
+from ._receive_hook import ReceiveHook
+
+__all__ = [
+    "IDENTIFICATION_TIMEOUT",
+    "KEEPALIVE_WAIT",
+    "MAX_HANDSHAKE_PACKET_SIZE",
+    "MAX_IDENT_LENGTH",
+    "MAX_PINGS_PER_SECOND",
+    "PROTOCOL_VERSION",
+    "Messaging",
+    "ReceiveHook",
+]

@@ -1,0 +1,46 @@
+"""Two connections that claim one ident: which of them is the peer?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from snakemq.exceptions import SnakeMQDuplicateIdent
+
+from ._session import Session
+
+if TYPE_CHECKING:
+    from snakemq.link import TimerHandle
+
+MAX_HELD_BYTES = 1024 * 1024
+"""What a challenger may send before it is decided that it is the peer, in bytes."""
+
+
+class Contest:
+    """A connection, the challenger, claims an ident that another one, the owner, has.
+
+    The owner may be half-open: its peer was switched off or cut off without a word and has come
+    back over a new connection. So it is pinged. If anything arrives from it, it is alive and the
+    challenger is refused; if nothing does for the time of a keep-alive wait, it is replaced.
+    What the challenger sends meanwhile is held back, up to a limit.
+    """
+
+    def __init__(self, ident: str, owner: Session, challenger: Session) -> None:
+        self.ident = ident
+        self.owner = owner
+        self.challenger = challenger
+        self.timer: TimerHandle | None = None
+        self.held: list[bytes] = []
+        self._held_bytes = 0
+
+    def hold(self, packets: list[bytes]) -> None:
+        """Raises :exc:`~snakemq.exceptions.SnakeMQDuplicateIdent` above the limit."""
+        self.held += packets
+        self._held_bytes += sum(map(len, packets))
+        if self._held_bytes > MAX_HELD_BYTES:
+            raise SnakeMQDuplicateIdent(
+                f"{self.ident!r} is connected already, and this one sends too much to wait"
+            )
+
+    def end(self) -> None:
+        if self.timer is not None:
+            self.timer.cancel()

@@ -1,0 +1,124 @@
+"""The frames of the messaging protocol: ``[1 byte type | payload]``, one in each packet.
+
+Types 0 to 5 are those of snakeMQ 1.6, bit for bit. 1.6 ignores types that it does not know,
+which makes room for extensions from 16 on.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import NamedTuple
+
+from snakemq.exceptions import SnakeMQBrokenMessage
+
+PROTOCOL_VERSION = 1
+
+FRAME_TYPE_PROTOCOL_VERSION = 0
+FRAME_TYPE_INCOMPATIBLE_PROTOCOL = 1
+FRAME_TYPE_IDENTIFICATION = 2
+FRAME_TYPE_MESSAGE = 3
+FRAME_TYPE_PING = 4
+FRAME_TYPE_PONG = 5
+FRAME_TYPE_FEATURES = 16
+
+MAX_IDENT_LENGTH = 50
+"""Length of the longest ident in characters."""
+
+INFINITE_TTL = 0xFFFFFFFF
+
+EXTENSION_VERSION = 1
+
+_VERSION = struct.Struct("!BI")
+_MESSAGE = struct.Struct("!B16sII")
+_FEATURES = struct.Struct("!BHIQIII")
+
+MESSAGE_HEADER_SIZE = _MESSAGE.size
+
+PING = bytes([FRAME_TYPE_PING])
+PONG = bytes([FRAME_TYPE_PONG])
+INCOMPATIBLE_PROTOCOL = bytes([FRAME_TYPE_INCOMPATIBLE_PROTOCOL])
+
+
+class Features(NamedTuple):
+    """What a 2.x peer says of itself before its identification."""
+
+    bits: int
+    """Extensions that it speaks."""
+    epoch: int
+    """64 random bits, drawn anew by every process: tells a restarted peer from a returning one."""
+    window_messages: int
+    """How many messages it lets be unacknowledged; 0: no limit."""
+    window_bytes: int
+    """The same in bytes of message data."""
+    max_packet_size: int
+    """The largest packet that it takes, in bytes."""
+    extension_version: int = EXTENSION_VERSION
+
+
+class MessageHeader(NamedTuple):
+    """The fixed part of a message frame."""
+
+    uuid: bytes
+    ttl: int | None
+    flags: int
+
+
+def encode_version(version: int = PROTOCOL_VERSION) -> bytes:
+    return _VERSION.pack(FRAME_TYPE_PROTOCOL_VERSION, version)
+
+
+def decode_version(frame: bytes) -> int:
+    if len(frame) != _VERSION.size:
+        raise SnakeMQBrokenMessage(f"a protocol version frame of {len(frame)} bytes")
+    version: int = _VERSION.unpack(frame)[1]
+    return version
+
+
+def encode_identification(ident: str) -> bytes:
+    return bytes([FRAME_TYPE_IDENTIFICATION]) + ident.encode()
+
+
+def decode_identification(frame: bytes) -> str:
+    try:
+        ident = frame[1:].decode()
+    except UnicodeDecodeError as exc:
+        # 1.6 replaces what it cannot decode, so that different peers may end up with one ident.
+        raise SnakeMQBrokenMessage(f"the ident is not UTF-8: {exc}") from exc
+    if len(ident) > MAX_IDENT_LENGTH:
+        raise SnakeMQBrokenMessage(
+            f"an ident of {len(ident)} characters, the limit is {MAX_IDENT_LENGTH}"
+        )
+    return ident
+
+
+def encode_message_header(uuid: bytes, ttl: int | None, flags: int) -> bytes:
+    return _MESSAGE.pack(FRAME_TYPE_MESSAGE, uuid, INFINITE_TTL if ttl is None else ttl, flags)
+
+
+def decode_message_header(frame: bytes) -> MessageHeader:
+    if len(frame) < MESSAGE_HEADER_SIZE:
+        raise SnakeMQBrokenMessage(
+            f"a message frame of {len(frame)} bytes, the header alone has {MESSAGE_HEADER_SIZE}"
+        )
+    _, uuid, ttl, flags = _MESSAGE.unpack_from(frame)
+    return MessageHeader(uuid, None if ttl == INFINITE_TTL else ttl, flags)
+
+
+def encode_features(features: Features) -> bytes:
+    return _FEATURES.pack(
+        FRAME_TYPE_FEATURES,
+        features.extension_version,
+        features.bits,
+        features.epoch,
+        features.window_messages,
+        features.window_bytes,
+        features.max_packet_size,
+    )
+
+
+def decode_features(frame: bytes) -> Features:
+    """What follows the known fields belongs to a newer version and is ignored."""
+    if len(frame) < _FEATURES.size:
+        raise SnakeMQBrokenMessage(f"a features frame of {len(frame)} bytes")
+    _, version, bits, epoch, messages, bytes_, max_packet_size = _FEATURES.unpack_from(frame)
+    return Features(bits, epoch, messages, bytes_, max_packet_size, version)

@@ -1,0 +1,480 @@
+"""The conductor: brings connections, queues and callbacks together."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections import deque
+from functools import partial
+from typing import ParamSpec
+
+from snakemq.callbacks import Callback
+from snakemq.exceptions import (
+    SnakeMQBrokenFormat,
+    SnakeMQDuplicateIdent,
+    SnakeMQException,
+    SnakeMQMessageTooLarge,
+    SnakeMQTimeout,
+)
+from snakemq.message import FLAG_PERSISTENT, Message
+from snakemq.packeter import Packeter
+from snakemq.queues import OutgoingQueue, QueuedMessage, QueuesStorageBase
+
+from . import _frames as frames
+from ._contest import Contest
+from ._keepalive import Action, decide
+from ._queues import OutgoingQueues
+from ._session import MAX_PINGS_PER_SECOND, Answer, Identified, Rejected, Session
+
+P = ParamSpec("P")
+
+KEEPALIVE_WAIT = 0.5
+"""Default of :attr:`Messaging.keepalive_wait`, in seconds."""
+
+IDENTIFICATION_TIMEOUT = 10.0
+"""Seconds that a new connection has to identify itself. It takes one round trip."""
+
+MAX_HANDSHAKE_PACKET_SIZE = 4096
+"""The largest packet that is taken before the identification, in bytes. The introduction of a
+peer has 250 bytes at most; the rest is room for what future versions may say."""
+
+MAX_MESSAGE_SIZE = 0xFFFFFFFF - frames.MESSAGE_HEADER_SIZE
+"""The longest data of a message that the packet format allows, in bytes."""
+
+SEND_AHEAD = 512 * 1024
+"""Messages are given to the packeter until that many bytes are queued there: enough to keep the
+system busy for a pass of the loop. What is there cannot expire any more."""
+
+__all__ = [
+    "IDENTIFICATION_TIMEOUT",
+    "KEEPALIVE_WAIT",
+    "MAX_HANDSHAKE_PACKET_SIZE",
+    "MAX_PINGS_PER_SECOND",
+    "Messaging",
+]
+
+
+class Messaging:
+    """Messages to and from peers that are addressed by ident.
+
+    ``identifier``: the ident of this peer, at most 50 characters, unique among the peers it is
+    connected with. ``domain``: unused, as in 1.6. ``packeter``: the
+    :class:`~snakemq.packeter.Packeter` below. ``queues_storage``: where messages with
+    ``FLAG_PERSISTENT`` wait; those that are found in it are delivered first.
+
+    :meth:`send_message` is thread-safe. All else belongs to the thread that runs the loop, and
+    all callbacks are called there. An exception that a callback raises is logged and reported by
+    ``on_error``; the loop and the connection go on. The one exception to this is
+    ``SnakeMQBrokenFormat`` and its family: it says that the peer sent nonsense, so the connection
+    is closed.
+    """
+
+    __module__ = "snakemq.messaging"
+
+    def __init__(
+        self,
+        identifier: str,
+        domain: str,
+        packeter: Packeter,
+        queues_storage: QueuesStorageBase | None = None,
+    ) -> None:
+        _check_ident(identifier)
+        if queues_storage is not None and not isinstance(queues_storage, QueuesStorageBase):
+            raise TypeError(f"queues_storage must be a QueuesStorageBase, not {queues_storage!r}")
+        self.identifier = identifier
+        self.domain = domain
+        self.packeter = packeter
+        self.queues_storage = queues_storage
+        self.log = logging.getLogger("snakemq.messaging")
+
+        self.keepalive_wait: float = KEEPALIVE_WAIT
+        """Seconds to wait for an answer to a ping."""
+        self.identification_timeout: float = IDENTIFICATION_TIMEOUT
+        """Seconds that a new connection has to identify itself."""
+
+        self.on_error: Callback[[str | None, Exception]] = Callback()
+        """``func(conn_id, exception)``: a peer broke the rules or did not answer, and its
+        connection is closed after this call; a callback raised; or, with ``None`` for
+        ``conn_id``, the storage failed."""
+        self.on_message_recv: Callback[[str, str, Message]] = Callback()
+        """``func(conn_id, ident, message)``"""
+        self.on_message_sent: Callback[[str, str, bytes]] = Callback()
+        """``func(conn_id, ident, message_uuid)``: the system took the message over."""
+        self.on_message_drop: Callback[[str, bytes]] = Callback()
+        """``func(ident, message_uuid)``: the message will not be delivered, or it was under way
+        when the connection broke and will not be sent again: *not confirmed*, not *certainly not
+        received*."""
+        self.on_connect: Callback[[str, str]] = Callback()
+        """``func(conn_id, ident)``: the peer is identified."""
+        self.on_disconnect: Callback[[str, str]] = Callback()
+        """``func(conn_id, ident)``: for each connection that ``on_connect`` was called for."""
+
+        self._link = packeter.link
+        self._keepalive_interval: float | None = None
+        self._sessions: dict[str, Session] = {}
+        self._by_ident: dict[str, Session] = {}
+        self._contests: dict[str, Contest] = {}  # by the ident that is claimed
+        self._contest_of: dict[Session, Contest] = {}
+        # What send_message() leaves for the loop: appending to and popping from a deque is atomic.
+        self._outbox: deque[tuple[str, QueuedMessage]] = deque()
+        self._outbox_noticed = False
+        self._queues = OutgoingQueues(
+            self._link,
+            queues_storage,
+            partial(self._emit, None, self.on_message_drop),
+            partial(self._report, None),
+        )
+        self._features = frames.Features(
+            bits=0,
+            epoch=int.from_bytes(os.urandom(8), "big"),
+            window_messages=0,
+            window_bytes=0,
+            max_packet_size=packeter.max_packet_size,
+        )
+
+        self._link.on_loop_pass.add(self._on_loop_pass)
+        packeter.on_connect.add(self._on_connect)
+        packeter.on_disconnect.add(self._on_disconnect)
+        packeter.on_packets_recv.add(self._on_packets_recv)
+        packeter.on_packets_sent.add(self._on_packets_sent)
+
+    # -- sending
+
+    def send_message(self, ident: str, message: Message) -> bytes:
+        """Queue a message for a peer and return its uuid. Thread-safe, also inside callbacks.
+
+        Messages of one thread to one peer arrive in the order in which they were sent. With
+        ``ttl=0`` a message is for a peer that is connected now; if there is none it is dropped,
+        which ``on_message_drop`` reports. A message with ``FLAG_PERSISTENT`` and a ttl above 0 is
+        in the storage, durably, when this returns; if that fails nothing is queued.
+
+        A message is to be sent once to a peer: its uuid identifies it there.
+
+        Raises ``TypeError`` and ``ValueError`` (the ident is too long),
+        :exc:`~snakemq.exceptions.SnakeMQMessageTooLarge` (4 GiB, the end of the format) and
+        :exc:`~snakemq.exceptions.StorageError`.
+        """
+        _check_ident(ident)
+        if not isinstance(message, Message):
+            raise TypeError(f"message must be a snakemq.message.Message, not {message!r}")
+        if len(message.data) > MAX_MESSAGE_SIZE:
+            raise SnakeMQMessageTooLarge(f"{len(message.data)} bytes; the format ends at 4 GiB")
+        ttl = message.ttl
+        storage = self.queues_storage
+        stored = False
+        if storage is not None and message.flags & FLAG_PERSISTENT and ttl != 0:
+            storage.push(ident, message)
+            stored = True
+        entry = QueuedMessage(message, self._link.time(), stored)
+        if ttl == 0 and ident not in self._by_ident:
+            entry.deadline = entry.queued_at  # over already; the loop reports it
+        self._outbox.append((ident, entry))
+        # Cleared before the outbox is emptied: who finds it set knows that the loop will look.
+        if not self._outbox_noticed:
+            self._outbox_noticed = True
+            self._link.wakeup_poll()
+        return message.uuid
+
+    def _on_loop_pass(self) -> None:
+        self._queues.flush_deletions_if_many()
+        if not self._outbox:
+            return
+        self._outbox_noticed = False
+        outbox = self._outbox
+        changed: dict[str, OutgoingQueue] = {}
+        for _ in range(len(outbox)):  # no more, or a busy thread could keep the loop here
+            ident, entry = outbox.popleft()
+            queue = changed.get(ident)
+            if queue is None:
+                queue = changed[ident] = self._queues.get(ident)
+            if entry.message.ttl == 0 and (
+                entry.deadline is not None or ident not in self._by_ident
+            ):
+                self._queues.drop(queue, [entry])
+            else:
+                queue.push(entry)
+        for ident, queue in changed.items():
+            session = self._by_ident.get(ident)
+            if session is not None:
+                self._pump(session, queue)
+            else:
+                self._queues.watch(queue)
+                self._queues.forget_if_empty(queue)
+
+    def _pump(self, session: Session, queue: OutgoingQueue) -> None:
+        """Give waiting messages to the packeter, until enough is there."""
+        if not len(queue):
+            return
+        packeter = self.packeter
+        conn_id = session.conn_id
+        now = self._link.time()
+        budget = SEND_AHEAD - packeter.get_unsent_size(conn_id)
+        gone: list[QueuedMessage] = []
+        while budget > 0:
+            entry = queue.take(now, gone)
+            if entry is None:
+                break
+            message = entry.message
+            packet_size = frames.MESSAGE_HEADER_SIZE + len(message.data)
+            if session.features is not None and packet_size > session.features.max_packet_size:
+                self._report(
+                    conn_id,
+                    SnakeMQMessageTooLarge(
+                        f"{queue.ident!r} takes packets of up to "
+                        f"{session.features.max_packet_size} bytes, this message needs {packet_size}"
+                    ),
+                )
+                gone.append(queue.withdraw_last())
+                continue
+            header = frames.encode_message_header(
+                message.uuid, entry.whole_seconds_left(now), message.flags
+            )
+            session.unsent.append((packeter.send_packet(conn_id, header, message.data), entry))
+            budget -= packet_size
+        packeter.flush(conn_id)
+        self._queues.drop(queue, gone)
+        if len(queue):
+            self._queues.watch(queue)
+
+    def _on_packets_sent(self, conn_id: str, packet_id: int) -> None:
+        session = self._sessions.get(conn_id)
+        if session is None:
+            return
+        session.sent_packet_id = packet_id
+        queue = session.queue
+        if queue is None:
+            return
+        unsent = session.unsent
+        sent = 0
+        while sent < len(unsent) and unsent[sent][0] <= packet_id:
+            sent += 1
+        for entry in queue.landed(sent):
+            unsent.popleft()
+            self._queues.retire(queue, entry)
+            self._emit(conn_id, self.on_message_sent, conn_id, queue.ident, entry.message.uuid)
+        if not session.closed:
+            self._pump(session, queue)
+
+    # -- connections
+
+    def _on_connect(self, conn_id: str) -> None:
+        session = self._sessions[conn_id] = Session(conn_id, self._link.time())
+        self.packeter.set_max_packet_size(
+            conn_id, min(MAX_HANDSHAKE_PACKET_SIZE, self.packeter.max_packet_size)
+        )
+        session.timer = self._link.call_later(
+            self.identification_timeout,
+            lambda: self._fail(session, SnakeMQTimeout("no identification in time")),
+        )
+        send = self.packeter.send_packet
+        send(conn_id, frames.encode_version())
+        send(conn_id, frames.encode_features(self._features))
+        send(conn_id, frames.encode_identification(self.identifier))
+
+    def _identified(self, session: Session, ident: str) -> None:
+        if session.timer is not None:
+            session.timer.cancel()
+        # Before the packets that came along with the identification are looked at.
+        self.packeter.set_max_packet_size(session.conn_id, self.packeter.max_packet_size)
+        owner = self._by_ident.get(ident)
+        if owner is None:
+            self._admit(session, ident)
+        elif ident in self._contests:
+            raise SnakeMQDuplicateIdent(f"{ident!r} is connected already")
+        else:
+            contest = Contest(ident, owner, session)
+            self._contests[ident] = self._contest_of[session] = contest
+            self.log.info("conn=%s claims %r, owner is pinged", session.conn_id, ident)
+            contest.timer = self._link.call_later(
+                self.keepalive_wait, lambda: self._owner_is_dead(contest)
+            )
+            self.packeter.send_packet(owner.conn_id, frames.PING)
+
+    def _admit(self, session: Session, ident: str) -> None:
+        session.ident = ident
+        session.queue = queue = self._queues.get(ident)
+        self._by_ident[ident] = session
+        self._plan_keepalive(session)
+        self.log.debug("conn=%s is %r", session.conn_id, ident)
+        self._emit(session.conn_id, self.on_connect, session.conn_id, ident)
+        if not session.closed:
+            self._pump(session, queue)
+
+    def _owner_is_alive(self, contest: Contest) -> None:
+        self._end_contest(contest)
+        self._fail(
+            contest.challenger,
+            SnakeMQDuplicateIdent(f"{contest.ident!r} is connected already, and alive"),
+        )
+
+    def _owner_is_dead(self, contest: Contest) -> None:
+        # Its disconnection admits the challenger.
+        self._fail(contest.owner, SnakeMQTimeout(f"{contest.ident!r} came back; this one is dead"))
+
+    def _end_contest(self, contest: Contest) -> None:
+        contest.end()
+        self._contests.pop(contest.ident, None)
+        self._contest_of.pop(contest.challenger, None)
+
+    def _on_disconnect(self, conn_id: str) -> None:
+        session = self._sessions.pop(conn_id)
+        session.closed = True
+        if session.timer is not None:
+            session.timer.cancel()
+        contest = self._contest_of.get(session)
+        if contest is not None:
+            self._end_contest(contest)
+        if session.ident is None:
+            return
+        ident = session.ident
+        del self._by_ident[ident]
+        queue = session.queue
+        assert queue is not None
+        dropped = queue.disconnected(self._link.time())
+        self._emit(conn_id, self.on_disconnect, conn_id, ident)
+        self._queues.drop(queue, dropped)
+        self._queues.watch(queue)
+        self._queues.flush_deletions()
+        self._queues.forget_if_empty(queue)
+        contest = self._contests.get(ident)
+        if contest is not None:
+            self._end_contest(contest)
+            self._admit(contest.challenger, ident)
+            self._on_packets_recv(contest.challenger.conn_id, contest.held)
+
+    def _fail(self, session: Session, error: Exception) -> None:
+        """Close a connection because of its peer."""
+        if session.closed:
+            return
+        self.log.error("conn=%s ident=%r %s", session.conn_id, session.ident, error)
+        self._report(session.conn_id, error)
+        if not session.closed:
+            self._link.close(session.conn_id)
+
+    # -- receiving
+
+    def _on_packets_recv(self, conn_id: str, packets: list[bytes]) -> None:
+        session = self._sessions.get(conn_id)
+        if session is None:
+            return
+        session.last_recv = self._link.time()
+        try:
+            if self._contests:
+                contest = self._contest_of.get(session)
+                if contest is not None:
+                    contest.hold(packets)
+                    return
+                if session.ident is not None and session.ident in self._contests:
+                    self._owner_is_alive(self._contests[session.ident])
+            for number, packet in enumerate(packets):
+                if session.ident is not None and packet[:1] == b"\x03":
+                    self._receive_message(session, session.ident, packet)
+                else:
+                    self._receive_control(session, packet)
+                    contest = self._contest_of.get(session)
+                    if contest is not None:
+                        contest.hold(packets[number + 1 :])
+                        return
+                if session.closed:
+                    return
+        except SnakeMQException as exc:
+            self._fail(session, exc)
+
+    def _receive_message(self, session: Session, ident: str, packet: bytes) -> None:
+        uuid, ttl, flags = frames.decode_message_header(packet)
+        message = Message.received(
+            packet[frames.MESSAGE_HEADER_SIZE :], None if ttl is None else float(ttl), flags, uuid
+        )
+        try:
+            self.on_message_recv(session.conn_id, ident, message)
+        except SnakeMQBrokenFormat:
+            raise
+        except Exception as exc:
+            self._callback_raised(session.conn_id, exc)
+
+    def _receive_control(self, session: Session, packet: bytes) -> None:
+        event = session.receive(packet)
+        if isinstance(event, Identified):
+            self._identified(session, event.ident)
+        elif isinstance(event, Answer):
+            session.pong_packet_id = self.packeter.send_packet(session.conn_id, event.frame)
+        elif isinstance(event, Rejected):
+            self.packeter.send_packet(session.conn_id, event.farewell)
+            self.packeter.flush(session.conn_id)
+            raise event.error
+
+    # -- keep-alive
+
+    @property
+    def keepalive_interval(self) -> float | None:
+        """Seconds of silence after which a peer is pinged; ``None``, the default: never.
+
+        A peer from which nothing arrives for :attr:`keepalive_wait` seconds after a ping is
+        disconnected. May be changed at any time, in the loop or while none runs.
+        """
+        return self._keepalive_interval
+
+    @keepalive_interval.setter
+    def keepalive_interval(self, interval: float | None) -> None:
+        if interval is not None and not interval > 0:
+            raise ValueError(f"keepalive_interval must be None or above 0 s, not {interval!r}")
+        self._keepalive_interval = interval
+        for session in self._by_ident.values():
+            self._plan_keepalive(session)
+
+    def _plan_keepalive(self, session: Session) -> None:
+        if session.timer is not None:
+            session.timer.cancel()
+        interval = self._keepalive_interval
+        if interval is None or session.closed:
+            return
+        now = self._link.time()
+        action, delay = decide(
+            now, session.last_recv, session.last_ping, interval, self.keepalive_wait
+        )
+        if action is Action.GIVE_UP:
+            self._fail(session, SnakeMQTimeout(f"no answer to a ping in {self.keepalive_wait:g} s"))
+            return
+        if action is Action.PING:
+            session.last_ping = now
+            self.packeter.send_packet(session.conn_id, frames.PING)
+        session.timer = self._link.call_later(delay, lambda: self._plan_keepalive(session))
+
+    # -- the rest
+
+    def close(self) -> None:
+        """Bring the storage up to date: deletions that are outstanding, and what is left of ttls.
+
+        Optional, and possible at any time: without it a few delivered messages may be delivered
+        again after the next start. It closes neither the link nor the storage, which are not
+        this object's. Raises :exc:`~snakemq.exceptions.StorageError`.
+        """
+        self._queues.flush_deletions()
+        self._queues.store_ttls()
+
+    def _emit(
+        self, conn_id: str | None, callback: Callback[P], *args: P.args, **kwargs: P.kwargs
+    ) -> None:
+        try:
+            callback(*args, **kwargs)
+        except Exception as exc:
+            self._callback_raised(conn_id, exc)
+
+    def _callback_raised(self, conn_id: str | None, exc: Exception) -> None:
+        self.log.error("conn=%s a callback raised", conn_id, exc_info=exc)
+        self._report(conn_id, exc)
+
+    def _report(self, conn_id: str | None, exc: Exception) -> None:
+        try:
+            self.on_error(conn_id, exc)
+        except Exception:
+            self.log.exception("a callback of on_error raised")
+
+
+def _check_ident(ident: str) -> None:
+    if not isinstance(ident, str):
+        raise TypeError(f"an ident must be a str, not {type(ident).__name__}")
+    if len(ident) > frames.MAX_IDENT_LENGTH:
+        raise ValueError(
+            f"an ident has at most {frames.MAX_IDENT_LENGTH} characters, not {len(ident)}: {ident!r}"
+        )

@@ -1,0 +1,54 @@
+"""Routing of received messages by what they begin with."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeAlias
+
+from snakemq.message import Message
+
+if TYPE_CHECKING:
+    from ._messaging import Messaging
+
+MessageCallback: TypeAlias = Callable[[str, str, Message], object]
+
+
+class ReceiveHook:
+    """Calls those callbacks whose regular expression matches the beginning of a message.
+
+    It joins ``messaging.on_message_recv``: what else is registered there is called as well.
+    Use it in callbacks of the loop, or while no loop runs.
+    """
+
+    __module__ = "snakemq.messaging"
+
+    def __init__(self, messaging: Messaging) -> None:
+        self.messaging = messaging
+        self._hooks: dict[bytes, tuple[re.Pattern[bytes], MessageCallback]] = {}
+        messaging.on_message_recv.add(self._on_message_recv)
+
+    def register(self, regexp: bytes, callback: MessageCallback) -> None:
+        """Call ``callback(conn_id, ident, message)`` for messages whose data match ``regexp``
+        from their first byte on.
+
+        There is one callback for a regular expression; registering it again replaces the
+        callback. Raises ``TypeError`` and ``re.error`` for what is no pattern of bytes.
+        """
+        if not isinstance(regexp, bytes):
+            raise TypeError(f"message data are bytes, so must be the pattern, not {regexp!r}")
+        self._hooks[regexp] = (re.compile(regexp), callback)
+
+    def unregister(self, regexp: bytes) -> None:
+        """Raises ``KeyError`` when it is not registered."""
+        del self._hooks[regexp]
+
+    def clear(self) -> None:
+        """Unregister all."""
+        self._hooks.clear()
+
+    def _on_message_recv(self, conn_id: str, ident: str, message: Message) -> None:
+        data = message.data
+        for pattern, callback in tuple(self._hooks.values()):
+            if pattern.match(data):
+                callback(conn_id, ident, message)

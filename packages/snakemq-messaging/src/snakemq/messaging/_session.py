@@ -1,0 +1,155 @@
+"""One connection as the protocol sees it: frames in, events out. Pure: it is told the time.
+
+    GREETING --identification--> IDENTIFIED
+        |
+        +-- message --> error: no ident yet
+
+A peer introduces itself with its protocol version, its features (if it is a 2.x one) and its
+identification. What each frame means in each state stands in one table, ``_MEANING``.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from enum import Enum
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+
+from snakemq.exceptions import (
+    SnakeMQBrokenMessage,
+    SnakeMQFlood,
+    SnakeMQIncompatibleProtocol,
+    SnakeMQNoIdent,
+)
+
+from . import _frames as frames
+
+if TYPE_CHECKING:
+    from snakemq.link import TimerHandle
+    from snakemq.queues import OutgoingQueue, QueuedMessage
+
+MAX_PINGS_PER_SECOND = 1000
+"""A peer that sends more is disconnected. An honest one pings once in its keep-alive interval."""
+
+
+class State(Enum):
+    GREETING = "greeting"
+    IDENTIFIED = "identified"
+
+
+class Identified(NamedTuple):
+    """The peer has said who it is."""
+
+    ident: str
+
+
+class Answer(NamedTuple):
+    """A frame is to be sent back."""
+
+    frame: bytes
+
+
+class Rejected(NamedTuple):
+    """The connection must be closed because of ``error``, after sending ``farewell``."""
+
+    error: Exception
+    farewell: bytes
+
+
+Event: TypeAlias = "Identified | Answer | Rejected | None"
+
+
+class Session:
+    """What is known of one connection."""
+
+    def __init__(self, conn_id: str, now: float) -> None:
+        self.conn_id = conn_id
+        self.state = State.GREETING
+        self.closed = False
+        self.features: frames.Features | None = None
+        """``None``: it is a 1.6 peer, or has not introduced itself yet."""
+
+        self.ident: str | None = None
+        """Set when the identification was accepted; claims of it are the business of Messaging."""
+        self.queue: OutgoingQueue | None = None
+        self.unsent: deque[tuple[int, QueuedMessage]] = deque()
+        """Messages that were given to the packeter and not to the system yet, by packet id."""
+
+        self.last_recv = now
+        self.last_ping: float | None = None
+        self.timer: TimerHandle | None = None
+        """The deadline of the identification, later the next look at the keep-alive."""
+        self.pong_packet_id = 0  # the last pong that was queued
+        self.sent_packet_id = 0  # the last packet that was sent
+        self._second_of_pings = now
+        self._pings = 0
+
+    def receive(self, frame: bytes) -> Event:
+        """Handle any frame but a message of an identified peer, which has a shorter way.
+
+        Raises an exception of the ``SnakeMQException`` family if the peer broke the rules.
+        """
+        if not frame:
+            raise SnakeMQBrokenMessage("an empty frame")
+        meaning = _MEANING[self.state].get(frame[0])
+        return None if meaning is None else meaning(self, frame)
+
+    def _check_version(self, frame: bytes) -> Event:
+        version = frames.decode_version(frame)
+        if version == frames.PROTOCOL_VERSION:
+            return None
+        error = SnakeMQIncompatibleProtocol(
+            f"the peer speaks protocol version {version}, this is {frames.PROTOCOL_VERSION}"
+        )
+        return Rejected(error, frames.INCOMPATIBLE_PROTOCOL)
+
+    def _was_rejected(self, frame: bytes) -> Event:
+        raise SnakeMQIncompatibleProtocol(
+            f"the peer does not speak protocol version {frames.PROTOCOL_VERSION}"
+        )
+
+    def _note_features(self, frame: bytes) -> Event:
+        self.features = frames.decode_features(frame)
+        return None
+
+    def _identify(self, frame: bytes) -> Event:
+        ident = frames.decode_identification(frame)
+        self.state = State.IDENTIFIED
+        return Identified(ident)
+
+    def _refuse_message(self, frame: bytes) -> Event:
+        raise SnakeMQNoIdent("a message before the identification")
+
+    def _answer_ping(self, frame: bytes) -> Event:
+        if self.last_recv >= self._second_of_pings + 1:
+            self._second_of_pings = self.last_recv
+            self._pings = 0
+        self._pings += 1
+        if self._pings > MAX_PINGS_PER_SECOND:
+            raise SnakeMQFlood(f"more than {MAX_PINGS_PER_SECOND} pings in a second")
+        # One pong that waits to be sent answers all pings: a peer that does not read must not
+        # make the send buffer grow.
+        if self.pong_packet_id > self.sent_packet_id:
+            return None
+        return Answer(frames.PONG)
+
+
+_Meaning: TypeAlias = Callable[[Session, bytes], Event]
+
+# Whatever is not in the table is ignored: unknown types as 1.6 does it, so that the protocol can
+# grow; a repeated identification, also as 1.6; pongs, because any frame proves life.
+_MEANING: dict[State, dict[int, _Meaning]] = {
+    State.GREETING: {
+        frames.FRAME_TYPE_PROTOCOL_VERSION: Session._check_version,
+        frames.FRAME_TYPE_INCOMPATIBLE_PROTOCOL: Session._was_rejected,
+        frames.FRAME_TYPE_FEATURES: Session._note_features,
+        frames.FRAME_TYPE_IDENTIFICATION: Session._identify,
+        frames.FRAME_TYPE_MESSAGE: Session._refuse_message,
+        frames.FRAME_TYPE_PING: Session._answer_ping,
+    },
+    State.IDENTIFIED: {
+        frames.FRAME_TYPE_PROTOCOL_VERSION: Session._check_version,
+        frames.FRAME_TYPE_INCOMPATIBLE_PROTOCOL: Session._was_rejected,
+        frames.FRAME_TYPE_PING: Session._answer_ping,
+    },
+}

@@ -1,0 +1,179 @@
+"""The queue of one peer: what waits for it, and what is on its way. Pure: it is told the time."""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from collections.abc import Iterator
+from enum import Enum
+
+from snakemq.message import Message
+
+
+class Place(Enum):
+    """Where a message of a queue is."""
+
+    WAITING = "waiting"
+    IN_FLIGHT = "in flight"
+    GONE = "gone"
+
+
+class QueuedMessage:
+    """A message and what its queue knows of it."""
+
+    __slots__ = ("deadline", "message", "place", "queued_at", "stored")
+
+    def __init__(self, message: Message, queued_at: float, stored: bool) -> None:
+        self.message = message
+        self.queued_at = queued_at
+        self.stored = stored
+        """Is it in the storage, to be deleted when it has left the queue?"""
+        self.deadline = queued_at + message.ttl if message.ttl else None
+        """When it expires. None: never, or with the connection (ttl 0)."""
+        self.place = Place.WAITING
+
+    def is_over(self, now: float) -> bool:
+        """Has its time come, now that there is no connection?"""
+        return self.message.ttl == 0 or (self.deadline is not None and self.deadline <= now)
+
+    def whole_seconds_left(self, now: float) -> int | None:
+        """What is left of the ttl, for the wire. Time waited counts in whole seconds as well, so
+        that a message that did not wait arrives with the ttl it was sent with."""
+        ttl = self.message.ttl
+        if ttl is None:
+            return None
+        return max(0, int(ttl - int(now - self.queued_at)))
+
+
+class OutgoingQueue:
+    """First in, first out, with messages that expire anywhere in between.
+
+    A message is *waiting* until :meth:`take` puts it *in flight*, and stays in the queue until
+    :meth:`landed` says that it needs no resending.
+    """
+
+    def __init__(self, ident: str) -> None:
+        self.ident = ident
+        self.in_flight: deque[QueuedMessage] = deque()
+        self._waiting: deque[QueuedMessage] = deque()
+        self._waiting_count = 0  # without the expired ones that are still in the deque
+        # Deadlines. Most messages are taken at once, so a deadline goes through _fresh, and to
+        # the heap only if its message is found waiting by next_deadline().
+        self._fresh: list[QueuedMessage] = []
+        self._deadlines: list[tuple[float, int, QueuedMessage]] = []
+        self._counter = 0
+
+    def push(self, entry: QueuedMessage) -> None:
+        """Append a message."""
+        self._waiting.append(entry)
+        self._waiting_count += 1
+        if entry.deadline is not None:
+            self._fresh.append(entry)
+
+    def take(self, now: float, expired: list[QueuedMessage]) -> QueuedMessage | None:
+        """Put the first waiting message in flight; ``None`` when none waits.
+
+        Messages whose time has come are appended to ``expired`` instead.
+        """
+        waiting = self._waiting
+        while waiting:
+            entry = waiting.popleft()
+            if entry.place is Place.GONE:
+                continue
+            self._waiting_count -= 1
+            if entry.deadline is not None and entry.deadline <= now:
+                entry.place = Place.GONE
+                expired.append(entry)
+                continue
+            entry.place = Place.IN_FLIGHT
+            self.in_flight.append(entry)
+            return entry
+        return None
+
+    def landed(self, count: int) -> list[QueuedMessage]:
+        """Take out the first ``count`` messages that are in flight."""
+        landed = [self.in_flight.popleft() for _ in range(count)]
+        for entry in landed:
+            entry.place = Place.GONE
+        return landed
+
+    def withdraw_last(self) -> QueuedMessage:
+        """Take out the message that was put in flight last: it cannot be sent after all."""
+        entry = self.in_flight.pop()
+        entry.place = Place.GONE
+        return entry
+
+    def disconnected(self, now: float) -> list[QueuedMessage]:
+        """What is in flight waits again, in its old order before the others.
+
+        Returns what is dropped: messages with ttl 0 and those in flight whose time has come.
+        """
+        dropped: list[QueuedMessage] = []
+        kept: deque[QueuedMessage] = deque()
+        for entry in (*self.in_flight, *self._waiting):
+            if entry.place is Place.GONE:
+                continue
+            if entry.is_over(now):
+                entry.place = Place.GONE
+                dropped.append(entry)
+                continue
+            if entry.place is Place.IN_FLIGHT:
+                entry.place = Place.WAITING
+                if entry.deadline is not None:
+                    self._fresh.append(entry)
+            kept.append(entry)
+        self.in_flight.clear()
+        self._waiting = kept
+        self._waiting_count = len(kept)
+        return dropped
+
+    def expire(self, now: float) -> list[QueuedMessage]:
+        """Take out the waiting messages whose time has come."""
+        expired: list[QueuedMessage] = []
+        self._file_deadlines()
+        deadlines = self._deadlines
+        while deadlines and deadlines[0][0] <= now:
+            entry = heapq.heappop(deadlines)[2]
+            if entry.place is Place.WAITING:
+                entry.place = Place.GONE
+                expired.append(entry)
+        self._waiting_count -= len(expired)
+        if len(self._waiting) > 2 * self._waiting_count + 100:
+            self._waiting = deque(e for e in self._waiting if e.place is Place.WAITING)
+        return expired
+
+    def next_deadline(self) -> float | None:
+        """When the first of the waiting messages expires; ``None`` when none does."""
+        self._file_deadlines()
+        deadlines = self._deadlines
+        while deadlines and deadlines[0][2].place is not Place.WAITING:
+            heapq.heappop(deadlines)
+        return deadlines[0][0] if deadlines else None
+
+    def _file_deadlines(self) -> None:
+        if not self._waiting_count:
+            self._fresh.clear()
+            self._deadlines.clear()
+            return
+        for entry in self._fresh:
+            if entry.place is Place.WAITING:
+                assert entry.deadline is not None
+                self._counter += 1
+                heapq.heappush(self._deadlines, (entry.deadline, self._counter, entry))
+        self._fresh.clear()
+        if len(self._deadlines) > 2 * self._waiting_count + 100:
+            # those of messages that were taken long before their time
+            self._deadlines = [d for d in self._deadlines if d[2].place is Place.WAITING]
+            heapq.heapify(self._deadlines)
+
+    def __len__(self) -> int:
+        """How many messages wait."""
+        return self._waiting_count
+
+    def __iter__(self) -> Iterator[QueuedMessage]:
+        """All messages, in their order."""
+        yield from self.in_flight
+        yield from (entry for entry in self._waiting if entry.place is Place.WAITING)
+
+    def __bool__(self) -> bool:
+        return bool(self._waiting_count or self.in_flight)
