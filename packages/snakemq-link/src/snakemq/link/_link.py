@@ -539,10 +539,12 @@ class Link:
             self.call_later(0, lambda: self._drop(conn, reason))
         else:
             conn.send_pending = sent
-            if sent == len(data):
+            if sent == len(data) and not conn.want_write:
                 self._finished_sends.append(conn)
             else:
-                self._want(conn, write=True)  # the system is full; reported when it is not
+                # The system is full; reported when it is not. If the selector is asked already,
+                # it alone reports: a send that is in both places would be reported twice.
+                self._want(conn, write=True)
 
     def _on_writable(self, conn: LinkSocket) -> None:
         if isinstance(conn.send_pending, int):
