@@ -9,22 +9,30 @@
 :class:`MemoryLink` is a :class:`~snakemq.link.LinkInterface`, so everything that runs over a
 :class:`~snakemq.link.Link` runs over it: byte by byte, cut anywhere, with delays, partitions and
 peers that die, without a sleep, and the same again with the same seed.
+
+:func:`check_link` is for those who write a link: it checks all that the layers above rely on.
 """
 
 from ._clock import FakeClock
+from ._conformance import LINK_CHECKS, check_link
 from ._connection import Latency
 from ._cut import Cut, byte_by_byte, pieces_of, random_pieces, whole
+from ._link_pair import LinkCheck, LinkPair
 from ._memory_link import MemoryLink
 from ._network import MemoryNetwork, TraceEvent
 
 __all__ = [
+    "LINK_CHECKS",
     "Cut",
     "FakeClock",
     "Latency",
+    "LinkCheck",
+    "LinkPair",
     "MemoryLink",
     "MemoryNetwork",
     "TraceEvent",
     "byte_by_byte",
+    "check_link",
     "pieces_of",
     "random_pieces",
     "whole",

@@ -86,7 +86,7 @@ class Pipe:
             self.reader.wake_input()
         else:
             self.flying += len(data)
-            self.network.timers.add(arrival, partial(self._land, data))
+            self.network._timers.add(arrival, partial(self._land, data))
 
     def finish(self) -> None:
         """The writer has closed: the reader learns it after the data."""
@@ -94,7 +94,7 @@ class Pipe:
         if arrival is None:
             self._land_fin()
         else:
-            self.network.timers.add(arrival, self._land_fin)
+            self.network._timers.add(arrival, self._land_fin)
 
     def kill(self) -> None:
         """What is in it is lost, and so is everything that will be put in."""
@@ -180,13 +180,13 @@ class End:
             or ((pipe.arrived or pipe.fin) and not pipe.paused and not pipe.held)
         ):
             self._input_queued = True
-            self.link.queue(self._input)
+            self.link._queue(self._input)
 
     def wake_output(self) -> None:
         """A send was begun, or there may be room for one; plan the step that looks."""
         if self.pending is not None and not self._output_queued and not self.broken:
             self._output_queued = True
-            self.link.queue(self._output)
+            self.link._queue(self._output)
 
     def shut(self) -> None:
         """Leave the connection: what was to come is lost, the other side is told in order."""
@@ -209,19 +209,19 @@ class End:
         pipe = self.inp
         if self.state is State.OPEN:
             if self.broken:
-                self.link.drop(self)
+                self.link._drop(self)
             elif pipe.paused or pipe.held:
                 return
             elif pipe.arrived:
                 self._deliver(pipe)
             elif pipe.fin:
-                self.link.drop(self)
+                self.link._drop(self)
         elif self.state is State.NEW:
             if self.broken:
-                self.link.forget(self)  # nobody has heard of it
+                self.link._forget(self)  # nobody has heard of it
                 return
             self.state = State.OPEN
-            self.link.announce(self)
+            self.link._announce(self)
         self.wake_input()
 
     def _deliver(self, pipe: Pipe) -> None:
@@ -234,8 +234,8 @@ class End:
         if pipe.reset_in is not None:
             pipe.reset_in -= size
             if not pipe.reset_in:
-                pipe.network.broke(self)
-        self.link.received(self, data)
+                pipe.network._broke(self)
+        self.link._received(self, data)
 
     def _output(self) -> None:
         self._output_queued = False
@@ -251,4 +251,4 @@ class End:
             taken = bytes(view[:sent])
         self.pending = None
         pipe.put(taken)
-        self.link.sent(self, sent)
+        self.link._sent(self, sent)

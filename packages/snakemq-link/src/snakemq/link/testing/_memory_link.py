@@ -27,6 +27,7 @@ class MemoryLink:
     """A :class:`~snakemq.link.LinkInterface` without sockets and threads.
 
     Made by :meth:`MemoryNetwork.link`. Whoever runs the network is the loop of all its links.
+    A subclass that misbehaves joins its network by being constructed.
     """
 
     __module__ = "snakemq.link.testing"
@@ -44,6 +45,9 @@ class MemoryLink:
         self.gone = False
         """Has this link vanished or crashed? Then none of its callbacks is called any more."""
 
+        if name in network.links:
+            raise ValueError(f"there is a link {name!r} already")
+        network.links[name] = self
         self._network = network
         self._ends: dict[str, End] = {}
         self._ready: list[Callable[[], None]] = []
@@ -65,14 +69,14 @@ class MemoryLink:
 
     def close(self, conn_id: str) -> None:
         """See :meth:`LinkInterface.close`. What was taken over already still arrives."""
-        self.drop(self._end(conn_id))
+        self._drop(self._end(conn_id))
 
     def wakeup_poll(self) -> None:
         """See :meth:`LinkInterface.wakeup_poll`. Thread-safe."""
         # Cleared right before on_loop_pass: whoever finds it set knows that one is still to come.
         if not self._woken:
             self._woken = True
-            self._network.woken_by(self)
+            self._network._woken_by(self)
 
     def call_later(self, delay: float, func: Callable[[], object]) -> _LinkTimer:
         """See :meth:`LinkInterface.call_later`. The clock is the network's."""
@@ -81,7 +85,7 @@ class MemoryLink:
         if now + delay <= now:
             timer.ring()
         else:
-            timer.entry = self._network.timers.add(now + delay, timer.ring)
+            timer.entry = self._network._timers.add(now + delay, timer.ring)
         return timer
 
     def time(self) -> float:
@@ -117,16 +121,16 @@ class MemoryLink:
 
     # -- for the network and its connections
 
-    def queue(self, step: Callable[[], None]) -> None:
+    def _queue(self, step: Callable[[], None]) -> None:
         self._ready.append(step)
-        self.plan()
+        self._plan()
 
-    def plan(self) -> None:
+    def _plan(self) -> None:
         if not self._planned and not self.gone:
             self._planned = True
-            self._network.runnable.append(self)
+            self._network._runnable.append(self)
 
-    def run_pass(self) -> None:
+    def _run_pass(self) -> None:
         self._planned = False
         network = self._network
         steps, self._ready = self._ready, []
@@ -148,7 +152,7 @@ class MemoryLink:
                 func = timer.func
                 if func is not None:
                     timer.func = None
-                    network.note(self.name, "timer")
+                    network._note(self.name, "timer")
                     self._call(func)
             if self.gone:
                 return
@@ -157,31 +161,31 @@ class MemoryLink:
         finally:
             self._thread = None
         if self._ready or self._due or self._woken:
-            self.plan()
+            self._plan()
 
-    def announce(self, end: End) -> None:
+    def _announce(self, end: End) -> None:
         self._ends[end.conn_id] = end
-        self._network.note(self.name, "connect", end.conn_id)
+        self._network._note(self.name, "connect", end.conn_id)
         self._call(self.on_connect, end.conn_id)
 
-    def received(self, end: End, data: bytes) -> None:
-        self._network.note(self.name, "recv", end.conn_id, len(data))
+    def _received(self, end: End, data: bytes) -> None:
+        self._network._note(self.name, "recv", end.conn_id, len(data))
         self._call(self.on_recv, end.conn_id, data)
 
-    def sent(self, end: End, size: int) -> None:
-        self._network.note(self.name, "sent", end.conn_id, size)
+    def _sent(self, end: End, size: int) -> None:
+        self._network._note(self.name, "sent", end.conn_id, size)
         self._call(self.on_ready_to_send, end.conn_id, size)
 
-    def drop(self, end: End) -> None:
+    def _drop(self, end: End) -> None:
         """Close this end and tell it."""
-        self.forget(end)
-        self._network.note(self.name, "disconnect", end.conn_id)
+        self._forget(end)
+        self._network._note(self.name, "disconnect", end.conn_id)
         self._call(self.on_disconnect, end.conn_id)
 
-    def forget(self, end: End) -> None:
+    def _forget(self, end: End) -> None:
         """Close this end without a word to this side."""
         self._ends.pop(end.conn_id, None)
-        self._network.ends.pop(end.conn_id, None)
+        self._network._ends.pop(end.conn_id, None)
         end.shut()
 
     def _end(self, conn_id: str) -> End:
@@ -211,7 +215,7 @@ class _LinkTimer:
 
     def ring(self) -> None:
         self.link._due.append(self)
-        self.link.plan()
+        self.link._plan()
 
     def cancel(self) -> None:
         self.func = None

@@ -87,24 +87,21 @@ class MemoryNetwork:
         """How often each kind of fault was injected."""
 
         # For the links and connections of this package:
-        self.timers = TimerHeap()
-        self.runnable: deque[MemoryLink] = deque()
-        self.ends: dict[str, End] = {}
+        self._timers = TimerHeap()
+        self._runnable: deque[MemoryLink] = deque()
+        self._ends: dict[str, End] = {}
 
         self._woken: deque[MemoryLink] = deque()
         self._bell = threading.Event()
         self._conn_count = 0
-        self._partitions: set[frozenset[str]] = set()
+        self._partitions: dict[frozenset[str], object] = {}
         self._running = False
 
     # -- building
 
     def link(self, name: str) -> MemoryLink:
         """A new link. The name of one that is gone can be taken again: a process restarted."""
-        if name in self.links:
-            raise ValueError(f"there is a link {name!r} already")
-        link = self.links[name] = MemoryLink(self, name)
-        return link
+        return MemoryLink(self, name)
 
     def connect(self, a: MemoryLink, b: MemoryLink) -> tuple[str, str]:
         """Connect two links; returns the ids that it has on ``a`` and on ``b``.
@@ -125,7 +122,7 @@ class MemoryNetwork:
         end_b = End(b, f"{b.name}#{self._conn_count}", inp=there, out=back)
         end_a.peer, end_b.peer = end_b, end_a
         for end in (end_a, end_b):
-            self.ends[end.conn_id] = end
+            self._ends[end.conn_id] = end
             end.wake_input()
         return end_a.conn_id, end_b.conn_id
 
@@ -138,12 +135,17 @@ class MemoryNetwork:
         send_cut: Cut | None = None,
         recv_cut: Cut | None = None,
     ) -> None:
-        """Change the direction from the side that calls it ``conn_id`` to the other one."""
-        pipe = self._end(conn_id).out
+        """Change the direction from the side that calls it ``conn_id`` to the other one.
+
+        ``None`` leaves a thing as it is.
+        """
+        end = self._end(conn_id)
+        pipe = end.out
         pipe.capacity = pipe.capacity if capacity is None else capacity
         pipe.latency = pipe.latency if latency is None else latency
         pipe.send_cut = send_cut or pipe.send_cut
         pipe.recv_cut = recv_cut or pipe.recv_cut
+        end.wake_output()
 
     # -- running
 
@@ -186,7 +188,7 @@ class MemoryNetwork:
                     pass
                 elif self._move_clock(deadline):
                     passes = 0
-                elif self.timers.next_time() is None:
+                elif self._timers.next_time() is None:
                     raise TimeoutError(f"it never will be: nothing is left to do{self._story()}")
                 else:
                     raise TimeoutError(f"not within {timeout:g} s{self._story()}")
@@ -195,7 +197,7 @@ class MemoryNetwork:
 
     def disconnect(self, conn_id: str) -> None:
         """Break a connection: both sides are told, and the bytes in flight are lost."""
-        self.broke(self._end(conn_id))
+        self._broke(self._end(conn_id))
 
     def reset_after(self, conn_id: str, size: int) -> None:
         """Break a connection when the other side has received ``size`` more bytes of this one."""
@@ -203,7 +205,7 @@ class MemoryNetwork:
         if size:
             end.out.reset_in = size
         else:
-            self.broke(end)
+            self._broke(end)
 
     def stall(self, conn_id: str) -> None:
         """Let no ``send`` of this side finish; :meth:`unstall` ends it."""
@@ -223,7 +225,7 @@ class MemoryNetwork:
         """
         self._remove(link, "vanish")
         for end in self._ends_of(link):
-            self.ends.pop(end.conn_id)
+            self._ends.pop(end.conn_id)
             end.state = State.CLOSED
             end.pending = None
             end.out.kill()
@@ -233,7 +235,7 @@ class MemoryNetwork:
         connections, so that its peers receive what was taken over and then ``on_disconnect``."""
         self._remove(link, "crash")
         for end in self._ends_of(link):
-            link.forget(end)
+            link._forget(end)
 
     def partition(self, a: MemoryLink, b: MemoryLink, seconds: float | None = None) -> None:
         """Let nothing pass between two links, for a time or until :meth:`heal`.
@@ -244,11 +246,15 @@ class MemoryNetwork:
         """
         names = frozenset((a.name, b.name))
         self.faults["partition"] += 1
-        self.note(a.name, "partition", b.name)
-        self._partitions.add(names)
+        self._note(a.name, "partition", b.name)
+        this = self._partitions[names] = object()
         self._hold(names, True)
         if seconds is not None:
-            self.timers.add(self.clock.time() + seconds, lambda: self._heal(names))
+            self._timers.add(
+                self.clock.time() + seconds,
+                # not one that was begun later
+                lambda: self._heal(names) if self._partitions.get(names) is this else None,
+            )
 
     def heal(self, a: MemoryLink, b: MemoryLink) -> None:
         """Undo :meth:`partition`; what was waiting arrives."""
@@ -256,13 +262,13 @@ class MemoryNetwork:
 
     # -- for the links and connections of this package
 
-    def note(self, link: str, event: str, conn_id: str = "", size: int = 0) -> None:
+    def _note(self, link: str, event: str, conn_id: str = "", size: int = 0) -> None:
         self.trace.append(TraceEvent(self.clock.time(), link, event, conn_id, size))
 
-    def broke(self, end: End) -> None:
+    def _broke(self, end: End) -> None:
         self._fault("reset", end).reset()
 
-    def woken_by(self, link: MemoryLink) -> None:
+    def _woken_by(self, link: MemoryLink) -> None:
         """Thread-safe."""
         self._woken.append(link)
         self._bell.set()
@@ -282,15 +288,15 @@ class MemoryNetwork:
     def _one_pass(self) -> bool:
         """Run a pass of one link. False when no link has anything to do."""
         while self._woken:
-            self._woken.popleft().plan()
-        runnable = self.runnable
+            self._woken.popleft()._plan()
+        runnable = self._runnable
         if not runnable:
             return False
         if self.seeded and len(runnable) > 1:
             runnable.rotate(-int(self.random.random() * len(runnable)))
         link = runnable.popleft()
         if not link.gone:
-            link.run_pass()
+            link._run_pass()
         return True
 
     def _exhaust(self) -> None:
@@ -301,12 +307,12 @@ class MemoryNetwork:
 
     def _move_clock(self, limit: float) -> bool:
         """Go on to the next timer that is due until ``limit``. False when there is none."""
-        when = self.timers.next_time()
+        when = self._timers.next_time()
         if when is None or when > limit:
             return False
         now = max(when, self.clock.time())  # somebody may have moved the clock without us
         self.clock.advance_to(now)
-        for func in self.timers.pop_due(now):
+        for func in self._timers.pop_due(now):
             func()
         return True
 
@@ -339,33 +345,33 @@ class MemoryNetwork:
 
     def _end(self, conn_id: str) -> End:
         try:
-            return self.ends[conn_id]
+            return self._ends[conn_id]
         except KeyError:
             raise NoConnection(f"there is no connection {conn_id!r} (any more)") from None
 
     def _ends_of(self, link: MemoryLink) -> list[End]:
-        return [end for end in self.ends.values() if end.link is link]
+        return [end for end in self._ends.values() if end.link is link]
 
     def _fault(self, kind: str, end: End) -> End:
         self.faults[kind] += 1
-        self.note(end.link.name, kind, end.conn_id)
+        self._note(end.link.name, kind, end.conn_id)
         return end
 
     def _remove(self, link: MemoryLink, kind: str) -> None:
         if link.gone:
             raise ValueError(f"{link!r} is gone already")
         self.faults[kind] += 1
-        self.note(link.name, kind)
+        self._note(link.name, kind)
         link.gone = True
         del self.links[link.name]
 
     def _heal(self, names: frozenset[str]) -> None:
         if names in self._partitions:
-            self._partitions.remove(names)
+            del self._partitions[names]
             self._hold(names, False)
 
     def _hold(self, names: frozenset[str], held: bool) -> None:
-        for end in list(self.ends.values()):
+        for end in list(self._ends.values()):
             if frozenset((end.link.name, end.peer.link.name)) == names:
                 end.inp.held = held
                 end.wake_input()

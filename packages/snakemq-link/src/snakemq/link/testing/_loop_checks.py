@@ -1,0 +1,232 @@
+"""Conformance: timers, wake-ups, and the loop that survives its callbacks."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sized
+from functools import partial
+
+from ._link_pair import Arena, link_check, require
+
+
+def in_thread(func: Callable[[], object]) -> None:
+    thread = threading.Thread(target=func)
+    thread.start()
+    thread.join()
+
+
+def has_items(items: Sized, count: int) -> bool:
+    return len(items) >= count
+
+
+@link_check
+def timers_are_called_once_in_order_and_never_early(arena: Arena) -> None:
+    link = arena.a.link
+    calls: list[tuple[float, float]] = []  # delay, how late
+    start = link.time()
+
+    def plan(delay: float) -> None:
+        link.call_later(delay, lambda: calls.append((delay, link.time() - start - delay)))
+
+    delays = (0.03, 0.01, 0.0, 0.02, 0.04)
+    for delay in delays:
+        plan(delay)
+    require(not calls, "a timer was called from within call_later")
+    arena.until("all timers", lambda: len(calls) >= len(delays))
+    arena.settle()
+    require([delay for delay, _ in calls] == sorted(delays), f"called in the order {calls}")
+    # start was taken before call_later looked at the clock, but (start + d) - start may round
+    require(all(late > -1e-6 for _, late in calls), f"called too early: {calls}")
+
+
+@link_check
+def cancelled_timers_are_not_called(arena: Arena) -> None:
+    link = arena.a.link
+    calls: list[str] = []
+    before = link.call_later(0.005, lambda: calls.append("cancelled at once"))
+    before.cancel()
+    before.cancel()
+    link.call_later(0.01, lambda: victim.cancel())
+    victim = link.call_later(0.0100001, lambda: calls.append("cancelled by the timer before"))
+    fired = link.call_later(0.02, lambda: calls.append("fired"))
+    arena.until("the last timer", lambda: "fired" in calls)
+    fired.cancel()
+    arena.settle()
+    require(calls == ["fired"], f"called: {calls}")
+
+
+@link_check
+def timers_can_plan_timers(arena: Arena) -> None:
+    link = arena.a.link
+    order: list[int] = []
+
+    def step(number: int) -> None:
+        if number < 5:
+            link.call_later(0, lambda: step(number + 1))
+            link.call_later(0.001, lambda: order.append(100 + number))
+        order.append(number)
+
+    link.call_later(0, lambda: step(0))
+    arena.until("the whole chain", lambda: len(order) == 11)
+    chain = [number for number in order if number < 100]
+    require(chain == list(range(6)), f"a timer was called from within call_later: {order}")
+
+
+@link_check
+def timers_run_while_nothing_else_happens(arena: Arena) -> None:
+    # Both loops are idle; the other link's timer must not depend on the first one's.
+    calls: list[str] = []
+    arena.a.link.call_later(0.02, lambda: calls.append("a"))
+    arena.b.link.call_later(0.01, lambda: calls.append("b"))
+    arena.until("both timers", lambda: len(calls) == 2)
+
+
+@link_check
+def wakeup_poll_leads_to_on_loop_pass(arena: Arena) -> None:
+    for side in arena.sides:
+        link = side.link
+        for wake in (link.wakeup_poll, lambda link=link: in_thread(link.wakeup_poll)):
+            for _ in range(3):
+                passes = side.passes
+                wake()
+                wake()
+                require(side.passes == passes, "on_loop_pass was called from within wakeup_poll")
+                arena.until_pass(side, passes)
+
+
+@link_check
+def wakeup_poll_inside_callbacks_leads_to_on_loop_pass(arena: Arena) -> None:
+    link = arena.a.link
+    again = 5
+
+    def on_loop_pass() -> None:
+        nonlocal again
+        if again:
+            again -= 1
+            link.wakeup_poll()
+
+    link.on_loop_pass.add(on_loop_pass)
+    link.wakeup_poll()
+    arena.until("a pass for each wakeup_poll inside on_loop_pass", lambda: not again)
+    passes = arena.a.passes
+    arena.until("one more pass", lambda: arena.a.passes > passes)
+
+    seen: list[int] = []
+
+    def timer() -> None:
+        in_thread(link.wakeup_poll)  # from outside, while callbacks run
+        seen.append(arena.a.passes)
+
+    link.call_later(0, timer)
+    arena.until("on_loop_pass after it", lambda: seen and arena.a.passes > seen[0])
+
+
+@link_check
+def on_loop_pass_follows_events(arena: Arena) -> None:
+    conn_a, conn_b = arena.connect()
+    passes_at: list[int] = []
+    arena.b.link.on_recv.add(lambda *_: passes_at.append(arena.b.passes))
+    arena.b.link.on_disconnect.add(lambda *_: passes_at.append(arena.b.passes))
+    arena.b.link.on_ready_to_send.add(lambda *_: passes_at.append(arena.b.passes))
+    steps: tuple[Callable[[], object], ...] = (
+        lambda: arena.a.push(conn_a, b"data"),
+        lambda: arena.b.push(conn_b, b"data"),
+        lambda: arena.b.link.call_later(0.001, lambda: passes_at.append(arena.b.passes)),
+    )
+    for count, step in enumerate(steps, start=1):
+        step()
+        arena.until("the event", partial(has_items, passes_at, count))
+        arena.until_pass(arena.b, passes_at[-1])
+    arena.until_sent(arena.a, conn_a)
+    arena.a.link.close(conn_a)
+    arena.until_closed(arena.b, conn_b)
+    arena.until_pass(arena.b, passes_at[-1])
+
+
+@link_check
+def in_loop_is_true_inside_callbacks_only(arena: Arena) -> None:
+    link = arena.b.link
+    inside: dict[str, bool] = {}
+    elsewhere: dict[str, bool] = {}
+
+    def look(where: str) -> None:
+        inside[where] = link.in_loop()
+
+        def look_from_thread() -> None:
+            elsewhere[where] = link.in_loop()
+
+        in_thread(look_from_thread)
+
+    link.on_connect.add(lambda _: look("on_connect"))
+    link.on_recv.add(lambda *_: look("on_recv"))
+    link.on_ready_to_send.add(lambda *_: look("on_ready_to_send"))
+    link.on_disconnect.add(lambda _: look("on_disconnect"))
+    link.on_loop_pass.add(lambda: look("on_loop_pass"))
+    require(not link.in_loop(), "in_loop() is True before anything runs")
+    conn_a, conn_b = arena.connect()
+    link.call_later(0, lambda: look("a timer"))
+    arena.a.push(conn_a, b"data")
+    arena.b.push(conn_b, b"data")
+    arena.until("data", lambda: arena.b.received[conn_b] and arena.a.received[conn_a])
+    arena.until_sent(arena.a, conn_a)
+    arena.until_sent(arena.b, conn_b)
+    arena.a.link.close(conn_a)
+    arena.until("all callbacks", lambda: len(inside) == 6)
+    require(all(inside.values()), f"in_loop() inside callbacks: {inside}")
+    require(not any(elsewhere.values()), f"in_loop() in another thread: {elsewhere}")
+    require(not link.in_loop(), "in_loop() is True although nothing runs")
+
+
+@link_check
+def callbacks_that_raise_stop_nothing(arena: Arena) -> None:
+    link = arena.b.link
+    raised: list[str] = []
+
+    def bad(name: str) -> Callable[..., None]:
+        def callback(*_: object) -> None:
+            raised.append(name)
+            raise ZeroDivisionError(f"this exception of {name} belongs to the test")
+
+        return callback
+
+    reached: set[str] = set()
+
+    def good(name: str) -> Callable[..., None]:
+        return lambda *_: reached.add(name)
+
+    for name in ("on_connect", "on_recv", "on_ready_to_send", "on_disconnect", "on_loop_pass"):
+        event = getattr(link, name)
+        event.add(bad(name))
+        event.add(good(name))
+    for _ in range(2):
+        conn_a, conn_b = arena.connect()
+        link.call_later(0, bad("a timer"))
+        link.call_later(0, good("a timer"))
+        arena.a.push(conn_a, b"there")
+        arena.b.push(conn_b, b"back")
+        arena.until_received(arena.b, conn_b, len(b"there"))
+        arena.until_received(arena.a, conn_a, len(b"back"))
+        arena.until_sent(arena.a, conn_a)
+        arena.a.link.close(conn_a)
+        arena.until_closed(arena.b, conn_b)
+        arena.until("every callback", lambda: len(reached) == 6 and "a timer" in raised)
+    # The one who calls close is not the one to whom the exception of a callback belongs.
+    _, conn_b = arena.connect()
+    try:
+        link.close(conn_b)
+    except ZeroDivisionError:
+        require(False, "close raised what on_disconnect raised")
+    require(len(set(raised)) == 6, f"only these were called: {set(raised)}")
+
+
+LOOP_CHECKS = (
+    timers_are_called_once_in_order_and_never_early,
+    cancelled_timers_are_not_called,
+    timers_can_plan_timers,
+    timers_run_while_nothing_else_happens,
+    wakeup_poll_leads_to_on_loop_pass,
+    wakeup_poll_inside_callbacks_leads_to_on_loop_pass,
+    on_loop_pass_follows_events,
+    in_loop_is_true_inside_callbacks_only,
+    callbacks_that_raise_stop_nothing,
+)

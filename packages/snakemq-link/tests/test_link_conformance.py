@@ -1,0 +1,455 @@
+"""Every link passes the same checks; and each check fails for a link that deserves it."""
+
+from __future__ import annotations
+
+import contextlib
+import ssl
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+import trustme
+
+from snakemq.exceptions import SendNotFinished
+from snakemq.link import BytesLike, Link, LinkInterface, SSLConfig
+from snakemq.link.testing import (
+    LINK_CHECKS,
+    LinkCheck,
+    LinkPair,
+    MemoryLink,
+    MemoryNetwork,
+    byte_by_byte,
+    check_link,
+)
+from snakemq.throttle import Throttle
+
+MEBI = 1024 * 1024
+
+Wrap = Callable[[LinkInterface], LinkInterface]
+
+
+def bare(link: LinkInterface) -> LinkInterface:
+    return link
+
+
+def throttled(link: LinkInterface) -> LinkInterface:
+    return Throttle(link, 200 * MEBI)
+
+
+class MemoryPair:
+    def __init__(
+        self,
+        network: MemoryNetwork,
+        *,
+        kinds: tuple[type[MemoryLink], type[MemoryLink]] = (MemoryLink, MemoryLink),
+        wrap: Wrap = bare,
+        bulk: int = MEBI + 17,
+    ) -> None:
+        self.network = network
+        self.links = kinds[0](network, "a"), kinds[1](network, "b")
+        self.a, self.b = map(wrap, self.links)
+        self.bulk = bulk
+
+        self.connected: tuple[list[str], list[str]] = [], []
+        for link, connected in zip(self.links, self.connected, strict=True):
+            link.on_connect.add(connected.append)
+
+    def connect(self) -> tuple[str, str]:
+        self.network.connect(*self.links)
+        self.network.run_until_idle()
+        # what on_connect says, so that a link can be caught that lies
+        return self.connected[0][-1], self.connected[1][-1]
+
+    def run(self, predicate: Callable[[], bool], timeout: float) -> None:
+        self.network.run_until(predicate, timeout)
+
+    def close(self) -> None:
+        pass
+
+
+class SocketPair:
+    """Two links over real sockets, run by turns in one thread."""
+
+    def __init__(
+        self,
+        new_address: Callable[[], tuple[str, int] | str],
+        *,
+        listener_ssl: SSLConfig | None = None,
+        connector_ssl: SSLConfig | None = None,
+        wrap: Wrap = bare,
+    ) -> None:
+        self.links = Link(), Link()
+        self.a, self.b = map(wrap, self.links)
+        self.bulk = 2 * MEBI + 17
+        self.new_address = new_address
+        self.listener_ssl = listener_ssl
+        self.connector_ssl = connector_ssl
+        self.connected: tuple[list[str], list[str]] = [], []
+        for link, connected in zip((self.a, self.b), self.connected, strict=True):
+            link.on_connect.add(connected.append)
+
+    def connect(self) -> tuple[str, str]:
+        listening, dialling = self.links[1], self.links[0]
+        address = listening.add_listener(self.new_address(), self.listener_ssl)
+        connector = dialling.add_connector(address, ssl_config=self.connector_ssl)
+        made = len(self.connected[0])
+        self.run(lambda: all(len(connected) > made for connected in self.connected), 10)
+        conn_a, conn_b = (connected[made] for connected in self.connected)
+        listening.del_listener(address)
+
+        def forget(conn_id: str) -> None:
+            if conn_id == conn_a:
+                with contextlib.suppress(KeyError):  # cleanup() has removed it
+                    dialling.del_connector(connector)
+
+        self.a.on_disconnect.add(forget)  # it shall not dial again
+        if conn_a not in dialling._connections:  # closed inside on_connect
+            dialling.del_connector(connector)
+        return conn_a, conn_b
+
+    def run(self, predicate: Callable[[], bool], timeout: float) -> None:
+        deadline = time.monotonic() + timeout
+        turns = 0
+        while not predicate():
+            if time.monotonic() > deadline:
+                raise TimeoutError
+            turns += 1
+            # Without sleep as long as data flows; both have nothing to do when it takes long.
+            for link in self.links:
+                link.loop(runtime=0 if turns < 200 else 0.0005)
+
+    def close(self) -> None:
+        for link in self.links:
+            link.cleanup()
+
+
+class MakePair:
+    """How to make each kind of pair, by name."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.count = 0
+
+    def socket_path(self) -> str:
+        self.count += 1
+        return str(self.folder / f"{self.count}.socket")
+
+    def tls(self, wrap: Wrap = bare) -> LinkPair:
+        authority = trustme.CA(key_type=trustme.KeyType.ECDSA)
+        certificate = authority.issue_cert("localhost", key_type=trustme.KeyType.ECDSA)
+        server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        certificate.configure_cert(server)
+        client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        client.check_hostname = False
+        authority.configure_trust(client)
+        return SocketPair(
+            lambda: ("127.0.0.1", 0),
+            listener_ssl=SSLConfig(context=server),
+            connector_ssl=SSLConfig(context=client),
+            wrap=wrap,
+        )
+
+    def make(self, kind: str) -> LinkPair:
+        family, _, wrapped = kind.partition(" ")
+        wrap = throttled if wrapped else bare
+        match family:
+            case "memory":
+                return MemoryPair(MemoryNetwork(), wrap=wrap)
+            case "memory-bytes":
+                network = MemoryNetwork(send_cut=byte_by_byte, recv_cut=byte_by_byte, capacity=100)
+                return MemoryPair(network, bulk=1500, wrap=wrap)
+            case "memory-seed":
+                return MemoryPair(MemoryNetwork(seed=7), wrap=wrap)
+            case "memory-latency":
+                return MemoryPair(MemoryNetwork(seed=8, latency=(0.0, 0.02)), wrap=wrap)
+            case "tcp":
+                return SocketPair(lambda: ("127.0.0.1", 0), wrap=wrap)
+            case "unix":
+                return SocketPair(self.socket_path, wrap=wrap)
+            case "tls":
+                return self.tls(wrap)
+        raise AssertionError(kind)
+
+
+KINDS = (
+    "memory",
+    "memory-bytes",
+    "memory-seed",
+    "memory-latency",
+    "memory throttled",
+    "memory-seed throttled",
+    "tcp",
+    "unix",
+    "tls",
+    "tcp throttled",
+    "tls throttled",
+)
+
+
+@pytest.fixture(params=KINDS)
+def pair(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[LinkPair]:
+    pair = MakePair(tmp_path).make(request.param)
+    with contextlib.closing(pair):
+        yield pair
+
+
+@pytest.mark.parametrize("check", LINK_CHECKS, ids=lambda check: check.__name__)
+def test_link(check: LinkCheck, pair: LinkPair) -> None:
+    check(pair)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_memory_link_with_any_seed(seed: int) -> None:
+    latency = (0.0, 0.01) if seed % 2 else 0.0
+    check_link(
+        lambda: MemoryPair(MemoryNetwork(seed, latency=latency, capacity=1000 + seed), bulk=20_000)
+    )
+
+
+# -- links that deserve to fail
+
+
+class Broken(MemoryLink):
+    caught_by: ClassVar[str]
+    says: ClassVar[str] = ""
+
+
+class TellsInsideSend(Broken):
+    caught_by = "on_ready_to_send_is_called_later_and_once_for_each_send"
+    says = "from within send"
+
+    def send(self, conn_id: str, data: BytesLike) -> None:
+        super().send(conn_id, data)
+        self.on_ready_to_send(conn_id, len(data))
+
+
+class TellsAllAsSent(Broken):
+    caught_by = "bytes_arrive_exactly_and_in_order"
+
+    def _sent(self, end, size):  # type: ignore[no-untyped-def]
+        super()._sent(end, size + 1 if size > 1000 else size)
+
+
+class TellsSendsTwice(Broken):
+    caught_by = "on_ready_to_send_is_called_later_and_once_for_each_send"
+    says = "without a send"
+
+    def _sent(self, end, size):  # type: ignore[no-untyped-def]
+        super()._sent(end, size)
+        self.call_later(0, lambda: self.on_ready_to_send(end.conn_id, size))
+
+
+class DropsAByte(Broken):
+    caught_by = "bytes_arrive_exactly_and_in_order"
+    says = "waited in vain"
+
+    def _received(self, end, data):  # type: ignore[no-untyped-def]
+        super()._received(end, data[:-1] if len(data) > 1000 else data)
+
+
+class SwapsBytes(Broken):
+    caught_by = "bytes_arrive_exactly_and_in_order"
+    says = "other bytes arrived on a"
+
+    def _received(self, end, data):  # type: ignore[no-untyped-def]
+        super()._received(end, data[::-1])
+
+
+class GivesBytearrays(Broken):
+    caught_by = "bytes_arrive_exactly_and_in_order"
+    says = "on_recv gives bytes"
+
+    def _received(self, end, data):  # type: ignore[no-untyped-def]
+        super()._received(end, bytearray(data))  # type: ignore[arg-type]
+
+
+class ReusesIds(Broken):
+    caught_by = "ids_of_connections_are_not_reused"
+    says = "a second time"
+
+    def _announce(self, end):  # type: ignore[no-untyped-def]
+        del self._network._ends[end.conn_id]
+        end.conn_id = "the connection"
+        super()._announce(end)
+
+
+class ConnectsTwice(Broken):
+    caught_by = "on_connect_is_called_once_on_both_sides"
+
+    def _announce(self, end):  # type: ignore[no-untyped-def]
+        super()._announce(end)
+        super()._announce(end)
+
+
+class DisconnectsTwice(Broken):
+    caught_by = "close_calls_on_disconnect_once_before_it_returns"
+    says = "a second time"
+
+    def _drop(self, end):  # type: ignore[no-untyped-def]
+        super()._drop(end)
+        self.call_later(0, lambda: self.on_disconnect(end.conn_id))
+
+
+class DisconnectsLater(Broken):
+    caught_by = "close_calls_on_disconnect_once_before_it_returns"
+    says = "0 times when close returned"
+
+    def close(self, conn_id: str) -> None:
+        self.call_later(0, lambda: self._drop(self._end(conn_id)))
+
+
+class ClosesSilently(Broken):
+    caught_by = "close_calls_on_disconnect_once_before_it_returns"
+
+    def close(self, conn_id: str) -> None:
+        self._forget(self._end(conn_id))
+
+
+class LosesWhatItTookOver(Broken):
+    caught_by = "what_was_taken_over_arrives_before_on_disconnect"
+
+    def close(self, conn_id: str) -> None:
+        self._end(conn_id).out.arrived.clear()
+        super().close(conn_id)
+
+
+class SpeaksOfTheDead(Broken):
+    caught_by = "nothing_happens_on_a_closed_connection"
+    says = "which is not connected"
+
+    def close(self, conn_id: str) -> None:
+        super().close(conn_id)
+        self.call_later(0, lambda: self.on_ready_to_send(conn_id, 1))
+
+
+class IgnoresUnknownIds(Broken):
+    caught_by = "unknown_connections_raise_no_connection"
+    says = "no NoConnection"
+
+    def close(self, conn_id: str) -> None:
+        if conn_id in self.connections:
+            super().close(conn_id)
+
+
+class ReplacesAPendingSend(Broken):
+    caught_by = "a_send_before_the_last_one_is_finished_raises"
+
+    def send(self, conn_id: str, data: BytesLike) -> None:
+        try:
+            super().send(conn_id, data)
+        except SendNotFinished:
+            self._end(conn_id).pending = data
+
+
+class OneSendForAll(Broken):
+    caught_by = "connections_send_independently"
+
+    def send(self, conn_id: str, data: BytesLike) -> None:
+        if any(end.pending for end in self._ends.values()):
+            raise SendNotFinished
+        super().send(conn_id, data)
+
+
+class SendsNothing(Broken):
+    caught_by = "empty_data_raises_value_error"
+    says = "no ValueError"
+
+    def send(self, conn_id: str, data: BytesLike) -> None:
+        if len(data):
+            super().send(conn_id, data)
+
+
+class RefusesToSendToTheDead(Broken):
+    caught_by = "a_send_to_a_peer_that_has_closed_does_not_raise"
+
+    def send(self, conn_id: str, data: BytesLike) -> None:
+        if self._end(conn_id).inp.fin:
+            raise AssertionError("broken pipe")
+        super().send(conn_id, data)
+
+
+class TimersAreEarly(Broken):
+    caught_by = "timers_are_called_once_in_order_and_never_early"
+    says = "too early"
+
+    def call_later(self, delay, func):  # type: ignore[no-untyped-def]
+        return super().call_later(delay * 0.9, func)
+
+
+class TimersCallAtOnce(Broken):
+    caught_by = "timers_are_called_once_in_order_and_never_early"
+    says = "from within call_later"
+
+    def call_later(self, delay, func):  # type: ignore[no-untyped-def]
+        if not delay:
+            func()
+            func = int
+        return super().call_later(delay, func)
+
+
+class TimersCannotBeCancelled(Broken):
+    caught_by = "cancelled_timers_are_not_called"
+
+    def call_later(self, delay, func):  # type: ignore[no-untyped-def]
+        super().call_later(delay, func)
+        return super().call_later(delay, int)
+
+
+class NeverWakes(Broken):
+    caught_by = "wakeup_poll_leads_to_on_loop_pass"
+
+    def wakeup_poll(self) -> None:
+        pass
+
+
+class WakesAtOnce(Broken):
+    caught_by = "wakeup_poll_leads_to_on_loop_pass"
+    says = "from within wakeup_poll"
+
+    def wakeup_poll(self) -> None:
+        self.on_loop_pass()
+
+
+class ForgetsWakeupsOfThePass(Broken):
+    caught_by = "wakeup_poll_inside_callbacks_leads_to_on_loop_pass"
+
+    def wakeup_poll(self) -> None:
+        if not self.in_loop():
+            super().wakeup_poll()
+
+
+class AlwaysInLoop(Broken):
+    caught_by = "in_loop_is_true_inside_callbacks_only"
+
+    def in_loop(self) -> bool:
+        return True
+
+
+class DiesOfCallbacks(Broken):
+    caught_by = "callbacks_that_raise_stop_nothing"
+
+    def _call(self, func, *args, **kwargs):  # type: ignore[no-untyped-def]
+        func(*args, **kwargs)
+
+
+BROKEN = Broken.__subclasses__()
+
+
+@pytest.mark.parametrize("kind", BROKEN, ids=lambda kind: kind.__name__)
+def test_the_check_that_names_it_catches_a_broken_link(kind: type[Broken]) -> None:
+    (check,) = (check for check in LINK_CHECKS if check.__name__ == kind.caught_by)
+    failures = []
+    for kinds in ((kind, MemoryLink), (MemoryLink, kind)):  # checks do more on one side
+        try:
+            check(MemoryPair(MemoryNetwork(), kinds=kinds))
+        except AssertionError as exc:
+            failures.append(str(exc))
+    assert failures, f"{check.__name__} passed"
+    assert any(kind.says in failure for failure in failures), failures
+
+
+def test_check_link_names_the_check_that_failed() -> None:
+    with pytest.raises(AssertionError, match="on_connect_is_called_once_on_both_sides: a: "):
+        check_link(lambda: MemoryPair(MemoryNetwork(), kinds=(ConnectsTwice, MemoryLink)))
