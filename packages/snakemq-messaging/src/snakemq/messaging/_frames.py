@@ -34,6 +34,9 @@ _FEATURES = struct.Struct("!BHIQIII")
 
 MESSAGE_HEADER_SIZE = _MESSAGE.size
 
+MAX_PACKET_SIZE = 0xFFFFFFFF
+"""What the packet format allows, in bytes."""
+
 PING = bytes([FRAME_TYPE_PING])
 PONG = bytes([FRAME_TYPE_PONG])
 INCOMPATIBLE_PROTOCOL = bytes([FRAME_TYPE_INCOMPATIBLE_PROTOCOL])

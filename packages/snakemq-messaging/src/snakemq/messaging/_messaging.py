@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-from collections import deque
-from functools import partial
-from typing import ParamSpec
 
 from snakemq.callbacks import Callback
 from snakemq.exceptions import (
@@ -18,15 +15,14 @@ from snakemq.exceptions import (
 )
 from snakemq.message import FLAG_PERSISTENT, Message
 from snakemq.packeter import Packeter
-from snakemq.queues import OutgoingQueue, QueuedMessage, QueuesStorageBase
+from snakemq.queues import QueuesStorageBase
 
 from . import _frames as frames
 from ._contest import Contest
+from ._events import Events
 from ._keepalive import Action, decide
-from ._queues import OutgoingQueues
+from ._sender import Sender
 from ._session import MAX_PINGS_PER_SECOND, Answer, Identified, Rejected, Session
-
-P = ParamSpec("P")
 
 KEEPALIVE_WAIT = 0.5
 """Default of :attr:`Messaging.keepalive_wait`, in seconds."""
@@ -38,12 +34,8 @@ MAX_HANDSHAKE_PACKET_SIZE = 4096
 """The largest packet that is taken before the identification, in bytes. The introduction of a
 peer has 250 bytes at most; the rest is room for what future versions may say."""
 
-MAX_MESSAGE_SIZE = 0xFFFFFFFF - frames.MESSAGE_HEADER_SIZE
+MAX_MESSAGE_SIZE = frames.MAX_PACKET_SIZE - frames.MESSAGE_HEADER_SIZE
 """The longest data of a message that the packet format allows, in bytes."""
-
-SEND_AHEAD = 512 * 1024
-"""Messages are given to the packeter until that many bytes are queued there: enough to keep the
-system busy for a pass of the loop. What is there cannot expire any more."""
 
 __all__ = [
     "IDENTIFICATION_TIMEOUT",
@@ -92,15 +84,18 @@ class Messaging:
         self.identification_timeout: float = IDENTIFICATION_TIMEOUT
         """Seconds that a new connection has to identify itself."""
 
-        self.on_error: Callback[[str | None, Exception]] = Callback()
+        self._events = Events(self.log)
+        self._sender = Sender(packeter, queues_storage, self._events)
+
+        self.on_error = self._events.on_error
         """``func(conn_id, exception)``: a peer broke the rules or did not answer, and its
         connection is closed after this call; a callback raised; or, with ``None`` for
         ``conn_id``, the storage failed."""
         self.on_message_recv: Callback[[str, str, Message]] = Callback()
         """``func(conn_id, ident, message)``"""
-        self.on_message_sent: Callback[[str, str, bytes]] = Callback()
+        self.on_message_sent = self._sender.on_message_sent
         """``func(conn_id, ident, message_uuid)``: the system took the message over."""
-        self.on_message_drop: Callback[[str, bytes]] = Callback()
+        self.on_message_drop = self._sender.on_message_drop
         """``func(ident, message_uuid)``: the message will not be delivered, or it was under way
         when the connection broke and will not be sent again: *not confirmed*, not *certainly not
         received*."""
@@ -115,15 +110,6 @@ class Messaging:
         self._by_ident: dict[str, Session] = {}
         self._contests: dict[str, Contest] = {}  # by the ident that is claimed
         self._contest_of: dict[Session, Contest] = {}
-        # What send_message() leaves for the loop: appending to and popping from a deque is atomic.
-        self._outbox: deque[tuple[str, QueuedMessage]] = deque()
-        self._outbox_noticed = False
-        self._queues = OutgoingQueues(
-            self._link,
-            queues_storage,
-            partial(self._emit, None, self.on_message_drop),
-            partial(self._report, None),
-        )
         self._features = frames.Features(
             bits=0,
             epoch=int.from_bytes(os.urandom(8), "big"),
@@ -132,7 +118,7 @@ class Messaging:
             max_packet_size=packeter.max_packet_size,
         )
 
-        self._link.on_loop_pass.add(self._on_loop_pass)
+        self._link.on_loop_pass.add(self._sender.on_loop_pass)
         packeter.on_connect.add(self._on_connect)
         packeter.on_disconnect.add(self._on_disconnect)
         packeter.on_packets_recv.add(self._on_packets_recv)
@@ -159,101 +145,19 @@ class Messaging:
             raise TypeError(f"message must be a snakemq.message.Message, not {message!r}")
         if len(message.data) > MAX_MESSAGE_SIZE:
             raise SnakeMQMessageTooLarge(f"{len(message.data)} bytes; the format ends at 4 GiB")
-        ttl = message.ttl
         storage = self.queues_storage
-        stored = False
-        if storage is not None and message.flags & FLAG_PERSISTENT and ttl != 0:
+        to_store = storage is not None and message.flags & FLAG_PERSISTENT and message.ttl != 0
+        if to_store:
+            assert storage is not None
             storage.push(ident, message)
-            stored = True
-        entry = QueuedMessage(message, self._link.time(), stored)
-        if ttl == 0 and ident not in self._by_ident:
-            entry.deadline = entry.queued_at  # over already; the loop reports it
-        self._outbox.append((ident, entry))
-        # Cleared before the outbox is emptied: who finds it set knows that the loop will look.
-        if not self._outbox_noticed:
-            self._outbox_noticed = True
-            self._link.wakeup_poll()
+        self._sender.accept(ident, message, stored=bool(to_store))
         return message.uuid
-
-    def _on_loop_pass(self) -> None:
-        self._queues.flush_deletions_if_many()
-        if not self._outbox:
-            return
-        self._outbox_noticed = False
-        outbox = self._outbox
-        changed: dict[str, OutgoingQueue] = {}
-        for _ in range(len(outbox)):  # no more, or a busy thread could keep the loop here
-            ident, entry = outbox.popleft()
-            queue = changed.get(ident)
-            if queue is None:
-                queue = changed[ident] = self._queues.get(ident)
-            if entry.message.ttl == 0 and (
-                entry.deadline is not None or ident not in self._by_ident
-            ):
-                self._queues.drop(queue, [entry])
-            else:
-                queue.push(entry)
-        for ident, queue in changed.items():
-            session = self._by_ident.get(ident)
-            if session is not None:
-                self._pump(session, queue)
-            else:
-                self._queues.watch(queue)
-                self._queues.forget_if_empty(queue)
-
-    def _pump(self, session: Session, queue: OutgoingQueue) -> None:
-        """Give waiting messages to the packeter, until enough is there."""
-        if not len(queue):
-            return
-        packeter = self.packeter
-        conn_id = session.conn_id
-        now = self._link.time()
-        budget = SEND_AHEAD - packeter.get_unsent_size(conn_id)
-        gone: list[QueuedMessage] = []
-        while budget > 0:
-            entry = queue.take(now, gone)
-            if entry is None:
-                break
-            message = entry.message
-            packet_size = frames.MESSAGE_HEADER_SIZE + len(message.data)
-            if session.features is not None and packet_size > session.features.max_packet_size:
-                self._report(
-                    conn_id,
-                    SnakeMQMessageTooLarge(
-                        f"{queue.ident!r} takes packets of up to "
-                        f"{session.features.max_packet_size} bytes, this message needs {packet_size}"
-                    ),
-                )
-                gone.append(queue.withdraw_last())
-                continue
-            header = frames.encode_message_header(
-                message.uuid, entry.whole_seconds_left(now), message.flags
-            )
-            session.unsent.append((packeter.send_packet(conn_id, header, message.data), entry))
-            budget -= packet_size
-        packeter.flush(conn_id)
-        self._queues.drop(queue, gone)
-        if len(queue):
-            self._queues.watch(queue)
 
     def _on_packets_sent(self, conn_id: str, packet_id: int) -> None:
         session = self._sessions.get(conn_id)
-        if session is None:
-            return
-        session.sent_packet_id = packet_id
-        queue = session.queue
-        if queue is None:
-            return
-        unsent = session.unsent
-        sent = 0
-        while sent < len(unsent) and unsent[sent][0] <= packet_id:
-            sent += 1
-        for entry in queue.landed(sent):
-            unsent.popleft()
-            self._queues.retire(queue, entry)
-            self._emit(conn_id, self.on_message_sent, conn_id, queue.ident, entry.message.uuid)
-        if not session.closed:
-            self._pump(session, queue)
+        if session is not None:
+            session.sent_packet_id = packet_id
+            self._sender.packets_sent(session, packet_id)
 
     # -- connections
 
@@ -292,13 +196,12 @@ class Messaging:
 
     def _admit(self, session: Session, ident: str) -> None:
         session.ident = ident
-        session.queue = queue = self._queues.get(ident)
         self._by_ident[ident] = session
+        self._sender.connected(session, ident)
         self._plan_keepalive(session)
         self.log.debug("conn=%s is %r", session.conn_id, ident)
-        self._emit(session.conn_id, self.on_connect, session.conn_id, ident)
-        if not session.closed:
-            self._pump(session, queue)
+        self._events.emit(session.conn_id, self.on_connect, session.conn_id, ident)
+        self._sender.pump(session)
 
     def _owner_is_alive(self, contest: Contest) -> None:
         self._end_contest(contest)
@@ -328,14 +231,9 @@ class Messaging:
             return
         ident = session.ident
         del self._by_ident[ident]
-        queue = session.queue
-        assert queue is not None
-        dropped = queue.disconnected(self._link.time())
-        self._emit(conn_id, self.on_disconnect, conn_id, ident)
-        self._queues.drop(queue, dropped)
-        self._queues.watch(queue)
-        self._queues.flush_deletions()
-        self._queues.forget_if_empty(queue)
+        dropped = self._sender.disconnected(session)
+        self._events.emit(conn_id, self.on_disconnect, conn_id, ident)
+        self._sender.settle(session, dropped)
         contest = self._contests.get(ident)
         if contest is not None:
             self._end_contest(contest)
@@ -347,7 +245,7 @@ class Messaging:
         if session.closed:
             return
         self.log.error("conn=%s ident=%r %s", session.conn_id, session.ident, error)
-        self._report(session.conn_id, error)
+        self._events.report(session.conn_id, error)
         if not session.closed:
             self._link.close(session.conn_id)
 
@@ -390,7 +288,7 @@ class Messaging:
         except SnakeMQBrokenFormat:
             raise
         except Exception as exc:
-            self._callback_raised(session.conn_id, exc)
+            self._events.callback_raised(session.conn_id, exc)
 
     def _receive_control(self, session: Session, packet: bytes) -> None:
         event = session.receive(packet)
@@ -449,26 +347,7 @@ class Messaging:
         again after the next start. It closes neither the link nor the storage, which are not
         this object's. Raises :exc:`~snakemq.exceptions.StorageError`.
         """
-        self._queues.flush_deletions()
-        self._queues.store_ttls()
-
-    def _emit(
-        self, conn_id: str | None, callback: Callback[P], *args: P.args, **kwargs: P.kwargs
-    ) -> None:
-        try:
-            callback(*args, **kwargs)
-        except Exception as exc:
-            self._callback_raised(conn_id, exc)
-
-    def _callback_raised(self, conn_id: str | None, exc: Exception) -> None:
-        self.log.error("conn=%s a callback raised", conn_id, exc_info=exc)
-        self._report(conn_id, exc)
-
-    def _report(self, conn_id: str | None, exc: Exception) -> None:
-        try:
-            self.on_error(conn_id, exc)
-        except Exception:
-            self.log.exception("a callback of on_error raised")
+        self._sender.close()
 
 
 def _check_ident(ident: str) -> None:
@@ -476,5 +355,5 @@ def _check_ident(ident: str) -> None:
         raise TypeError(f"an ident must be a str, not {type(ident).__name__}")
     if len(ident) > frames.MAX_IDENT_LENGTH:
         raise ValueError(
-            f"an ident has at most {frames.MAX_IDENT_LENGTH} characters, not {len(ident)}: {ident!r}"
+            f"an ident is at most {frames.MAX_IDENT_LENGTH} characters long, {ident!r} has {len(ident)}"
         )

@@ -1,0 +1,37 @@
+"""Calling the user, and telling him when that, or something else, went wrong."""
+
+from __future__ import annotations
+
+import logging
+from typing import ParamSpec
+
+from snakemq.callbacks import Callback
+
+P = ParamSpec("P")
+
+
+class Events:
+    """The guarded way to callbacks: whatever they raise is logged and reported, never passed on."""
+
+    def __init__(self, log: logging.Logger) -> None:
+        self.on_error: Callback[[str | None, Exception]] = Callback()
+        self._log = log
+
+    def emit(
+        self, conn_id: str | None, callback: Callback[P], *args: P.args, **kwargs: P.kwargs
+    ) -> None:
+        """Call ``callback(*args)``; what it raises is reported as of connection ``conn_id``."""
+        try:
+            callback(*args, **kwargs)
+        except Exception as exc:
+            self.callback_raised(conn_id, exc)
+
+    def callback_raised(self, conn_id: str | None, exc: Exception) -> None:
+        self._log.error("conn=%s a callback raised", conn_id, exc_info=exc)
+        self.report(conn_id, exc)
+
+    def report(self, conn_id: str | None, exc: Exception) -> None:
+        try:
+            self.on_error(conn_id, exc)
+        except Exception:
+            self._log.exception("a callback of on_error raised")

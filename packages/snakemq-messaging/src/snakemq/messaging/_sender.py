@@ -1,0 +1,177 @@
+"""The outgoing side: from the outbox through the queues to the packeter."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from snakemq.callbacks import Callback
+from snakemq.exceptions import SnakeMQMessageTooLarge
+from snakemq.message import Message
+from snakemq.packeter import Packeter
+from snakemq.queues import OutgoingQueue, QueuedMessage, QueuesStorageBase
+
+from . import _frames as frames
+from ._events import Events
+from ._queues import OutgoingQueues
+from ._session import Session
+
+SEND_AHEAD = 512 * 1024
+"""Messages are given to the packeter until that many bytes are queued there: enough to keep the
+system busy for a pass of the loop. What is there cannot expire any more."""
+
+
+class Sender:
+    """Takes messages from any thread, and sends them when their peer is connected.
+
+    :meth:`accept` is thread-safe, all else belongs to the loop.
+    """
+
+    def __init__(
+        self, packeter: Packeter, storage: QueuesStorageBase | None, events: Events
+    ) -> None:
+        self.on_message_sent: Callback[[str, str, bytes]] = Callback()
+        self.on_message_drop: Callback[[str, bytes]] = Callback()
+        self._packeter = packeter
+        self._link = packeter.link
+        self._events = events
+        self._connected: dict[str, Session] = {}
+        self._queues = OutgoingQueues(self._link, storage, self._dropped, self._storage_failed)
+        # What accept() leaves for the loop: appending to and popping from a deque is atomic.
+        self._outbox: deque[tuple[str, QueuedMessage]] = deque()
+        self._outbox_noticed = False
+
+    # -- from any thread
+
+    def accept(self, ident: str, message: Message, *, stored: bool) -> None:
+        """Queue a message. Thread-safe."""
+        entry = QueuedMessage(message, self._link.time(), stored)
+        if message.ttl == 0 and ident not in self._connected:
+            entry.deadline = entry.queued_at  # it is over already; the loop will report it
+        self._outbox.append((ident, entry))
+        # The flag is cleared before the outbox is emptied: who finds it set knows that the loop
+        # has yet to look.
+        if not self._outbox_noticed:
+            self._outbox_noticed = True
+            self._link.wakeup_poll()
+
+    # -- in the loop
+
+    def on_loop_pass(self) -> None:
+        self._queues.flush_deletions_if_many()
+        if self._outbox:
+            self._empty_outbox()
+
+    def _empty_outbox(self) -> None:
+        self._outbox_noticed = False
+        outbox = self._outbox
+        changed: dict[str, OutgoingQueue] = {}
+        for _ in range(len(outbox)):  # no more, or a busy thread could keep the loop here
+            ident, entry = outbox.popleft()
+            queue = changed.get(ident)
+            if queue is None:
+                queue = changed[ident] = self._queues.get(ident)
+            message = entry.message
+            if message.ttl == 0 and (entry.deadline is not None or ident not in self._connected):
+                self._queues.drop(queue, [entry])
+            else:
+                queue.push(entry)
+        if outbox:
+            self._link.wakeup_poll()
+        for ident, queue in changed.items():
+            session = self._connected.get(ident)
+            if session is not None:
+                self.pump(session)
+            else:
+                self._queues.watch(queue)
+                self._queues.forget_if_empty(queue)
+
+    def connected(self, session: Session, ident: str) -> None:
+        """From now on messages for ``ident`` go to this connection."""
+        session.queue = self._queues.get(ident)
+        self._connected[ident] = session
+
+    def disconnected(self, session: Session) -> list[QueuedMessage]:
+        """Messages wait again. Returns those that do not, to be given to :meth:`drop`."""
+        queue = session.queue
+        assert queue is not None
+        del self._connected[queue.ident]
+        return queue.disconnected(self._link.time())
+
+    def settle(self, session: Session, dropped: list[QueuedMessage]) -> None:
+        """After the disconnection was told: report what was dropped with it, and tidy up."""
+        queue = session.queue
+        assert queue is not None
+        self._queues.drop(queue, dropped)
+        self._queues.watch(queue)
+        self._queues.flush_deletions()
+        self._queues.forget_if_empty(queue)
+
+    def pump(self, session: Session) -> None:
+        """Give waiting messages to the packeter, until enough is there."""
+        queue = session.queue
+        if queue is None or session.closed or not len(queue):
+            return
+        packeter = self._packeter
+        conn_id = session.conn_id
+        now = self._link.time()
+        largest = frames.MAX_PACKET_SIZE
+        if session.features is not None:
+            largest = session.features.max_packet_size
+        budget = SEND_AHEAD - packeter.get_unsent_size(conn_id)
+        gone: list[QueuedMessage] = []
+        while budget > 0:
+            entry = queue.take(now, gone)
+            if entry is None:
+                break
+            message = entry.message
+            size = frames.MESSAGE_HEADER_SIZE + len(message.data)
+            if size > largest:
+                self._events.report(conn_id, _too_large(queue.ident, largest, size))
+                gone.append(queue.withdraw_last())
+                continue
+            header = frames.encode_message_header(
+                message.uuid, entry.whole_seconds_left(now), message.flags
+            )
+            session.unsent.append((packeter.send_packet(conn_id, header, message.data), entry))
+            budget -= size
+        packeter.flush(conn_id)
+        if gone:
+            self._queues.drop(queue, gone)
+        if len(queue):
+            self._queues.watch(queue)
+
+    def packets_sent(self, session: Session, packet_id: int) -> None:
+        """The system has taken over all packets of this connection up to that one."""
+        queue = session.queue
+        if queue is None:
+            return
+        unsent = session.unsent
+        while unsent and unsent[0][0] <= packet_id:
+            _, entry = unsent.popleft()
+            queue.landed(1)
+            self._queues.retire(queue, entry)
+            self._events.emit(
+                session.conn_id,
+                self.on_message_sent,
+                session.conn_id,
+                queue.ident,
+                entry.message.uuid,
+            )
+        self.pump(session)
+
+    def close(self) -> None:
+        """Bring the storage up to date. Raises :exc:`~snakemq.exceptions.StorageError`."""
+        self._queues.flush_deletions()
+        self._queues.store_ttls()
+
+    def _dropped(self, ident: str, uuid: bytes) -> None:
+        self._events.emit(None, self.on_message_drop, ident, uuid)
+
+    def _storage_failed(self, exc: Exception) -> None:
+        self._events.report(None, exc)
+
+
+def _too_large(ident: str, largest: int, size: int) -> SnakeMQMessageTooLarge:
+    return SnakeMQMessageTooLarge(
+        f"{ident!r} takes packets of up to {largest} bytes, this message needs {size}"
+    )
