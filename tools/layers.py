@@ -56,4 +56,4 @@ def _imports(package: Package) -> Iterator[tuple[str, str]]:
 
 
 if __name__ == "__main__":
-    sys.exit("\n".join(violations(discover())))
+    sys.exit("\n".join(violations(discover())) or 0)

@@ -76,4 +76,4 @@ def paths_of_1_6() -> set[str]:
 
 
 if __name__ == "__main__":
-    sys.exit("\n".join(problems(Path(sys.argv[1]), discover())))
+    sys.exit("\n".join(problems(Path(sys.argv[1]), discover())) or 0)
