@@ -1,0 +1,42 @@
+"""Messages, the side that listens: a peer named "listener" that answers everybody.
+
+    python messaging_listener.py [PORT]
+    python messaging_connector.py [PORT] [TEXT ...]     in another terminal
+
+The other examples that send to "listener" can use it, too. Ends on Ctrl-C.
+"""
+
+import sys
+
+from snakemq.link import Link
+from snakemq.message import Message
+from snakemq.messaging import Messaging
+from snakemq.packeter import Packeter
+
+
+def main(port: int = 4000) -> None:
+    link = Link()
+    messaging = Messaging("listener", "", Packeter(link))
+
+    def on_message_recv(conn_id: str, ident: str, message: Message) -> None:
+        print(f"{ident}: {message.data.decode()}")
+        # For at most a minute: long enough to come back, and no answer waits for ever.
+        messaging.send_message(ident, Message(message.data.upper(), ttl=60))
+
+    messaging.on_connect.add(lambda conn_id, ident: print(f"{ident} is here"))
+    messaging.on_disconnect.add(lambda conn_id, ident: print(f"{ident} is away"))
+    messaging.on_message_recv.add(on_message_recv)
+    messaging.on_message_drop.add(lambda ident, uuid: print(f"an answer to {ident} was dropped"))
+
+    host, port = link.add_listener(("127.0.0.1", port))
+    print(f"listening on {host}:{port}")
+    try:
+        link.loop()
+    except KeyboardInterrupt:
+        print("bye")
+    finally:
+        link.cleanup()
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:]))

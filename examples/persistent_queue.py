@@ -1,0 +1,53 @@
+"""Messages that survive the death of the process that sends them, in an SQLite file.
+
+    python persistent_queue.py [PORT] [FILE] [TEXT ...]
+
+Sends the texts to the peer "listener", which is messaging_listener.py. Start this first, kill it in
+any way you like (kill -9 as well), and start it again without texts when the listener is there:
+what was queued is delivered. Ends when the queue is empty, or on Ctrl-C. Needs snakemq[sqlite].
+"""
+
+import sys
+
+from snakemq.link import Link
+from snakemq.message import FLAG_PERSISTENT, Message
+from snakemq.messaging import Messaging
+from snakemq.packeter import Packeter
+from snakemq.storage.sqlite import SqliteQueuesStorage
+
+
+def main(port: int = 4000, filename: str = "persistent_queue.db", *texts: str) -> None:
+    storage = SqliteQueuesStorage(filename)
+    found = [message.uuid for message in storage.get_items("listener")]
+    print(f"{len(found)} messages are waiting in {filename}")
+
+    link = Link()
+    messaging = Messaging("persistent sender", "", Packeter(link), storage)
+    waiting = set(found)
+
+    def on_message_sent(conn_id: str, ident: str, uuid: bytes) -> None:
+        waiting.discard(uuid)
+        if not waiting:
+            print("all sent")
+            link.stop()
+
+    messaging.on_message_sent.add(on_message_sent)
+    try:
+        for text in texts:
+            message = Message(text.encode(), ttl=None, flags=FLAG_PERSISTENT)
+            # When this returns, the message is on the disk.
+            waiting.add(messaging.send_message("listener", message))
+            print(f"queued {text}")
+        if waiting:
+            link.add_connector(("127.0.0.1", port))
+            link.loop()
+    except KeyboardInterrupt:
+        print(f"bye; {len(waiting)} messages stay in {filename}")
+    finally:
+        link.cleanup()
+        messaging.close()
+        storage.close()
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:2]), *sys.argv[2:])

@@ -1,0 +1,56 @@
+"""Messages over TLS where both sides prove who they are, the side that connects.
+
+    python tls_connector.py [PORT] [FOLDER] [IDENT]
+
+See tls_listener.py. Ends when the answer is there, or on Ctrl-C. With another IDENT than
+"connector" the listener closes the connection, again and again, because the certificate says
+otherwise; then this ends after five times.
+"""
+
+import ssl
+import sys
+
+from snakemq.link import Link, SSLConfig
+from snakemq.message import Message
+from snakemq.messaging import Messaging
+from snakemq.packeter import Packeter
+
+
+def main(port: int = 4000, folder: str = "certs", ident: str = "connector") -> None:
+    link = Link()
+    messaging = Messaging(ident, "", Packeter(link))
+    refusals = 0
+
+    def on_message_recv(conn_id: str, ident: str, message: Message) -> None:
+        print(f"{ident}: {message.data.decode()}")
+        link.stop()
+
+    def on_disconnect(conn_id: str, ident: str) -> None:
+        nonlocal refusals
+        refusals += 1
+        if refusals == 5:
+            print("refused")
+            link.stop()
+
+    messaging.on_message_recv.add(on_message_recv)
+    messaging.on_disconnect.add(on_disconnect)
+    messaging.send_message("listener", Message(b"hello", ttl=60))
+
+    config = SSLConfig(
+        f"{folder}/connector.key",
+        f"{folder}/connector.crt",
+        ca_certs=f"{folder}/root.crt",
+        cert_reqs=ssl.CERT_REQUIRED,
+        check_hostname=True,  # the listener's certificate must be made out to the host we dial
+    )
+    link.add_connector(("localhost", port), ssl_config=config)
+    try:
+        link.loop()
+    except KeyboardInterrupt:
+        print("bye")
+    finally:
+        link.cleanup()
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:2]), *sys.argv[2:])

@@ -1,0 +1,64 @@
+"""Messages over TLS where both sides prove who they are, the side that listens.
+
+    python tls_certificates.py certs                  once
+    python tls_listener.py [PORT] [FOLDER]
+    python tls_connector.py [PORT] [FOLDER]           in another terminal
+
+The ident of a peer is what it claims; only its certificate is proven. This listener therefore takes
+messages of a peer only if the common name of its certificate is its ident. Ends on Ctrl-C.
+"""
+
+import ssl
+import sys
+
+from snakemq.link import Link, SSLConfig
+from snakemq.message import Message
+from snakemq.messaging import Messaging
+from snakemq.packeter import Packeter
+
+
+def main(port: int = 4000, folder: str = "certs") -> None:
+    link = Link()
+    messaging = Messaging("listener", "", Packeter(link))
+
+    def common_name(conn_id: str) -> str:
+        certificate = link.get_socket_by_conn(conn_id).getpeercert()
+        assert isinstance(certificate, dict)
+        (subject,) = (
+            dict(field) for field in certificate["subject"] if field[0][0] == "commonName"
+        )
+        return str(subject["commonName"])
+
+    def on_connect(conn_id: str, ident: str) -> None:
+        name = common_name(conn_id)
+        if name != ident:
+            print(f"{name} claims to be {ident}")
+            link.close(conn_id)
+            return
+        print(f"{ident} is here and has proven it")
+
+    def on_message_recv(conn_id: str, ident: str, message: Message) -> None:
+        print(f"{ident}: {message.data.decode()}")
+        messaging.send_message(ident, Message(message.data.upper(), ttl=60))
+
+    messaging.on_connect.add(on_connect)
+    messaging.on_message_recv.add(on_message_recv)
+
+    config = SSLConfig(
+        f"{folder}/listener.key",
+        f"{folder}/listener.crt",
+        ca_certs=f"{folder}/root.crt",
+        cert_reqs=ssl.CERT_REQUIRED,
+    )
+    host, port = link.add_listener(("127.0.0.1", port), ssl_config=config)
+    print(f"listening on {host}:{port}")
+    try:
+        link.loop()
+    except KeyboardInterrupt:
+        print("bye")
+    finally:
+        link.cleanup()
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:2]), *sys.argv[2:])

@@ -1,0 +1,188 @@
+"""Every example runs, says what its docstring promises, and ends as it promises."""
+
+import re
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.processes import DEADLINE, Script, Scripts, scripts
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Iterator[Scripts]:
+    with scripts(EXAMPLES, tmp_path) as started:
+        yield started
+
+
+def port_of(listener: Script) -> int:
+    return int(listener.wait_for("listening on").rpartition(":")[2])
+
+
+def press_ctrl_c(script: Script) -> None:
+    script.interrupt()
+    assert script.wait() == 0, script
+    assert script.lines[-1].startswith("bye"), script
+
+
+def test_every_example_is_tested_here_and_says_how_to_run_it() -> None:
+    source = Path(__file__).read_text()
+    for example in EXAMPLES.glob("*.py"):
+        assert f'"{example.name}"' in source
+        assert f"\n    python {example.name}" in example.read_text()
+
+
+def test_link(run: Scripts) -> None:
+    listener = run.start("link_listener.py", 0)
+    connector = run.start("link_connector.py", port_of(listener), "one", "two", "x" * 1000)
+    assert connector.wait() == 0, connector
+    answers = ["answer ONE", "answer TWO", "answer " + "X" * 1000]
+    assert connector.lines == ["connected", *answers, "disconnected"]
+    press_ctrl_c(listener)
+    assert listener.lines[1:-1] == ["received one", "received two", "received " + "x" * 1000]
+
+
+def test_link_ends_a_connection_whose_line_never_ends(run: Scripts) -> None:
+    listener = run.start("link_listener.py", 0)
+    with socket.create_connection(("127.0.0.1", port_of(listener)), DEADLINE) as connection:
+        connection.sendall(b"x" * (64 * 1024 + 1))
+        assert connection.recv(1) == b""
+    press_ctrl_c(listener)
+
+
+def test_packeter(run: Scripts) -> None:
+    listener = run.start("packeter_listener.py", 0)
+    connector = run.start("packeter_connector.py", port_of(listener))
+    assert connector.wait() == 0, connector
+    received = [line for line in connector.lines if line.startswith("received")]
+    assert received == [
+        "received 5 bytes: b'olleh'",
+        "received 0 bytes: b''",
+        f"received 1000000 bytes: {b'x' * 20!r}",
+    ]
+    # Once it is answered, a packet must have been reported as sent.
+    sent = [line for line in connector.lines if line.endswith("is sent")]
+    assert sent == ["packet 1 is sent", "packet 2 is sent", "packet 3 is sent"]
+    listener.wait_for("disconnected")
+    press_ctrl_c(listener)
+
+
+def test_messaging(run: Scripts) -> None:
+    listener = run.start("messaging_listener.py", 0)
+    connector = run.start("messaging_connector.py", port_of(listener), "hello", "you")
+    assert connector.wait() == 0, connector
+    assert connector.lines == ["listener: HELLO", "listener: YOU"]
+    listener.wait_for("connector is away")
+    press_ctrl_c(listener)
+    assert listener.lines[1:-1] == [
+        "connector is here",
+        "connector: hello",
+        "connector: you",
+        "connector is away",
+    ]
+
+
+def test_messages_wait_for_a_listener_that_comes_later(run: Scripts) -> None:
+    first = run.start("messaging_listener.py", 0)
+    port = port_of(first)
+    first.kill()
+    connector = run.start("messaging_connector.py", port)
+    second = run.start("messaging_listener.py", port)
+    assert connector.wait() == 0, connector
+    assert connector.lines == ["listener: HELLO", "listener: HOW ARE YOU?"]
+    press_ctrl_c(second)
+
+
+def test_receive_hook(run: Scripts) -> None:
+    listener = run.start("receive_hook.py", 0)
+    texts = ["log:disk is full", "add:1 2 3", "what?"]
+    connector = run.start("messaging_connector.py", port_of(listener), *texts)
+    assert connector.wait() == 0, connector
+    assert connector.lines == ["listener: noted", "listener: 6", "listener: no such service"]
+    press_ctrl_c(listener)
+    assert "log of connector: disk is full" in listener.lines
+    assert listener.lines.count("5 bytes from connector") == 1
+
+
+@pytest.mark.parametrize("death", ["kill", "interrupt"])
+def test_persistent_queue(run: Scripts, death: str) -> None:
+    listener = run.start("messaging_listener.py", 0)
+    port = port_of(listener)
+    listener.kill()
+
+    sender = run.start("persistent_queue.py", port, "queue.db", "one", "two", "three")
+    sender.wait_for("queued three")
+    if death == "kill":
+        sender.kill()
+    else:
+        press_ctrl_c(sender)
+        assert sender.lines[-1] == "bye; 3 messages stay in queue.db"
+
+    listener = run.start("messaging_listener.py", port)
+    sender = run.start("persistent_queue.py", port, "queue.db")
+    assert sender.wait() == 0, sender
+    assert sender.lines == ["3 messages are waiting in queue.db", "all sent"]
+    for text in ("one", "two", "three"):
+        assert listener.wait_for("persistent sender:") == f"persistent sender: {text}"
+
+    sender = run.start("persistent_queue.py", port, "queue.db")
+    assert sender.wait() == 0, sender
+    assert sender.lines == ["0 messages are waiting in queue.db"]
+
+
+def test_worker_threads(run: Scripts) -> None:
+    listener = run.start("messaging_listener.py", 0)
+    workers = run.start("worker_threads.py", port_of(listener), 3)
+    assert workers.wait() == 0, workers
+    assert workers.lines == ["300 answers, each thread's in order: True"]
+
+
+def test_unix_socket(run: Scripts, tmp_path: Path) -> None:
+    listener = run.start("unix_socket.py", "listen", "peer.sock")
+    assert listener.wait_for("listening") == "listening on peer.sock"
+    connector = run.start("unix_socket.py", "connect", "peer.sock")
+    assert connector.wait() == 0, connector
+    assert connector.lines == ["listener: hello to you"]
+    press_ctrl_c(listener)
+    assert listener.lines[1] == "connector: hello"
+    assert not (tmp_path / "peer.sock").exists()
+
+
+def test_throttle(run: Scripts) -> None:
+    listener = run.start("messaging_listener.py", 0)
+    throttled = run.start("throttle.py", port_of(listener), 40_000, 20_000)
+    assert throttled.wait() == 0, throttled
+    match = re.fullmatch(r"20000 bytes in ([\d.]+) s", throttled.lines[-1])
+    # No faster than it may; how much slower is a matter of the machine. It may begin with what
+    # takes 0.05 s.
+    assert match is not None, throttled
+    assert float(match[1]) >= 0.44
+
+
+@pytest.fixture
+def certificates(run: Scripts) -> str:
+    script = run.start("tls_certificates.py", "certs")
+    assert script.wait() == 0, script
+    return "certs"
+
+
+def test_tls(run: Scripts, certificates: str) -> None:
+    listener = run.start("tls_listener.py", 0, certificates)
+    connector = run.start("tls_connector.py", port_of(listener), certificates)
+    assert connector.wait() == 0, connector
+    assert connector.lines == ["listener: HELLO"]
+    press_ctrl_c(listener)
+    assert listener.lines[1:-1] == ["connector is here and has proven it", "connector: hello"]
+
+
+def test_tls_with_an_ident_that_is_not_the_certificates(run: Scripts, certificates: str) -> None:
+    listener = run.start("tls_listener.py", 0, certificates)
+    connector = run.start("tls_connector.py", port_of(listener), certificates, "queen")
+    assert connector.wait() == 0, connector
+    assert connector.lines == ["refused"]
+    press_ctrl_c(listener)
+    assert "connector claims to be queen" in listener.lines
+    assert not any(line.startswith("queen") for line in listener.lines)

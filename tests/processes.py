@@ -1,0 +1,137 @@
+"""Python scripts in processes of their own, as a person at a terminal would use them."""
+
+from __future__ import annotations
+
+import os
+import queue
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+DEADLINE = 20.0
+"""Seconds for anything to happen: far more than it takes, so that a slow machine does no harm."""
+
+
+class Script:
+    """A running script. What it prints is read line by line, and no wait is without an end."""
+
+    def __init__(self, path: Path, arguments: Iterable[str], cwd: Path) -> None:
+        self.name = path.name
+        self.lines: list[str] = []
+        """What was read so far."""
+        self._incoming: queue.Queue[str | None] = queue.Queue()
+        self._stderr = tempfile.TemporaryFile(mode="w+")  # noqa: SIM115 (closed by end())
+        self.process = subprocess.Popen(
+            [sys.executable, "-u", str(path), *arguments],
+            cwd=cwd,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=self._stderr,
+            text=True,
+            env={**os.environ, "PYTHONWARNINGS": "error::DeprecationWarning"},
+        )
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self._incoming.put(line.rstrip("\n"))
+        self._incoming.put(None)
+
+    def read_line(self) -> str | None:
+        """The next line; ``None`` when the script has closed its output."""
+        try:
+            line = self._incoming.get(timeout=DEADLINE)
+        except queue.Empty:
+            raise AssertionError(f"nothing more was printed: {self}") from None
+        if line is None:
+            self._incoming.put(None)
+        else:
+            self.lines.append(line)
+        return line
+
+    def wait_for(self, text: str) -> str:
+        """Read up to a line that contains ``text``, and return it."""
+        while (line := self.read_line()) is not None:
+            if text in line:
+                return line
+        raise AssertionError(f"{text!r} was not printed: {self}")
+
+    def rest(self) -> list[str]:
+        """Read up to the end of the output."""
+        begin = len(self.lines)
+        while self.read_line() is not None:
+            pass
+        return self.lines[begin:]
+
+    def interrupt(self) -> None:
+        """Press Ctrl-C."""
+        self.process.send_signal(signal.SIGINT)
+
+    def kill(self) -> None:
+        """``kill -9``; returns when the process is gone."""
+        self.process.kill()
+        self.process.wait(DEADLINE)
+
+    def wait(self) -> int:
+        """Wait for the end; returns the exit code."""
+        end = time.monotonic() + DEADLINE
+        self.rest()
+        try:
+            return self.process.wait(max(0.1, end - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"does not end: {self}") from None
+
+    def errors(self) -> str:
+        """What was written to standard error so far."""
+        if self._stderr.closed:
+            return ""
+        self._stderr.seek(0)
+        return self._stderr.read()
+
+    def end(self) -> None:
+        """Whatever state it is in: nothing of it stays behind."""
+        self.kill()
+        self._reader.join(DEADLINE)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+        self._stderr.close()
+
+    def __repr__(self) -> str:
+        printed = "\n".join(self.lines)
+        return f"{self.name}\n--- printed\n{printed}\n--- standard error\n{self.errors()}"
+
+
+class Scripts:
+    """The scripts of one test."""
+
+    def __init__(self, folder: Path, cwd: Path) -> None:
+        self._folder = folder
+        self._cwd = cwd
+        self._running: list[Script] = []
+
+    def start(self, name: str, *arguments: object) -> Script:
+        script = Script(self._folder / name, map(str, arguments), self._cwd)
+        self._running.append(script)
+        return script
+
+    def end(self) -> None:
+        for script in self._running:
+            script.end()
+
+
+@contextmanager
+def scripts(folder: Path, cwd: Path) -> Iterator[Scripts]:
+    """Start scripts from ``folder``, in the working directory ``cwd``; all end with the block."""
+    started = Scripts(folder, cwd)
+    try:
+        yield started
+    finally:
+        started.end()
