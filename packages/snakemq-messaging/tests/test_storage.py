@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 import pytest
+
 from snakemq.message import Message
 from snakemq.queues import MemoryQueuesStorage, QueuesStorageBase
 from snakemq.queues.testing import STORAGE_CHECKS, Check, OpenStorage, check_storage

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from snakemq.queues.testing import DURABILITY_CHECKS, STORAGE_CHECKS, Check, OpenFrom
 from snakemq.storage.sqlite import SqliteQueuesStorage
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ _ADVICE = {
     sqlite3.SQLITE_BUSY: "the file is in use by another process or another storage object;"
     " two owners would deliver its messages twice",
     sqlite3.SQLITE_FULL: "there is no space left for it",
-    sqlite3.SQLITE_READONLY: "neither the file nor its directory may be read-only",
+    sqlite3.SQLITE_READONLY: "the file and its directory must be writable",
     sqlite3.SQLITE_NOTADB: "this file is not an SQLite database",
     sqlite3.SQLITE_CORRUPT: "the file is damaged; `sqlite3 FILE .recover` may save what is in it",
 }
@@ -26,30 +27,43 @@ _ADVICE = {
 
 @contextmanager
 def translated(filename: str) -> Iterator[None]:
-    """Raise :exc:`StorageError` for whatever sqlite3 raises in the ``with`` block.
+    """Raise :exc:`StorageError` for whatever the database raises in the ``with`` block.
 
     It is ``temporary`` when another owner holds the file or when the disk is full.
-    ``OverflowError`` is an integer above 64 bits, which no column holds.
+    ``OverflowError`` is an integer above 64 bits, which no column holds; ``OSError`` comes from
+    work on files beside the database.
     """
     try:
         yield
+    except OSError as error:
+        raise StorageError(
+            f"SQLite storage {filename!r}: {error}", temporary=error.errno == errno.ENOSPC
+        ) from error
     except (sqlite3.Error, OverflowError) as error:
         code = getattr(error, "sqlite_errorcode", None)
         primary = None if code is None else code & _PRIMARY
         advice = _ADVICE.get(primary) if primary is not None else None
-        if primary == sqlite3.SQLITE_CANTOPEN:
-            advice = _why_not_opened(filename)
+        if primary in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR):
+            advice = _what_the_file_system_says(filename)
         raise StorageError(
             f"SQLite storage {filename!r}: {error}" + (f": {advice}" if advice else ""),
             temporary=primary in _TEMPORARY,
         ) from error
 
 
-def _why_not_opened(filename: str) -> str:
-    """SQLite says only "unable to open database file"; say what is the matter."""
+def _what_the_file_system_says(filename: str) -> str | None:
+    """SQLite says only "unable to open database file" or "disk I/O error"; find the reason."""
+    directory = os.path.dirname(os.path.abspath(filename))
     if os.path.isdir(filename):
         return "it is a directory; give the name of a file"
-    directory = os.path.dirname(os.path.abspath(filename))
     if not os.path.isdir(directory):
         return f"the directory {directory!r} does not exist"
-    return "check the permissions of the file and of its directory, which must be writable"
+    for path in (directory, filename):
+        if os.path.exists(path) and not _writable(path):
+            return f"{path!r} is not writable, but both the file and its directory must be"
+    return None
+
+
+def _writable(path: str) -> bool:
+    # Asking and not trying: closing a file that this process has locked drops the lock.
+    return os.access(path, os.W_OK, effective_ids=os.access in os.supports_effective_ids)

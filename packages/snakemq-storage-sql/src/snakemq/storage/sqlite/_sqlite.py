@@ -17,7 +17,7 @@ from ._connection import connect
 from ._errors import translated
 from ._group import GroupCommit
 from ._rows import Columns, UnreadableRow, read_message, read_queue_name
-from ._statements import INSERT, MESSAGES, QUEUE_NAMES, set_aside
+from ._statements import INSERT, MESSAGES, QUEUE_NAMES, log, set_aside
 
 
 class SqliteQueuesStorage(QueuesStorageBase):
@@ -88,11 +88,12 @@ class SqliteQueuesStorage(QueuesStorageBase):
                 return
             self._unusable = "it is closed"
             _fork.unwatch(self)
+            try:
+                self._write_clock(self._connection)
+            except sqlite3.Error as error:  # a full disk: costs some seconds of ttl, no message
+                log.warning("%s: the clock was not written at close: %s", self._filename, error)
             with translated(self._filename):
-                try:
-                    self._write_clock(self._connection)
-                finally:
-                    self._connection.close()
+                self._connection.close()
 
     def get_queues(self) -> Sequence[str]:
         """Names of the queues that have at least one item, in the order of their bytes."""
