@@ -15,6 +15,9 @@ MAX_TTL = 0xFFFFFFFE
 MAX_FLAGS = 0xFFFFFFFF
 
 
+_USERS_UUID: set[str] = set()
+
+
 class _UuidSource:
     """Unique ids from one random prefix and a counter: a tenth of the cost of ``uuid.uuid4()``.
 
@@ -51,7 +54,7 @@ class Message:
     """
 
     __module__ = "snakemq.message"
-    __slots__ = ("data", "flags", "ttl", "uuid")
+    __slots__ = ("_sent_to", "data", "flags", "ttl", "uuid")
 
     data: bytes
     ttl: float | None
@@ -72,6 +75,8 @@ class Message:
                 raise TypeError(f"flags must be an int, not {type(flags).__name__}")
             if not 0 <= flags <= MAX_FLAGS:
                 raise ValueError(f"flags must fit into 32 bits, not {flags:#x}")
+        # Peers that a message with a uuid of ours was sent to; with one of the user's it is his.
+        self._sent_to: str | set[str] | None = None if uuid is None else _USERS_UUID
         if uuid is None:
             uuid = _uuids.prefix + next(_uuids.counter).to_bytes(6, "big")
         elif not isinstance(uuid, bytes):
@@ -91,7 +96,24 @@ class Message:
         message.ttl = ttl
         message.flags = flags
         message.uuid = uuid
+        message._sent_to = _USERS_UUID
         return message
+
+    def for_sending(self, ident: str) -> Message:
+        """This message, or a copy with a uuid of its own if it was sent to that peer before.
+
+        Not for users: :meth:`snakemq.messaging.Messaging.send_message` calls it.
+        """
+        sent_to = self._sent_to
+        if sent_to is None:
+            self._sent_to = ident
+        elif sent_to is not _USERS_UUID:
+            if isinstance(sent_to, str):
+                self._sent_to = sent_to = {sent_to}
+            if ident in sent_to:
+                return Message(self.data, self.ttl, self.flags)
+            sent_to.add(ident)
+        return self
 
     def __repr__(self) -> str:
         return (

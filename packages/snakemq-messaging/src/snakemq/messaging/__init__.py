@@ -4,8 +4,12 @@ from ._frames import MAX_IDENT_LENGTH, PROTOCOL_VERSION
 from ._messaging import (
     IDENTIFICATION_TIMEOUT,
     KEEPALIVE_WAIT,
+    MAX_ATTEMPTS,
     MAX_HANDSHAKE_PACKET_SIZE,
     MAX_PINGS_PER_SECOND,
+    RETRY_DELAY,
+    WINDOW_BYTES,
+    WINDOW_MESSAGES,
     Messaging,
 )
 from ._receive_hook import ReceiveHook
@@ -13,10 +17,14 @@ from ._receive_hook import ReceiveHook
 __all__ = [
     "IDENTIFICATION_TIMEOUT",
     "KEEPALIVE_WAIT",
+    "MAX_ATTEMPTS",
     "MAX_HANDSHAKE_PACKET_SIZE",
     "MAX_IDENT_LENGTH",
     "MAX_PINGS_PER_SECOND",
     "PROTOCOL_VERSION",
+    "RETRY_DELAY",
+    "WINDOW_BYTES",
+    "WINDOW_MESSAGES",
     "Messaging",
     "ReceiveHook",
 ]

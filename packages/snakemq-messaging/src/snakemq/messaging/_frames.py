@@ -20,6 +20,10 @@ FRAME_TYPE_MESSAGE = 3
 FRAME_TYPE_PING = 4
 FRAME_TYPE_PONG = 5
 FRAME_TYPE_FEATURES = 16
+FRAME_TYPE_ACK = 17
+
+FEATURE_ACKS = 0x1
+"""Feature bit: message frames are acknowledged."""
 
 MAX_IDENT_LENGTH = 50
 """Length of the longest ident in characters."""
@@ -31,6 +35,7 @@ EXTENSION_VERSION = 1
 _VERSION = struct.Struct("!BI")
 _MESSAGE = struct.Struct("!B16sII")
 _FEATURES = struct.Struct("!BHIQIII")
+_ACK = struct.Struct("!BQ")
 
 MESSAGE_HEADER_SIZE = _MESSAGE.size
 
@@ -50,7 +55,7 @@ class Features(NamedTuple):
     epoch: int
     """64 random bits, drawn anew by every process: tells a restarted peer from a returning one."""
     window_messages: int
-    """How many messages it lets be unacknowledged; 0: no limit."""
+    """How many messages it lets be unacknowledged."""
     window_bytes: int
     """The same in bytes of message data."""
     max_packet_size: int
@@ -125,3 +130,15 @@ def decode_features(frame: bytes) -> Features:
         raise SnakeMQBrokenMessage(f"a features frame of {len(frame)} bytes")
     _, version, bits, epoch, messages, bytes_, max_packet_size = _FEATURES.unpack_from(frame)
     return Features(bits, epoch, messages, bytes_, max_packet_size, version)
+
+
+def encode_ack(processed: int) -> bytes:
+    return _ACK.pack(FRAME_TYPE_ACK, processed)
+
+
+def decode_ack(frame: bytes) -> int:
+    """How many message frames of the connection the peer has processed."""
+    if len(frame) != _ACK.size:
+        raise SnakeMQBrokenMessage(f"an ack frame of {len(frame)} bytes")
+    processed: int = _ACK.unpack(frame)[1]
+    return processed

@@ -7,7 +7,6 @@ import os
 
 from snakemq.callbacks import Callback
 from snakemq.exceptions import (
-    SnakeMQBrokenFormat,
     SnakeMQDuplicateIdent,
     SnakeMQException,
     SnakeMQMessageTooLarge,
@@ -15,14 +14,22 @@ from snakemq.exceptions import (
 )
 from snakemq.message import FLAG_PERSISTENT, Message
 from snakemq.packeter import Packeter
-from snakemq.queues import QueuesStorageBase
+from snakemq.queues import InboxStorage, QueuesStorageBase
 
 from . import _frames as frames
 from ._contest import Contest
 from ._events import Events
 from ._keepalive import Action, decide
+from ._receiver import Receiver, ReceiverSettings
 from ._sender import Sender
-from ._session import MAX_PINGS_PER_SECOND, Answer, Identified, Rejected, Session
+from ._session import (
+    MAX_PINGS_PER_SECOND,
+    Acked,
+    Answer,
+    Identified,
+    Rejected,
+    Session,
+)
 
 KEEPALIVE_WAIT = 0.5
 """Default of :attr:`Messaging.keepalive_wait`, in seconds."""
@@ -34,14 +41,31 @@ MAX_HANDSHAKE_PACKET_SIZE = 4096
 """The largest packet that is taken before the identification, in bytes. The introduction of a
 peer has 250 bytes at most; the rest is room for what future versions may say."""
 
+WINDOW_MESSAGES = 4096
+"""How many messages a sender may have unacknowledged: several times what one batch off the network
+has. The receiver may hold that many unprocessed, and remembers twice as many uuids of each sender."""
+
+WINDOW_BYTES = 16 * 1024 * 1024
+"""The same in bytes of message data. One message may always be under way, however large."""
+
+MAX_ATTEMPTS = 5
+"""How often a message is offered to callbacks that raise before it is rejected."""
+
+RETRY_DELAY = 1.0
+"""Seconds between two attempts."""
+
 MAX_MESSAGE_SIZE = frames.MAX_PACKET_SIZE - frames.MESSAGE_HEADER_SIZE
 """The longest data of a message that the packet format allows, in bytes."""
 
 __all__ = [
     "IDENTIFICATION_TIMEOUT",
     "KEEPALIVE_WAIT",
+    "MAX_ATTEMPTS",
     "MAX_HANDSHAKE_PACKET_SIZE",
     "MAX_PINGS_PER_SECOND",
+    "RETRY_DELAY",
+    "WINDOW_BYTES",
+    "WINDOW_MESSAGES",
     "Messaging",
 ]
 
@@ -54,11 +78,24 @@ class Messaging:
     :class:`~snakemq.packeter.Packeter` below. ``queues_storage``: where messages with
     ``FLAG_PERSISTENT`` wait; those that are found in it are delivered first.
 
-    :meth:`send_message` is thread-safe. All else belongs to the thread that runs the loop, and
-    all callbacks are called there. An exception that a callback raises is logged and reported by
-    ``on_error``; the loop and the connection go on. The one exception to this is
-    ``SnakeMQBrokenFormat`` and its family: it says that the peer sent nonsense, so the connection
-    is closed.
+    Between two 2.x peers a message stays in its queue, and in the storage, until the receiver has
+    *processed* it and says so. What is not acknowledged when the connection breaks is sent again,
+    in order; the receiver drops what it knows. A message is processed when all callbacks of
+    ``on_message_recv`` have returned; with ``manual_ack`` when the application calls :meth:`ack`.
+
+    ``inbox``: a storage in which the receiver remembers what it has processed, so that it drops
+    repeated messages after a restart of its process too. It can be the same as ``queues_storage``.
+
+    ``window_messages``, ``window_bytes``: what a sender may have unacknowledged, and so what may
+    wait here to be processed. ``max_attempts``, ``retry_delay``: a message whose callback raises is
+    offered again after ``retry_delay`` seconds, up to ``max_attempts`` times in all, while those
+    behind it go on. Then it is given to ``on_message_reject`` and counts as processed.
+
+    :meth:`send_message` and :meth:`ack` are thread-safe. All else belongs to the thread that runs
+    the loop, and all callbacks are called there. Whatever a callback raises is logged and reported
+    by ``on_error``; the loop and the connection go on. The one exception to this is
+    ``SnakeMQBrokenFormat`` and its family from ``on_message_recv``: it says that the peer sent
+    nonsense, so the connection is closed and the message is not offered again.
     """
 
     __module__ = "snakemq.messaging"
@@ -69,10 +106,21 @@ class Messaging:
         domain: str,
         packeter: Packeter,
         queues_storage: QueuesStorageBase | None = None,
+        *,
+        inbox: InboxStorage | None = None,
+        manual_ack: bool = False,
+        window_messages: int = WINDOW_MESSAGES,
+        window_bytes: int = WINDOW_BYTES,
+        max_attempts: int = MAX_ATTEMPTS,
+        retry_delay: float = RETRY_DELAY,
     ) -> None:
         _check_ident(identifier)
         if queues_storage is not None and not isinstance(queues_storage, QueuesStorageBase):
             raise TypeError(f"queues_storage must be a QueuesStorageBase, not {queues_storage!r}")
+        if inbox is not None and not isinstance(inbox, InboxStorage):
+            raise TypeError(f"inbox must be an InboxStorage, not {inbox!r}")
+        if min(window_messages, window_bytes, max_attempts) < 1:
+            raise ValueError("window_messages, window_bytes and max_attempts must be at least 1")
         self.identifier = identifier
         self.domain = domain
         self.packeter = packeter
@@ -86,15 +134,29 @@ class Messaging:
 
         self._events = Events(self.log)
         self._sender = Sender(packeter, queues_storage, self._events)
+        self._receiver = Receiver(
+            packeter,
+            inbox,
+            ReceiverSettings(window_messages, window_bytes, manual_ack, max_attempts, retry_delay),
+            self._events,
+        )
+        self._manual_ack = manual_ack
 
         self.on_error = self._events.on_error
         """``func(conn_id, exception)``: a peer broke the rules or did not answer, and its
         connection is closed after this call; a callback raised; or, with ``None`` for
         ``conn_id``, the storage failed."""
-        self.on_message_recv: Callback[[str, str, Message]] = Callback()
+        self.on_message_recv = self._receiver.on_message_recv
         """``func(conn_id, ident, message)``"""
+        self.on_message_reject = self._receiver.on_message_reject
+        """``func(conn_id, ident, message)``: callbacks of ``on_message_recv`` have raised
+        ``max_attempts`` times; the message will not be offered again."""
         self.on_message_sent = self._sender.on_message_sent
-        """``func(conn_id, ident, message_uuid)``: the system took the message over."""
+        """``func(conn_id, ident, message_uuid)``: the system took the message over. After a
+        reconnection it may be called again for a message that is sent again."""
+        self.on_message_delivered = self._sender.on_message_delivered
+        """``func(conn_id, ident, message_uuid)``: the peer has processed the message. Only for
+        2.x peers."""
         self.on_message_drop = self._sender.on_message_drop
         """``func(ident, message_uuid)``: the message will not be delivered, or it was under way
         when the connection broke and will not be sent again: *not confirmed*, not *certainly not
@@ -111,13 +173,14 @@ class Messaging:
         self._contests: dict[str, Contest] = {}  # by the ident that is claimed
         self._contest_of: dict[Session, Contest] = {}
         self._features = frames.Features(
-            bits=0,
+            bits=frames.FEATURE_ACKS,
             epoch=int.from_bytes(os.urandom(8), "big"),
-            window_messages=0,
-            window_bytes=0,
+            window_messages=window_messages,
+            window_bytes=window_bytes,
             max_packet_size=packeter.max_packet_size,
         )
 
+        self._link.on_loop_pass.add(self._receiver.on_loop_pass)
         self._link.on_loop_pass.add(self._sender.on_loop_pass)
         packeter.on_connect.add(self._on_connect)
         packeter.on_disconnect.add(self._on_disconnect)
@@ -134,7 +197,9 @@ class Messaging:
         which ``on_message_drop`` reports. A message with ``FLAG_PERSISTENT`` and a ttl above 0 is
         in the storage, durably, when this returns; if that fails nothing is queued.
 
-        A message is to be sent once to a peer: its uuid identifies it there.
+        The uuid identifies a message to its receiver, so a message object that is sent to the same
+        peer once more goes as a new message with a uuid of its own, unless its uuid was given
+        by the user: then the receiver drops it as a repetition.
 
         Raises ``TypeError`` and ``ValueError`` (the ident is too long),
         :exc:`~snakemq.exceptions.SnakeMQMessageTooLarge` (4 GiB, the end of the format) and
@@ -145,6 +210,7 @@ class Messaging:
             raise TypeError(f"message must be a snakemq.message.Message, not {message!r}")
         if len(message.data) > MAX_MESSAGE_SIZE:
             raise SnakeMQMessageTooLarge(f"{len(message.data)} bytes; the format ends at 4 GiB")
+        message = message.for_sending(ident)
         storage = self.queues_storage
         to_store = storage is not None and message.flags & FLAG_PERSISTENT and message.ttl != 0
         if to_store:
@@ -152,6 +218,18 @@ class Messaging:
             storage.push(ident, message)
         self._sender.accept(ident, message, stored=bool(to_store))
         return message.uuid
+
+    def ack(self, message: Message) -> None:
+        """With ``manual_ack``: the application has processed a message that it was given.
+
+        In any order, from any thread, also after the connection is gone. Thread-safe. What is not
+        acknowledged when this process ends is sent again to the next one, by 2.x peers.
+
+        Raises ``ValueError`` when the message does not wait for it.
+        """
+        if not self._manual_ack:
+            raise ValueError("this Messaging acknowledges by itself; see manual_ack")
+        self._receiver.ack(message)
 
     def _on_packets_sent(self, conn_id: str, packet_id: int) -> None:
         session = self._sessions.get(conn_id)
@@ -198,6 +276,7 @@ class Messaging:
         session.ident = ident
         self._by_ident[ident] = session
         self._sender.connected(session, ident)
+        self._receiver.connected(session, ident)
         self._plan_keepalive(session)
         self.log.debug("conn=%s is %r", session.conn_id, ident)
         self._events.emit(session.conn_id, self.on_connect, session.conn_id, ident)
@@ -231,6 +310,7 @@ class Messaging:
             return
         ident = session.ident
         del self._by_ident[ident]
+        self._receiver.disconnected(ident)
         dropped = self._sender.disconnected(session)
         self._events.emit(conn_id, self.on_disconnect, conn_id, ident)
         self._sender.settle(session, dropped)
@@ -266,7 +346,7 @@ class Messaging:
                     self._owner_is_alive(self._contests[session.ident])
             for number, packet in enumerate(packets):
                 if session.ident is not None and packet[:1] == b"\x03":
-                    self._receive_message(session, session.ident, packet)
+                    self._receiver.receive(session, session.ident, packet)
                 else:
                     self._receive_control(session, packet)
                     contest = self._contest_of.get(session)
@@ -275,25 +355,16 @@ class Messaging:
                         return
                 if session.closed:
                     return
+            self._receiver.ack_if_due(session)
         except SnakeMQException as exc:
             self._fail(session, exc)
-
-    def _receive_message(self, session: Session, ident: str, packet: bytes) -> None:
-        uuid, ttl, flags = frames.decode_message_header(packet)
-        message = Message.received(
-            packet[frames.MESSAGE_HEADER_SIZE :], None if ttl is None else float(ttl), flags, uuid
-        )
-        try:
-            self.on_message_recv(session.conn_id, ident, message)
-        except SnakeMQBrokenFormat:
-            raise
-        except Exception as exc:
-            self._events.callback_raised(session.conn_id, exc)
 
     def _receive_control(self, session: Session, packet: bytes) -> None:
         event = session.receive(packet)
         if isinstance(event, Identified):
             self._identified(session, event.ident)
+        elif isinstance(event, Acked):
+            self._sender.acked(session, event.processed)
         elif isinstance(event, Answer):
             session.pong_packet_id = self.packeter.send_packet(session.conn_id, event.frame)
         elif isinstance(event, Rejected):
@@ -355,5 +426,5 @@ def _check_ident(ident: str) -> None:
         raise TypeError(f"an ident must be a str, not {type(ident).__name__}")
     if len(ident) > frames.MAX_IDENT_LENGTH:
         raise ValueError(
-            f"an ident is at most {frames.MAX_IDENT_LENGTH} characters long, {ident!r} has {len(ident)}"
+            f"an ident has at most {frames.MAX_IDENT_LENGTH} characters, {ident!r} has {len(ident)}"
         )

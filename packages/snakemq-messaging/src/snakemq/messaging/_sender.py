@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 
 from snakemq.callbacks import Callback
-from snakemq.exceptions import SnakeMQMessageTooLarge
+from snakemq.exceptions import SnakeMQBrokenMessage, SnakeMQMessageTooLarge
 from snakemq.message import Message
 from snakemq.packeter import Packeter
 from snakemq.queues import OutgoingQueue, QueuedMessage, QueuesStorageBase
@@ -30,6 +30,7 @@ class Sender:
         self, packeter: Packeter, storage: QueuesStorageBase | None, events: Events
     ) -> None:
         self.on_message_sent: Callback[[str, str, bytes]] = Callback()
+        self.on_message_delivered: Callback[[str, str, bytes]] = Callback()
         self.on_message_drop: Callback[[str, bytes]] = Callback()
         self._packeter = packeter
         self._link = packeter.link
@@ -114,12 +115,13 @@ class Sender:
         packeter = self._packeter
         conn_id = session.conn_id
         now = self._link.time()
-        largest = frames.MAX_PACKET_SIZE
-        if session.features is not None:
-            largest = session.features.max_packet_size
+        features = session.features
+        largest = frames.MAX_PACKET_SIZE if features is None else features.max_packet_size
         budget = SEND_AHEAD - packeter.get_unsent_size(conn_id)
         gone: list[QueuedMessage] = []
         while budget > 0:
+            if session.acks and not self._has_room(session, queue):
+                break
             entry = queue.take(now, gone)
             if entry is None:
                 break
@@ -140,6 +142,15 @@ class Sender:
         if len(queue):
             self._queues.watch(queue)
 
+    def _has_room(self, session: Session, queue: OutgoingQueue) -> bool:
+        """Is the peer's window open? It lets one message in, however large, when it is empty."""
+        features = session.features
+        return not queue.in_flight or (
+            features is not None
+            and len(queue.in_flight) < features.window_messages
+            and queue.in_flight_bytes < features.window_bytes
+        )
+
     def packets_sent(self, session: Session, packet_id: int) -> None:
         """The system has taken over all packets of this connection up to that one."""
         queue = session.queue
@@ -147,17 +158,45 @@ class Sender:
             return
         unsent = session.unsent
         while unsent and unsent[0][0] <= packet_id:
-            _, entry = unsent.popleft()
-            queue.landed(1)
-            self._queues.retire(queue, entry)
-            self._events.emit(
-                session.conn_id,
-                self.on_message_sent,
-                session.conn_id,
-                queue.ident,
-                entry.message.uuid,
-            )
+            entry = unsent.popleft()[1]
+            if not session.acks:
+                queue.landed(1)
+                self._queues.retire(queue, entry)
+            self._tell(self.on_message_sent, session, queue, entry)
         self.pump(session)
+
+    def acked(self, session: Session, processed: int) -> None:
+        """The peer has processed that many messages of this connection.
+
+        Raises :exc:`~snakemq.exceptions.SnakeMQBrokenMessage` if that cannot be.
+        """
+        queue = session.queue
+        assert queue is not None
+        count = processed - session.acked
+        if not 0 <= count <= len(queue.in_flight):
+            raise SnakeMQBrokenMessage(
+                f"{processed} messages acknowledged, after {session.acked},"
+                f" with {len(queue.in_flight)} in flight"
+            )
+        session.acked = processed
+        # The ack can be here before the link has reported the send.
+        while len(session.unsent) > len(queue.in_flight) - count:
+            self._tell(self.on_message_sent, session, queue, session.unsent.popleft()[1])
+        for entry in queue.landed(count):
+            self._queues.retire(queue, entry)
+            self._tell(self.on_message_delivered, session, queue, entry)
+        self.pump(session)
+
+    def _tell(
+        self,
+        callback: Callback[[str, str, bytes]],
+        session: Session,
+        queue: OutgoingQueue,
+        entry: QueuedMessage,
+    ) -> None:
+        if callback.callbacks:
+            conn_id = session.conn_id
+            self._events.emit(conn_id, callback, conn_id, queue.ident, entry.message.uuid)
 
     def close(self) -> None:
         """Bring the storage up to date. Raises :exc:`~snakemq.exceptions.StorageError`."""

@@ -23,6 +23,7 @@ from snakemq.exceptions import (
 )
 
 from . import _frames as frames
+from ._inbox import Inbox, Receipts
 
 if TYPE_CHECKING:
     from snakemq.link import TimerHandle
@@ -49,6 +50,12 @@ class Answer(NamedTuple):
     frame: bytes
 
 
+class Acked(NamedTuple):
+    """The peer has processed that many messages of this connection."""
+
+    processed: int
+
+
 class Rejected(NamedTuple):
     """The connection must be closed because of ``error``, after sending ``farewell``."""
 
@@ -56,7 +63,7 @@ class Rejected(NamedTuple):
     farewell: bytes
 
 
-Event: TypeAlias = "Identified | Answer | Rejected | None"
+Event: TypeAlias = "Identified | Answer | Acked | Rejected | None"
 
 
 class Session:
@@ -68,12 +75,21 @@ class Session:
         self.closed = False
         self.features: frames.Features | None = None
         """``None``: it is a 1.6 peer, or has not introduced itself yet."""
+        self.acks = False
+        """Do both sides acknowledge messages?"""
 
         self.ident: str | None = None
         """Set when the identification was accepted; claims of it are the business of Messaging."""
         self.queue: OutgoingQueue | None = None
         self.unsent: deque[tuple[int, QueuedMessage]] = deque()
         """Messages that were given to the packeter and not to the system yet, by packet id."""
+
+        self.acked = 0
+        """How many of the messages sent on this connection the peer has acknowledged."""
+
+        self.inbox: Inbox | None = None
+        self.receipts = Receipts()
+        self.ack_timer: TimerHandle | None = None
 
         self.last_recv = now
         self.last_ping: float | None = None
@@ -110,12 +126,16 @@ class Session:
 
     def _note_features(self, frame: bytes) -> Event:
         self.features = frames.decode_features(frame)
+        self.acks = bool(self.features.bits & frames.FEATURE_ACKS)
         return None
 
     def _identify(self, frame: bytes) -> Event:
         ident = frames.decode_identification(frame)
         self.state = State.IDENTIFIED
         return Identified(ident)
+
+    def _note_ack(self, frame: bytes) -> Event:
+        return Acked(frames.decode_ack(frame)) if self.acks else None
 
     def _refuse_message(self, frame: bytes) -> Event:
         raise SnakeMQNoIdent("a message before the identification")
@@ -151,5 +171,6 @@ _MEANING: dict[State, dict[int, _Meaning]] = {
         frames.FRAME_TYPE_PROTOCOL_VERSION: Session._check_version,
         frames.FRAME_TYPE_INCOMPATIBLE_PROTOCOL: Session._was_rejected,
         frames.FRAME_TYPE_PING: Session._answer_ping,
+        frames.FRAME_TYPE_ACK: Session._note_ack,
     },
 }

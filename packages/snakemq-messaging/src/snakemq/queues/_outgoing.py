@@ -55,6 +55,8 @@ class OutgoingQueue:
     def __init__(self, ident: str) -> None:
         self.ident = ident
         self.in_flight: deque[QueuedMessage] = deque()
+        self.in_flight_bytes = 0
+        """The sum of the data of the messages in flight."""
         self._waiting: deque[QueuedMessage] = deque()
         self._waiting_count = 0  # without the expired ones that are still in the deque
         # Deadlines. Most messages are taken at once, so a deadline goes through _fresh, and to
@@ -87,6 +89,7 @@ class OutgoingQueue:
                 continue
             entry.place = Place.IN_FLIGHT
             self.in_flight.append(entry)
+            self.in_flight_bytes += len(entry.message.data)
             return entry
         return None
 
@@ -95,12 +98,14 @@ class OutgoingQueue:
         landed = [self.in_flight.popleft() for _ in range(count)]
         for entry in landed:
             entry.place = Place.GONE
+            self.in_flight_bytes -= len(entry.message.data)
         return landed
 
     def withdraw_last(self) -> QueuedMessage:
         """Take out the message that was put in flight last: it cannot be sent after all."""
         entry = self.in_flight.pop()
         entry.place = Place.GONE
+        self.in_flight_bytes -= len(entry.message.data)
         return entry
 
     def disconnected(self, now: float) -> list[QueuedMessage]:
@@ -123,6 +128,7 @@ class OutgoingQueue:
                     self._fresh.append(entry)
             kept.append(entry)
         self.in_flight.clear()
+        self.in_flight_bytes = 0
         self._waiting = kept
         self._waiting_count = len(kept)
         return dropped

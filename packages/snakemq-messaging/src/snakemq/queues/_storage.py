@@ -6,6 +6,7 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Protocol, runtime_checkable
 
 from snakemq.exceptions import StorageError
 from snakemq.message import Message
@@ -93,6 +94,24 @@ class QueuesStorageBase(ABC):
         """Store the present ``ttl`` of each message, found by its uuid."""
 
 
+@runtime_checkable
+class InboxStorage(Protocol):
+    """Where a receiver remembers which messages it has processed, across its restarts.
+
+    A storage of queues can be one as well. Both methods are called from the loop, and raise
+    :exc:`~snakemq.exceptions.StorageError` when the back end fails.
+    """
+
+    def remember(self, ident: str, uuids: Sequence[bytes], keep: int) -> None:
+        """Messages of a peer were processed; durable when this returns.
+
+        At least the last ``keep`` uuids of that peer have to be kept.
+        """
+
+    def recall(self, ident: str, count: int) -> Sequence[bytes]:
+        """The last ``count`` uuids of a peer, the oldest first; fewer if there are no more."""
+
+
 class MemoryQueuesStorage(QueuesStorageBase):
     """A storage that forgets: everything is gone with the object. For tests.
 
@@ -108,6 +127,7 @@ class MemoryQueuesStorage(QueuesStorageBase):
         self._lock = threading.Lock()
         self._closed = False
         self._queues: dict[str, dict[bytes, Message]] = predecessor._queues if predecessor else {}
+        self._inboxes: dict[str, list[bytes]] = predecessor._inboxes if predecessor else {}
 
     def close(self) -> None:
         """Refuse everything from now on. A successor may still take the messages over."""
@@ -158,3 +178,15 @@ class MemoryQueuesStorage(QueuesStorageBase):
                 for queue in self._queues.values():
                     if item.uuid in queue:
                         queue[item.uuid].ttl = item.ttl
+
+    def remember(self, ident: str, uuids: Sequence[bytes], keep: int) -> None:
+        """See :class:`InboxStorage`."""
+        with self._open():
+            inbox = self._inboxes.setdefault(ident, [])
+            inbox += uuids
+            del inbox[:-keep]
+
+    def recall(self, ident: str, count: int) -> Sequence[bytes]:
+        """See :class:`InboxStorage`."""
+        with self._open():
+            return self._inboxes.get(ident, [])[-count:]

@@ -1,0 +1,274 @@
+"""The incoming side: offers messages to the application, recognises repeated ones, acknowledges."""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict, deque
+from typing import NamedTuple
+
+from snakemq.callbacks import Callback
+from snakemq.exceptions import SnakeMQBrokenFormat, StorageError
+from snakemq.message import Message
+from snakemq.packeter import Packeter
+from snakemq.queues import InboxStorage
+
+from . import _frames as frames
+from ._events import Events
+from ._inbox import Delivery, Inbox
+from ._session import Session
+
+ACK_DELAY = 0.05
+"""Seconds that an ack may wait when nobody does: a sender forgets messages with ttl 0 anyway, it
+only needs to know that there is room in the window. So a call and its reply cost no acks."""
+
+MAX_ABSENT_INBOXES = 1024
+"""Absent peers whose last messages are remembered."""
+
+RECORD_RETRY_DELAY = 1.0
+"""Seconds until a failed inbox storage is tried again."""
+
+
+class ReceiverSettings(NamedTuple):
+    window_messages: int
+    window_bytes: int
+    manual_ack: bool
+    max_attempts: int
+    retry_delay: float
+
+
+class Receiver:
+    """Takes message frames of identified peers. For the loop only, but for :meth:`ack`."""
+
+    def __init__(
+        self,
+        packeter: Packeter,
+        storage: InboxStorage | None,
+        settings: ReceiverSettings,
+        events: Events,
+    ) -> None:
+        self.on_message_recv: Callback[[str, str, Message]] = Callback()
+        self.on_message_reject: Callback[[str, str, Message]] = Callback()
+        self._packeter = packeter
+        self._link = packeter.link
+        self._storage = storage
+        self._settings = settings
+        self._events = events
+        self._log = logging.getLogger("snakemq.messaging")
+        self._connected: dict[str, Session] = {}
+        self._inboxes: OrderedDict[str, Inbox] = OrderedDict()  # the longest unused first
+        self._open: dict[Message, Delivery] = {}
+        self._acks_from_threads: deque[Delivery] = deque()
+
+    # -- from any thread
+
+    def ack(self, message: Message) -> None:
+        """See :meth:`Messaging.ack`. Thread-safe."""
+        delivery = self._open.get(message)
+        if delivery is None:
+            raise ValueError(f"{message!r} does not wait for an ack")
+        self._acks_from_threads.append(delivery)
+        self._link.wakeup_poll()
+
+    # -- in the loop
+
+    def on_loop_pass(self) -> None:
+        acks = self._acks_from_threads
+        if acks:
+            changed: set[str] = set()
+            while acks:
+                delivery = acks.popleft()
+                self._finish(delivery)
+                changed.add(delivery.ident)
+            for ident in changed:
+                self._after_gaps_closed(ident)
+
+    def connected(self, session: Session, ident: str) -> None:
+        session.inbox = self._inbox(ident)
+        self._connected[ident] = session
+
+    def disconnected(self, ident: str) -> None:
+        del self._connected[ident]
+        self._inboxes.move_to_end(ident)
+        absent = len(self._inboxes) - len(self._connected)
+        for other in list(self._inboxes) if absent > MAX_ABSENT_INBOXES else ():
+            if absent <= MAX_ABSENT_INBOXES:
+                break
+            if other not in self._connected and not self._inboxes[other].open:
+                del self._inboxes[other]
+                absent -= 1
+
+    def _inbox(self, ident: str) -> Inbox:
+        inbox = self._inboxes.get(ident)
+        if inbox is None:
+            # Two windows: what its sender has in flight, and what was acked but is not deleted
+            # from the sender's storage yet.
+            capacity = 2 * self._settings.window_messages
+            inbox = self._inboxes[ident] = Inbox(capacity)
+            if self._storage is not None:
+                try:
+                    inbox.seen.update(self._storage.recall(ident, capacity))
+                except StorageError as exc:
+                    self._events.report(None, exc)
+        return inbox
+
+    def receive(self, session: Session, ident: str, frame: bytes) -> None:
+        """Offer a message to the application, unless it is known already.
+
+        Raises what the peer did wrong.
+        """
+        uuid, ttl, flags = frames.decode_message_header(frame)
+        data = frame[frames.MESSAGE_HEADER_SIZE :]
+        message = Message.received(data, None if ttl is None else float(ttl), flags, uuid)
+        receipts = session.receipts
+        inbox = session.inbox if ttl != 0 and session.acks else None
+        if inbox is not None:
+            receipts.urgent = True
+            if uuid in inbox.seen:
+                receipts.frame_processed(len(data))
+                return
+            known = inbox.open.get(uuid)
+            if known is not None:
+                receipts.frame_open(known)
+                return
+        if self._settings.manual_ack:
+            delivery = self._open_delivery(session, ident, message, inbox)
+            self._offer(session.conn_id, delivery, inbox)
+            return
+        try:
+            self.on_message_recv(session.conn_id, ident, message)
+        except Exception as exc:
+            if is_fault_of_peer(exc):
+                if inbox is not None:
+                    inbox.seen.add(uuid)  # it will not be better when it comes again
+                raise
+            delivery = self._open_delivery(session, ident, message, inbox)
+            self._offer_failed(session.conn_id, delivery, exc)
+            return
+        if inbox is not None:
+            inbox.seen.add(uuid)
+            if self._storage is not None:
+                inbox.unrecorded.append(uuid)
+        receipts.frame_processed(len(data))
+
+    def _open_delivery(
+        self, session: Session, ident: str, message: Message, inbox: Inbox | None
+    ) -> Delivery:
+        delivery = Delivery(ident, message)
+        self._open[message] = delivery
+        session.receipts.frame_open(delivery)
+        if inbox is not None:
+            inbox.open[message.uuid] = delivery
+        return delivery
+
+    def _offer(self, conn_id: str, delivery: Delivery, inbox: Inbox | None) -> None:
+        try:
+            self.on_message_recv(conn_id, delivery.ident, delivery.message)
+        except Exception as exc:
+            if is_fault_of_peer(exc):
+                self._finish(delivery)
+                raise
+            if not delivery.done:
+                self._offer_failed(conn_id, delivery, exc)
+
+    def _offer_failed(self, conn_id: str, delivery: Delivery, exc: Exception) -> None:
+        delivery.attempts += 1
+        self._events.callback_raised(conn_id, exc)
+        if delivery.attempts < self._settings.max_attempts:
+            self._link.call_later(self._settings.retry_delay, lambda: self._offer_again(delivery))
+            return
+        self._log.error("ident=%s rejected %s", delivery.ident, delivery.message)
+        self._events.emit(
+            conn_id, self.on_message_reject, conn_id, delivery.ident, delivery.message
+        )
+        self._finish(delivery)
+        self._after_gaps_closed(delivery.ident)
+
+    def _offer_again(self, delivery: Delivery) -> None:
+        if delivery.done:
+            return
+        session = self._connected.get(delivery.ident)
+        conn_id = session.conn_id if session is not None else ""
+        try:
+            self.on_message_recv(conn_id, delivery.ident, delivery.message)
+        except Exception as exc:
+            if not delivery.done:
+                self._offer_failed(conn_id, delivery, exc)
+            return
+        if not self._settings.manual_ack:
+            self._finish(delivery)
+            self._after_gaps_closed(delivery.ident)
+
+    def _finish(self, delivery: Delivery) -> None:
+        """A delivery is processed."""
+        if delivery.done:
+            return
+        delivery.done = True
+        message = delivery.message
+        self._open.pop(message, None)
+        inbox = self._inboxes.get(delivery.ident)
+        if inbox is not None and inbox.open.pop(message.uuid, None) is not None:
+            inbox.seen.add(message.uuid)
+            if self._storage is not None:
+                inbox.unrecorded.append(message.uuid)
+
+    def _after_gaps_closed(self, ident: str) -> None:
+        session = self._connected.get(ident)
+        if session is not None:
+            session.receipts.close_gaps()
+            self.ack_if_due(session)
+        elif self._storage is not None:
+            self._record(ident, self._inboxes[ident])
+
+    # -- acks on the wire
+
+    def ack_if_due(self, session: Session) -> None:
+        """To be called when a batch of frames is handled."""
+        receipts = session.receipts
+        unacked = receipts.processed - receipts.acked
+        if not unacked or not session.acks:
+            return
+        settings = self._settings
+        if (
+            receipts.urgent
+            or unacked * 4 >= settings.window_messages
+            or receipts.unacked_bytes * 4 >= settings.window_bytes
+        ):
+            self._ack(session)
+        elif session.ack_timer is None:
+            session.ack_timer = self._link.call_later(ACK_DELAY, lambda: self._ack(session))
+
+    def _ack(self, session: Session) -> None:
+        if session.ack_timer is not None:
+            session.ack_timer.cancel()
+            session.ack_timer = None
+        if session.closed:
+            return
+        assert session.ident is not None
+        if session.inbox is not None and not self._record(session.ident, session.inbox):
+            session.ack_timer = self._link.call_later(
+                RECORD_RETRY_DELAY, lambda: self._ack(session)
+            )
+            return
+        receipts = session.receipts
+        if receipts.processed > receipts.acked:
+            receipts.ack_sent()
+            self._packeter.send_packet(session.conn_id, frames.encode_ack(receipts.processed))
+
+    def _record(self, ident: str, inbox: Inbox) -> bool:
+        """Make durable what was processed; True if it is."""
+        if self._storage is None or not inbox.unrecorded:
+            return True
+        try:
+            self._storage.remember(ident, inbox.unrecorded, 2 * self._settings.window_messages)
+        except StorageError as exc:
+            self._events.report(None, exc)
+            return False
+        inbox.unrecorded.clear()
+        return True
+
+
+def is_fault_of_peer(exc: Exception) -> bool:
+    """Did a callback say that the message itself is broken?"""
+    if isinstance(exc, ExceptionGroup):
+        return exc.subgroup(SnakeMQBrokenFormat) is not None
+    return isinstance(exc, SnakeMQBrokenFormat)
