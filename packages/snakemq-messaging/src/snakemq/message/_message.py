@@ -67,14 +67,15 @@ class Message:
         if not isinstance(data, bytes):
             raise TypeError(f"message data must be bytes, not {type(data).__name__}")
         if ttl is not None:
-            ttl = float(ttl)
+            if not isinstance(ttl, (int, float)):  # float() would convert a str
+                raise TypeError(f"ttl must be a number or None, not {type(ttl).__name__}")
             if not 0 <= ttl <= MAX_TTL:  # NaN fails as well
                 raise ValueError(f"ttl must be None or 0 to {MAX_TTL} seconds, not {ttl!r}")
-        if flags:
-            if not isinstance(flags, int):
-                raise TypeError(f"flags must be an int, not {type(flags).__name__}")
-            if not 0 <= flags <= MAX_FLAGS:
-                raise ValueError(f"flags must fit into 32 bits, not {flags:#x}")
+            ttl = float(ttl)
+        if not isinstance(flags, int):
+            raise TypeError(f"flags must be an int, not {type(flags).__name__}")
+        if not 0 <= flags <= MAX_FLAGS:
+            raise ValueError(f"flags must fit into 32 bits, not {flags:#x}")
         # Peers that a message with a uuid of ours was sent to; with one of the user's it is his.
         self._sent_to: str | set[str] | None = None if uuid is None else _USERS_UUID
         if uuid is None:

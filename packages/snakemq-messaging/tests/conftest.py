@@ -1,0 +1,48 @@
+"""One memory network for each test, and peers on it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+from snakemq.link.testing import MemoryNetwork
+
+sys.path.insert(0, str(Path(__file__).parent))  # for memory_peers
+
+from memory_peers import MakePeer, MakeRawPeer, Peer, RawPeer
+
+# No deadline: machines that run tests are busy. Derandomized: a failure belongs to the change.
+settings.register_profile("messaging", deadline=None, derandomize=True, max_examples=100)
+settings.load_profile("messaging")
+
+
+@pytest.fixture
+def network() -> Iterator[MemoryNetwork]:
+    """Whatever a test does, nothing may be raised as far as the link, and so its loop."""
+    network = MemoryNetwork()
+    yield network
+    assert network.errors == []
+
+
+@pytest.fixture
+def peer(network: MemoryNetwork) -> MakePeer:
+    return partial(Peer, network)
+
+
+@pytest.fixture
+def raw(network: MemoryNetwork) -> MakeRawPeer:
+    return partial(RawPeer, network)
+
+
+@pytest.fixture
+def alice(peer: MakePeer) -> Peer:
+    return peer("alice")
+
+
+@pytest.fixture
+def bob(peer: MakePeer) -> Peer:
+    return peer("bob")
