@@ -23,16 +23,17 @@ def decide(
 ) -> Decision:
     """What to do about a silent peer.
 
-    ``last_recv``: when anything arrived from it; ``last_ping``: when it was pinged, or ``None``;
+    ``last_recv``: when anything arrived from it; ``last_ping``: when it was pinged, ``None`` if
+    anything has arrived since (not by comparing times: some clocks stand still for 15 ms);
     ``interval``: seconds of silence after which to ping; ``wait``: seconds to wait for anything
     to arrive after that.
     """
-    if last_ping is not None and last_ping >= last_recv:
+    if last_ping is not None:
         remaining = last_ping + wait - now
         if remaining <= 0:
             return Decision(Action.GIVE_UP, 0.0)
         return Decision(Action.WAIT, remaining)
     remaining = last_recv + interval - now
     if remaining <= 0:
-        return Decision(Action.PING, wait)
+        return Decision(Action.PING, min(interval, wait))
     return Decision(Action.WAIT, remaining)

@@ -336,6 +336,7 @@ class Messaging:
         if session is None:
             return
         session.last_recv = self._link.time()
+        session.last_ping = None
         try:
             if self._contests:
                 contest = self._contest_of.get(session)
