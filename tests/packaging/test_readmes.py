@@ -31,8 +31,7 @@ def test_every_published_package_has_an_example() -> None:
 
 
 def test_the_way_back_to_1_6_names_every_package() -> None:
-    (command,) = re.findall(
-        r"pip uninstall ([^`]+)`", Path("packages/snakemq/README.md").read_text()
-    )
+    text = (PACKAGES["snakemq"].folder / "README.md").read_text()
+    (command,) = re.findall(r"pip uninstall ([^`]+)`", text)
     published = {name for name, package in PACKAGES.items() if not package.private}
     assert set(command.split()) == published
