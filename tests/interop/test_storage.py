@@ -1,0 +1,67 @@
+"""A file that was written by 1.6 is ours to deliver."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from snakemq.message import FLAG_PERSISTENT
+from snakemq.storage.sqlite import SqliteQueuesStorage
+from tests.running_stack import Received
+
+from .conftest import OURS, THEIRS, MakeGenuine, MakeStack
+from .genuine import random_bytes
+
+SIZES = [0, 1, 100_000, *range(50)]
+
+
+def test_a_file_of_1_6_is_delivered_in_its_order(
+    make_stack: MakeStack, make_genuine: MakeGenuine, tmp_path: Path
+) -> None:
+    file = tmp_path / "queues.db"
+    author = make_genuine(THEIRS, file)
+    expected: list[Received] = []
+    for ttl, flags in [(None, FLAG_PERSISTENT), (1000, 0x80000001), (500.5, FLAG_PERSISTENT)]:
+        uuids = author.do("send", ident="bob", sizes=SIZES, ttl=ttl, flags=flags)
+        author.do("send", ident="bob", sizes=[1], ttl=ttl, flags=0)  # not persistent: dies
+        author.do("send", ident="žofie", sizes=[7], ttl=ttl, flags=flags)
+        expected += [
+            Received(THEIRS, random_bytes(seed, size), ttl, flags, bytes.fromhex(uuids[seed]))
+            for seed, size in enumerate(SIZES)
+        ]
+    author.kill()
+
+    # Whoever opens the file is the same peer to the others.
+    heir = make_stack(THEIRS, storage=SqliteQueuesStorage(file))
+    bob, zofie = make_stack("bob"), make_stack("žofie")
+    address = heir.listen()
+    bob.dial(address)
+    bob.until(lambda: len(bob.received) == len(expected))
+    # In whole seconds, of which some may have passed.
+    for received, written in zip(bob.received, expected, strict=True):
+        assert received._replace(ttl=None) == written._replace(ttl=None)
+        if written.ttl is None:
+            assert received.ttl is None
+        else:
+            assert received.ttl is not None
+            assert written.ttl - 10 < received.ttl <= written.ttl
+    zofie.dial(address)
+    zofie.until(lambda: len(zofie.received) == 3)
+
+
+def test_what_we_delivered_from_a_file_of_1_6_is_not_delivered_again(
+    make_stack: MakeStack, make_genuine: MakeGenuine, tmp_path: Path
+) -> None:
+    file = tmp_path / "queues.db"
+    author = make_genuine(OURS, file)
+    author.do("send", ident=THEIRS, sizes=[1] * 20, ttl=None, flags=FLAG_PERSISTENT)
+    author.kill()
+    storage = SqliteQueuesStorage(file)
+    ours, theirs = make_stack(OURS, storage=storage), make_genuine(THEIRS)
+    ours.dial(theirs.listen())
+    theirs.event("received", count=20)
+    ours.until(lambda: len(ours.sent) == 20)
+    ours.in_loop(ours.messaging.close)
+    storage.close()
+    heir = SqliteQueuesStorage(file)
+    assert heir.get_queues() == []
+    heir.close()
