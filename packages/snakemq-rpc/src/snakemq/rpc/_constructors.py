@@ -1,0 +1,107 @@
+"""What a pickle may name, and what is called when it does."""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Callable, Mapping
+
+import snakemq.exceptions
+
+from . import _errors
+
+ClassName = tuple[str, str]
+"""Module and qualified name."""
+
+
+class Latin1Encode:
+    """Stands for ``_codecs.encode``, by which protocols 0 to 2 write bytes.
+
+    On the stack of the machine lies this instead of the function: the function knows other
+    codecs, so it must neither be called with any argument nor be received by anybody.
+    """
+
+
+LATIN1_ENCODE = Latin1Encode()
+
+
+def _make_bytearray(*args: object) -> bytearray:
+    match args:
+        case ():
+            return bytearray()
+        case (bytes(data),):
+            return bytearray(data)
+        case (str(text), "latin-1"):
+            return bytearray(text, "latin-1")
+    raise ValueError("a bytearray is made of bytes only")  # bytearray(10**11) allocates
+
+
+def _make_bytes(*args: object) -> bytes:
+    if args:
+        raise ValueError("only empty bytes are made by a call")
+    return b""
+
+
+def _make_latin1(*args: object) -> bytes:
+    match args:
+        case (str(text), "latin1"):
+            return text.encode("latin-1")
+    raise ValueError("text is encoded to Latin-1 only")
+
+
+def _make_complex(*args: object) -> complex:
+    match args:
+        case (float(real), float(imaginary)):
+            return complex(real, imaginary)
+    raise ValueError("a complex number is made of two floats only")
+
+
+def _make_set(*args: object) -> set[object]:
+    match args:
+        case (list(items),):
+            return set(items)
+    raise ValueError("a set is made of a list only")
+
+
+def _make_frozenset(*args: object) -> frozenset[object]:
+    return frozenset(_make_set(*args))
+
+
+PLAIN: Mapping[object, Callable[..., object]] = {
+    LATIN1_ENCODE: _make_latin1,
+    bytearray: _make_bytearray,
+    bytes: _make_bytes,
+    complex: _make_complex,
+    set: _make_set,
+    frozenset: _make_frozenset,
+}
+"""Constructors of plain data that some protocol writes as a call."""
+
+
+def _plain_names() -> dict[ClassName, object]:
+    names: dict[ClassName, object] = {("_codecs", "encode"): LATIN1_ENCODE}
+    for cls in PLAIN:
+        if isinstance(cls, type):
+            names["builtins", cls.__name__] = names["__builtin__", cls.__name__] = cls
+    return names
+
+
+def _exception_names() -> dict[ClassName, type[Exception]]:
+    names: dict[ClassName, type[Exception]] = {}
+    for name, value in vars(builtins).items():
+        # Not SystemExit and its like: a peer must not have a way to end a thread of ours.
+        if isinstance(value, type) and issubclass(value, Exception):
+            names["builtins", name] = names["exceptions", name] = value
+    for module in (snakemq.exceptions, _errors):
+        for value in vars(module).values():
+            if (
+                isinstance(value, type)
+                and issubclass(value, Exception)
+                and value.__module__.startswith("snakemq.")
+            ):
+                names[value.__module__, value.__qualname__] = value
+    return names
+
+
+PLAIN_NAMES: Mapping[ClassName, object] = _plain_names()
+EXCEPTION_NAMES: Mapping[ClassName, type[Exception]] = _exception_names()
+"""Exceptions that need no registration: the builtin ones and those of snakeMQ."""

@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import pickle
+
+from snakemq.exceptions import SnakeMQException
+
+REMOTE_TRACEBACK_ATTR = "__remote_traceback__"
+"""Attribute of an exception that came from the remote side: its traceback there, a string."""
+
+
+class Error(SnakeMQException):
+    """The root of the errors of RPC; also one that only has a text."""
+
+    __module__ = "snakemq.rpc"
+
+
+class NoInstanceError(Error):
+    """The remote side has no object registered under this name."""
+
+    __module__ = "snakemq.rpc"
+
+
+class NoMethodError(Error):
+    """The remote object has no such method, or does not expose it."""
+
+    __module__ = "snakemq.rpc"
+
+
+class SignalCallWarning(Warning):
+    """A signal method was called as a regular one, or a regular method as a signal."""
+
+    __module__ = "snakemq.rpc"
+
+
+class CallError(Error):
+    """The call itself failed. Such errors are not given to ``RpcClient.exception_handler``."""
+
+    __module__ = "snakemq.rpc"
+
+
+class NotConnected(CallError):
+    """The time is over and the request was never sent: the method was certainly not called."""
+
+    __module__ = "snakemq.rpc"
+
+
+class PartialCall(CallError):
+    """The time is over and the request was sent: the method may have been called, or not."""
+
+    __module__ = "snakemq.rpc"
+
+
+class RemoteError(CallError):
+    """A remote exception, or a result, whose class could not make the journey.
+
+    It could not be pickled by the remote side, or its class is not registered with the pickler
+    of this side. ``__remote_traceback__`` is the traceback of the remote side, if it sent one.
+    """
+
+    __module__ = "snakemq.rpc"
+
+    type_name: str
+    """The class, for example ``"shop.orders.OutOfStock"``."""
+
+    message: str
+    """What ``str()`` of the remote exception gave."""
+
+    def __init__(self, type_name: str, message: str, remote_traceback: str = "") -> None:
+        super().__init__(type_name, message, remote_traceback)
+        self.type_name = type_name
+        self.message = message
+        self.__remote_traceback__ = remote_traceback
+
+    def __str__(self) -> str:
+        return f"{self.type_name}: {self.message}" if self.message else self.type_name
+
+
+class UnregisteredClass(Error, pickle.UnpicklingError):
+    """Received data names a class which is not registered. Nothing of it was executed."""
+
+    __module__ = "snakemq.rpc"
+
+    type_name: str
+    """The class, for example ``"shop.orders.Order"``."""
+
+    def __init__(self, type_name: str) -> None:
+        super().__init__(type_name)
+        self.type_name = type_name
+
+    def __str__(self) -> str:
+        return (
+            f"the class {self.type_name} is not registered: use SafePickler.register, "
+            "or pickler=pickle if the peer is trusted with everything"
+        )
