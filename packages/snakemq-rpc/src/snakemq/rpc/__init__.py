@@ -1,0 +1,67 @@
+"""Remote procedure calls over messages, which survive reconnection.
+
+    class Greeter:
+        def greet(self, name):
+            return f"hello {name}"
+
+    RpcServer(receive_hook).register_object(Greeter(), "greeter")        # of one peer
+    RpcClient(receive_hook).get_proxy("server", "greeter").greet("you")  # of another one
+
+Errors, under :exc:`snakemq.exceptions.SnakeMQException`::
+
+    Error                        the server is busy, the client closed, and the like
+    ├── NoInstanceError          there is no such object
+    ├── NoMethodError            there is no such method, or it is not exposed
+    ├── UnregisteredClass        received data names a class that is not registered
+    └── CallError                the call failed
+        ├── NotConnected         ... in time: the request was never sent
+        ├── PartialCall          ... in time: it was sent, and may have been executed
+        └── RemoteError          a remote exception or result that cannot be had here
+
+:exc:`SignalCallWarning` is a warning of the server.
+"""
+
+from ._calls import CallFuture
+from ._client import RpcClient
+from ._errors import (
+    REMOTE_TRACEBACK_ATTR,
+    CallError,
+    Error,
+    NoInstanceError,
+    NoMethodError,
+    NotConnected,
+    PartialCall,
+    RemoteError,
+    SignalCallWarning,
+    UnregisteredClass,
+)
+from ._marks import METHOD_RPC_AS_SIGNAL_ATTR, as_signal, inline
+from ._pickler import Pickler, SafePickler
+from ._protocol import REPLY_PREFIX, REQUEST_PREFIX
+from ._proxy import RemoteMethod, RpcInstProxy
+from ._server import RpcServer
+
+__all__ = [
+    "METHOD_RPC_AS_SIGNAL_ATTR",
+    "REMOTE_TRACEBACK_ATTR",
+    "REPLY_PREFIX",
+    "REQUEST_PREFIX",
+    "CallError",
+    "CallFuture",
+    "Error",
+    "NoInstanceError",
+    "NoMethodError",
+    "NotConnected",
+    "PartialCall",
+    "Pickler",
+    "RemoteError",
+    "RemoteMethod",
+    "RpcClient",
+    "RpcInstProxy",
+    "RpcServer",
+    "SafePickler",
+    "SignalCallWarning",
+    "UnregisteredClass",
+    "as_signal",
+    "inline",
+]

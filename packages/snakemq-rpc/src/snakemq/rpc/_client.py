@@ -1,0 +1,271 @@
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from snakemq.exceptions import SnakeMQException
+from snakemq.message import Message
+from snakemq.messaging import ReceiveHook
+
+from ._calls import BlockedThread, Call, CallFuture, ReqIds, Waiter, check_timeout
+from ._errors import CallError, Error, NotConnected, PartialCall
+from ._outcomes import read_reply
+from ._pickler import Pickler, SafePickler, dumps_of
+from ._protocol import REPLY_PREFIX, REQUEST_PREFIX, Request, kills_16
+from ._proxy import RpcInstProxy
+
+_req_ids = ReqIds()
+
+
+class _Peer:
+    """What is known of a peer: its connection, and the calls that it has not answered."""
+
+    __slots__ = ("calls", "conn_id")
+
+    def __init__(self) -> None:
+        self.conn_id: str | None = None
+        self.calls: dict[bytes, Call] = {}
+
+
+class RpcClient:
+    """Calls methods of objects which peers have registered with their :class:`RpcServer`.
+
+    ``receive_hook``: a :class:`~snakemq.messaging.ReceiveHook`.
+
+    ``pickler``: see :class:`SafePickler`, the default. The module ``pickle`` trusts every peer
+    with this process and all it may do.
+
+    ``timeout``: the default of :meth:`RemoteMethod.set_timeout`, in seconds; None: for ever.
+
+    Proxies, and all that can be done with them, may be used by any number of threads at once. The
+    client itself is made before the loop runs, or in the loop.
+    """
+
+    __module__ = "snakemq.rpc"
+
+    exception_handler: Callable[[Exception], object] | None
+    """If set, it is called with any exception of a blocking call or a signal which is not a
+    :exc:`CallError`, and the call returns None."""
+
+    def __init__(
+        self,
+        receive_hook: ReceiveHook,
+        pickler: Pickler | None = None,
+        *,
+        timeout: float | None = None,
+    ) -> None:
+        self.log = logging.getLogger("snakemq.rpc.client")
+        self.receive_hook = receive_hook
+        self.pickler: Pickler = SafePickler() if pickler is None else pickler
+        self.timeout = check_timeout(timeout)
+        self.exception_handler = None
+        self._dumps = dumps_of(self.pickler)
+        self._messaging = messaging = receive_hook.messaging
+        self._link = messaging.packeter.link
+        self._lock = threading.Lock()  # of the next two; nothing is called while it is held
+        self._peers: dict[str, _Peer] = {}
+        self._closed = False
+        # Calls of futures whose time has to be taken by the loop, and when it is over.
+        self._untimed: deque[tuple[Call, float]] = deque()
+        receive_hook.register(REPLY_PREFIX, self._on_reply)
+        messaging.on_connect.add(self._on_connect)
+        messaging.on_disconnect.add(self._on_disconnect)
+        messaging.on_message_drop.add(self._on_message_drop)
+        self._link.on_loop_pass.add(self._on_loop_pass)
+
+    def get_proxy(self, remote_ident: str, name: str) -> RpcInstProxy:
+        """A stand-in for the object that the peer has registered under this name."""
+        return RpcInstProxy(self, remote_ident, name)
+
+    def close(self) -> None:
+        """Let go of messaging. Calls that have no reply fail as if their time was over."""
+        self.receive_hook.unregister(REPLY_PREFIX)
+        self._messaging.on_connect.remove(self._on_connect)
+        self._messaging.on_disconnect.remove(self._on_disconnect)
+        self._messaging.on_message_drop.remove(self._on_message_drop)
+        self._link.on_loop_pass.remove(self._on_loop_pass)
+        with self._lock:
+            self._closed = True
+            calls = [call for peer in self._peers.values() for call in peer.calls.values()]
+            self._peers.clear()
+        for call in calls:
+            call.waiter.fail(_expired(call, "the client was closed"))
+
+    # For proxies, in any thread.
+
+    def _check_not_in_loop(self) -> None:
+        if self._link.in_loop():
+            raise Error(
+                "a blocking call in the thread of the loop would wait for itself: "
+                "call in another thread, or use RemoteMethod.future"
+            )
+
+    def _signal(self, ident: str, request: Request, ttl: float) -> None:
+        self._messaging.send_message(ident, Message(self._encode(request), ttl))
+
+    def _call(self, ident: str, request: Request, timeout: float | None) -> Any:
+        waiter = BlockedThread()
+        call = self._new_call(ident, request, waiter)
+        try:
+            self._start(call)
+            in_time = waiter.wait(timeout)
+        except BaseException:  # Ctrl-C, too
+            self._forget(call)
+            raise
+        if not in_time and self._forget(call):
+            raise _expired(call, f"no reply in {timeout:g} s")
+        return waiter.outcome()
+
+    def _future(self, ident: str, request: Request, timeout: float | None) -> CallFuture:
+        def forget() -> None:
+            if self._forget(call):
+                call.data = b""  # a timer may hold the call for some time
+
+        future = CallFuture(forget)
+        call = self._new_call(ident, request, future)
+        self._start(call)
+        if timeout is not None:
+            self._untimed.append((call, self._link.time() + timeout))
+            if self._link.in_loop():
+                self._on_loop_pass()
+            else:
+                self._link.wakeup_poll()
+        return future
+
+    def _new_call(self, ident: str, request: Request, waiter: Waiter) -> Call:
+        request["req_id"] = req_id = _req_ids.next()
+        return Call(ident, req_id, self._encode(request), waiter)
+
+    def _encode(self, request: Request) -> bytes:
+        data = self._dumps(request)
+        if kills_16(data):
+            raise Error("an argument is an object of snakemq itself, which not every peer knows")
+        return REQUEST_PREFIX + data
+
+    def _start(self, call: Call) -> None:
+        with self._lock:
+            if self._closed:
+                raise Error("the client is closed")
+            peer = self._peers.get(call.ident)
+            if peer is None:
+                peer = self._peers[call.ident] = _Peer()
+            peer.calls[call.req_id] = call
+            message = self._message(call, peer.conn_id)
+        if message is not None:
+            try:
+                self._messaging.send_message(call.ident, message)
+            except BaseException:
+                self._forget(call)
+                raise
+
+    @staticmethod
+    def _message(call: Call, conn_id: str | None) -> Message | None:
+        """The message to send, once to each connection, if there is one. With the lock held."""
+        if conn_id is None or call.sent_to == conn_id:
+            return None
+        message = Message(call.data)
+        call.sent_to = conn_id
+        call.uuid = message.uuid
+        return message
+
+    def _forget(self, call: Call) -> bool:
+        """Nobody waits any longer. False if the outcome was faster."""
+        return self._take(call.ident, call.req_id) is not None
+
+    def _is_outstanding(self, call: Call) -> bool:
+        with self._lock:
+            peer = self._peers.get(call.ident)
+            return peer is not None and call.req_id in peer.calls
+
+    def _take(self, ident: str, req_id: bytes) -> Call | None:
+        with self._lock:
+            peer = self._peers.get(ident)
+            if peer is None:
+                return None
+            call = peer.calls.pop(req_id, None)
+            if not peer.calls and peer.conn_id is None:
+                del self._peers[ident]
+            return call
+
+    # In the loop.
+
+    def _on_connect(self, conn_id: str, ident: str) -> None:
+        with self._lock:
+            peer = self._peers.get(ident)
+            if peer is None:
+                peer = self._peers[ident] = _Peer()
+            peer.conn_id = conn_id
+            calls = [(call, self._message(call, conn_id)) for call in peer.calls.values()]
+        for call, message in calls:
+            if message is not None:
+                self._send_again(call, message)
+
+    def _send_again(self, call: Call, message: Message) -> None:
+        try:
+            self._messaging.send_message(call.ident, message)
+        except SnakeMQException as exc:
+            self._finish(call, None, exc)
+
+    def _on_disconnect(self, conn_id: str, ident: str) -> None:
+        with self._lock:
+            peer = self._peers.get(ident)
+            if peer is not None and peer.conn_id == conn_id:
+                peer.conn_id = None
+                if not peer.calls:
+                    del self._peers[ident]
+
+    def _on_message_drop(self, ident: str, uuid: bytes) -> None:
+        # Only one that is dropped while the peer is connected matters: it was too large for it.
+        # The others are sent again when it comes back.
+        with self._lock:
+            peer = self._peers.get(ident)
+            if peer is None or peer.conn_id is None:
+                return
+            dropped = [
+                call
+                for call in peer.calls.values()
+                if call.uuid == uuid and call.sent_to == peer.conn_id
+            ]
+        for call in dropped:
+            text = f"messaging dropped the request of {len(call.data)} bytes, see its on_error"
+            self._finish(call, None, CallError(text))
+
+    def _on_reply(self, conn_id: str, ident: str, message: Message) -> None:
+        outcome = read_reply(self.pickler, message.data[len(REPLY_PREFIX) :])
+        call = self._take(ident, outcome.req_id)
+        if call is None:
+            self.log.debug("reply of %r that nobody waits for: %r", ident, outcome.req_id)
+        else:
+            self._tell(call, outcome.value, outcome.error)
+
+    def _finish(self, call: Call, value: Any, error: Exception | None) -> None:
+        if self._forget(call):
+            self._tell(call, value, error)
+
+    def _tell(self, call: Call, value: Any, error: Exception | None) -> None:
+        if call.timer is not None:
+            call.timer.cancel()
+        if error is None:
+            call.waiter.succeed(value)
+        else:
+            call.waiter.fail(error)
+
+    def _on_loop_pass(self) -> None:
+        while self._untimed:
+            call, deadline = self._untimed.popleft()
+            if self._is_outstanding(call):
+                delay = max(0.0, deadline - self._link.time())
+                call.timer = self._link.call_later(delay, partial(self._expire, call))
+
+    def _expire(self, call: Call) -> None:
+        self._finish(call, None, _expired(call, "no reply in time"))
+
+
+def _expired(call: Call, text: str) -> CallError:
+    if call.sent_to is None:
+        return NotConnected(f"{text}; {call.ident!r} was not connected")
+    return PartialCall(f"{text}; the request was sent to {call.ident!r}")

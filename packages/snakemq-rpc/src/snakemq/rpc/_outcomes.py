@@ -1,0 +1,67 @@
+"""What a reply means for the caller."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from snakemq.exceptions import SnakeMQBrokenMessage
+
+from ._builder import StandIn
+from ._errors import REMOTE_TRACEBACK_ATTR, Error, RemoteError, UnregisteredClass
+from ._pickler import Pickler, loads_inert
+from ._protocol import Reply, check_reply, text_of, text_of_args, type_name
+
+
+class Outcome(NamedTuple):
+    """A result, or an exception."""
+
+    req_id: bytes
+    value: Any
+    error: Exception | None
+
+
+def read_reply(pickler: Pickler, body: bytes) -> Outcome:
+    """The outcome that a reply tells of; ``SnakeMQBrokenMessage`` if it is none at all."""
+    try:
+        data = pickler.loads(body)
+    except Exception as exc:
+        return _read_inert(body, exc)
+    reply = check_reply(data)
+    if reply["ok"]:
+        return Outcome(reply["req_id"], reply["return"], None)
+    return Outcome(reply["req_id"], None, _error(reply))
+
+
+def _error(reply: Reply) -> Exception:
+    exc = reply["exception"]
+    traceback = _text(reply, "exception_format")
+    name = _text(reply, "exception_type")
+    if not isinstance(exc, Exception):  # SystemExit, for example, from a pickler that trusts
+        return RemoteError(type_name(exc), text_of(exc), traceback)
+    if type(exc) is Error and name and name != type_name(exc):
+        return RemoteError(name, _text(reply, "exception_message"), traceback)
+    setattr(exc, REMOTE_TRACEBACK_ATTR, traceback)
+    return exc
+
+
+def _read_inert(body: bytes, why: Exception) -> Outcome:
+    """Find out whose reply it is that could not be decoded."""
+    try:
+        reply = check_reply(loads_inert(body))
+    except Exception:
+        raise SnakeMQBrokenMessage(f"a reply that is no reply: {text_of(why)}") from why
+    if reply["ok"]:
+        name = why.type_name if isinstance(why, UnregisteredClass) else type_name(why)
+        error = RemoteError(name, f"the result cannot be decoded here: {text_of(why)}")
+    else:
+        exc = reply["exception"]
+        args = exc.args if isinstance(exc, StandIn) else ()
+        name = _text(reply, "exception_type") or getattr(exc, "type_name", "") or type_name(why)
+        message = _text(reply, "exception_message") or text_of_args(args)
+        error = RemoteError(name, message, _text(reply, "exception_format"))
+    return Outcome(reply["req_id"], None, error)
+
+
+def _text(reply: Reply, key: str) -> str:
+    value = reply.get(key)
+    return value if isinstance(value, str) else ""
