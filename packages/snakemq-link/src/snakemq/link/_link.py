@@ -366,6 +366,10 @@ class Link:
             finished, self._finished_sends = self._finished_sends, []
             for conn in finished:
                 self._report_send(conn)
+            # Those reports were events too. Reporting before the first on_loop_pass instead would
+            # cost a system call more: what it sends would be reported after another poll.
+            self._wakeup_pending = False
+            self._call(self.on_loop_pass)
         if self._cleaned_up:
             self.selector.close()
             self._stop_requested = True
