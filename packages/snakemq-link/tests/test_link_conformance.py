@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ssl
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -125,6 +126,47 @@ class SocketPair:
             link.cleanup()
 
 
+class SleepingSocketPair(SocketPair):
+    """Two links over real sockets, each in a thread of its own that sleeps until it is woken."""
+
+    def run(self, predicate: Callable[[], bool], timeout: float) -> None:
+        # Asked at the end of passes only: a loop that sleeps although something has happened
+        # since its last on_loop_pass makes this time out.
+        def stop_when_true() -> None:
+            if predicate():
+                self.stop()
+
+        timed_out = threading.Event()
+
+        def give_up() -> None:
+            timed_out.set()
+            self.stop()
+
+        # Shorter than asked for: nothing here takes long, and a loop that sleeps is found by it.
+        timer = self.links[0].call_later(min(timeout, 5), give_up)
+        for link in self.links:
+            link.on_loop_pass.add(stop_when_true)
+        try:
+            while not predicate():
+                for link in self.links:  # each may have stopped the other after its end
+                    link.stop()
+                    link.loop()
+                thread = threading.Thread(target=self.links[1].loop)
+                thread.start()
+                self.links[0].loop()
+                thread.join()
+                if timed_out.is_set():  # even if it holds by now: the timer has made the pass
+                    raise TimeoutError
+        finally:
+            timer.cancel()
+            for link in self.links:
+                link.on_loop_pass.remove(stop_when_true)
+
+    def stop(self) -> None:
+        for link in self.links:
+            link.stop()
+
+
 class MakePair:
     """How to make each kind of pair, by name."""
 
@@ -166,6 +208,8 @@ class MakePair:
                 return MemoryPair(MemoryNetwork(seed=8, latency=(0.0, 0.02)), wrap=wrap)
             case "tcp":
                 return SocketPair(lambda: ("127.0.0.1", 0), wrap=wrap)
+            case "tcp-sleeping":
+                return SleepingSocketPair(lambda: ("127.0.0.1", 0), wrap=wrap)
             case "unix":
                 return SocketPair(self.socket_path, wrap=wrap)
             case "tls":
@@ -181,9 +225,11 @@ KINDS = (
     "memory throttled",
     "memory-seed throttled",
     "tcp",
+    "tcp-sleeping",
     "unix",
     "tls",
     "tcp throttled",
+    "tcp-sleeping throttled",
     "tls throttled",
 )
 
