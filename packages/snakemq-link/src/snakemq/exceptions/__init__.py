@@ -13,6 +13,7 @@
     ├── SnakeMQNoIdent                   the peer sent a message before its identification
     ├── SnakeMQDuplicateIdent            the peer claims an ident whose owner is alive
     ├── SnakeMQTimeout                   the peer did not do in time what it had to do
+    ├── QueueFull                        you sent more than the limits of the queue allow
     ├── SnakeMQMessageTooLarge           you sent a message that the peer will not take
     ├── SnakeMQUnknownRoute              there is no way to the destination
     └── StorageError                     the storage of the queues failed
@@ -24,6 +25,7 @@ snakeMQ 1.6 have kept their names and their places in the tree.
 from ._errors import (
     LoopError,
     NoConnection,
+    QueueFull,
     SendNotFinished,
     SnakeMQBrokenFormat,
     SnakeMQBrokenMessage,
@@ -43,6 +45,7 @@ from ._errors import (
 __all__ = [
     "LoopError",
     "NoConnection",
+    "QueueFull",
     "SendNotFinished",
     "SnakeMQBrokenFormat",
     "SnakeMQBrokenMessage",

@@ -76,6 +76,12 @@ class SnakeMQTimeout(SnakeMQException):
     __module__ = "snakemq.exceptions"
 
 
+class QueueFull(SnakeMQException):
+    """There is no room in an outgoing queue. The message was not queued."""
+
+    __module__ = "snakemq.exceptions"
+
+
 class SnakeMQMessageTooLarge(SnakeMQException, ValueError):
     """The message is larger than the packet format, or the peer's limit, allows."""
 

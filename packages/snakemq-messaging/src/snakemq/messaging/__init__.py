@@ -1,6 +1,7 @@
 """Messaging: messages between peers that are addressed by ident, and queues for absent ones."""
 
 from ._frames import MAX_IDENT_LENGTH, PROTOCOL_VERSION
+from ._limits import QueueLimits, WhenFull
 from ._messaging import (
     IDENTIFICATION_TIMEOUT,
     KEEPALIVE_WAIT,
@@ -13,6 +14,7 @@ from ._messaging import (
     Messaging,
 )
 from ._receive_hook import ReceiveHook
+from ._stats import DropReason, MessagingStats, PeerStats
 
 __all__ = [
     "IDENTIFICATION_TIMEOUT",
@@ -25,6 +27,11 @@ __all__ = [
     "RETRY_DELAY",
     "WINDOW_BYTES",
     "WINDOW_MESSAGES",
+    "DropReason",
     "Messaging",
+    "MessagingStats",
+    "PeerStats",
+    "QueueLimits",
     "ReceiveHook",
+    "WhenFull",
 ]

@@ -1,4 +1,4 @@
-"""What a receiver knows: which messages it has processed, which it is processing, what to ack. Pure.
+"""What a receiver knows: what it has processed, what it is processing, what to ack. Pure.
 
 An ack is cumulative: it carries the count of message frames of one connection that are processed,
 all of them from the first one on. A message can be processed out of order, so what is processed

@@ -12,14 +12,15 @@ from snakemq.exceptions import (
     SnakeMQMessageTooLarge,
     SnakeMQTimeout,
 )
-from snakemq.message import FLAG_PERSISTENT, Message
+from snakemq.message import Message
 from snakemq.packeter import Packeter
-from snakemq.queues import InboxStorage, QueuesStorageBase
+from snakemq.queues import InboxStorage, OutgoingQueue, QueuesStorageBase
 
 from . import _frames as frames
 from ._contest import Contest
 from ._events import Events
 from ._keepalive import Action, decide
+from ._limits import Occupancy, QueueLimits
 from ._receiver import Receiver, ReceiverSettings
 from ._sender import Sender
 from ._session import (
@@ -30,6 +31,7 @@ from ._session import (
     Rejected,
     Session,
 )
+from ._stats import Counters, MessagingStats, PeerStats, Statistics
 
 KEEPALIVE_WAIT = 0.5
 """Default of :attr:`Messaging.keepalive_wait`, in seconds."""
@@ -43,7 +45,7 @@ peer has 250 bytes at most; the rest is room for what future versions may say.""
 
 WINDOW_MESSAGES = 4096
 """How many messages a sender may have unacknowledged: several times what one batch off the network
-has. The receiver may hold that many unprocessed, and remembers twice as many uuids of each sender."""
+has. The receiver may hold as many unprocessed, and remembers twice as many uuids of each sender."""
 
 WINDOW_BYTES = 16 * 1024 * 1024
 """The same in bytes of message data. One message may always be under way, however large."""
@@ -91,11 +93,14 @@ class Messaging:
     offered again after ``retry_delay`` seconds, up to ``max_attempts`` times in all, while those
     behind it go on. Then it is given to ``on_message_reject`` and counts as processed.
 
-    :meth:`send_message` and :meth:`ack` are thread-safe. All else belongs to the thread that runs
-    the loop, and all callbacks are called there. Whatever a callback raises is logged and reported
-    by ``on_error``; the loop and the connection go on. The one exception to this is
-    ``SnakeMQBrokenFormat`` and its family from ``on_message_recv``: it says that the peer sent
-    nonsense, so the connection is closed and the message is not offered again.
+    ``queue_limits``: how much may wait in the outgoing queues; no limit when not given.
+
+    :meth:`send_message`, :meth:`ack`, :meth:`stats` and :meth:`set_queue_limits` are thread-safe.
+    All else belongs to the thread that runs the loop, and all callbacks are called there. Whatever
+    a callback raises is logged and reported by ``on_error``; the loop and the connection go on. The
+    one exception to this is ``SnakeMQBrokenFormat`` and its family from ``on_message_recv``: it
+    says that the peer sent nonsense, so the connection is closed and the message is not offered
+    again.
     """
 
     __module__ = "snakemq.messaging"
@@ -113,6 +118,7 @@ class Messaging:
         window_bytes: int = WINDOW_BYTES,
         max_attempts: int = MAX_ATTEMPTS,
         retry_delay: float = RETRY_DELAY,
+        queue_limits: QueueLimits | None = None,
     ) -> None:
         _check_ident(identifier)
         if queues_storage is not None and not isinstance(queues_storage, QueuesStorageBase):
@@ -133,11 +139,16 @@ class Messaging:
         """Seconds that a new connection has to identify itself."""
 
         self._events = Events(self.log)
-        self._sender = Sender(packeter, queues_storage, self._events)
+        self._statistics = Statistics()
+        self._occupancy = Occupancy(queue_limits, packeter.link.in_loop) if queue_limits else None
+        self._sender = Sender(
+            packeter, queues_storage, self._occupancy, self._statistics, self._events
+        )
         self._receiver = Receiver(
             packeter,
             inbox,
             ReceiverSettings(window_messages, window_bytes, manual_ack, max_attempts, retry_delay),
+            self._statistics,
             self._events,
         )
         self._manual_ack = manual_ack
@@ -168,6 +179,8 @@ class Messaging:
 
         self._link = packeter.link
         self._keepalive_interval: float | None = None
+        self._connected_count = 0
+        self._reconnected_count = 0
         self._sessions: dict[str, Session] = {}
         self._by_ident: dict[str, Session] = {}
         self._contests: dict[str, Contest] = {}  # by the ident that is claimed
@@ -202,8 +215,8 @@ class Messaging:
         by the user: then the receiver drops it as a repetition.
 
         Raises ``TypeError`` and ``ValueError`` (the ident is too long),
-        :exc:`~snakemq.exceptions.SnakeMQMessageTooLarge` (4 GiB, the end of the format) and
-        :exc:`~snakemq.exceptions.StorageError`.
+        :exc:`~snakemq.exceptions.SnakeMQMessageTooLarge` (4 GiB, the end of the format),
+        :exc:`~snakemq.exceptions.QueueFull` and :exc:`~snakemq.exceptions.StorageError`.
         """
         _check_ident(ident)
         if not isinstance(message, Message):
@@ -211,12 +224,7 @@ class Messaging:
         if len(message.data) > MAX_MESSAGE_SIZE:
             raise SnakeMQMessageTooLarge(f"{len(message.data)} bytes; the format ends at 4 GiB")
         message = message.for_sending(ident)
-        storage = self.queues_storage
-        to_store = storage is not None and message.flags & FLAG_PERSISTENT and message.ttl != 0
-        if to_store:
-            assert storage is not None
-            storage.push(ident, message)
-        self._sender.accept(ident, message, stored=bool(to_store))
+        self._sender.accept(ident, message)
         return message.uuid
 
     def ack(self, message: Message) -> None:
@@ -274,6 +282,11 @@ class Messaging:
 
     def _admit(self, session: Session, ident: str) -> None:
         session.ident = ident
+        session.counters = self._statistics.of(ident)
+        session.counters.connections += 1
+        self._connected_count += 1
+        if session.counters.connections > 1:
+            self._reconnected_count += 1
         self._by_ident[ident] = session
         self._sender.connected(session, ident)
         self._receiver.connected(session, ident)
@@ -411,6 +424,55 @@ class Messaging:
         session.timer = self._link.call_later(delay, lambda: self._plan_keepalive(session))
 
     # -- the rest
+
+    def set_queue_limits(self, ident: str, limits: QueueLimits) -> None:
+        """Limits for one peer instead of those of the stack; its totals are not looked at.
+
+        Thread-safe. Raises ``ValueError`` for a stack that was made without ``queue_limits``: it
+        has not counted what is queued.
+        """
+        if self._occupancy is None:
+            raise ValueError("make the Messaging with queue_limits to have limits for single peers")
+        self._occupancy.set_limits(ident, limits)
+
+    def stats(self) -> MessagingStats:
+        """Figures of this stack and all its peers. Thread-safe; the loop does not stop for it, so
+        figures that belong together may differ by what happens meanwhile."""
+        now = self._link.time()
+        queues = {queue.ident: queue for queue in self._sender.queues()}
+        peers = {}
+        for ident in [*self._statistics.peers, *queues]:
+            if ident in peers:
+                continue
+            counters = self._statistics.peers.get(ident) or Counters()
+            queue = queues.get(ident) or OutgoingQueue(ident)
+            oldest = queue.oldest()
+            peers[ident] = PeerStats(
+                connected=ident in self._by_ident,
+                connections=counters.connections,
+                queued=len(queue),
+                queued_bytes=queue.waiting_bytes,
+                in_flight=len(queue.in_flight),
+                in_flight_bytes=queue.in_flight_bytes,
+                oldest_age=None if oldest is None else now - oldest.queued_at,
+                sent=counters.sent,
+                sent_bytes=counters.sent_bytes,
+                resent=counters.resent,
+                delivered=counters.delivered,
+                dropped=dict(counters.dropped),
+                received=counters.received,
+                received_bytes=counters.received_bytes,
+                rejected=counters.rejected,
+                duplicates=counters.duplicates,
+                round_trip=counters.round_trip,
+            )
+        return MessagingStats(
+            connections=len(self._by_ident),
+            connected=self._connected_count,
+            reconnected=self._reconnected_count,
+            unread_outbox=self._sender.outbox_size(),
+            peers=peers,
+        )
 
     def close(self) -> None:
         """Bring the storage up to date: deletions that are outstanding, and what is left of ttls.

@@ -10,6 +10,9 @@ from snakemq.link import LinkInterface, TimerHandle
 from snakemq.message import Message
 from snakemq.queues import OutgoingQueue, QueuedMessage, QueuesStorageBase
 
+from ._limits import Occupancy
+from ._stats import DropReason, Statistics
+
 DELETE_DELAY = 0.02
 """Deletions are collected for this many seconds: one commit instead of one for each message. A
 crash in between costs duplicates, which the storage's promise allows."""
@@ -28,13 +31,17 @@ class OutgoingQueues:
         self,
         link: LinkInterface,
         storage: QueuesStorageBase | None,
+        occupancy: Occupancy | None,
+        statistics: Statistics,
         dropped: Callable[[str, bytes], None],
         failed: Callable[[Exception], None],
     ) -> None:
-        """``dropped(ident, uuid)`` is called for each message that expires in a queue,
+        """``dropped(ident, uuid)`` is called for each message that is dropped from a queue,
         ``failed(exception)`` when the storage fails."""
         self._link = link
         self._storage = storage
+        self._occupancy = occupancy
+        self._statistics = statistics
         self._dropped = dropped
         self._failed = failed
         self._log = logging.getLogger("snakemq.messaging")
@@ -43,6 +50,7 @@ class OutgoingQueues:
         self._deletions: dict[str, list[Message]] = {}
         self._deletion_count = 0
         self._deletion_timer: TimerHandle | None = None
+        self._deletion_failed = False
         if storage is not None:
             self._load(storage)
 
@@ -56,6 +64,8 @@ class OutgoingQueues:
                     # Nothing with a ttl of 0 is stored, so this one has expired in the storage.
                     entry.deadline = now + message.ttl
                 queue.push(entry)
+                if self._occupancy is not None:
+                    self._occupancy.enter_anyway(ident, len(message.data))
             self.watch(queue)
 
     def get(self, ident: str) -> OutgoingQueue:
@@ -83,23 +93,42 @@ class OutgoingQueues:
             if planned[0] <= deadline:
                 return
             planned[1].cancel()
-        timer = self._link.call_later(deadline - self._link.time(), lambda: self._expire(queue))
+        timer = self._link.call_later(
+            deadline - self._link.time(), lambda: self._expire(queue.ident)
+        )
         self._timers[queue.ident] = (deadline, timer)
 
-    def _expire(self, queue: OutgoingQueue) -> None:
-        self._timers.pop(queue.ident, None)
-        self.drop(queue, queue.expire(self._link.time()))
-        self.watch(queue)
+    def _expire(self, ident: str) -> None:
+        self._timers.pop(ident, None)
+        queue = self._queues.get(ident)
+        if queue is not None:
+            self.drop(queue, queue.expire(self._link.time()), DropReason.EXPIRED)
+            self.watch(queue)
 
-    def drop(self, queue: OutgoingQueue, entries: Iterable[QueuedMessage]) -> None:
+    def trim(self, queue: OutgoingQueue) -> None:
+        """Drop the oldest messages if there are more than the limits allow."""
+        if self._occupancy is None:
+            return
+        while self._occupancy.is_over(queue.ident):
+            entry = queue.drop_oldest()
+            if entry is None:
+                return  # all are in flight
+            self.drop(queue, [entry], DropReason.QUEUE_FULL)
+
+    def drop(
+        self, queue: OutgoingQueue, entries: Iterable[QueuedMessage], reason: DropReason
+    ) -> None:
         """Messages that left the queue without being delivered."""
         for entry in entries:
             self.retire(queue, entry)
+            self._statistics.of(queue.ident).count_drop(reason)
             self._log.debug("ident=%s drop %s", queue.ident, entry.message)
             self._dropped(queue.ident, entry.message.uuid)
 
     def retire(self, queue: OutgoingQueue, entry: QueuedMessage) -> None:
         """A message left the queue for good: it is deleted from the storage, soon."""
+        if self._occupancy is not None:
+            self._occupancy.leave(queue.ident, len(entry.message.data))
         if entry.stored:
             self._deletions.setdefault(queue.ident, []).append(entry.message)
             self._deletion_count += 1
@@ -107,7 +136,7 @@ class OutgoingQueues:
                 self._deletion_timer = self._link.call_later(DELETE_DELAY, self.flush_deletions)
 
     def flush_deletions_if_many(self) -> None:
-        if self._deletion_count >= DELETE_BATCH:
+        if self._deletion_count >= DELETE_BATCH and not self._deletion_failed:
             self.flush_deletions()
 
     def flush_deletions(self) -> None:
@@ -122,9 +151,11 @@ class OutgoingQueues:
             try:
                 self._storage.delete(ident, messages)
             except StorageError as exc:
+                self._deletion_failed = True
                 self._failed(exc)
                 self._deletion_timer = self._link.call_later(RETRY_DELAY, self.flush_deletions)
                 return
+            self._deletion_failed = False
             del self._deletions[ident]
             self._deletion_count -= len(messages)
 

@@ -16,6 +16,7 @@ from . import _frames as frames
 from ._events import Events
 from ._inbox import Delivery, Inbox
 from ._session import Session
+from ._stats import Statistics
 
 ACK_DELAY = 0.05
 """Seconds that an ack may wait when nobody does: a sender forgets messages with ttl 0 anyway, it
@@ -44,6 +45,7 @@ class Receiver:
         packeter: Packeter,
         storage: InboxStorage | None,
         settings: ReceiverSettings,
+        statistics: Statistics,
         events: Events,
     ) -> None:
         self.on_message_recv: Callback[[str, str, Message]] = Callback()
@@ -52,6 +54,7 @@ class Receiver:
         self._link = packeter.link
         self._storage = storage
         self._settings = settings
+        self._statistics = statistics
         self._events = events
         self._log = logging.getLogger("snakemq.messaging")
         self._connected: dict[str, Session] = {}
@@ -119,15 +122,20 @@ class Receiver:
         uuid, ttl, flags = frames.decode_message_header(frame)
         data = frame[frames.MESSAGE_HEADER_SIZE :]
         message = Message.received(data, None if ttl is None else float(ttl), flags, uuid)
+        counters = session.counters
+        counters.received += 1
+        counters.received_bytes += len(data)
         receipts = session.receipts
         inbox = session.inbox if ttl != 0 and session.acks else None
         if inbox is not None:
             receipts.urgent = True
             if uuid in inbox.seen:
+                counters.duplicates += 1
                 receipts.frame_processed(len(data))
                 return
             known = inbox.open.get(uuid)
             if known is not None:
+                counters.duplicates += 1
                 receipts.frame_open(known)
                 return
         if self._settings.manual_ack:
@@ -177,6 +185,7 @@ class Receiver:
             self._link.call_later(self._settings.retry_delay, lambda: self._offer_again(delivery))
             return
         self._log.error("ident=%s rejected %s", delivery.ident, delivery.message)
+        self._statistics.of(delivery.ident).rejected += 1
         self._events.emit(
             conn_id, self.on_message_reject, conn_id, delivery.ident, delivery.message
         )

@@ -6,14 +6,16 @@ from collections import deque
 
 from snakemq.callbacks import Callback
 from snakemq.exceptions import SnakeMQBrokenMessage, SnakeMQMessageTooLarge
-from snakemq.message import Message
+from snakemq.message import FLAG_PERSISTENT, Message
 from snakemq.packeter import Packeter
 from snakemq.queues import OutgoingQueue, QueuedMessage, QueuesStorageBase
 
 from . import _frames as frames
 from ._events import Events
+from ._limits import Occupancy
 from ._queues import OutgoingQueues
 from ._session import Session
+from ._stats import DropReason, Statistics
 
 SEND_AHEAD = 512 * 1024
 """Messages are given to the packeter until that many bytes are queued there: enough to keep the
@@ -27,7 +29,12 @@ class Sender:
     """
 
     def __init__(
-        self, packeter: Packeter, storage: QueuesStorageBase | None, events: Events
+        self,
+        packeter: Packeter,
+        storage: QueuesStorageBase | None,
+        occupancy: Occupancy | None,
+        statistics: Statistics,
+        events: Events,
     ) -> None:
         self.on_message_sent: Callback[[str, str, bytes]] = Callback()
         self.on_message_delivered: Callback[[str, str, bytes]] = Callback()
@@ -36,15 +43,35 @@ class Sender:
         self._link = packeter.link
         self._events = events
         self._connected: dict[str, Session] = {}
-        self._queues = OutgoingQueues(self._link, storage, self._dropped, self._storage_failed)
+        self._storage = storage
+        self._occupancy = occupancy
+        self._queues = OutgoingQueues(
+            self._link, storage, occupancy, statistics, self._dropped, self._storage_failed
+        )
         # What accept() leaves for the loop: appending to and popping from a deque is atomic.
         self._outbox: deque[tuple[str, QueuedMessage]] = deque()
         self._outbox_noticed = False
 
     # -- from any thread
 
-    def accept(self, ident: str, message: Message, *, stored: bool) -> None:
-        """Queue a message. Thread-safe."""
+    def accept(self, ident: str, message: Message) -> None:
+        """Store a message if it is persistent, and queue it. Thread-safe.
+
+        Raises :exc:`~snakemq.exceptions.QueueFull` and :exc:`~snakemq.exceptions.StorageError`;
+        then nothing has happened.
+        """
+        occupancy = self._occupancy
+        if occupancy is not None:
+            occupancy.enter(ident, len(message.data))
+        stored = False
+        if self._storage is not None and message.flags & FLAG_PERSISTENT and message.ttl != 0:
+            try:
+                self._storage.push(ident, message)
+            except BaseException:
+                if occupancy is not None:
+                    occupancy.leave(ident, len(message.data))
+                raise
+            stored = True
         entry = QueuedMessage(message, self._link.time(), stored)
         if message.ttl == 0 and ident not in self._connected:
             entry.deadline = entry.queued_at  # it is over already; the loop will report it
@@ -73,7 +100,7 @@ class Sender:
                 queue = changed[ident] = self._queues.get(ident)
             message = entry.message
             if message.ttl == 0 and (entry.deadline is not None or ident not in self._connected):
-                self._queues.drop(queue, [entry])
+                self._queues.drop(queue, [entry], DropReason.ABSENT)
             else:
                 queue.push(entry)
         if outbox:
@@ -82,7 +109,9 @@ class Sender:
             session = self._connected.get(ident)
             if session is not None:
                 self.pump(session)
+                self._queues.trim(queue)
             else:
+                self._queues.trim(queue)
                 self._queues.watch(queue)
                 self._queues.forget_if_empty(queue)
 
@@ -102,7 +131,7 @@ class Sender:
         """After the disconnection was told: report what was dropped with it, and tidy up."""
         queue = session.queue
         assert queue is not None
-        self._queues.drop(queue, dropped)
+        self._queues.drop(queue, dropped, DropReason.DISCONNECTED)
         self._queues.watch(queue)
         self._queues.flush_deletions()
         self._queues.forget_if_empty(queue)
@@ -118,27 +147,34 @@ class Sender:
         features = session.features
         largest = frames.MAX_PACKET_SIZE if features is None else features.max_packet_size
         budget = SEND_AHEAD - packeter.get_unsent_size(conn_id)
-        gone: list[QueuedMessage] = []
+        expired: list[QueuedMessage] = []
+        counters = session.counters
         while budget > 0:
             if session.acks and not self._has_room(session, queue):
                 break
-            entry = queue.take(now, gone)
+            entry = queue.take(now, expired)
             if entry is None:
                 break
             message = entry.message
             size = frames.MESSAGE_HEADER_SIZE + len(message.data)
             if size > largest:
                 self._events.report(conn_id, _too_large(queue.ident, largest, size))
-                gone.append(queue.withdraw_last())
+                self._queues.drop(queue, [queue.withdraw_last()], DropReason.TOO_LARGE)
                 continue
             header = frames.encode_message_header(
                 message.uuid, entry.whole_seconds_left(now), message.flags
             )
             session.unsent.append((packeter.send_packet(conn_id, header, message.data), entry))
             budget -= size
+            counters.sent += 1
+            counters.sent_bytes += len(message.data)
+            if entry.sent_before:
+                counters.resent += 1
+        if session.acks and session.round_trip_probe is None and queue.in_flight:
+            session.round_trip_probe = (session.acked + len(queue.in_flight), now)
         packeter.flush(conn_id)
-        if gone:
-            self._queues.drop(queue, gone)
+        if expired:
+            self._queues.drop(queue, expired, DropReason.EXPIRED)
         if len(queue):
             self._queues.watch(queue)
 
@@ -179,6 +215,11 @@ class Sender:
                 f" with {len(queue.in_flight)} in flight"
             )
         session.acked = processed
+        session.counters.delivered += count
+        probe = session.round_trip_probe
+        if probe is not None and processed >= probe[0]:
+            session.round_trip_probe = None
+            session.counters.measured_round_trip(self._link.time() - probe[1])
         # The ack can be here before the link has reported the send.
         while len(session.unsent) > len(queue.in_flight) - count:
             self._tell(self.on_message_sent, session, queue, session.unsent.popleft()[1])
@@ -197,6 +238,14 @@ class Sender:
         if callback.callbacks:
             conn_id = session.conn_id
             self._events.emit(conn_id, callback, conn_id, queue.ident, entry.message.uuid)
+
+    def queues(self) -> list[OutgoingQueue]:
+        """All queues. Thread-safe."""
+        return list(self._queues)
+
+    def outbox_size(self) -> int:
+        """Messages that the loop has not seen yet. Thread-safe."""
+        return len(self._outbox)
 
     def close(self) -> None:
         """Bring the storage up to date. Raises :exc:`~snakemq.exceptions.StorageError`."""

@@ -24,6 +24,7 @@ from snakemq.exceptions import (
 
 from . import _frames as frames
 from ._inbox import Inbox, Receipts
+from ._stats import Counters
 
 if TYPE_CHECKING:
     from snakemq.link import TimerHandle
@@ -86,6 +87,11 @@ class Session:
 
         self.acked = 0
         """How many of the messages sent on this connection the peer has acknowledged."""
+
+        self.round_trip_probe: tuple[int, float] | None = None
+        """The ack to come that is timed, and when its message was sent."""
+        self.counters = Counters()
+        """Replaced by those of the peer when it is identified."""
 
         self.inbox: Inbox | None = None
         self.receipts = Receipts()

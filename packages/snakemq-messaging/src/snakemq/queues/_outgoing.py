@@ -21,7 +21,7 @@ class Place(Enum):
 class QueuedMessage:
     """A message and what its queue knows of it."""
 
-    __slots__ = ("deadline", "message", "place", "queued_at", "stored")
+    __slots__ = ("deadline", "message", "place", "queued_at", "sent_before", "stored")
 
     def __init__(self, message: Message, queued_at: float, stored: bool) -> None:
         self.message = message
@@ -31,6 +31,8 @@ class QueuedMessage:
         self.deadline = queued_at + message.ttl if message.ttl else None
         """When it expires. None: never, or with the connection (ttl 0)."""
         self.place = Place.WAITING
+        self.sent_before = False
+        """Was it in flight on a connection that broke?"""
 
     def is_over(self, now: float) -> bool:
         """Has its time come, now that there is no connection?"""
@@ -57,6 +59,8 @@ class OutgoingQueue:
         self.in_flight: deque[QueuedMessage] = deque()
         self.in_flight_bytes = 0
         """The sum of the data of the messages in flight."""
+        self.waiting_bytes = 0
+        """The same of those that wait."""
         self._waiting: deque[QueuedMessage] = deque()
         self._waiting_count = 0  # without the expired ones that are still in the deque
         # Deadlines. Most messages are taken at once, so a deadline goes through _fresh, and to
@@ -69,6 +73,7 @@ class OutgoingQueue:
         """Append a message."""
         self._waiting.append(entry)
         self._waiting_count += 1
+        self.waiting_bytes += len(entry.message.data)
         if entry.deadline is not None:
             self._fresh.append(entry)
 
@@ -82,14 +87,16 @@ class OutgoingQueue:
             entry = waiting.popleft()
             if entry.place is Place.GONE:
                 continue
+            size = len(entry.message.data)
             self._waiting_count -= 1
+            self.waiting_bytes -= size
             if entry.deadline is not None and entry.deadline <= now:
                 entry.place = Place.GONE
                 expired.append(entry)
                 continue
             entry.place = Place.IN_FLIGHT
             self.in_flight.append(entry)
-            self.in_flight_bytes += len(entry.message.data)
+            self.in_flight_bytes += size
             return entry
         return None
 
@@ -124,6 +131,7 @@ class OutgoingQueue:
                 continue
             if entry.place is Place.IN_FLIGHT:
                 entry.place = Place.WAITING
+                entry.sent_before = True
                 if entry.deadline is not None:
                     self._fresh.append(entry)
             kept.append(entry)
@@ -131,6 +139,7 @@ class OutgoingQueue:
         self.in_flight_bytes = 0
         self._waiting = kept
         self._waiting_count = len(kept)
+        self.waiting_bytes = sum(len(entry.message.data) for entry in kept)
         return dropped
 
     def expire(self, now: float) -> list[QueuedMessage]:
@@ -142,11 +151,32 @@ class OutgoingQueue:
             entry = heapq.heappop(deadlines)[2]
             if entry.place is Place.WAITING:
                 entry.place = Place.GONE
+                self.waiting_bytes -= len(entry.message.data)
                 expired.append(entry)
         self._waiting_count -= len(expired)
         if len(self._waiting) > 2 * self._waiting_count + 100:
             self._waiting = deque(e for e in self._waiting if e.place is Place.WAITING)
         return expired
+
+    def drop_oldest(self) -> QueuedMessage | None:
+        """Take out the message that has waited longest; ``None`` when none waits."""
+        while self._waiting:
+            entry = self._waiting.popleft()
+            if entry.place is Place.WAITING:
+                entry.place = Place.GONE
+                self._waiting_count -= 1
+                self.waiting_bytes -= len(entry.message.data)
+                return entry
+        return None
+
+    def oldest(self) -> QueuedMessage | None:
+        """The message that was sent first, waiting or in flight. Thread-safe, so approximate."""
+        for entries in (self.in_flight, self._waiting):
+            try:
+                return entries[0]
+            except IndexError:
+                continue
+        return None
 
     def next_deadline(self) -> float | None:
         """When the first of the waiting messages expires; ``None`` when none does."""

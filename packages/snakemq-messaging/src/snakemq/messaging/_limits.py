@@ -1,0 +1,182 @@
+"""Limits of the outgoing queues, and what happens at them."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+
+from snakemq.exceptions import QueueFull
+
+
+class WhenFull(Enum):
+    """What ``send_message`` does when there is no room."""
+
+    BLOCK = "block"
+    """Wait until there is, ``timeout`` seconds at most, then raise ``QueueFull``. On the loop's own
+    thread it is raised at once: nobody else could make room."""
+    RAISE = "raise"
+    """Raise ``QueueFull``."""
+    DROP_OLDEST = "drop oldest"
+    """Take the message, and drop those that have waited longest for the same peer, which
+    ``on_message_drop`` reports. Messages that are in flight stay."""
+
+
+@dataclass(frozen=True)
+class QueueLimits:
+    """How much may wait in outgoing queues: messages, and bytes of their data; None: no limit.
+
+    Messages that are in flight count until they are acknowledged. One message always fits into
+    an empty queue, however large it is.
+    """
+
+    __module__ = "snakemq.messaging"
+
+    peer_messages: int | None = None
+    """For one peer."""
+    peer_bytes: int | None = None
+    total_messages: int | None = None
+    """For all peers together."""
+    total_bytes: int | None = None
+    when_full: WhenFull = WhenFull.RAISE
+    timeout: float | None = None
+    """For ``WhenFull.BLOCK``, in seconds; ``None``: for ever."""
+
+    def __post_init__(self) -> None:
+        for name in ("peer_messages", "peer_bytes", "total_messages", "total_bytes"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name} must be None or at least 1, not {value!r}")
+        if self.timeout is not None and self.timeout < 0:
+            raise ValueError(f"timeout must be None or at least 0 seconds, not {self.timeout!r}")
+
+
+WhenFull.__module__ = "snakemq.messaging"
+
+
+class _Load:
+    """Messages and bytes that are queued."""
+
+    __slots__ = ("bytes", "messages")
+
+    def __init__(self) -> None:
+        self.messages = 0
+        self.bytes = 0
+
+    def has_room(self, size: int, messages: int | None, bytes_: int | None) -> bool:
+        return not self.messages or (
+            (messages is None or self.messages < messages)
+            and (bytes_ is None or self.bytes + size <= bytes_)
+        )
+
+
+class Occupancy:
+    """Counts what is queued, and admits or refuses more. Thread-safe.
+
+    It is there only if there are limits: without them no lock is taken for a message.
+    """
+
+    def __init__(self, limits: QueueLimits, in_loop: Callable[[], bool]) -> None:
+        self._limits = limits
+        self._in_loop = in_loop
+        self._changed = threading.Condition()
+        self._total = _Load()
+        self._peers: dict[str, _Load] = {}
+        self._limits_of: dict[str, QueueLimits] = {}
+
+    def set_limits(self, ident: str, limits: QueueLimits) -> None:
+        with self._changed:
+            self._limits_of[ident] = limits
+            self._changed.notify_all()
+
+    def enter(self, ident: str, size: int) -> None:
+        """A message wants to be queued. Raises :exc:`~snakemq.exceptions.QueueFull`."""
+        with self._changed:
+            if not self._has_room(ident, size):
+                limits = self._limits_for(ident)
+                if limits.when_full is WhenFull.BLOCK:
+                    self._wait_for_room(ident, size, limits)
+                elif limits.when_full is WhenFull.RAISE or self._is_far_over(ident, limits):
+                    raise QueueFull(f"the queue of {ident!r} is full: {self._describe(ident)}")
+            self._count(ident, 1, size)
+
+    def enter_anyway(self, ident: str, size: int) -> None:
+        """A message is queued already: it comes from the storage."""
+        with self._changed:
+            self._count(ident, 1, size)
+
+    def leave(self, ident: str, size: int) -> None:
+        """A message has left its queue."""
+        with self._changed:
+            self._count(ident, -1, -size)
+            self._changed.notify_all()
+
+    def is_over(self, ident: str) -> bool:
+        """Is there more than the limits allow? Then the oldest is to be dropped."""
+        with self._changed:
+            limits = self._limits_for(ident)
+            if limits.when_full is not WhenFull.DROP_OLDEST:
+                return False
+            peer = self._peers.get(ident)
+            return peer is not None and not (
+                _within(peer, limits.peer_messages, limits.peer_bytes)
+                and _within(self._total, self._limits.total_messages, self._limits.total_bytes)
+            )
+
+    def _limits_for(self, ident: str) -> QueueLimits:
+        return self._limits_of.get(ident, self._limits)
+
+    def _has_room(self, ident: str, size: int) -> bool:
+        limits = self._limits_for(ident)
+        peer = self._peers.get(ident)
+        return (
+            peer is None or peer.has_room(size, limits.peer_messages, limits.peer_bytes)
+        ) and self._total.has_room(size, self._limits.total_messages, self._limits.total_bytes)
+
+    def _wait_for_room(self, ident: str, size: int, limits: QueueLimits) -> None:
+        timeout = 0 if self._in_loop() else limits.timeout
+        begin = time.monotonic()
+        if not self._changed.wait_for(lambda: self._has_room(ident, size), timeout):
+            waited = time.monotonic() - begin
+            raise QueueFull(
+                f"no room in the queue of {ident!r} for {waited:.3g} s: {self._describe(ident)}"
+            )
+
+    def _is_far_over(self, ident: str, limits: QueueLimits) -> bool:
+        """The loop drops the oldest, so if it does not run there may be too much nevertheless."""
+        peer = self._peers.get(ident, self._total)
+        return not (
+            _within(peer, _twice(limits.peer_messages), _twice(limits.peer_bytes))
+            and _within(
+                self._total, _twice(self._limits.total_messages), _twice(self._limits.total_bytes)
+            )
+        )
+
+    def _count(self, ident: str, messages: int, size: int) -> None:
+        peer = self._peers.get(ident)
+        if peer is None:
+            peer = self._peers[ident] = _Load()
+        for load in (peer, self._total):
+            load.messages += messages
+            load.bytes += size
+        if not peer.messages:
+            del self._peers[ident]
+
+    def _describe(self, ident: str) -> str:
+        peer = self._peers.get(ident) or _Load()
+        return (
+            f"{peer.messages} messages with {peer.bytes} bytes for this peer, "
+            f"{self._total.messages} with {self._total.bytes} for all"
+        )
+
+
+def _within(load: _Load, messages: int | None, bytes_: int | None) -> bool:
+    return load.messages <= 1 or (
+        (messages is None or load.messages <= messages) and (bytes_ is None or load.bytes <= bytes_)
+    )
+
+
+def _twice(limit: int | None) -> int | None:
+    return None if limit is None else 2 * limit

@@ -1,0 +1,136 @@
+"""Counters of a stack, and the picture of them that users get."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+RTT_WEIGHT = 0.125
+"""Weight of a new round trip in the smoothed one, as of TCP (RFC 6298, section 2)."""
+
+MAX_PEERS = 10_000
+"""Peers whose counters are kept. Beyond, those of the peer first seen are forgotten."""
+
+
+class DropReason(Enum):
+    """Why a message was dropped."""
+
+    ABSENT = "absent"
+    """Its ttl was 0 and the peer was not connected."""
+    DISCONNECTED = "disconnected"
+    """It was under way, with ttl 0 or expired, when the connection broke."""
+    EXPIRED = "expired"
+    QUEUE_FULL = "queue full"
+    """It was the oldest in a full queue."""
+    TOO_LARGE = "too large"
+    """The peer does not take packets of its size."""
+
+
+class Counters:
+    """What is counted for one peer, since the start. Written by the loop only."""
+
+    __slots__ = (
+        "connections",
+        "delivered",
+        "dropped",
+        "duplicates",
+        "received",
+        "received_bytes",
+        "rejected",
+        "resent",
+        "round_trip",
+        "sent",
+        "sent_bytes",
+    )
+
+    def __init__(self) -> None:
+        self.connections = 0
+        self.sent = 0
+        self.sent_bytes = 0
+        self.resent = 0
+        self.delivered = 0
+        self.dropped: dict[DropReason, int] = {}
+        self.received = 0
+        self.received_bytes = 0
+        self.rejected = 0
+        self.duplicates = 0
+        self.round_trip: float | None = None
+
+    def count_drop(self, reason: DropReason) -> None:
+        self.dropped[reason] = self.dropped.get(reason, 0) + 1
+
+    def measured_round_trip(self, seconds: float) -> None:
+        known = self.round_trip
+        self.round_trip = seconds if known is None else known + RTT_WEIGHT * (seconds - known)
+
+
+class Statistics:
+    """The counters of all peers."""
+
+    def __init__(self) -> None:
+        self.peers: dict[str, Counters] = {}
+
+    def of(self, ident: str) -> Counters:
+        counters = self.peers.get(ident)
+        if counters is None:
+            if len(self.peers) >= MAX_PEERS:
+                del self.peers[next(iter(self.peers))]
+            counters = self.peers[ident] = Counters()
+        return counters
+
+
+@dataclass(frozen=True)
+class PeerStats:
+    """What :meth:`Messaging.stats` tells of one peer. Counts are since the start of the stack, and
+    of messages; bytes are of message data."""
+
+    __module__ = "snakemq.messaging"
+
+    connected: bool
+    connections: int
+    """How often it was connected."""
+    queued: int
+    """Messages that wait now, not in flight."""
+    queued_bytes: int
+    in_flight: int
+    """Messages that are given to the packeter now and, by a 2.x peer, not acknowledged."""
+    in_flight_bytes: int
+    oldest_age: float | None
+    """Seconds since the oldest of all these was sent; ``None`` when there is none."""
+    sent: int
+    """Given to the packeter, those that were sent again included."""
+    sent_bytes: int
+    resent: int
+    delivered: int
+    """Acknowledged."""
+    dropped: dict[DropReason, int]
+    received: int
+    """Arrived, repetitions included."""
+    received_bytes: int
+    rejected: int
+    """Received, and given up after callbacks had raised too often."""
+    duplicates: int
+    """Received, and recognised as repetitions."""
+    round_trip: float | None
+    """Smoothed seconds from the sending of a message to its ack; ``None``: not measured yet."""
+
+
+@dataclass(frozen=True)
+class MessagingStats:
+    """What :meth:`Messaging.stats` returns: a picture of one moment, for any exporter."""
+
+    __module__ = "snakemq.messaging"
+
+    connections: int
+    """Peers that are connected now."""
+    connected: int
+    """How often a peer was connected, since the start of the stack."""
+    reconnected: int
+    """How often it was a peer that had been connected before."""
+    unread_outbox: int
+    """Messages that ``send_message`` has taken and the loop has not seen yet."""
+    peers: dict[str, PeerStats] = field(default_factory=dict)
+    """By ident."""
+
+
+DropReason.__module__ = "snakemq.messaging"
