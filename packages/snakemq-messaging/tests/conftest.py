@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
 from snakemq.link.testing import MemoryNetwork
 
 sys.path.insert(0, str(Path(__file__).parent))  # for memory_peers

@@ -59,7 +59,9 @@ class Peer:
         self.messaging.on_message_drop.add(lambda *args: self.dropped.append(args))
         self.messaging.on_error.add(lambda *args: self.errors.append(args))
 
-    def send(self, ident: str, data: bytes = b"", ttl: float | None = None, flags: int = 0) -> bytes:
+    def send(
+        self, ident: str, data: bytes = b"", ttl: float | None = None, flags: int = 0
+    ) -> bytes:
         return self.messaging.send_message(ident, Message(data, ttl, flags))
 
     def connect(self, other: Peer | RawPeer) -> tuple[str, str]:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from snakemq.message import FLAG_PERSISTENT, MAX_UUID_LENGTH, Message
 
 LONGEST_TTL = 0xFFFFFFFE

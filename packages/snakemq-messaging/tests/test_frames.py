@@ -1,0 +1,140 @@
+"""Frames are bit for bit those of the protocol, and what is none is refused."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from snakemq.exceptions import SnakeMQBrokenMessage
+from snakemq.messaging import MAX_IDENT_LENGTH, PROTOCOL_VERSION
+from snakemq.messaging import _frames as frames
+
+bits = st.integers(0, 0xFFFFFFFF)
+idents = st.text(st.characters(exclude_categories=["Cs"]), max_size=MAX_IDENT_LENGTH)
+
+
+def test_protocol_version() -> None:
+    assert PROTOCOL_VERSION == 1
+    assert frames.encode_version() == bytes.fromhex("00 00000001")
+    assert frames.decode_version(bytes.fromhex("00 01020304")) == 0x01020304
+
+
+def test_single_byte_frames() -> None:
+    assert (frames.INCOMPATIBLE_PROTOCOL, frames.PING, frames.PONG) == (b"\1", b"\4", b"\5")
+
+
+def test_identification() -> None:
+    assert frames.encode_identification("alice") == b"\2alice"
+    assert frames.decode_identification(b"\2alice") == "alice"
+    assert frames.encode_identification("äß") == bytes.fromhex("02 c3a4 c39f")
+
+
+def test_longest_ident_is_counted_in_characters() -> None:
+    ident = "🐍" * MAX_IDENT_LENGTH  # 4 bytes each
+    assert frames.decode_identification(frames.encode_identification(ident)) == ident
+
+
+def test_ident_that_is_too_long_is_refused() -> None:
+    with pytest.raises(SnakeMQBrokenMessage, match="51 characters"):
+        frames.decode_identification(b"\2" + b"x" * 51)
+
+
+@pytest.mark.parametrize("ident", [b"\xff", b"abc\xc3", b"\xed\xa0\x80"])
+def test_ident_that_is_not_utf8_is_refused(ident: bytes) -> None:
+    with pytest.raises(SnakeMQBrokenMessage, match="UTF-8"):
+        frames.decode_identification(b"\2" + ident)
+
+
+def test_message_header() -> None:
+    uuid = bytes(range(16))
+    header = frames.encode_message_header(uuid, 600, 1)
+    assert header == b"\3" + uuid + bytes.fromhex("00000258 00000001")
+    assert frames.decode_message_header(header + b"data") == (uuid, 600, 1)
+
+
+def test_infinite_ttl() -> None:
+    header = frames.encode_message_header(b"u" * 16, None, 0)
+    assert header[17:21] == b"\xff" * 4
+    assert frames.decode_message_header(header).ttl is None
+
+
+@pytest.mark.parametrize("size", range(25))
+def test_short_message_is_refused(size: int) -> None:
+    with pytest.raises(SnakeMQBrokenMessage, match=f"{size} bytes"):
+        frames.decode_message_header(bytes(size))
+
+
+@pytest.mark.parametrize("size", [1, 4, 6])
+def test_version_of_a_wrong_size_is_refused(size: int) -> None:
+    with pytest.raises(SnakeMQBrokenMessage):
+        frames.decode_version(bytes(size))
+
+
+FEATURES = bytes.fromhex("10 0001 00000003 0102030405060708 00000100 00001000 00010000")
+
+
+def test_features() -> None:
+    features = frames.Features(3, 0x0102030405060708, 256, 4096, 65536)
+    assert frames.encode_features(features) == FEATURES
+    assert frames.decode_features(FEATURES) == features
+
+
+@given(st.binary())
+def test_features_may_be_longer(more: bytes) -> None:
+    assert frames.decode_features(FEATURES + more) == frames.decode_features(FEATURES)
+
+
+@pytest.mark.parametrize("size", range(len(FEATURES)))
+def test_short_features_are_refused(size: int) -> None:
+    with pytest.raises(SnakeMQBrokenMessage):
+        frames.decode_features(FEATURES[:size])
+
+
+def test_ack() -> None:
+    assert frames.encode_ack(258) == bytes.fromhex("11 0000000000000102")
+    assert frames.decode_ack(bytes.fromhex("11 0000000000000102")) == 258
+
+
+@pytest.mark.parametrize("size", [1, 8, 10])
+def test_ack_of_a_wrong_size_is_refused(size: int) -> None:
+    with pytest.raises(SnakeMQBrokenMessage):
+        frames.decode_ack(bytes(size))
+
+
+@given(idents)
+def test_ident_round_trip(ident: str) -> None:
+    assert frames.decode_identification(frames.encode_identification(ident)) == ident
+
+
+@given(
+    st.binary(min_size=16, max_size=16), st.none() | st.integers(0, 0xFFFFFFFE), bits, st.binary()
+)
+def test_message_round_trip(uuid: bytes, ttl: int | None, flags: int, data: bytes) -> None:
+    frame = frames.encode_message_header(uuid, ttl, flags) + data
+    assert frames.decode_message_header(frame) == (uuid, ttl, flags)
+    assert frame[frames.MESSAGE_HEADER_SIZE :] == data
+
+
+@given(
+    st.builds(
+        frames.Features, bits, st.integers(0, 2**64 - 1), bits, bits, bits, st.integers(0, 0xFFFF)
+    )
+)
+def test_features_round_trip(features: frames.Features) -> None:
+    assert frames.decode_features(frames.encode_features(features)) == features
+
+
+@given(st.binary())
+def test_garbage_is_refused_and_nothing_else_happens(garbage: bytes) -> None:
+    for decode in (
+        frames.decode_version,
+        frames.decode_identification,
+        frames.decode_message_header,
+        frames.decode_features,
+        frames.decode_ack,
+    ):
+        with suppress(SnakeMQBrokenMessage):
+            decode(garbage)
