@@ -229,6 +229,7 @@ class MemoryNetwork:
             end.state = State.CLOSED
             end.pending = None
             end.out.kill()
+        link._ends.clear()
 
     def crash(self, link: MemoryLink) -> None:
         """Kill the process of a link: none of its callbacks is called, but its system closes its
