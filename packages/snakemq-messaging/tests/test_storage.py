@@ -6,7 +6,7 @@ import pytest
 
 from snakemq.message import Message
 from snakemq.queues import MemoryQueuesStorage, QueuesStorageBase
-from snakemq.queues.testing import STORAGE_CHECKS, Check, OpenStorage, check_storage
+from snakemq.queues.testing import INBOX_CHECKS, STORAGE_CHECKS, Check, OpenStorage, check_storage
 
 
 def remembering(storage_class: type[MemoryQueuesStorage]) -> OpenStorage:
@@ -20,13 +20,13 @@ def remembering(storage_class: type[MemoryQueuesStorage]) -> OpenStorage:
     return open_storage
 
 
-@pytest.mark.parametrize("check", STORAGE_CHECKS, ids=lambda c: c.__name__)
+@pytest.mark.parametrize("check", STORAGE_CHECKS + INBOX_CHECKS, ids=lambda c: c.__name__)
 def test_memory_storage(check: Check) -> None:
     check(remembering(MemoryQueuesStorage))
 
 
 def test_check_storage_runs_all_checks() -> None:
-    check_storage(remembering(MemoryQueuesStorage))
+    check_storage(remembering(MemoryQueuesStorage), inbox=True)
 
 
 class WrittenFor16(MemoryQueuesStorage):
@@ -137,6 +137,22 @@ class LosesPushesOfThreads(MemoryQueuesStorage):
         return items[:100]
 
 
+class RemembersTheFirst(MemoryQueuesStorage):
+    def remember(self, ident: str, uuids: Sequence[bytes], keep: int) -> None:
+        super().remember(ident, [*self.recall(ident, keep), *uuids][:keep], keep)
+
+
+class RemembersForAll(MemoryQueuesStorage):
+    def remember(self, ident: str, uuids: Sequence[bytes], keep: int) -> None:
+        super().remember(ident.lower(), uuids, keep)
+
+
+class ForgetsWhatItProcessed(MemoryQueuesStorage):
+    def close(self) -> None:
+        self._inboxes.clear()
+        super().close()
+
+
 @pytest.mark.parametrize(
     ("broken", "noticed_by"),
     [
@@ -155,9 +171,13 @@ class LosesPushesOfThreads(MemoryQueuesStorage):
         (DeleteAllLeavesQueues, "delete_all_deletes_all"),
         (ListsEmptyQueues, "deletion_is_idempotent"),
         (LosesPushesOfThreads, "two_threads_push"),
+        (RemembersTheFirst, "remembers_the_last"),
+        (RemembersForAll, "remembers_each_peer"),
+        (ForgetsWhatItProcessed, "remembers_after_reopening"),
     ],
 )
 def test_the_suite_notices(broken: type[MemoryQueuesStorage], noticed_by: str) -> None:
-    (check,) = [check for check in STORAGE_CHECKS if check.__name__ == noticed_by]
+    checks = STORAGE_CHECKS + INBOX_CHECKS
+    (check,) = [check for check in checks if check.__name__ == noticed_by]
     with pytest.raises((AssertionError, KeyError)):
         check(remembering(broken))

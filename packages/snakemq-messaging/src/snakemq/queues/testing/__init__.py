@@ -18,11 +18,14 @@ What is violated is said by an ``AssertionError``.
 :class:`OpenFrom` does, and so does any function of a module that the child can import. These
 checks are not for storages in memory.
 
+``INBOX_CHECKS`` are for a storage that is an :class:`~snakemq.queues.InboxStorage` as well.
+
 There is no need of pytest here.
 """
 
 from ._durability import DURABILITY_CHECKS
 from ._identity import IDENTITY_CHECKS
+from ._inbox import INBOX_CHECKS
 from ._keeping import KEEPING_CHECKS
 from ._lifetime import LIFETIME_CHECKS
 from ._open import Check, OpenFrom, OpenStorage
@@ -31,12 +34,17 @@ STORAGE_CHECKS: tuple[Check, ...] = KEEPING_CHECKS + IDENTITY_CHECKS + LIFETIME_
 """For every storage, also one in memory."""
 
 
-def check_storage(open_storage: OpenStorage, *, durable: bool = False) -> None:
-    """Run all checks, those of durability only if ``durable``.
+def check_storage(open_storage: OpenStorage, *, durable: bool = False, inbox: bool = False) -> None:
+    """Run all checks, those of durability only if ``durable``, those of an inbox if ``inbox``.
 
     Raises ``AssertionError`` at the first violation; a note names the check.
     """
-    for check in STORAGE_CHECKS + (DURABILITY_CHECKS if durable else ()):
+    checks = STORAGE_CHECKS
+    if durable:
+        checks += DURABILITY_CHECKS
+    if inbox:
+        checks += INBOX_CHECKS
+    for check in checks:
         try:
             check(open_storage)
         except Exception as error:
@@ -46,6 +54,7 @@ def check_storage(open_storage: OpenStorage, *, durable: bool = False) -> None:
 
 __all__ = [
     "DURABILITY_CHECKS",
+    "INBOX_CHECKS",
     "STORAGE_CHECKS",
     "Check",
     "OpenFrom",

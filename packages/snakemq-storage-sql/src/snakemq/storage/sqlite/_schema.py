@@ -39,6 +39,15 @@ _CREATE = (
     # One row: for how many seconds owners have had this file open, as far as it is written down.
     "CREATE TABLE clock (seconds REAL NOT NULL)",
     "INSERT INTO clock VALUES (0.0)",
+    # What was processed of each peer. Without a rowid the table is its own index.
+    """
+    CREATE TABLE inbox (
+        ident TEXT NOT NULL,
+        seq INTEGER NOT NULL,
+        uuid BLOB NOT NULL,
+        PRIMARY KEY (ident, seq)
+    ) WITHOUT ROWID
+    """,
     # Rows that are not messages, with the values and types in which they were found.
     """
     CREATE TABLE set_aside (

@@ -11,7 +11,7 @@ from snakemq.exceptions import StorageError
 from snakemq.message import Message
 from snakemq.queues import QueuesStorageBase
 
-from . import _fork
+from . import _fork, _inbox
 from ._clock import OwnerClock
 from ._connection import connect
 from ._errors import translated
@@ -21,7 +21,7 @@ from ._statements import INSERT, MESSAGES, QUEUE_NAMES, log, set_aside
 
 
 class SqliteQueuesStorage(QueuesStorageBase):
-    """Queues in an SQLite file.
+    """Queues in an SQLite file, and what was received (:class:`~snakemq.queues.InboxStorage`).
 
     ``filename``: a path, or ``":memory:"`` for a storage that forgets everything when it is
     closed. A missing file is created, in a directory that must exist and be writable: SQLite
@@ -160,6 +160,19 @@ class SqliteQueuesStorage(QueuesStorageBase):
                 "UPDATE messages SET ttl = ?, stored_at = ? WHERE uuid = ?",
                 [(item.ttl, now, item.uuid) for item in items],
             )
+
+    def remember(self, ident: str, uuids: Sequence[bytes], keep: int) -> None:
+        """Messages of a peer were processed; durable when this returns. One commit.
+
+        All but the last ``keep`` uuids of that peer are forgotten.
+        """
+        with self._locked() as connection, _atomic(connection):
+            _inbox.remember(connection, ident, uuids, keep)
+
+    def recall(self, ident: str, count: int) -> Sequence[bytes]:
+        """The last ``count`` uuids of a peer, the oldest first; fewer if there are no more."""
+        with self._locked() as connection:
+            return _inbox.recall(connection, ident, count)
 
     def checkpoint_clock(self) -> None:
         """Write down for how long the storage has been open.

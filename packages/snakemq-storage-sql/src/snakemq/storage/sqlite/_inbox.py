@@ -1,0 +1,29 @@
+"""What was processed of each peer: see :class:`snakemq.queues.InboxStorage`."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+
+
+def remember(connection: sqlite3.Connection, ident: str, uuids: Sequence[bytes], keep: int) -> None:
+    """Append uuids to those of a peer and forget all but its last ``keep`` ones."""
+    last = connection.execute("SELECT max(seq) FROM inbox WHERE ident = ?", (ident,)).fetchone()[0]
+    first = (last or 0) + 1
+    connection.executemany(
+        "INSERT INTO inbox (ident, seq, uuid) VALUES (?, ?, ?)",
+        [(ident, seq, uuid) for seq, uuid in enumerate(uuids, first)],
+    )
+    connection.execute(
+        "DELETE FROM inbox WHERE ident = ? AND seq < ?", (ident, first + len(uuids) - keep)
+    )
+
+
+def recall(connection: sqlite3.Connection, ident: str, count: int) -> list[bytes]:
+    """The last ``count`` uuids of a peer, the oldest first. What is no uuid is left out."""
+    rows = connection.execute(
+        "SELECT uuid FROM inbox WHERE ident = ? ORDER BY seq DESC LIMIT ?", (ident, count)
+    )
+    uuids = [uuid for (uuid,) in rows if type(uuid) is bytes]
+    uuids.reverse()
+    return uuids
