@@ -39,6 +39,9 @@ KEEPALIVE_WAIT = 0.5
 IDENTIFICATION_TIMEOUT = 10.0
 """Seconds that a new connection has to identify itself. It takes one round trip."""
 
+FAREWELL_TIMEOUT = 1.0
+"""Seconds that a peer which is turned away has to take in what it is told."""
+
 MAX_HANDSHAKE_PACKET_SIZE = 4096
 """The largest packet that is taken before the identification, in bytes. The introduction of a
 peer has 250 bytes at most; the rest is room for what future versions may say."""
@@ -199,6 +202,7 @@ class Messaging:
         packeter.on_disconnect.add(self._on_disconnect)
         packeter.on_packets_recv.add(self._on_packets_recv)
         packeter.on_packets_sent.add(self._on_packets_sent)
+        packeter.on_error.add(self._events.report)
 
     # -- sending
 
@@ -244,6 +248,8 @@ class Messaging:
         if session is not None:
             session.sent_packet_id = packet_id
             self._sender.packets_sent(session, packet_id)
+            if session.farewell_packet_id is not None and packet_id >= session.farewell_packet_id:
+                self._close(session)
 
     # -- connections
 
@@ -339,6 +345,18 @@ class Messaging:
             return
         self.log.error("conn=%s ident=%r %s", session.conn_id, session.ident, error)
         self._events.report(session.conn_id, error)
+        self._close(session)
+
+    def _dismiss(self, session: Session, rejected: Rejected) -> None:
+        """Like ``_fail``, but not before the farewell was given to the system."""
+        self.log.error("conn=%s ident=%r %s", session.conn_id, session.ident, rejected.error)
+        session.farewell_packet_id = self.packeter.send_packet(session.conn_id, rejected.farewell)
+        if session.timer is not None:
+            session.timer.cancel()
+        session.timer = self._link.call_later(FAREWELL_TIMEOUT, lambda: self._close(session))
+        self._events.report(session.conn_id, rejected.error)
+
+    def _close(self, session: Session) -> None:
         if not session.closed:
             self._link.close(session.conn_id)
 
@@ -346,7 +364,7 @@ class Messaging:
 
     def _on_packets_recv(self, conn_id: str, packets: list[bytes]) -> None:
         session = self._sessions.get(conn_id)
-        if session is None:
+        if session is None or session.farewell_packet_id is not None:
             return
         session.last_recv = self._link.time()
         session.last_ping = None
@@ -367,7 +385,7 @@ class Messaging:
                     if contest is not None:
                         contest.hold(packets[number + 1 :])
                         return
-                if session.closed:
+                if session.closed or session.farewell_packet_id is not None:
                     return
             self._receiver.ack_if_due(session)
         except SnakeMQException as exc:
@@ -382,9 +400,7 @@ class Messaging:
         elif isinstance(event, Answer):
             session.pong_packet_id = self.packeter.send_packet(session.conn_id, event.frame)
         elif isinstance(event, Rejected):
-            self.packeter.send_packet(session.conn_id, event.farewell)
-            self.packeter.flush(session.conn_id)
-            raise event.error
+            self._dismiss(session, event)
 
     # -- keep-alive
 
@@ -406,6 +422,8 @@ class Messaging:
             self._plan_keepalive(session)
 
     def _plan_keepalive(self, session: Session) -> None:
+        if session.farewell_packet_id is not None:
+            return
         if session.timer is not None:
             session.timer.cancel()
         interval = self._keepalive_interval
@@ -491,3 +509,5 @@ def _check_ident(ident: str) -> None:
         raise ValueError(
             f"an ident has at most {frames.MAX_IDENT_LENGTH} characters, {ident!r} has {len(ident)}"
         )
+    if not ident.isascii():
+        ident.encode()  # UnicodeEncodeError, a ValueError, for half of a surrogate pair

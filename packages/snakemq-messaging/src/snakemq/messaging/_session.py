@@ -104,6 +104,9 @@ class Session:
         """The deadline of the identification, later the next look at the keep-alive."""
         self.pong_packet_id = 0  # the last pong that was queued
         self.sent_packet_id = 0  # the last packet that was sent
+        self.farewell_packet_id: int | None = None
+        """Set when the peer is turned away: it is not listened to any more, and the connection is
+        closed when this packet was sent."""
         self._second_of_pings = now
         self._pings = 0
 
