@@ -45,10 +45,10 @@ class LineClient:
             self.link.stop()
 
 
-def main(port: int = 4000, *lines: str) -> None:
+def main(port: str = "4000", *lines: str) -> None:
     link = Link()
     LineClient(link, list(lines) or ["hello", "how are you?"])
-    link.add_connector(("127.0.0.1", port))
+    link.add_connector(("127.0.0.1", int(port)))
     try:
         link.loop()
     except KeyboardInterrupt:
@@ -58,4 +58,4 @@ def main(port: int = 4000, *lines: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:2]), *sys.argv[2:])
+    main(*sys.argv[1:])

@@ -55,8 +55,7 @@ class LineServer:
 def main(port: int = 4000) -> None:
     link = Link()
     LineServer(link)
-    host, port = link.add_listener(("127.0.0.1", port))
-    print(f"listening on {host}:{port}")
+    print("listening on", link.add_listener(("127.0.0.1", port)))
     try:
         link.loop()
     except KeyboardInterrupt:

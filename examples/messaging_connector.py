@@ -14,7 +14,7 @@ from snakemq.messaging import Messaging
 from snakemq.packeter import Packeter
 
 
-def main(port: int = 4000, *texts: str) -> None:
+def main(port: str = "4000", *texts: str) -> None:
     texts = texts or ("hello", "how are you?")
     link = Link()
     messaging = Messaging("connector", "", Packeter(link))
@@ -31,7 +31,7 @@ def main(port: int = 4000, *texts: str) -> None:
     for text in texts:
         messaging.send_message("listener", Message(text.encode(), ttl=60))
 
-    link.add_connector(("127.0.0.1", port))
+    link.add_connector(("127.0.0.1", int(port)))
     try:
         link.loop()
     except KeyboardInterrupt:
@@ -41,4 +41,4 @@ def main(port: int = 4000, *texts: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:2]), *sys.argv[2:])
+    main(*sys.argv[1:])

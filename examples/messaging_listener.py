@@ -28,8 +28,7 @@ def main(port: int = 4000) -> None:
     messaging.on_message_recv.add(on_message_recv)
     messaging.on_message_drop.add(lambda ident, uuid: print(f"an answer to {ident} was dropped"))
 
-    host, port = link.add_listener(("127.0.0.1", port))
-    print(f"listening on {host}:{port}")
+    print("listening on", link.add_listener(("127.0.0.1", port)))
     try:
         link.loop()
     except KeyboardInterrupt:

@@ -26,8 +26,7 @@ def main(port: int = 4000) -> None:
     packeter.on_packet_recv.add(on_packet_recv)
     packeter.on_error.add(lambda conn_id, exc: print("error", exc))
 
-    host, port = link.add_listener(("127.0.0.1", port))
-    print(f"listening on {host}:{port}")
+    print("listening on", link.add_listener(("127.0.0.1", port)))
     try:
         link.loop()
     except KeyboardInterrupt:

@@ -16,7 +16,7 @@ from snakemq.packeter import Packeter
 from snakemq.storage.sqlite import SqliteQueuesStorage
 
 
-def main(port: int = 4000, filename: str = "persistent_queue.db", *texts: str) -> None:
+def main(port: str = "4000", filename: str = "persistent_queue.db", *texts: str) -> None:
     storage = SqliteQueuesStorage(filename)
     found = [message.uuid for message in storage.get_items("listener")]
     print(f"{len(found)} messages are waiting in {filename}")
@@ -25,13 +25,13 @@ def main(port: int = 4000, filename: str = "persistent_queue.db", *texts: str) -
     messaging = Messaging("persistent sender", "", Packeter(link), storage)
     waiting = set(found)
 
-    def on_message_sent(conn_id: str, ident: str, uuid: bytes) -> None:
+    def on_message_delivered(conn_id: str, ident: str, uuid: bytes) -> None:
         waiting.discard(uuid)
         if not waiting:
-            print("all sent")
+            print("all delivered")
             link.stop()
 
-    messaging.on_message_sent.add(on_message_sent)
+    messaging.on_message_delivered.add(on_message_delivered)
     try:
         for text in texts:
             message = Message(text.encode(), ttl=None, flags=FLAG_PERSISTENT)
@@ -39,7 +39,7 @@ def main(port: int = 4000, filename: str = "persistent_queue.db", *texts: str) -
             waiting.add(messaging.send_message("listener", message))
             print(f"queued {text}")
         if waiting:
-            link.add_connector(("127.0.0.1", port))
+            link.add_connector(("127.0.0.1", int(port)))
             link.loop()
     except KeyboardInterrupt:
         print(f"bye; {len(waiting)} messages stay in {filename}")
@@ -50,4 +50,4 @@ def main(port: int = 4000, filename: str = "persistent_queue.db", *texts: str) -
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:2]), *sys.argv[2:])
+    main(*sys.argv[1:])

@@ -39,8 +39,7 @@ def main(port: int = 4000) -> None:
     hook.register(b"add:", on_add)
     messaging.on_message_recv.add(on_any)  # besides the hook, not instead of it
 
-    host, port = link.add_listener(("127.0.0.1", port))
-    print(f"listening on {host}:{port}")
+    print("listening on", link.add_listener(("127.0.0.1", port)))
     try:
         link.loop()
     except KeyboardInterrupt:

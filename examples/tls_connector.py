@@ -16,7 +16,7 @@ from snakemq.messaging import Messaging
 from snakemq.packeter import Packeter
 
 
-def main(port: int = 4000, folder: str = "certs", ident: str = "connector") -> None:
+def main(port: str = "4000", folder: str = "certs", ident: str = "connector") -> None:
     link = Link()
     messaging = Messaging(ident, "", Packeter(link))
     refusals = 0
@@ -43,7 +43,7 @@ def main(port: int = 4000, folder: str = "certs", ident: str = "connector") -> N
         cert_reqs=ssl.CERT_REQUIRED,
         check_hostname=True,  # the listener's certificate must be made out to the host we dial
     )
-    link.add_connector(("localhost", port), ssl_config=config)
+    link.add_connector(("localhost", int(port)), ssl_config=config)
     try:
         link.loop()
     except KeyboardInterrupt:
@@ -53,4 +53,4 @@ def main(port: int = 4000, folder: str = "certs", ident: str = "connector") -> N
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:2]), *sys.argv[2:])
+    main(*sys.argv[1:])

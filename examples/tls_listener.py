@@ -17,7 +17,7 @@ from snakemq.messaging import Messaging
 from snakemq.packeter import Packeter
 
 
-def main(port: int = 4000, folder: str = "certs") -> None:
+def main(port: str = "4000", folder: str = "certs") -> None:
     link = Link()
     messaging = Messaging("listener", "", Packeter(link))
 
@@ -50,8 +50,7 @@ def main(port: int = 4000, folder: str = "certs") -> None:
         ca_certs=f"{folder}/root.crt",
         cert_reqs=ssl.CERT_REQUIRED,
     )
-    host, port = link.add_listener(("127.0.0.1", port), ssl_config=config)
-    print(f"listening on {host}:{port}")
+    print("listening on", link.add_listener(("127.0.0.1", int(port)), ssl_config=config))
     try:
         link.loop()
     except KeyboardInterrupt:
@@ -61,4 +60,4 @@ def main(port: int = 4000, folder: str = "certs") -> None:
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:2]), *sys.argv[2:])
+    main(*sys.argv[1:])

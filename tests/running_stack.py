@@ -135,7 +135,6 @@ class Stack(Diary):
         messaging.on_message_sent.add(lambda conn_id, ident, uuid: self.write(self.sent, uuid))
         messaging.on_message_drop.add(lambda ident, uuid: self.write(self.dropped, uuid))
         messaging.on_error.add(self._on_error)
-        self.packeter.on_error.add(self._on_error)
 
         self._loop = LoopThread(self.link)
 

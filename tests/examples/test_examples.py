@@ -19,7 +19,9 @@ def run(tmp_path: Path) -> Iterator[Scripts]:
 
 
 def port_of(listener: Script) -> int:
-    return int(listener.wait_for("listening on").rpartition(":")[2])
+    match = re.search(r"\('127.0.0.1', (\d+)\)", listener.wait_for("listening on"))
+    assert match is not None
+    return int(match[1])
 
 
 def press_ctrl_c(script: Script) -> None:
@@ -124,7 +126,7 @@ def test_persistent_queue(run: Scripts, death: str) -> None:
     listener = run.start("messaging_listener.py", port)
     sender = run.start("persistent_queue.py", port, "queue.db")
     assert sender.wait() == 0, sender
-    assert sender.lines == ["3 messages are waiting in queue.db", "all sent"]
+    assert sender.lines == ["3 messages are waiting in queue.db", "all delivered"]
     for text in ("one", "two", "three"):
         assert listener.wait_for("persistent sender:") == f"persistent sender: {text}"
 

@@ -24,6 +24,9 @@ import snakemq.packeter
 import snakemq.rpc
 from snakemq.storage.sqlite import SqliteQueuesStorage
 
+sys.path.append(os.path.dirname(__file__))
+import shop  # noqa: F401
+
 POLL_TIMEOUT = 0.05  # the default of 0.2 s is how long each of its reconnections would take
 
 _write_lock = threading.Lock()
@@ -47,10 +50,6 @@ def digest(data):
 class Unpicklable(Exception):
     def __reduce__(self):
         raise TypeError("not for travelling")
-
-
-class UserError(Exception):
-    pass
 
 
 class Service:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Generic, ParamSpec
+from typing import Generic, NoReturn, ParamSpec
 
 P = ParamSpec("P")
 
@@ -54,9 +54,30 @@ class Callback(Generic[P]):
                     errors = []
                 errors.append(exc)
         if errors is not None:
-            if len(errors) == 1:
-                raise errors[0]
-            raise ExceptionGroup("several callbacks raised", errors)
+            _raise(errors)
+
+    def call_while(self, condition: Callable[[], bool], *args: P.args, **kwargs: P.kwargs) -> None:
+        """Call the callables for as long as ``condition()`` holds, which is asked before each.
+
+        For an event that one of them can undo: who closes a connection inside ``on_connect``
+        keeps it from those who come later. Exceptions are dealt with as in a call.
+        """
+        errors: list[Exception] = []
+        for func in self.callbacks:
+            if not condition():
+                break
+            try:
+                func(*args, **kwargs)
+            except Exception as exc:
+                errors.append(exc)
+        if errors:
+            _raise(errors)
 
     def __repr__(self) -> str:
         return f"<Callback {list(self.callbacks)!r}>"
+
+
+def _raise(errors: list[Exception]) -> NoReturn:
+    if len(errors) == 1:
+        raise errors[0]
+    raise ExceptionGroup("several callbacks raised", errors)

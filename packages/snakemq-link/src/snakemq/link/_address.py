@@ -6,10 +6,14 @@ import contextlib
 import os
 import socket
 import stat
+import sys
 from typing import NamedTuple, TypeAlias
 
 Address: TypeAlias = "tuple[str, int] | str"
 """``("host", port)`` or the path of a Unix socket."""
+
+_UNIX_PATH_LIMIT = 107 if sys.platform == "linux" else 103
+"""Bytes. What fits into ``sun_path``, of 108 bytes on Linux and 104 on the BSDs and macOS."""
 
 
 class Endpoint(NamedTuple):
@@ -30,12 +34,19 @@ def normalize(address: object) -> Address:
             raise ValueError("the path of a Unix socket must not be empty")
         if not hasattr(socket, "AF_UNIX"):
             raise ValueError(f"this system has no Unix sockets, so {path!r} is no address")
+        if "\0" in path or len(os.fsencode(path)) > _UNIX_PATH_LIMIT:
+            raise ValueError(
+                f"the path of a Unix socket has at most {_UNIX_PATH_LIMIT} bytes, none of them "
+                f"zero: {path!r}"
+            )
         return path
     if not isinstance(address, (tuple, list)) or len(address) != 2:
         raise TypeError(f'an address is ("host", port) or the path of a Unix socket: {address!r}')
     host, port = address
     if not isinstance(host, str) or not isinstance(port, int):
         raise TypeError(f'an address is ("host", port), a string and an integer: {address!r}')
+    if "\0" in host:
+        raise ValueError(f"{host!r} is not a host name")
     if not 0 <= port <= 65535:
         raise ValueError(f"a port is 0 to 65535, not {port}")
     return host, port
@@ -84,6 +95,8 @@ def listening_endpoint(address: Address) -> Endpoint:
 def public_address(endpoint: Endpoint, sock: socket.socket) -> Address:
     """The address a socket is bound to, in the form that a connector takes."""
     name = sock.getsockname()
+    if endpoint.family == socket.AF_INET6 and name[3]:  # a link-local one is nothing without it
+        return f"{name[0]}%{name[3]}", name[1]
     if endpoint.family in (socket.AF_INET, socket.AF_INET6):
         return name[0], name[1]
     return os.fsdecode(name)

@@ -23,6 +23,7 @@ class Backoff:
         """``ceiling``: longest delay in seconds; ``random``: gives floats from 0 to 1."""
         self._ceiling = ceiling
         self._random = random
+        self._first = FIRST_DELAY
         self._delay = FIRST_DELAY
 
     def next_delay(self) -> float:
@@ -32,7 +33,14 @@ class Backoff:
         return delay * (1 - 0.25 * self._random())
 
     def connection_lasted(self, seconds: float) -> None:
-        """A connection was closed after that time. One that had lasted proves that the other side
-        was well, so attempts begin quickly again; one that was closed at once proves nothing."""
+        """A connection was closed after that time, so attempts begin quickly again.
+
+        One that had lasted proves that the other side was well. One that was closed at once
+        proves little: each further one in a row makes the first delay grow, so that somebody who
+        accepts and closes, again and again, is not hammered.
+        """
         if seconds >= STABLE_AFTER:
-            self._delay = FIRST_DELAY
+            self._first = FIRST_DELAY
+        else:
+            self._first = min(self._first * GROWTH, self._ceiling)
+        self._delay = self._first

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("snakemq.link")
 
-_IN_PROGRESS = {errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EAGAIN}
+# On Windows it is EWOULDBLOCK. Elsewhere that comes from a Unix socket only, whose listener has a
+# full backlog, and nothing is in progress then.
+_IN_PROGRESS = {errno.EWOULDBLOCK if os.name == "nt" else errno.EINPROGRESS}
 
 
 class Driver(Protocol):
@@ -33,7 +35,9 @@ class Driver(Protocol):
 
     def call_later(self, delay: float, func: Callable[[], object]) -> Timer: ...
     def call_from_thread(self, func: Callable[[], object]) -> None: ...
-    def adopt_dialled(self, sock: socket.socket, connector: Connector) -> None: ...
+    def adopt_dialled(
+        self, sock: socket.socket, remote_peer: object, connector: Connector
+    ) -> None: ...
 
 
 class Connector:
@@ -58,6 +62,8 @@ class Connector:
             self.server_hostname = ssl_config.server_hostname
             if self.server_hostname is None and not isinstance(address, str):
                 self.server_hostname = address[0] or "localhost"
+            if self.server_hostname is None and self.ssl_context.check_hostname:
+                raise ValueError("a Unix socket has no host name; say which server_hostname")
         self._driver = driver
         self._backoff = backoff
         self._removed = False
@@ -80,12 +86,17 @@ class Connector:
             return
         # getaddrinfo() blocks for as long as the name server likes, so it has a thread of its
         # own; a daemon, because nothing can interrupt it and it must not hold up the exit.
-        threading.Thread(
+        resolver = threading.Thread(
             target=self._resolve_in_thread,
             args=(self._round,),
             name=f"snakemq-resolve-{self.address[0]}",
             daemon=True,
-        ).start()
+        )
+        try:
+            resolver.start()
+        except RuntimeError as exc:  # the system has no thread to spare now
+            _log.error("cannot resolve %r: %s", self.address[0], exc)
+            self._plan_next_round()
 
     def remove(self) -> None:
         """Stop for good. The connection, if there is one, is the link's to close."""
@@ -155,13 +166,17 @@ class Connector:
 
     def _attempt_finished(self, sock: socket.socket, error: int) -> bool:
         """True if the socket is connected and was handed over."""
-        if error == 0 and not _is_connected_to_itself(sock):
-            self._endpoints = []
-            self._driver.adopt_dialled(sock, self)
-            return True
-        _log.debug("connect %r: %s", self.address, os.strerror(error) if error else "to itself")
-        sock.close()
-        return False
+        try:
+            if error:
+                raise OSError(error, os.strerror(error))
+            remote_peer = _peer_of(sock)
+        except OSError as exc:
+            _log.debug("connect %r: %s", self.address, exc.strerror)
+            sock.close()
+            return False
+        self._endpoints = []
+        self._driver.adopt_dialled(sock, remote_peer or self.address, self)
+        return True
 
     def _abandon_attempt(self) -> None:
         if self._sock is not None:
@@ -181,11 +196,14 @@ class Connector:
             self._timer = None
 
 
-def _is_connected_to_itself(sock: socket.socket) -> bool:
-    """Dialling a local port on which nobody listens can, rarely, pick that very port as its own
-    and meet itself: TCP's simultaneous open. Quick retries make it happen sooner or later."""
-    try:
-        own = sock.getsockname()
-        return bool(own) and own == sock.getpeername()
-    except OSError:
-        return False
+def _peer_of(sock: socket.socket) -> object:
+    """The address of the other side. Raises ``OSError`` when there is none.
+
+    Reset since it was made, for example; or the socket is connected to itself: dialling a local
+    port on which nobody listens can, rarely, pick that very port as its own and so meet itself,
+    in TCP's simultaneous open. Quick retries make it happen sooner or later.
+    """
+    peer = sock.getpeername()
+    if peer and peer == sock.getsockname():
+        raise OSError(errno.ECONNREFUSED, "connected to itself")
+    return peer

@@ -31,7 +31,7 @@ class LinkInterface(Protocol):
     """
 
     on_connect: Callback[[str]]
-    """``func(conn_id)``: a connection is ready for use (after the TLS handshake if there is one)."""
+    """``func(conn_id)``: a connection is ready for use (after the TLS handshake if any)."""
 
     on_disconnect: Callback[[str]]
     """``func(conn_id)``: a connection is gone. Called exactly once for each one that was reported

@@ -24,7 +24,7 @@ from ._backoff import Backoff
 from ._connector import Connector
 from ._interface import BytesLike
 from ._listener import OUT_OF_RESOURCES, Listener
-from ._socket import WOULD_BLOCK, LinkSocket
+from ._socket import RECV_SIZE, WOULD_BLOCK, LinkSocket
 from ._timers import Timer, TimerHeap
 from ._tls import SSLConfig
 from ._wakeup import WakeUp
@@ -72,7 +72,8 @@ class Link:
     The interface to the layers above is :class:`~snakemq.link.LinkInterface`. All methods are
     for the thread that runs :meth:`loop`, or for any one thread while none does, with these
     exceptions which are thread-safe: :meth:`stop`, :meth:`wakeup_poll`, :meth:`time`,
-    :meth:`in_loop`, :meth:`cleanup`.
+    :meth:`in_loop`, :meth:`add_connector`, :meth:`cleanup`. Signal handlers may call
+    :meth:`stop` and :meth:`wakeup_poll`.
 
     Limits, all seconds or counts: ``max_connections`` (what comes in beyond is closed at once),
     ``listen_backlog``, ``connect_timeout``, ``handshake_timeout``. See the constants of this
@@ -129,6 +130,7 @@ class Link:
         self._enter_lock = threading.Lock()
         self._stop_requested = False
         self._wakeup_pending = False
+        self._sleeping = False
         self._cleaned_up = False
 
     # -- connectors and listeners
@@ -139,7 +141,7 @@ class Link:
         reconnect_interval: float | None = None,
         ssl_config: SSLConfig | None = None,
     ) -> Address:
-        """Keep a connection to ``address``; the first attempt is made by the loop.
+        """Keep a connection to ``address``; the first attempt is made by the loop. Thread-safe.
 
         ``address``: ``("host", port)`` or the path of a Unix socket.
         ``reconnect_interval``: longest time between two attempts in seconds.
@@ -159,7 +161,7 @@ class Link:
             raise ValueError(f"reconnect_interval must be above 0 seconds, not {interval!r}")
         connector = Connector(self, address, ssl_config, Backoff(interval, random.random))
         self._connectors[address] = connector
-        self.call_later(0, connector.begin)
+        self.call_from_thread(connector.begin)
         return address
 
     def del_connector(self, address: Address) -> None:
@@ -167,6 +169,7 @@ class Link:
 
         Raises ``KeyError`` when there is no connector to that address.
         """
+        self._check_process()
         connector = self._connectors.pop(normalize(address))
         connector.remove()
         conn = self._connection_of.get(connector)
@@ -199,6 +202,7 @@ class Link:
 
         Raises ``KeyError`` when there is no listener on that address.
         """
+        self._check_process()
         listener = self._listeners.pop(normalize(address))
         with contextlib.suppress(KeyError):  # while accepting is paused
             self.selector.unregister(listener.sock)
@@ -211,6 +215,8 @@ class Link:
         conn = self.get_socket_by_conn(conn_id)
         if conn.send_pending is not None:
             raise SendNotFinished(f"wait for on_ready_to_send of {conn_id} before the next send")
+        if not isinstance(data, (bytes, bytearray, memoryview)):
+            raise TypeError(f"only bytes can be sent, not {type(data).__name__}")
         if not len(data):
             raise ValueError("there is nothing to send")
         conn.send_pending = data
@@ -218,6 +224,7 @@ class Link:
 
     def close(self, conn_id: str) -> None:
         """See :meth:`LinkInterface.close`. A connector will dial again."""
+        self._check_process()
         self._drop(self.get_socket_by_conn(conn_id), "by this side")
 
     def get_socket_by_conn(self, conn_id: str) -> LinkSocket:
@@ -267,12 +274,15 @@ class Link:
         try:
             end = None if runtime is None else self.time() + runtime
             while not self._stop_requested and (count is None or count > 0):
-                events = self._one_pass(self._sleep_time(poll_timeout, end))
+                events = self._sleep(poll_timeout, end)
+                self._one_pass(events)
                 if events and count is not None:
                     count -= 1
                 if end is not None and self.time() >= end:
                     break
         finally:
+            if self._cleaned_up:
+                self._release()
             self._stop_requested = False
             self._loop_thread = None
             self._loop_ended.set()
@@ -288,11 +298,12 @@ class Link:
 
     def wakeup_poll(self) -> None:
         """See :meth:`LinkInterface.wakeup_poll`. Thread-safe."""
-        # The flag is cleared before the callbacks of a pass are called: whoever finds it set
-        # knows that on_loop_pass is still to come. So a thousand calls cost one ring.
+        # Cleared right before on_loop_pass: whoever finds it set knows that one is still to come.
+        # And rung only for a loop that sleeps, so 100,000 calls cost a ring or none. It is not
+        # asked which thread calls: a signal handler interrupts the sleep of the loop's own one.
         if not self._wakeup_pending:
             self._wakeup_pending = True
-            if threading.get_ident() != self._loop_thread:
+            if self._sleeping:
                 self._wakeup.ring()
 
     def in_loop(self) -> bool:
@@ -303,42 +314,72 @@ class Link:
         """Close all connections and remove all connectors and listeners; the end of this link.
 
         Idempotent. Called in a callback it also ends the loop; from another thread it stops
-        the loop first and waits for it. Raises :exc:`~snakemq.exceptions.LoopError` when the
-        loop does not end within 10 seconds because a callback blocks it.
+        the loop first and waits for it, and ``on_disconnect`` is called in that thread. Raises
+        :exc:`~snakemq.exceptions.LoopError` when the loop does not end within 10 seconds because
+        a callback blocks it, and in a process that inherited the link through a fork.
         """
-        if self._loop_thread is not None:
+        self._check_process()
+        if self.in_loop():
             self.stop()
-            if not self.in_loop() and not self._loop_ended.wait(_CLEANUP_TIMEOUT):
-                raise LoopError(f"the loop did not end within {_CLEANUP_TIMEOUT:g} s")
-        if self._cleaned_up:
+            self._close_all()  # the loop needs its selector until it ends
             return
+        with self._enter_lock:  # so that no loop begins meanwhile
+            if self._loop_thread is not None:
+                self.stop()
+                if not self._loop_ended.wait(_CLEANUP_TIMEOUT):
+                    raise LoopError(f"the loop did not end within {_CLEANUP_TIMEOUT:g} s")
+            if self._cleaned_up:
+                return
+            self._cleaned_up = True
+        self._close_all()
+        self._release()
+
+    def _close_all(self) -> None:
         self._cleaned_up = True
-        for address in list(self._connectors):
-            self.del_connector(address)
-        for address in list(self._listeners):
-            self.del_listener(address)
-        for conn in list(self._connections.values()):
-            self._drop(conn, "cleanup")
-        self.selector.unregister(self._wakeup)
+        # Their callbacks may remove others meanwhile.
+        while self._connectors:
+            self.del_connector(next(iter(self._connectors)))
+        while self._listeners:
+            self.del_listener(next(iter(self._listeners)))
+        while self._connections:
+            self._drop(next(iter(self._connections.values())), "cleanup")
+
+    def _release(self) -> None:
+        self.selector.close()
         self._wakeup.close()
-        if not self.in_loop():
-            self.selector.close()
 
     def _check_usable(self) -> None:
+        self._check_process()
         if self._cleaned_up:
             raise LoopError("this link was cleaned up; make a new one")
+
+    def _check_process(self) -> None:
         if os.getpid() != self._pid:
             raise LoopError(
                 f"this link belongs to process {self._pid}; after a fork make one of your own"
             )
 
     def _enter_loop(self) -> None:
-        self._check_usable()
+        if self.in_loop():
+            raise LoopError("the loop is running already: this is a callback of it")
         with self._enter_lock:
+            self._check_usable()
             if self._loop_thread is not None:
-                raise LoopError("the loop is running already")
-            self._loop_thread = threading.get_ident()
+                raise LoopError("the loop is running already, in another thread")
             self._loop_ended.clear()
+            self._loop_thread = threading.get_ident()
+
+    def _sleep(
+        self, poll_timeout: float | None, end: float | None
+    ) -> list[tuple[selectors.SelectorKey, int]]:
+        """Sleep until there is something to do; returns what sockets have to say."""
+        # First the flag, then the question whether somebody has called wakeup_poll: the other
+        # way round a call in between would be slept through.
+        self._sleeping = True
+        try:
+            return self.selector.select(self._sleep_time(poll_timeout, end))
+        finally:
+            self._sleeping = False
 
     def _sleep_time(self, poll_timeout: float | None, end: float | None) -> float | None:
         if self._wakeup_pending or self._finished_sends:
@@ -350,30 +391,25 @@ class Link:
         times = [poll_timeout, timer and timer - now, end and end - now]
         return max(0.0, min(t for t in times if t is not None))
 
-    def _one_pass(self, timeout: float | None) -> bool:
-        """True if a socket had something to say."""
-        events = self.selector.select(timeout)
+    def _one_pass(self, events: list[tuple[selectors.SelectorKey, int]]) -> None:
         for key, mask in events:
-            key.data(mask)
+            self._call(key.data, mask)
         for timer_func in self._timers.pop_due(self.time()):
             self._call(timer_func)
-        while self._from_threads:
-            self._call(self._from_threads.popleft())
-        self._wakeup_pending = False
-        self._call(self.on_loop_pass)
+        self._end_pass()
         if self._finished_sends:
             # Those that are begun meanwhile wait for the next pass: the others have their turn.
             finished, self._finished_sends = self._finished_sends, []
             for conn in finished:
                 self._report_send(conn)
-            # Those reports were events too. Reporting before the first on_loop_pass instead would
-            # cost a system call more: what it sends would be reported after another poll.
-            self._wakeup_pending = False
-            self._call(self.on_loop_pass)
-        if self._cleaned_up:
-            self.selector.close()
-            self._stop_requested = True
-        return bool(events)
+            self._end_pass()
+
+    def _end_pass(self) -> None:
+        self._wakeup_pending = False
+        # After the flag: what is put there while it is set must not wait for another wake-up.
+        while self._from_threads:
+            self._call(self._from_threads.popleft())
+        self._call(self.on_loop_pass)
 
     def _call(self, func: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> None:
         """Nothing that a callback raises may stop the loop."""
@@ -389,8 +425,8 @@ class Link:
 
     def _on_acceptable(self, listener: Listener, mask: int) -> None:
         for _ in range(_ACCEPTS_PER_PASS):
-            if self._cleaned_up or listener.address not in self._listeners:
-                return  # by a callback
+            if self._listeners.get(listener.address) is not listener:
+                return  # deleted by a callback
             try:
                 sock, remote_peer = listener.accept()
             except WOULD_BLOCK:
@@ -420,15 +456,9 @@ class Link:
 
         self.call_later(_ACCEPT_PAUSE, resume)
 
-    def adopt_dialled(self, sock: socket.socket, connector: Connector) -> None:
+    def adopt_dialled(self, sock: socket.socket, remote_peer: object, connector: Connector) -> None:
         """A connector has connected. Not for users."""
-        self._adopt(
-            sock,
-            sock.getpeername() or connector.address,
-            connector.ssl_context,
-            connector.server_hostname,
-            connector,
-        )
+        self._adopt(sock, remote_peer, connector.ssl_context, connector.server_hostname, connector)
 
     def _adopt(
         self,
@@ -460,6 +490,7 @@ class Link:
         self._last_conn_number += 1
         conn_id = f"{self._last_conn_number}fd{sock.fileno()}"
         conn = LinkSocket(sock, conn_id, remote_peer, connector)
+        conn.recv_size = min(conn.recv_size, self.recv_block_size)
         self._connections[conn_id] = conn
         if connector is not None:
             self._connection_of[connector] = conn
@@ -475,7 +506,7 @@ class Link:
     def _announce(self, conn: LinkSocket) -> None:
         conn.connected_at = self.time()
         self.log.info("connect %s %r", conn.conn_id, conn.remote_peer)
-        self._call(self.on_connect, conn.conn_id)
+        self._call(self.on_connect.call_while, lambda: not conn.closed, conn.conn_id)
 
     def _shake_hands(self, conn: LinkSocket) -> None:
         assert isinstance(conn.sock, ssl.SSLSocket)
@@ -509,26 +540,30 @@ class Link:
         if mask & _READ and not conn.closed:
             self._on_readable(conn)
 
-    def _on_readable(self, conn: LinkSocket) -> None:
+    def _on_readable(self, conn: LinkSocket) -> bool:
+        """True if there was something to read."""
         size = conn.recv_size
         try:
             data = conn.recv(size)
         except WOULD_BLOCK:
-            return
+            return False
         except OSError as exc:
             self._drop(conn, str(exc))
-            return
+            return False
         if not data:
             self._drop(conn, "by the other side")
-            return
+            return False
+        # The buffer for each read is allocated anew, which is cheap at 64 KiB and not at 1 MiB; so
+        # it is large during bulk transfers only.
         if len(data) >= size < self.recv_block_size:
-            # A bulk transfer. It begins small because the buffer for each read is allocated anew,
-            # which is cheap at 64 KiB and not at 1 MiB.
             conn.recv_size = min(size * 4, self.recv_block_size)
+        elif len(data) * 16 < size > RECV_SIZE:
+            conn.recv_size = size // 4
         try:
             self.on_recv(conn.conn_id, data)
         except Exception:
             self.log.exception("a callback raised")
+        return True
 
     def _try_to_send(self, conn: LinkSocket) -> None:
         data = conn.send_pending
@@ -538,9 +573,8 @@ class Link:
         except WOULD_BLOCK:
             self._want(conn, write=True)
         except OSError as exc:
-            # Not from within send(). What has arrived before the end is still read first.
             reason = str(exc)
-            self.call_later(0, lambda: self._drop(conn, reason))
+            self.call_later(0, lambda: self._drop_after_reading(conn, reason))  # not within send()
         else:
             conn.send_pending = sent
             if sent == len(data) and not conn.want_write:
@@ -572,6 +606,12 @@ class Link:
             self.selector.modify(
                 conn.sock, _READ | _WRITE if write else _READ, partial(self._on_io, conn)
             )
+
+    def _drop_after_reading(self, conn: LinkSocket, reason: str) -> None:
+        """What the other side has sent before it closed is still there, and may be a lot."""
+        while not conn.closed and self._on_readable(conn):
+            pass
+        self._drop(conn, reason)
 
     def _drop(self, conn: LinkSocket, reason: str) -> None:
         if conn.closed:

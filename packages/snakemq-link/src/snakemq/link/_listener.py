@@ -26,8 +26,11 @@ class Listener:
         self.ssl_context: ssl.SSLContext | None = None
         if ssl_config is not None:
             self.ssl_context = ssl_config.get_context(server_side=True)
-        endpoint = listening_endpoint(address)
-        self.sock = socket.socket(endpoint.family, socket.SOCK_STREAM)
+        try:
+            endpoint = listening_endpoint(address)
+            self.sock = socket.socket(endpoint.family, socket.SOCK_STREAM)
+        except OSError as exc:
+            raise _cannot_listen(address, exc) from exc
         try:
             self.sock.setblocking(False)
             if isinstance(address, str):
@@ -44,7 +47,7 @@ class Listener:
             self.address = public_address(endpoint, self.sock)
         except OSError as exc:
             self.sock.close()
-            raise OSError(exc.errno, f"cannot listen on {address!r}: {exc.strerror}") from exc
+            raise _cannot_listen(address, exc) from exc
         self._inode = self._socket_file_inode()
 
     def accept(self) -> tuple[socket.socket, object]:
@@ -66,3 +69,7 @@ class Listener:
             return os.stat(self.address).st_ino
         except OSError:
             return None
+
+
+def _cannot_listen(address: Address, exc: OSError) -> OSError:
+    return type(exc)(exc.errno, f"cannot listen on {address!r}: {exc.strerror}")

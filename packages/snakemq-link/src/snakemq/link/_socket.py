@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 WOULD_BLOCK = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
+RECV_SIZE = 64 * 1024
+"""How much is read at a time from a connection on which not much comes in, in bytes."""
+
 TLS_SEND_SIZE = 1024 * 1024
 
 
@@ -22,6 +25,7 @@ class LinkSocket:
 
     __module__ = "snakemq.link"
     __slots__ = (
+        "_sent_of_pending",
         "closed",
         "conn_id",
         "connected_at",
@@ -45,11 +49,12 @@ class LinkSocket:
         self.closed = False
         self.connected_at: float | None = None  # None: the TLS handshake is not finished
         self.handshake_deadline: Timer | None = None
-        self.recv_size = 64 * 1024
+        self.recv_size = RECV_SIZE
         # A send that is not reported yet: its data while none of it could be sent, the count
         # of bytes that were.
         self.send_pending: BytesLike | int | None = None
         self.want_write = False
+        self._sent_of_pending = 0  # TLS only: bytes of the send that is under way
 
     @property
     def is_connector(self) -> bool:
@@ -95,18 +100,19 @@ class LinkSocket:
     def send(self, data: BytesLike) -> int:
         """How many bytes the system took, at least one. Raises ``OSError``.
 
-        TLS takes one record of at most 16 KiB at a time, so it is offered the next one until
-        it is full, or for as long as the other connections can be asked to wait.
+        After one of :data:`WOULD_BLOCK` the same data has to be given again.
         """
         if not isinstance(self.sock, ssl.SSLSocket):
             return self.sock.send(data)
+        # TLS takes one record of at most 16 KiB at a time, so it is offered the next one until all
+        # is sent, or as much as the other connections can be asked to wait for. Nothing is
+        # reported in between, because a record that it could not get rid of is encrypted already:
+        # it insists on being given those very bytes again, and not fewer.
         view = memoryview(data)[:TLS_SEND_SIZE]
-        sent = self.sock.send(view)
-        # OSError: it will come again at the next send, after these bytes have been reported
-        with contextlib.suppress(OSError):
-            while sent < len(view):
-                sent += self.sock.send(view[sent:])
-        return sent
+        while self._sent_of_pending < len(view):
+            self._sent_of_pending += self.sock.send(view[self._sent_of_pending :])
+        self._sent_of_pending = 0
+        return len(view)
 
     def shut(self) -> None:
         self.closed = True

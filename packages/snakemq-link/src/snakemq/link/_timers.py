@@ -9,17 +9,18 @@ from collections.abc import Callable, Iterator
 class Timer:
     """One planned call. See :class:`~snakemq.link.TimerHandle`."""
 
-    __slots__ = ("_heap", "func", "when")
+    __slots__ = ("func", "heap", "when")
 
     def __init__(self, when: float, func: Callable[[], object], heap: TimerHeap) -> None:
         self.when = when
         self.func: Callable[[], object] | None = func
-        self._heap = heap
+        self.heap: TimerHeap | None = heap  # None: taken out, because it is due
 
     def cancel(self) -> None:
         if self.func is not None:
             self.func = None
-            self._heap.forget_one()
+            if self.heap is not None:
+                self.heap.forget_one()
 
 
 class TimerHeap:
@@ -51,28 +52,35 @@ class TimerHeap:
         a timer that plans itself again without delay must not keep the loop from its sockets.
         """
         heap = self._heap
-        last = self._counter
-        later: list[tuple[float, int, Timer]] = []
+        due: list[tuple[float, int, Timer]] = []
         while heap and heap[0][0] <= now:
             entry = heapq.heappop(heap)
-            timer = entry[2]
-            func = timer.func
-            if func is None:
+            if entry[2].func is None:
                 self._cancelled -= 1
-            elif entry[1] > last:
-                later.append(entry)
             else:
-                timer.func = None
-                yield func
-        for entry in later:
-            heapq.heappush(heap, entry)
+                entry[2].heap = None
+                due.append(entry)
+        due.reverse()
+        try:
+            while due:
+                timer = due.pop()[2]
+                func, timer.func = timer.func, None
+                if func is not None:  # not cancelled by one before it
+                    yield func
+        finally:
+            # Ctrl-C in one of them: the others are still to be called.
+            for entry in due:
+                entry[2].heap = self
+                heapq.heappush(heap, entry)
+                if entry[2].func is None:
+                    self._cancelled += 1
 
     def forget_one(self) -> None:
         """A timer of this heap was cancelled. Most are, far before their time (a deadline that was
         kept), so they are swept out when they are more than half of the heap."""
         self._cancelled += 1
         if self._cancelled > 64 and self._cancelled * 2 > len(self._heap):
-            # in place: pop_due() may be iterating over this very list
+            # in place: pop_due() may hold this very list
             self._heap[:] = [entry for entry in self._heap if entry[2].func is not None]
             heapq.heapify(self._heap)
             self._cancelled = 0

@@ -14,6 +14,8 @@ _EXACT_VERSIONS = {
     "PROTOCOL_TLSv1_2": ssl.TLSVersion.TLSv1_2,
 }
 
+_VERSIONS = {value for name, value in vars(ssl).items() if name.startswith("PROTOCOL_")}
+
 
 class SSLConfig:
     """How a connector or a listener does TLS.
@@ -57,8 +59,13 @@ class SSLConfig:
         check_hostname: bool = False,
         server_hostname: str | None = None,
     ) -> None:
-        if context is not None and (keyfile or certfile or ca_certs or cert_reqs is not None):
-            raise ValueError("give either a context or files and requirements, not both")
+        if context is not None:
+            if any(setting is not None for setting in (keyfile, certfile, ca_certs, cert_reqs)):
+                raise ValueError("give either a context or files and requirements, not both")
+            if check_hostname or ssl_version is not None:
+                raise ValueError("set check_hostname and the TLS versions of the context itself")
+        if ssl_version is not None and ssl_version not in _VERSIONS:
+            raise ValueError(f"ssl_version is one of ssl.PROTOCOL_*, not {ssl_version!r}")
         if cert_reqs is None:
             cert_reqs = ssl.CERT_REQUIRED if ca_certs else ssl.CERT_NONE
         if check_hostname and context is None and cert_reqs != ssl.CERT_REQUIRED:
@@ -76,8 +83,18 @@ class SSLConfig:
         self._contexts: dict[bool, ssl.SSLContext] = {}
 
     def get_context(self, *, server_side: bool) -> ssl.SSLContext:
-        """The context for one side; made once. Raises ``OSError`` and ``ssl.SSLError``."""
+        """The context for one side; made once.
+
+        Raises ``OSError`` and ``ssl.SSLError`` of the files, and ``ValueError`` when this
+        configuration is not one for that side.
+        """
         if self._context is not None:
+            other_side = ssl.PROTOCOL_TLS_CLIENT if server_side else ssl.PROTOCOL_TLS_SERVER
+            if self._context.protocol == other_side:
+                raise ValueError(
+                    f"a {'listener' if server_side else 'connector'} cannot use a context that "
+                    f"was made with {other_side.name}"
+                )
             return self._context
         if server_side not in self._contexts:
             self._contexts[server_side] = self._make_context(server_side)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import logging
 from collections import deque
+from typing import TypeVar
 
 from snakemq.callbacks import Callback
 from snakemq.exceptions import NoConnection, SnakeMQBrokenPacket, SnakeMQMessageTooLarge
 from snakemq.link import LinkInterface
 
 from ._framing import BLOCK_SIZE, FORMAT_LIMIT, PacketReader, PacketWriter
+
+T = TypeVar("T")
 
 MAX_PACKET_SIZE = 1024 * 1024 * 1024
 """Size in bytes of the largest packet that is taken from a peer. The format allows 4 GiB, which
@@ -62,7 +65,8 @@ class Packeter:
         """The name that the documentation of 1.6 has for :attr:`on_packet_sent`."""
         self.on_error: Callback[[str, Exception]] = Callback()
         """``func(conn_id, exception)``: the peer broke the rules, and its connection is closed
-        after this call; or a callback of ``on_packet_recv`` raised, and nothing else happens."""
+        after this call; or a callback of ``on_packet_recv`` or ``on_packet_sent`` raised, and
+        nothing else happens."""
 
         # The same events a batch at a time, for layers above that handle many small packets.
         self.on_packets_recv: Callback[[str, list[bytes]]] = Callback()
@@ -141,8 +145,8 @@ class Packeter:
             raise NoConnection(f"there is no connection {conn_id!r} (any more)") from None
 
     def _on_connect(self, conn_id: str) -> None:
-        self._connections[conn_id] = _Connection(conn_id, self.max_packet_size)
-        self.on_connect(conn_id)
+        conn = self._connections[conn_id] = _Connection(conn_id, self.max_packet_size)
+        self.on_connect.call_while(lambda: not conn.closed, conn_id)
 
     def _on_disconnect(self, conn_id: str) -> None:
         conn = self._connections.pop(conn_id, None)
@@ -169,18 +173,18 @@ class Packeter:
 
     def _packets_received(self, conn: _Connection, packets: list[bytes]) -> None:
         if self.on_packets_recv.callbacks:
-            try:
-                self.on_packets_recv(conn.conn_id, packets)
-            except Exception as exc:
-                self._callback_raised(conn.conn_id, exc)
+            self._tell(self.on_packets_recv, conn.conn_id, packets)
         if self.on_packet_recv.callbacks:
             for packet in packets:
                 if conn.closed:
                     return
-                try:
-                    self.on_packet_recv(conn.conn_id, packet)
-                except Exception as exc:
-                    self._callback_raised(conn.conn_id, exc)
+                self._tell(self.on_packet_recv, conn.conn_id, packet)
+
+    def _tell(self, event: Callback[[str, T]], conn_id: str, what: T) -> None:
+        try:
+            event(conn_id, what)
+        except Exception as exc:
+            self._callback_raised(conn_id, exc)
 
     def _callback_raised(self, conn_id: str, exc: Exception) -> None:
         self.log.error("conn=%s a callback raised", conn_id, exc_info=exc)
@@ -198,20 +202,17 @@ class Packeter:
             return
         conn.sending = False
         last_id = conn.writer.sent(sent)
-        try:
-            if last_id is not None:
-                # Before more is sent, because those who listen may have more to send, and
-                # larger blocks mean fewer system calls.
-                self._packets_sent(conn, last_id)
-        finally:
-            self._send(conn)
+        if last_id is not None:
+            # Before more is sent, because those who listen may have more to send, and larger
+            # blocks mean fewer system calls.
+            self._packets_sent(conn, last_id)
+        self._send(conn)
 
     def _packets_sent(self, conn: _Connection, last_id: int) -> None:
-        try:
-            self.on_packets_sent(conn.conn_id, last_id)
-        finally:
-            while conn.unreported and conn.unreported[0] <= last_id:
-                self.on_packet_sent(conn.conn_id, conn.unreported.popleft())
+        self._tell(self.on_packets_sent, conn.conn_id, last_id)
+        unreported = conn.unreported
+        while unreported and unreported[0] <= last_id and not conn.closed:
+            self._tell(self.on_packet_sent, conn.conn_id, unreported.popleft())
 
     def _on_loop_pass(self) -> None:
         if self._dirty:

@@ -11,6 +11,10 @@ BURST_TIME = 0.05
 """A connection that was idle may send at once what takes this many seconds at its speed.
 Short, so that the mean over a second is right; long enough to make few system calls."""
 
+_SHORTEST_WAIT = 0.001
+"""Seconds. What rounding makes a bucket lack is a fraction of a byte; a timer for that would be due
+at once, with the bucket no fuller, for ever."""
+
 
 class _Bucket:
     """How many bytes one connection may send now: a token bucket that may never be overdrawn."""
@@ -90,23 +94,27 @@ class Throttle:
         wait = bucket.wait_for(min(len(bucket.data), max(1, int(self.speed * BURST_TIME / 2))))
         if wait > 0 or allowed < 1:
             bucket.timer = self.link.call_later(
-                wait, partial(self._send_when_allowed, conn_id, bucket)
+                max(wait, _SHORTEST_WAIT), partial(self._send_when_allowed, conn_id, bucket)
             )
         else:
             self.link.send(conn_id, memoryview(bucket.data)[:allowed])
 
     def _on_connect(self, conn_id: str) -> None:
         self._buckets[conn_id] = _Bucket(self.speed, self.link.time())
-        self.on_connect(conn_id)
+        self.on_connect.call_while(lambda: conn_id in self._buckets, conn_id)
 
     def _on_disconnect(self, conn_id: str) -> None:
-        bucket = self._buckets.pop(conn_id)
+        bucket = self._buckets.pop(conn_id, None)
+        if bucket is None:
+            return  # older than this throttle
         if bucket.timer is not None:
             bucket.timer.cancel()
         self.on_disconnect(conn_id)
 
     def _on_ready_to_send(self, conn_id: str, sent: int) -> None:
-        bucket = self._buckets[conn_id]
+        bucket = self._buckets.get(conn_id)
+        if bucket is None:
+            return
         bucket.spend(sent)
         bucket.data = None
         self.on_ready_to_send(conn_id, sent)

@@ -161,9 +161,10 @@ class Sender:
                 self._events.report(conn_id, _too_large(queue.ident, largest, size))
                 self._queues.drop(queue, [queue.withdraw_last()], DropReason.TOO_LARGE)
                 continue
-            header = frames.encode_message_header(
-                message.uuid, entry.whole_seconds_left(now), message.flags
-            )
+            ttl = entry.whole_seconds_left(now)
+            if ttl == 0 and session.acks and message.ttl != 0:
+                ttl = 1  # 0 says that it will not be sent again, so that nobody looks for it
+            header = frames.encode_message_header(message.uuid, ttl, message.flags)
             session.unsent.append((packeter.send_packet(conn_id, header, message.data), entry))
             budget -= size
             counters.sent += 1

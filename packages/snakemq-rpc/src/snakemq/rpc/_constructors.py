@@ -90,7 +90,8 @@ def _exception_names() -> dict[ClassName, type[Exception]]:
     for name, value in vars(builtins).items():
         # Not SystemExit and its like: a peer must not have a way to end a thread of ours.
         if isinstance(value, type) and issubclass(value, Exception):
-            names["builtins", name] = names["exceptions", name] = value
+            for module_name in ("builtins", "exceptions", "__builtin__"):  # as old protocols say
+                names[module_name, name] = value
     for module in (snakemq.exceptions, _errors):
         for value in vars(module).values():
             if (

@@ -68,7 +68,7 @@ class SafePickler:
         A peer can then have such objects made with any arguments and any state, and have them
         filled, hashed and compared, as far as the class allows that: register classes which only
         keep data. Subclasses have to be registered on their own, and so have the classes of
-        what the objects hold. Objects are read from protocol 2 on.
+        what the objects hold. Objects are read from protocol 2 on; ``__getnewargs_ex__`` needs 4.
 
         Raises ``TypeError`` for what is no class, and for classes of classes.
         """
