@@ -1,0 +1,454 @@
+"""Each situation of guarantees.md is made to happen, and what happens is held against the page."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import re
+import struct
+from collections.abc import Callable, Sequence
+
+import pytest
+
+from snakemq.link.testing import MemoryLink, MemoryNetwork
+from snakemq.message import FLAG_PERSISTENT, Message
+from snakemq.messaging import Messaging
+from snakemq.packeter import Packeter
+from snakemq.queues import MemoryQueuesStorage
+from snakemq.rpc import RpcServer
+
+from .pages import DOCS
+from .tables import rows
+
+PAGE = (DOCS / "guarantees.md").read_text()
+
+
+class Died(BaseException):
+    """The process of the receiver ends in the middle of a callback."""
+
+
+class RecordingInbox(MemoryQueuesStorage):
+    """An inbox whose owner can be made to die in the middle of it."""
+
+    dies = "no"
+    world: World
+
+    def remember(self, ident: str, uuids: Sequence[bytes], keep: int) -> None:
+        world, self.dies, when = self.world, "no", self.dies
+        if when == "before recording":
+            world.network.crash(world.receiver)
+            raise Died
+        super().remember(ident, uuids, keep)
+        if when == "after recording":
+            world.network.crash(world.receiver)
+            raise Died
+
+
+class World:
+    """A sender, a receiver, and one message."""
+
+    def __init__(self, kind: str) -> None:
+        self.network = MemoryNetwork()
+        self.message = {
+            "`ttl=0`": Message(b"x"),
+            "transient": Message(b"x", ttl=60),
+            "persistent": Message(b"x", ttl=60, flags=FLAG_PERSISTENT),
+        }[kind]
+        self.storage = MemoryQueuesStorage()
+        self.inbox: RecordingInbox | None = None
+        self.manual_ack = False
+        self.processed = 0
+        self.reported = 0
+        self.on_arrival: Callable[[], None] | None = None
+        """Called once, before the message is processed."""
+        self.on_processed: Callable[[], None] | None = None
+        """Called once, after that and before the acknowledgement."""
+        self.start_sender()
+        self.start_receiver()
+
+    def start_sender(self) -> None:
+        self.storage = MemoryQueuesStorage(self.storage)
+        self.sender = self.network.link("sender")
+        self.sending = Messaging("sender", "", Packeter(self.sender), self.storage)
+        self.sending.on_message_drop.add(self._on_drop)
+
+    def start_receiver(self) -> None:
+        if self.inbox is not None:
+            self.inbox, predecessor = RecordingInbox(self.inbox), self.inbox
+            self.inbox.world = self
+            predecessor.close()
+        self.receiver = self.network.link("receiver")
+        self.receiving = Messaging(
+            "receiver", "", Packeter(self.receiver), inbox=self.inbox, manual_ack=self.manual_ack
+        )
+        self.receiving.on_message_recv.add(self._on_recv)
+
+    def _on_drop(self, ident: str, uuid: bytes) -> None:
+        self.reported += 1
+
+    def _on_recv(self, conn_id: str, ident: str, message: Message) -> None:
+        if self.on_arrival is not None:
+            on_arrival, self.on_arrival = self.on_arrival, None
+            on_arrival()
+        if self.manual_ack:
+            self.receiving.ack(message)
+        self.processed += 1
+        if self.on_processed is not None:
+            on_processed, self.on_processed = self.on_processed, None
+            on_processed()
+
+    def connect(self) -> None:
+        self.conn_id, _ = self.network.connect(self.sender, self.receiver)
+        self.run()
+
+    def send(self) -> None:
+        self.sending.send_message("receiver", self.message)
+        self.run()
+
+    def run(self) -> None:
+        try:
+            self.network.run_until_idle()
+        except Died:
+            self.network.run_until_idle()
+
+    def break_connection(self) -> None:
+        self.network.disconnect(self.conn_id)
+
+    def kill(self, link: MemoryLink) -> None:
+        self.network.crash(link)
+
+    def receiver_dies(self) -> None:
+        self.network.crash(self.receiver)
+        raise Died
+
+    def both_die(self) -> None:
+        self.network.crash(self.sender)
+        self.receiver_dies()
+
+    def outcome(self) -> str:
+        self.network.advance(1)
+        times = {0: "never", 1: "once", 2: "twice"}[self.processed]
+        assert self.reported in (0, 1)
+        if self.reported:
+            return f"{times}, reported"
+        return times if self.processed else "lost"
+
+
+def connected(world: World) -> None:
+    world.connect()
+    world.send()
+
+
+def away(world: World) -> None:
+    world.send()
+    world.network.advance(5)
+    world.connect()
+
+
+def away_too_long(world: World) -> None:
+    world.send()
+    world.network.advance(61)
+    world.connect()
+
+
+def breaks_before_arrival(world: World) -> None:
+    world.connect()
+    world.network.reset_after(world.conn_id, 20)
+    world.send()
+    world.connect()
+
+
+def breaks_after_arrival(world: World) -> None:
+    world.connect()
+    world.on_processed = world.break_connection
+    world.send()
+    world.connect()
+
+
+def receiver_dies_before(world: World) -> None:
+    world.connect()
+    world.on_arrival = world.receiver_dies
+    world.send()
+    world.start_receiver()
+    world.connect()
+
+
+def receiver_dies_after(world: World) -> None:
+    world.connect()
+    world.on_processed = world.receiver_dies
+    world.send()
+    world.start_receiver()
+    world.connect()
+
+
+def with_inbox(dies: str) -> Callable[[World], None]:
+    def situation(world: World) -> None:
+        world.inbox = RecordingInbox()
+        world.kill(world.receiver)
+        world.start_receiver()
+        world.connect()
+        if world.message.ttl == 0:
+            world.on_processed = world.receiver_dies  # it is not recorded at all
+        world.inbox.dies = dies
+        world.send()
+        world.network.advance(1)
+        world.start_receiver()
+        world.connect()
+
+    return situation
+
+
+def sender_dies_while_peer_is_away(world: World) -> None:
+    world.send()
+    world.kill(world.sender)
+    world.start_sender()
+    world.connect()
+
+
+def sender_dies_before_ack(world: World) -> None:
+    world.connect()
+    world.on_processed = lambda: world.kill(world.sender)
+    world.send()
+    world.start_sender()
+    world.connect()
+
+
+def both_die_before_ack(world: World) -> None:
+    world.connect()
+    world.on_processed = world.both_die
+    world.send()
+    world.start_sender()
+    world.start_receiver()
+    world.connect()
+
+
+def both_die_with_inbox(world: World) -> None:
+    world.inbox = RecordingInbox()
+    world.kill(world.receiver)
+    world.start_receiver()
+    world.connect()
+    if world.message.ttl == 0:
+        world.on_processed = world.both_die
+    else:
+        world.on_processed = lambda: world.kill(world.sender)
+    world.inbox.dies = "after recording"
+    world.send()
+    world.network.advance(1)
+    world.start_sender()
+    world.start_receiver()
+    world.connect()
+
+
+def callback_raises_once(world: World) -> None:
+    def fail() -> None:
+        raise ValueError("not today")
+
+    world.connect()
+    world.on_arrival = fail
+    world.send()
+    world.network.advance(2)
+
+
+def dies_before_manual_ack(world: World) -> None:
+    world.kill(world.receiver)
+    world.manual_ack = True
+    world.start_receiver()
+    receiver_dies_before(world)
+
+
+class Peer16(World):
+    """The receiver speaks as 1.6 does: no FEATURES, no acknowledgements."""
+
+    def start_receiver(self) -> None:
+        self.receiver = self.network.link("receiver")
+        packeter = Packeter(self.receiver)
+
+        def introduce(conn_id: str) -> None:
+            packeter.send_packet(conn_id, struct.pack("!BI", 0, 1))
+            packeter.send_packet(conn_id, b"\x02receiver")
+
+        def on_packet_recv(conn_id: str, packet: bytes) -> None:
+            self.processed += packet[0] == 3
+
+        packeter.on_connect.add(introduce)
+        packeter.on_packet_recv.add(on_packet_recv)
+
+
+def breaks_before_taken_over(world: World) -> None:
+    world.connect()
+    world.network.stall(world.conn_id)
+    world.send()
+    world.break_connection()
+    world.run()
+    world.connect()
+
+
+def breaks_after_taken_over(world: World) -> None:
+    world.connect()
+    world.network.shape(world.conn_id, latency=1.0)
+    world.send()
+    world.break_connection()
+    world.run()
+    world.connect()
+
+
+SAME_WITH_INBOX = "the same, and the receiver has an `inbox` that has recorded the message"
+SITUATIONS: list[tuple[str, type[World], Callable[[World], None]]] = [
+    ("the peer is connected", World, connected),
+    ("the peer is away, and comes in time", World, away),
+    ("the peer is away, and the ttl runs out", World, away_too_long),
+    ("the connection breaks before the message has arrived", World, breaks_before_arrival),
+    ("the connection breaks after that, before the acknowledgement", World, breaks_after_arrival),
+    (
+        "the receiver's process dies before the message is processed, and comes back",
+        World,
+        receiver_dies_before,
+    ),
+    (
+        "the receiver's process dies after that, before the acknowledgement, and comes back",
+        World,
+        receiver_dies_after,
+    ),
+    (SAME_WITH_INBOX, World, with_inbox("after recording")),
+    (
+        "the same, but it dies before the `inbox` has recorded it",
+        World,
+        with_inbox("before recording"),
+    ),
+    (
+        "the sender's process dies while the peer is away, and comes back",
+        World,
+        sender_dies_while_peer_is_away,
+    ),
+    (
+        "the sender's process dies before the acknowledgement, and comes back",
+        World,
+        sender_dies_before_ack,
+    ),
+    (
+        "both processes die before the acknowledgement, and come back",
+        World,
+        both_die_before_ack,
+    ),
+    (SAME_WITH_INBOX, World, both_die_with_inbox),
+    (
+        "a callback raises, and does not when the message is offered again",
+        World,
+        callback_raises_once,
+    ),
+    (
+        "with `manual_ack` the receiver's process dies before `ack()`, and comes back",
+        World,
+        dies_before_manual_ack,
+    ),
+    ("the 1.6 peer is connected", Peer16, connected),
+    (
+        "the connection to it breaks before the system has taken the message over",
+        Peer16,
+        breaks_before_taken_over,
+    ),
+    (
+        "the connection to it breaks after that, before the message has arrived",
+        Peer16,
+        breaks_after_taken_over,
+    ),
+]
+KINDS = ["`ttl=0`", "transient", "persistent"]
+
+
+def test_the_page_has_these_situations_and_no_others() -> None:
+    assert [row[0] for row in rows(PAGE, "situation")] == [title for title, _, _ in SITUATIONS]
+
+
+CELLS = [
+    (number, kind, row[1 + column])
+    for number, row in enumerate(rows(PAGE, "situation"))
+    for column, kind in enumerate(KINDS)
+]
+
+
+@pytest.mark.parametrize(
+    ("number", "kind", "promised"),
+    CELLS,
+    ids=[f"{SITUATIONS[number][0]} - {kind}" for number, kind, _ in CELLS],
+)
+def test_a_message_is_processed_as_often_as_the_page_says(
+    number: int, kind: str, promised: str
+) -> None:
+    _, make_world, happen = SITUATIONS[number]
+    world = make_world(kind)
+    happen(world)
+    assert world.outcome() == promised
+
+
+def test_messages_stay_in_order_across_reconnections_and_restarts_of_the_receiver() -> None:
+    network = MemoryNetwork(seed=1)
+    received: list[int] = []
+    sender, receiver = network.link("sender"), network.link("receiver")
+    sending = Messaging("sender", "", Packeter(sender), MemoryQueuesStorage())
+
+    def start_receiver() -> None:
+        messaging = Messaging("receiver", "", Packeter(receiver))
+        messaging.on_message_recv.add(lambda _c, _i, message: received.append(int(message.data)))
+
+    start_receiver()
+    for number in range(300):
+        flags = FLAG_PERSISTENT if number % 3 else 0
+        sending.send_message("receiver", Message(str(number).encode(), ttl=60, flags=flags))
+    for cut in range(50, 5000, 400):
+        conn_id, _ = network.connect(sender, receiver)
+        network.reset_after(conn_id, cut)
+        network.run_until_idle()
+    network.crash(receiver)
+    network.run_until_idle()
+    receiver = network.link("receiver")
+    start_receiver()
+    network.connect(sender, receiver)
+    network.run_until_idle()
+    # Only the new receiver, which has forgotten everything, can have got something twice.
+    first_time = list(dict.fromkeys(received))
+    assert first_time == list(range(300))
+
+
+@pytest.mark.parametrize(("ttl", "away"), [(0.5, 0.1), (1.5, 1.2), (10, 9.5)])
+def test_a_message_in_its_last_second_is_not_processed_twice(ttl: float, away: float) -> None:
+    world = World("transient")
+    world.message = Message(b"x", ttl=ttl)
+    world.connect()
+    world.on_processed = world.break_connection
+    world.send()
+    world.network.advance(away)
+    world.connect()
+    assert world.outcome() == "once"
+
+
+UNITS = {"": 1, "s": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
+
+
+def number(text: str) -> float:
+    match = re.fullmatch(r"([\d,.]+) ?(\w*)", text)
+    assert match is not None
+    return float(match[1].replace(",", "")) * UNITS[match[2]]
+
+
+@pytest.mark.parametrize(("constant", "value", "_of"), rows(PAGE, "constant"))
+def test_the_limits_on_the_page_are_the_limits(constant: str, value: str, _of: str) -> None:
+    module, _, name = constant.strip("`").rpartition(".")
+    assert number(value) == getattr(importlib.import_module(module), name)
+
+
+@pytest.mark.parametrize(("argument", "value", "_of"), rows(PAGE, "argument of `RpcServer`"))
+def test_the_limits_of_rpc_on_the_page_are_the_limits(argument: str, value: str, _of: str) -> None:
+    default = inspect.signature(RpcServer).parameters[argument.strip("`")].default
+    assert number(value) == default
+
+
+def test_no_limit_is_missing_on_the_page() -> None:
+    told = {row[0].strip("`") for row in rows(PAGE, "constant")}
+    not_limits = {"snakemq.messaging.PROTOCOL_VERSION", "snakemq.message.FLAG_PERSISTENT"}
+    for name in ("link", "packeter", "throttle", "message", "messaging", "queues"):
+        module = importlib.import_module(f"snakemq.{name}")
+        for constant in vars(module):
+            full_name = f"snakemq.{name}.{constant}"
+            if constant.isupper() and isinstance(getattr(module, constant), (int, float)):
+                assert full_name in told | not_limits
