@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Callable
 
 from snakemq.callbacks import Callback
 from snakemq.exceptions import (
@@ -38,6 +39,9 @@ KEEPALIVE_WAIT = 0.5
 
 IDENTIFICATION_TIMEOUT = 10.0
 """Seconds that a new connection has to identify itself. It takes one round trip."""
+
+BUSY = 0.1
+"""A timer that is late by this part of a wait tells that the loop was busy with something else."""
 
 FAREWELL_TIMEOUT = 1.0
 """Seconds that a peer which is turned away has to take in what it is told."""
@@ -203,6 +207,8 @@ class Messaging:
         packeter.on_packets_recv.add(self._on_packets_recv)
         packeter.on_packets_sent.add(self._on_packets_sent)
         packeter.on_error.add(self._events.report)
+        self._link.on_recv.add(self._on_bytes_recv)
+        self._link.on_ready_to_send.add(self._on_bytes_sent)
 
     # -- sending
 
@@ -246,6 +252,8 @@ class Messaging:
     def _on_packets_sent(self, conn_id: str, packet_id: int) -> None:
         session = self._sessions.get(conn_id)
         if session is not None:
+            if session.last_ping is not None and self._ping_is_unsent(session):
+                session.last_ping = self._link.time()
             session.sent_packet_id = packet_id
             self._sender.packets_sent(session, packet_id)
             if session.farewell_packet_id is not None and packet_id >= session.farewell_packet_id:
@@ -258,7 +266,8 @@ class Messaging:
         self.packeter.set_max_packet_size(
             conn_id, min(MAX_HANDSHAKE_PACKET_SIZE, self.packeter.max_packet_size)
         )
-        session.timer = self._link.call_later(
+        self._set_deadline(
+            session,
             self.identification_timeout,
             lambda: self._fail(session, SnakeMQTimeout("no identification in time")),
         )
@@ -281,9 +290,7 @@ class Messaging:
             contest = Contest(ident, owner, session)
             self._contests[ident] = self._contest_of[session] = contest
             self.log.info("conn=%s claims %r, owner is pinged", session.conn_id, ident)
-            contest.timer = self._link.call_later(
-                self.keepalive_wait, lambda: self._owner_is_dead(contest)
-            )
+            self._set_deadline(contest, self.keepalive_wait, lambda: self._owner_is_dead(contest))
             self.packeter.send_packet(owner.conn_id, frames.PING)
 
     def _admit(self, session: Session, ident: str) -> None:
@@ -366,16 +373,13 @@ class Messaging:
         session = self._sessions.get(conn_id)
         if session is None or session.farewell_packet_id is not None:
             return
-        session.last_recv = self._link.time()
-        session.last_ping = None
+        self._is_alive(session)
         try:
             if self._contests:
                 contest = self._contest_of.get(session)
                 if contest is not None:
                     contest.hold(packets)
                     return
-                if session.ident is not None and session.ident in self._contests:
-                    self._owner_is_alive(self._contests[session.ident])
             for number, packet in enumerate(packets):
                 if session.ident is not None and packet[:1] == b"\x03":
                     self._receiver.receive(session, session.ident, packet)
@@ -418,8 +422,48 @@ class Messaging:
         if interval is not None and not interval > 0:
             raise ValueError(f"keepalive_interval must be None or above 0 s, not {interval!r}")
         self._keepalive_interval = interval
-        for session in self._by_ident.values():
+        for session in list(self._by_ident.values()):  # some may be given up
             self._plan_keepalive(session)
+
+    def _is_alive(self, session: Session) -> None:
+        session.last_recv = self._link.time()
+        session.last_ping = None
+        if self._contests and session.ident is not None:
+            contest = self._contests.get(session.ident)
+            if contest is not None:
+                self._owner_is_alive(contest)
+
+    def _on_bytes_recv(self, conn_id: str, data: bytes) -> None:
+        # A large packet can take longer than any wait, and the pong comes behind it.
+        session = self._sessions.get(conn_id)
+        if session is not None:
+            self._is_alive(session)
+
+    def _on_bytes_sent(self, conn_id: str, sent: int) -> None:
+        # So can one in front of the ping. While something moves, the peer reads.
+        session = self._sessions.get(conn_id)
+        if session is not None and session.last_ping is not None and self._ping_is_unsent(session):
+            session.last_ping = self._link.time()
+
+    @staticmethod
+    def _ping_is_unsent(session: Session) -> bool:
+        return session.ping_packet_id > session.sent_packet_id
+
+    def _set_deadline(
+        self, holder: Session | Contest, wait: float, func: Callable[[], object]
+    ) -> None:
+        """Call ``func()`` when the other side has had ``wait`` seconds; in ``holder.timer``.
+
+        The loop looks once more at what has arrived. If it was busy with other things when the
+        deadline came, nobody has looked for a while, and the wait begins anew, once.
+        """
+        due = self._link.time() + wait
+
+        def look_again() -> None:
+            was_busy = self._link.time() - due > wait * BUSY
+            holder.timer = self._link.call_later(wait if was_busy else 0.0, func)
+
+        holder.timer = self._link.call_later(wait, look_again)
 
     def _plan_keepalive(self, session: Session) -> None:
         if session.farewell_packet_id is not None:
@@ -438,8 +482,11 @@ class Messaging:
             return
         if action is Action.PING:
             session.last_ping = now
-            self.packeter.send_packet(session.conn_id, frames.PING)
-        session.timer = self._link.call_later(delay, lambda: self._plan_keepalive(session))
+            session.ping_packet_id = self.packeter.send_packet(session.conn_id, frames.PING)
+        if session.last_ping is not None:
+            self._set_deadline(session, delay, lambda: self._plan_keepalive(session))
+        else:
+            session.timer = self._link.call_later(delay, lambda: self._plan_keepalive(session))
 
     # -- the rest
 

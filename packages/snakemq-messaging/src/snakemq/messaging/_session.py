@@ -99,6 +99,7 @@ class Session:
 
         self.last_recv = now
         self.last_ping: float | None = None
+        self.ping_packet_id = 0
         """When it was pinged; ``None`` if anything has arrived since."""
         self.timer: TimerHandle | None = None
         """The deadline of the identification, later the next look at the keep-alive."""
