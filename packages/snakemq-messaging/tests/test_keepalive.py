@@ -1,0 +1,384 @@
+"""Silent peers are pinged, dead ones are given up, and nobody is drowned in pings."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from memory_peers import PING, PONG, MakeRawPeer, Peer, RawPeer, message
+
+from snakemq.exceptions import SnakeMQFlood, SnakeMQTimeout
+from snakemq.link.testing import MemoryNetwork
+from snakemq.message import Message
+from snakemq.messaging import KEEPALIVE_WAIT, MAX_PINGS_PER_SECOND
+from snakemq.messaging._keepalive import Action, decide
+
+
+@pytest.fixture
+def bob(raw: MakeRawPeer, alice: Peer) -> RawPeer:
+    """Connected with alice; answers nothing by itself."""
+    bob = raw("bob")
+    bob.join(alice, "bob")
+    return bob
+
+
+def answer_pings(peer: RawPeer) -> None:
+    def answer(conn_id: str, packet: bytes) -> None:
+        if packet == PING:
+            peer.packeter.send_packet(conn_id, PONG)
+
+    peer.packeter.on_packet_recv.add(answer)
+
+
+def test_defaults(alice: Peer) -> None:
+    assert alice.messaging.keepalive_interval is None
+    assert alice.messaging.keepalive_wait == KEEPALIVE_WAIT == 0.5
+
+
+def test_without_an_interval_nobody_is_pinged(
+    network: MemoryNetwork, alice: Peer, bob: RawPeer
+) -> None:
+    network.advance(1e6)
+    assert bob.count(PING) == 0
+    assert bob.is_connected
+
+
+def test_ping_comes_after_the_interval_and_not_before(
+    network: MemoryNetwork, alice: Peer, bob: RawPeer
+) -> None:
+    alice.messaging.keepalive_interval = 10
+    network.advance(9.999)
+    assert bob.count(PING) == 0
+    network.advance(0.001)
+    assert bob.count(PING) == 1
+
+
+def test_peer_that_answers_is_pinged_once_in_an_interval(
+    network: MemoryNetwork, alice: Peer, bob: RawPeer
+) -> None:
+    answer_pings(bob)
+    alice.messaging.keepalive_interval = 10
+    network.advance(1000)
+    assert bob.count(PING) == 100
+    assert alice.errors == []
+
+
+@pytest.mark.parametrize("frame", [message(b"hello"), PONG, PING, b"\xff what is this?"])
+def test_peer_that_says_anything_is_not_pinged(
+    network: MemoryNetwork, alice: Peer, bob: RawPeer, frame: bytes
+) -> None:
+    alice.messaging.keepalive_interval = 10
+    for _ in range(20):
+        network.advance(9)
+        bob.say(frame)
+    assert bob.count(PING) == 0
+
+
+def slow_down(network: MemoryNetwork, conn_id: str) -> None:
+    """2.5 kB/s, in pieces that come more often than a keep-alive with a wait of 0.5 s asks for."""
+    network.shape(conn_id, capacity=1000, latency=0.4)
+
+
+def test_every_piece_of_a_large_packet_that_arrives_is_a_sign_of_life(
+    network: MemoryNetwork, alice: Peer
+) -> None:
+    """The pong has to wait until the packet is through."""
+    bob = Peer(network, "bob")
+    alice.messaging.keepalive_interval = 0.2
+    _, at_bob = alice.connect(bob)
+    slow_down(network, at_bob)
+    bob.send("alice", b"x" * 20_000)
+    network.advance(60)
+    assert alice.errors == []
+    assert len(alice.heard) == 1
+
+
+def test_every_piece_of_a_large_packet_that_is_sent_is_a_sign_of_life(
+    network: MemoryNetwork, alice: Peer
+) -> None:
+    """The ping has to wait until the packet is through."""
+    bob = Peer(network, "bob")
+    alice.messaging.keepalive_interval = 1
+    at_alice, _ = alice.connect(bob)
+    slow_down(network, at_alice)
+    alice.send("bob", b"x" * 20_000)
+    network.advance(60)
+    assert alice.errors == []
+    assert len(bob.heard) == 1
+
+
+def test_what_is_sent_behind_a_ping_is_no_sign_of_life(
+    network: MemoryNetwork, alice: Peer, bob: RawPeer
+) -> None:
+    """The system takes over much before it notices that nobody is there."""
+    alice.messaging.keepalive_interval = 5
+    network.vanish(bob.link)
+    for _ in range(56):
+        alice.send("bob", b"are you there?")
+        network.advance(0.1)
+    assert alice.kinds_of_errors == [SnakeMQTimeout]
+
+
+def test_silent_peer_is_given_up_when_the_wait_is_over(
+    network: MemoryNetwork, alice: Peer, bob: RawPeer
+) -> None:
+    ((conn_id, _),) = alice.connected
+    alice.messaging.keepalive_interval = 10
+    alice.messaging.keepalive_wait = 2
+    network.advance(11.999)
+    assert alice.errors == []
+    network.advance(0.001)
+    assert not bob.is_connected
+    assert [c for c, _ in alice.errors] == [conn_id]
+    assert alice.kinds_of_errors == [SnakeMQTimeout]
+    assert alice.disconnected == [(conn_id, "bob")]
+
+
+@pytest.mark.parametrize("frame", [PONG, message(b"hello"), b"\xff"])
+def test_anything_that_arrives_within_the_wait_is_an_answer(
+    network: MemoryNetwork, alice: Peer, bob: RawPeer, frame: bytes
+) -> None:
+    alice.messaging.keepalive_interval = 10
+    network.advance(10.4)
+    bob.say(frame)
+    network.advance(9.9)
+    assert bob.count(PING) == 1
+    assert bob.is_connected
+    network.advance(0.1)
+    assert bob.count(PING) == 2
+
+
+def test_peer_that_lost_its_power_is_given_up(
+    network: MemoryNetwork, alice: Peer, bob: RawPeer
+) -> None:
+    alice.messaging.keepalive_interval = 5
+    network.vanish(bob.link)
+    network.advance(5.5)
+    assert alice.kinds_of_errors == [SnakeMQTimeout]
+    assert len(alice.disconnected) == 1
+
+
+def test_two_stacks_keep_each_other_alive(network: MemoryNetwork, alice: Peer) -> None:
+    bob = Peer(network, "bob")
+    alice.messaging.keepalive_interval = 1
+    bob.messaging.keepalive_interval = 1.5
+    alice.connect(bob)
+    network.advance(600)
+    assert alice.errors == bob.errors == []
+    assert alice.link.connections
+
+
+@pytest.mark.parametrize("is_identified", [False, True])
+def test_ping_is_answered(
+    network: MemoryNetwork, alice: Peer, raw: MakeRawPeer, is_identified: bool
+) -> None:
+    bob = raw("bob")
+    if is_identified:
+        bob.join(alice, "bob")
+    else:
+        bob.connect(alice)
+    bob.say(PING)
+    assert bob.count(PONG) == 1
+
+
+def test_interval_can_be_set_while_peers_are_connected(
+    network: MemoryNetwork, alice: Peer, bob: RawPeer
+) -> None:
+    answer_pings(bob)
+    network.advance(100)
+    alice.messaging.keepalive_interval = 20  # it is silent for longer already
+    network.run_until_idle()
+    assert bob.count(PING) == 1
+    alice.messaging.keepalive_interval = 5
+    network.advance(5)
+    assert bob.count(PING) == 2
+    alice.messaging.keepalive_interval = 50
+    network.advance(49.9)
+    assert bob.count(PING) == 2
+    network.advance(0.1)
+    assert bob.count(PING) == 3
+
+
+def test_interval_can_be_taken_away_while_a_ping_is_not_answered(
+    network: MemoryNetwork, alice: Peer, bob: RawPeer
+) -> None:
+    alice.messaging.keepalive_interval = 10
+    network.advance(10.1)
+    assert bob.count(PING) == 1
+    alice.messaging.keepalive_interval = None
+    network.advance(1000)
+    assert bob.count(PING) == 1
+    assert bob.is_connected
+
+
+def test_peers_can_be_given_up_while_the_interval_is_set(
+    network: MemoryNetwork, alice: Peer, bob: RawPeer, raw: MakeRawPeer
+) -> None:
+    raw("carol").join(alice, "carol")
+    alice.messaging.keepalive_interval = 10
+    network.advance(10.3)
+    alice.messaging.keepalive_wait = 0.1
+    alice.messaging.keepalive_interval = 5
+    network.run_until_idle()
+    assert alice.kinds_of_errors == [SnakeMQTimeout] * 2
+
+
+@pytest.mark.parametrize("interval", [0, -1, float("nan")])
+def test_interval_that_makes_no_sense_is_refused(alice: Peer, interval: float) -> None:
+    with pytest.raises(ValueError, match="keepalive_interval"):
+        alice.messaging.keepalive_interval = interval
+
+
+def test_peer_that_comes_later_is_watched_too(
+    network: MemoryNetwork, alice: Peer, raw: MakeRawPeer
+) -> None:
+    alice.messaging.keepalive_interval = 10
+    network.advance(35)
+    bob = raw("bob")
+    bob.join(alice, "bob")
+    network.advance(9.9)
+    assert bob.count(PING) == 0
+    network.advance(0.1)
+    assert bob.count(PING) == 1
+
+
+def test_callback_that_takes_long_does_not_kill_a_peer_that_has_answered(
+    network: MemoryNetwork, alice: Peer, bob: RawPeer, raw: MakeRawPeer
+) -> None:
+    carol = raw("carol")
+    carol.join(alice, "carol")
+    answer_pings(bob)
+    answer_pings(carol)
+    alice.messaging.keepalive_interval = 10
+
+    def work(conn_id: str, ident: str, message: Message) -> None:
+        network.clock.advance(100)
+
+    alice.messaging.on_message_recv.add(work)
+    for _ in range(5):
+        carol.say(message(b"work"))
+        network.advance(9.9)
+    assert alice.errors == []
+    assert bob.is_connected
+    assert carol.is_connected
+
+
+@pytest.mark.parametrize("work_begins", [0.0, 0.15, 0.25, 0.4, 0.45])
+@pytest.mark.parametrize("seconds", [0.1, 0.3, 0.5, 100])
+def test_callback_that_takes_long_does_not_kill_a_peer_whose_answer_is_under_way(
+    network: MemoryNetwork, alice: Peer, bob: RawPeer, work_begins: float, seconds: float
+) -> None:
+    """However much of the wait the work eats up: nobody looked whether an answer came."""
+    answer_pings(bob)
+    network.shape(bob.conn_id, latency=0.2)
+    alice.messaging.keepalive_interval = 10
+    alice.link.call_later(10 + work_begins, lambda: network.clock.advance(seconds))
+    network.run_until(lambda: network.clock.time() >= 10 + seconds + 5, timeout=200)
+    assert alice.errors == []
+    assert bob.is_connected
+
+
+def test_loop_that_is_always_busy_finds_out_the_dead_all_the_same(
+    network: MemoryNetwork, alice: Peer, bob: RawPeer
+) -> None:
+    alice.messaging.keepalive_interval = 10
+
+    def work() -> None:
+        network.clock.advance(5)
+        alice.link.call_later(0.01, work)
+
+    alice.link.call_later(0, work)
+    network.vanish(bob.link)
+    network.run_until(lambda: bool(alice.errors))
+    assert alice.kinds_of_errors == [SnakeMQTimeout]
+
+
+def test_flood_of_pings_is_not_answered_for_ever(
+    network: MemoryNetwork, alice: Peer, bob: RawPeer
+) -> None:
+    bob.say(*[PING] * MAX_PINGS_PER_SECOND)
+    assert bob.is_connected
+    bob.say(PING)
+    assert not bob.is_connected
+    assert alice.kinds_of_errors == [SnakeMQFlood]
+
+
+def test_flood_before_the_identification_is_one_too(
+    network: MemoryNetwork, alice: Peer, raw: MakeRawPeer
+) -> None:
+    stranger = raw()
+    stranger.connect(alice)
+    stranger.say(*[PING] * (MAX_PINGS_PER_SECOND + 1))
+    assert not stranger.is_connected
+    assert alice.kinds_of_errors == [SnakeMQFlood]
+
+
+def test_many_pings_over_a_long_time_are_no_flood(
+    network: MemoryNetwork, alice: Peer, bob: RawPeer
+) -> None:
+    for _ in range(10):
+        bob.say(*[PING] * MAX_PINGS_PER_SECOND)
+        network.advance(1)
+    assert bob.is_connected
+
+
+def test_one_pong_waits_for_a_peer_that_does_not_read(
+    network: MemoryNetwork, alice: Peer, bob: RawPeer
+) -> None:
+    ((conn_id, _),) = alice.connected
+    network.stall(conn_id)
+    for _ in range(20):
+        bob.say(*[PING] * (MAX_PINGS_PER_SECOND // 2))
+        network.advance(1)
+    assert alice.packeter.get_unsent_size(conn_id) < 20
+    network.unstall(conn_id)
+    network.run_until_idle()
+    assert 1 <= bob.count(PONG) <= 2
+    bob.say(PING)
+    assert 2 <= bob.count(PONG) <= 3
+
+
+def test_pings_to_a_peer_that_does_not_read_are_given_up_and_not_piled_up(
+    network: MemoryNetwork, alice: Peer, bob: RawPeer
+) -> None:
+    ((conn_id, _),) = alice.connected
+    alice.messaging.keepalive_interval = 1
+    network.stall(conn_id)
+    for _ in range(100):  # it is alive, though
+        bob.say(b"\xff")
+        network.advance(0.9)
+    assert bob.is_connected
+    assert alice.packeter.get_unsent_size(conn_id) < 20
+
+
+times = st.floats(0, 1000)
+waits = st.floats(0.001, 100)
+
+
+@given(last_recv=times, since=times, interval=waits, wait=waits)
+def test_decision_about_a_peer_that_was_not_pinged(
+    last_recv: float, since: float, interval: float, wait: float
+) -> None:
+    now = last_recv + since
+    action, delay = decide(now, last_recv, None, interval, wait)
+    if action is Action.PING:
+        assert now >= last_recv + interval or math.isclose(since, interval)
+        assert 0 < delay <= wait
+    else:
+        assert action is Action.WAIT
+        assert math.isclose(now + delay, last_recv + interval)
+
+
+@given(last_recv=times, since_ping=times, interval=waits, wait=waits)
+def test_decision_about_a_peer_that_was_pinged(
+    last_recv: float, since_ping: float, interval: float, wait: float
+) -> None:
+    pinged = last_recv + interval
+    action, delay = decide(pinged + since_ping, last_recv, pinged, interval, wait)
+    assert action is not Action.PING
+    if action is Action.WAIT:
+        assert math.isclose(delay, wait - since_ping, abs_tol=1e-6)
+    else:
+        assert since_ping >= wait or math.isclose(since_ping, wait)
