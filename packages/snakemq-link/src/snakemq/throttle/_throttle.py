@@ -81,6 +81,8 @@ class Throttle:
             raise NoConnection(f"there is no connection {conn_id!r} (any more)")
         if bucket.data is not None:
             raise SendNotFinished(f"wait for on_ready_to_send of {conn_id} before the next send")
+        if not isinstance(data, (bytes, bytearray, memoryview)):
+            raise TypeError(f"only bytes can be sent, not {type(data).__name__}")
         if not len(data):
             raise ValueError("there is nothing to send")
         bucket.data = data
