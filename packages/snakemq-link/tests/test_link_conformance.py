@@ -54,7 +54,7 @@ class MemoryPair:
         self.bulk = bulk
 
         self.connected: tuple[list[str], list[str]] = [], []
-        for link, connected in zip(self.links, self.connected, strict=True):
+        for link, connected in zip((self.a, self.b), self.connected, strict=True):
             link.on_connect.add(connected.append)
 
     def connect(self) -> tuple[str, str]:
@@ -405,6 +405,25 @@ class SendsNothing(Broken):
     def send(self, conn_id: str, data: BytesLike) -> None:
         if len(data):
             super().send(conn_id, data)
+
+
+class SendsAnything(Broken):
+    caught_by = "anything_but_bytes_raises_type_error"
+    says = "no TypeError for 'text'"
+
+    def send(self, conn_id: str, data: BytesLike) -> None:
+        with contextlib.suppress(TypeError):
+            super().send(conn_id, data)
+
+
+class AnnouncesTheDead(Broken):
+    caught_by = "who_comes_after_a_close_inside_on_connect_is_not_told"
+    says = "although the connection was closed"
+
+    def _call(self, func, *args, **kwargs):  # type: ignore[no-untyped-def]
+        if func == self.on_connect.call_while:
+            func, args = self.on_connect, args[1:]
+        super()._call(func, *args, **kwargs)
 
 
 class RefusesToSendToTheDead(Broken):

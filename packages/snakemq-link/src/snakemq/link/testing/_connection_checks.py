@@ -143,6 +143,22 @@ def close_inside_on_connect(arena: Arena) -> None:
 
 
 @link_check
+def who_comes_after_a_close_inside_on_connect_is_not_told(arena: Arena) -> None:
+    # It would believe in a connection whose on_disconnect has been called already.
+    later: list[str] = []
+    arena.b.link.on_connect.add(close_once(arena.b))
+    arena.b.link.on_connect.add(later.append)
+    for expected in (0, 1):
+        _, conn_b = arena.connect()
+        arena.settle()
+        require(
+            len(later) == expected,
+            "on_connect went on although the connection was closed" if later else "not called",
+        )
+    require(later == [conn_b], f"on_connect was called for {later}")
+
+
+@link_check
 def close_inside_on_recv(arena: Arena) -> None:
     conn_a, conn_b = arena.connect()
     arena.b.link.on_recv.add(close_once(arena.b))
@@ -210,6 +226,7 @@ CONNECTION_CHECKS = (
     nothing_happens_on_a_closed_connection,
     unknown_connections_raise_no_connection,
     close_inside_on_connect,
+    who_comes_after_a_close_inside_on_connect_is_not_told,
     close_inside_on_recv,
     close_inside_on_ready_to_send,
     close_of_another_connection_inside_on_disconnect,

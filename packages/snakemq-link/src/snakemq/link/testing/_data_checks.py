@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from random import Random
+from typing import Any
 
 from snakemq.exceptions import SendNotFinished
 from snakemq.link._interface import BytesLike
@@ -113,6 +114,21 @@ def empty_data_raises_value_error(arena: Arena) -> None:
 
 
 @link_check
+def anything_but_bytes_raises_type_error(arena: Arena) -> None:
+    conn_a, conn_b = arena.connect()
+    wrong: tuple[Any, ...] = ("text", 5, None, [1, 2, 3])
+    for data in wrong:
+        try:
+            arena.a.link.send(conn_a, data)
+        except TypeError:
+            continue
+        require(False, f"no TypeError for {data!r}")
+    arena.settle()
+    arena.a.push(conn_a, b"x")
+    arena.until("data after the refused sends", lambda: arena.b.received[conn_b] == b"x")
+
+
+@link_check
 def send_works_inside_the_callbacks(arena: Arena) -> None:
     # b greets inside on_connect, a answers each byte inside on_recv, and b goes on inside
     # on_ready_to_send (that is how push works).
@@ -156,6 +172,7 @@ DATA_CHECKS = (
     a_send_before_the_last_one_is_finished_raises,
     connections_send_independently,
     empty_data_raises_value_error,
+    anything_but_bytes_raises_type_error,
     send_works_inside_the_callbacks,
     send_works_inside_timers_and_on_loop_pass,
     a_send_to_a_peer_that_has_closed_does_not_raise,

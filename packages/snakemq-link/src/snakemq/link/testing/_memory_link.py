@@ -11,7 +11,7 @@ from snakemq.callbacks import Callback
 from snakemq.exceptions import NoConnection, SendNotFinished
 from snakemq.link._interface import BytesLike
 
-from ._connection import End
+from ._connection import End, State
 
 if TYPE_CHECKING:
     from snakemq.link._timers import Timer
@@ -63,6 +63,8 @@ class MemoryLink:
         end = self._end(conn_id)
         if end.pending is not None:
             raise SendNotFinished(f"wait for on_ready_to_send of {conn_id} before the next send")
+        if not isinstance(data, (bytes, bytearray, memoryview)):
+            raise TypeError(f"only bytes can be sent, not {type(data).__name__}")
         if not len(data):
             raise ValueError("there is nothing to send")
         end.send(data)
@@ -166,7 +168,7 @@ class MemoryLink:
     def _announce(self, end: End) -> None:
         self._ends[end.conn_id] = end
         self._network._note(self.name, "connect", end.conn_id)
-        self._call(self.on_connect, end.conn_id)
+        self._call(self.on_connect.call_while, lambda: end.state is State.OPEN, end.conn_id)
 
     def _received(self, end: End, data: bytes) -> None:
         self._network._note(self.name, "recv", end.conn_id, len(data))
