@@ -13,6 +13,8 @@ BytesLike: TypeAlias = "bytes | bytearray | memoryview"
 class TimerHandle(Protocol):
     """What :meth:`LinkInterface.call_later` returns."""
 
+    __module__: str = "snakemq.link"
+
     def cancel(self) -> None:
         """Make sure that the function is not called any more. Idempotent."""
 
@@ -29,6 +31,8 @@ class LinkInterface(Protocol):
     stop the loop. Nothing here is thread-safe but :meth:`wakeup_poll`, :meth:`time` and
     :meth:`in_loop`.
     """
+
+    __module__: str = "snakemq.link"
 
     on_connect: Callback[[str]]
     """``func(conn_id)``: a connection is ready for use (after the TLS handshake if any)."""
@@ -55,9 +59,10 @@ class LinkInterface(Protocol):
         One send per connection at a time: wait for ``on_ready_to_send`` before the next one,
         and send what it did not take again. The data must not be changed until then.
 
-        Raises :exc:`~snakemq.exceptions.NoConnection`, :exc:`~snakemq.exceptions.SendNotFinished`
-        and ``ValueError`` (empty data). A connection that turns out to be broken is not an error
-        of the caller: ``on_disconnect`` tells it, never from within this call.
+        Raises :exc:`~snakemq.exceptions.NoConnection`, :exc:`~snakemq.exceptions.SendNotFinished`,
+        ``TypeError`` (not bytes) and ``ValueError`` (empty data). A connection that turns out to
+        be broken is not an error of the caller: ``on_disconnect`` tells it, never from within
+        this call.
         """
 
     def close(self, conn_id: str) -> None:

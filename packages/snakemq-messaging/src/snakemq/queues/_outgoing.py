@@ -21,6 +21,8 @@ class Place(Enum):
 class QueuedMessage:
     """A message and what its queue knows of it."""
 
+    __module__ = "snakemq.queues"
+
     __slots__ = ("deadline", "message", "place", "queued_at", "sent_before", "stored")
 
     def __init__(self, message: Message, queued_at: float, stored: bool) -> None:
@@ -53,6 +55,8 @@ class OutgoingQueue:
     A message is *waiting* until :meth:`take` puts it *in flight*, and stays in the queue until
     :meth:`landed` says that it needs no resending.
     """
+
+    __module__ = "snakemq.queues"
 
     def __init__(self, ident: str) -> None:
         self.ident = ident

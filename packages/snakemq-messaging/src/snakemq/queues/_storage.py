@@ -102,6 +102,8 @@ class InboxStorage(Protocol):
     :exc:`~snakemq.exceptions.StorageError` when the back end fails.
     """
 
+    __module__: str = "snakemq.queues"
+
     def remember(self, ident: str, uuids: Sequence[bytes], keep: int) -> None:
         """Messages of a peer were processed; durable when this returns.
 

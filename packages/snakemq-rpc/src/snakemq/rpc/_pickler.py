@@ -21,6 +21,8 @@ PROTOCOL = 4
 class Pickler(Protocol):
     """What RPC needs of a pickler; the standard module ``pickle`` is one."""
 
+    __module__: str = "snakemq.rpc"
+
     @property
     def PickleError(self) -> type[Exception]:  # noqa: N802
         """The root of what ``loads`` and ``dumps`` raise."""
