@@ -136,4 +136,6 @@ class InertBuilder:
 
 def display_name(module: str, qualname: str) -> str:
     """``"shop.Order"``, but ``"ValueError"`` for what is builtin."""
-    return qualname if module in ("builtins", "exceptions", "__builtin__") else f"{module}.{qualname}"
+    return (
+        qualname if module in ("builtins", "exceptions", "__builtin__") else f"{module}.{qualname}"
+    )

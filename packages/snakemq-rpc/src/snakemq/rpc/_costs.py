@@ -20,7 +20,7 @@ class Costs:
     """
 
     def __init__(self, length: int) -> None:
-        self._left = _FREE + 16 * length
+        self._left = _FREE + 4 * length
         # id: (object, depth, leaves) of what is hashed, compared or destroyed recursively.
         # It holds the object so that its id is not given to another one.
         self._nested: dict[int, tuple[object, int, int]] = {}
