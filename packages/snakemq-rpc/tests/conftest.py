@@ -1,0 +1,44 @@
+"""One memory network for each test, and peers on it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+from snakemq.link.testing import MemoryNetwork
+
+sys.path.insert(0, str(Path(__file__).parent))  # for rpc_peers
+
+from rpc_peers import MakeNode, MakeRawClient, MakeRawServer, Node, RawClient, RawServer
+
+# No deadline: machines that run tests are busy. Derandomized: a failure belongs to the change.
+settings.register_profile("rpc", deadline=None, derandomize=True, max_examples=100)
+settings.load_profile("rpc")
+
+
+@pytest.fixture
+def network() -> Iterator[MemoryNetwork]:
+    """Whatever a test does, nothing may be raised as far as the link, and so its loop."""
+    network = MemoryNetwork()
+    yield network
+    assert network.errors == []
+
+
+@pytest.fixture
+def node(network: MemoryNetwork) -> MakeNode:
+    return partial(Node, network)
+
+
+@pytest.fixture
+def raw_client(network: MemoryNetwork) -> MakeRawClient:
+    return partial(RawClient, network)
+
+
+@pytest.fixture
+def raw_server(network: MemoryNetwork) -> MakeRawServer:
+    return partial(RawServer, network)
