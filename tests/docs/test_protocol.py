@@ -1,0 +1,153 @@
+"""The bytes of protocol.md are those of the code."""
+
+from __future__ import annotations
+
+import os
+import re
+
+import pytest
+
+import snakemq.exceptions
+from snakemq.link.testing import MemoryLink, MemoryNetwork
+from snakemq.message import Message
+from snakemq.messaging import Messaging, ReceiveHook
+from snakemq.packeter import Packeter
+from snakemq.rpc import RpcClient, RpcServer, SafePickler, inline
+
+from .pages import DOCS, blocks
+from .tables import rows
+
+PAGE = (DOCS / "protocol.md").read_text()
+EXCHANGE, RPC = (block.text for block in blocks(PAGE) if block.language == "hex")
+
+
+def from_hex(text: str) -> bytes:
+    """``61*3 62`` is ``aaab``."""
+    data = b""
+    for word in text.replace("`", " ").split():
+        byte, _, times = word.partition("*")
+        data += bytes.fromhex(byte) * int(times or 1)
+    return data
+
+
+def turns(text: str) -> list[tuple[str, bytes]]:
+    """Who says what. A comment follows after at least four spaces."""
+    found: list[tuple[str, bytes]] = []
+    for line in text.splitlines():
+        if re.fullmatch(r"\w+:", line):
+            found.append((line[:-1], b""))
+        else:
+            speaker, said = found[-1]
+            hexadecimal = re.split(r"(?<=\w) {4,}", line)[0]
+            found[-1] = (speaker, said + from_hex(hexadecimal))
+    return found
+
+
+class Wire:
+    """Notes who says what to whom."""
+
+    def __init__(self) -> None:
+        self.turns: list[tuple[str, bytes]] = []
+
+    def listen(self, link: MemoryLink, speaker: str) -> None:
+        """``speaker`` is the one that ``link`` hears."""
+
+        def on_recv(conn_id: str, data: bytes) -> None:
+            if self.turns and self.turns[-1][0] == speaker:
+                data = self.turns.pop()[1] + data
+            self.turns.append((speaker, data))
+
+        link.on_recv.add(on_recv)
+
+
+def test_the_exchange(monkeypatch: pytest.MonkeyPatch) -> None:
+    network, wire = MemoryNetwork(), Wire()
+    alice_link, bob_link = network.link("alice"), network.link("bob")
+    wire.listen(bob_link, "alice")
+    wire.listen(alice_link, "bob")
+    monkeypatch.setattr(os, "urandom", lambda size: b"\xaa" * size)
+    alice = Messaging("alice", "", Packeter(alice_link))
+    monkeypatch.setattr(os, "urandom", lambda size: b"\xbb" * size)
+    Messaging("bob", "", Packeter(bob_link))
+    network.connect(alice_link, bob_link)
+    network.run_until_idle()
+    alice.send_message("bob", Message(b"hello", ttl=600, uuid=bytes(range(16))))
+    network.run_until_idle()
+    alice.keepalive_interval = 5
+    network.advance(5.5)
+    assert wire.turns == turns(EXCHANGE)
+
+
+class Calculator:
+    @inline
+    def add(self, a: int, b: int) -> int:
+        return a + b
+
+
+def test_the_request_and_the_reply() -> None:
+    (_, request), (_, reply) = turns(RPC)
+    expected = {
+        "command": "call",
+        "object": "calculator",
+        "method": "add",
+        "args": (2, 3),
+        "kwargs": {},
+        "req_id": bytes(range(16)),
+    }
+    pickler = SafePickler()
+    assert pickler.loads(request.removeprefix(b"rpcreq")) == expected
+    assert b"rpcreq" + pickler.dumps(expected) == request
+
+    # The server answers that request, byte for byte, as the page says.
+    network = MemoryNetwork()
+    client_link, server_link = network.link("client"), network.link("server")
+    client = Messaging("client", "", Packeter(client_link))
+    server = RpcServer(ReceiveHook(Messaging("server", "", Packeter(server_link))))
+    server.register_object(Calculator(), "calculator")
+    answers: list[bytes] = []
+    client.on_message_recv.add(lambda _conn_id, _ident, message: answers.append(message.data))
+    network.connect(client_link, server_link)
+    network.run_until_idle()
+    client.send_message("server", Message(request))
+    network.run_until_idle()
+    assert answers == [reply]
+
+
+def test_the_client_writes_what_the_page_says() -> None:
+    (_, request), _ = turns(RPC)
+    network = MemoryNetwork()
+    client_link, server_link = network.link("client"), network.link("server")
+    client = RpcClient(ReceiveHook(Messaging("client", "", Packeter(client_link))))
+    server = Messaging("server", "", Packeter(server_link))
+    requests: list[bytes] = []
+    server.on_message_recv.add(lambda _conn_id, _ident, message: requests.append(message.data))
+    network.connect(client_link, server_link)
+    network.run_until_idle()
+    client.get_proxy("server", "calculator").add.future(2, 3)
+    network.run_until_idle()
+    req_id = SafePickler().loads(requests[0].removeprefix(b"rpcreq"))["req_id"]
+    assert requests[0].replace(req_id, bytes(range(16))) == request
+
+
+@pytest.mark.parametrize(("what", "sent", "exception"), rows(PAGE, "what the peer sends"))
+def test_who_breaks_the_rules_is_disconnected(what: str, sent: str, exception: str) -> None:
+    network = MemoryNetwork()
+    raw, link = network.link("raw"), network.link("link")
+    messaging = Messaging("victim", "", Packeter(link))
+    errors: list[Exception] = []
+    messaging.on_error.add(lambda _conn_id, exc: errors.append(exc))
+    other = network.link("other")
+    Messaging("other", "", Packeter(other))
+    network.connect(other, link)
+    disconnected: list[str] = []
+    raw.on_disconnect.add(disconnected.append)
+    conn_id, _ = network.connect(raw, link)
+    network.run_until_idle()
+    match = re.fullmatch(r"(.*?)(?: (\d+) times)?", sent)
+    assert match is not None
+    data = from_hex(match[1]) * int(match[2] or 1)
+    if data:
+        raw.send(conn_id, data)
+    network.advance(10)
+    assert disconnected == [conn_id]
+    assert [type(exc) for exc in errors] == [getattr(snakemq.exceptions, exception.strip("`"))]
