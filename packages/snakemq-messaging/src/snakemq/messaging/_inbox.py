@@ -77,7 +77,14 @@ class Inbox:
 class Receipts:
     """Which message frames of one connection are processed."""
 
-    __slots__ = ("_behind_gap", "acked", "processed", "unacked_bytes", "urgent")
+    __slots__ = (
+        "_behind_gap",
+        "_bytes_behind_gap",
+        "acked",
+        "processed",
+        "unacked_bytes",
+        "urgent",
+    )
 
     def __init__(self) -> None:
         self.processed = 0
@@ -90,11 +97,20 @@ class Receipts:
         # From the first frame that is not processed on: its delivery, and then what came after
         # it, be it a delivery or just the size of a message that is processed.
         self._behind_gap: deque[Delivery | int] = deque()
+        self._bytes_behind_gap = 0
+
+    def is_window_full(self, messages: int, bytes_: int) -> bool:
+        """Has the sender used up its window? Then it must not send before the next ack."""
+        unacked = self.processed - self.acked + len(self._behind_gap)
+        return unacked > 0 and (
+            unacked >= messages or self.unacked_bytes + self._bytes_behind_gap >= bytes_
+        )
 
     def frame_processed(self, size: int) -> None:
         """The frame that has just come in is processed; ``size`` bytes of data."""
         if self._behind_gap:
             self._behind_gap.append(size)
+            self._bytes_behind_gap += size
         else:
             self.processed += 1
             self.unacked_bytes += size
@@ -102,6 +118,7 @@ class Receipts:
     def frame_open(self, delivery: Delivery) -> None:
         """The frame that has just come in will be processed when the delivery is done."""
         self._behind_gap.append(delivery)
+        self._bytes_behind_gap += delivery.size
 
     def close_gaps(self) -> None:
         """Some deliveries are done."""
@@ -115,6 +132,7 @@ class Receipts:
             else:
                 size = first
             behind.popleft()
+            self._bytes_behind_gap -= size
             self.processed += 1
             self.unacked_bytes += size
             self.urgent = True

@@ -256,6 +256,7 @@ class Messaging:
                 session.last_ping = self._link.time()
             session.sent_packet_id = packet_id
             self._sender.packets_sent(session, packet_id)
+            self._receiver.ack_if_due(session)
             if session.farewell_packet_id is not None and packet_id >= session.farewell_packet_id:
                 self._close(session)
 

@@ -7,7 +7,7 @@ from collections import OrderedDict, deque
 from typing import NamedTuple
 
 from snakemq.callbacks import Callback
-from snakemq.exceptions import SnakeMQBrokenFormat, StorageError
+from snakemq.exceptions import SnakeMQBrokenFormat, SnakeMQFlood, StorageError
 from snakemq.message import Message
 from snakemq.packeter import Packeter
 from snakemq.queues import InboxStorage
@@ -126,6 +126,14 @@ class Receiver:
         counters.received += 1
         counters.received_bytes += len(data)
         receipts = session.receipts
+        settings = self._settings
+        if session.acks and receipts.is_window_full(
+            settings.window_messages, settings.window_bytes
+        ):
+            raise SnakeMQFlood(
+                f"more than the window of {settings.window_messages} messages or "
+                f"{settings.window_bytes} bytes without waiting for an ack"
+            )
         inbox = session.inbox if ttl != 0 and session.acks else None
         if inbox is not None:
             receipts.urgent = True
@@ -138,7 +146,7 @@ class Receiver:
                 counters.duplicates += 1
                 receipts.frame_open(known)
                 return
-        if self._settings.manual_ack:
+        if settings.manual_ack:
             delivery = self._open_delivery(session, ident, message, inbox)
             self._offer(session.conn_id, delivery, inbox)
             return
@@ -231,7 +239,7 @@ class Receiver:
     # -- acks on the wire
 
     def ack_if_due(self, session: Session) -> None:
-        """To be called when a batch of frames is handled."""
+        """To be called when a batch of frames is handled, and when packets were sent."""
         receipts = session.receipts
         unacked = receipts.processed - receipts.acked
         if not unacked or not session.acks:
@@ -250,7 +258,9 @@ class Receiver:
         if session.ack_timer is not None:
             session.ack_timer.cancel()
             session.ack_timer = None
-        if session.closed:
+        # A peer that does not read must not make the send buffer grow. When the last ack is sent,
+        # the next one is due.
+        if session.closed or session.ack_packet_id > session.sent_packet_id:
             return
         assert session.ident is not None
         if session.inbox is not None and not self._record(session.ident, session.inbox):
@@ -261,7 +271,9 @@ class Receiver:
         receipts = session.receipts
         if receipts.processed > receipts.acked:
             receipts.ack_sent()
-            self._packeter.send_packet(session.conn_id, frames.encode_ack(receipts.processed))
+            session.ack_packet_id = self._packeter.send_packet(
+                session.conn_id, frames.encode_ack(receipts.processed)
+            )
 
     def _record(self, ident: str, inbox: Inbox) -> bool:
         """Make durable what was processed; True if it is."""

@@ -104,6 +104,7 @@ class Session:
         self.timer: TimerHandle | None = None
         """The deadline of the identification, later the next look at the keep-alive."""
         self.pong_packet_id = 0  # the last pong that was queued
+        self.ack_packet_id = 0  # the last ack that was queued
         self.sent_packet_id = 0  # the last packet that was sent
         self.farewell_packet_id: int | None = None
         """Set when the peer is turned away: it is not listened to any more, and the connection is
