@@ -139,11 +139,15 @@ def text_of_args(args: tuple[object, ...]) -> str:
     For arguments from a peer: names only the simple ones, as the text of the others can be
     longer than any memory.
     """
-    texts = [
-        str(arg) if isinstance(arg, (str, int, float, bool, type(None))) else type(arg).__name__
-        for arg in args
-    ]
-    return ", ".join(texts)[:_MAX_TEXT]
+    return ", ".join(map(_text_of_arg, args))[:_MAX_TEXT]
+
+
+def _text_of_arg(arg: object) -> str:
+    if isinstance(arg, int) and arg.bit_length() > 1000:
+        return "int"
+    if isinstance(arg, (str, int, float, type(None))):
+        return str(arg)
+    return type(arg).__name__
 
 
 def kills_16(pickled: bytes) -> bool:

@@ -65,7 +65,7 @@ class ReplyMemory:
         with self._lock:
             client = self._clients.get(ident)
             if client is None:
-                self._make_room()
+                self._forget_silent(self._max_idents - 1)
                 client = self._clients[ident] = _Client()
             else:
                 self._clients.move_to_end(ident)
@@ -90,11 +90,13 @@ class ReplyMemory:
             client.size += len(reply)
             while client.size > self._max_bytes or len(client.finished) > self._max_replies:
                 client.size -= len(client.finished.popitem(last=False)[1].reply)
+            self._forget_silent(self._max_idents)
 
     def abandon(self, ident: str, req_id: bytes) -> None:
         """A request was not executed after all: a repeated one shall be."""
         with self._lock:
             self._clients[ident].running.remove(req_id)
+            self._forget_silent(self._max_idents)
 
     def sent_again(self, ident: str, req_id: bytes, uuid: bytes) -> None:
         """A finished request gets its reply once more, in the message ``uuid``."""
@@ -117,8 +119,9 @@ class ReplyMemory:
                     return DroppedReply(req_id, finished.reply, finished.drops)
             return None
 
-    def _make_room(self) -> None:
-        while len(self._clients) >= self._max_idents:
+    def _forget_silent(self, remaining: int) -> None:
+        """Forget clients, silent for the longest time, until only so many remain."""
+        while len(self._clients) > remaining:
             for ident, client in self._clients.items():
                 if not client.running:
                     del self._clients[ident]
