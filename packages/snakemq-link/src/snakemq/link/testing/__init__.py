@@ -18,6 +18,7 @@ from ._conformance import LINK_CHECKS, check_link
 from ._connection import Latency
 from ._cut import Cut, byte_by_byte, pieces_of, random_pieces, whole
 from ._link_pair import LinkCheck, LinkPair
+from ._memory_connector import MemoryConnector
 from ._memory_link import MemoryLink
 from ._network import MemoryNetwork, TraceEvent
 
@@ -28,6 +29,7 @@ __all__ = [
     "Latency",
     "LinkCheck",
     "LinkPair",
+    "MemoryConnector",
     "MemoryLink",
     "MemoryNetwork",
     "TraceEvent",

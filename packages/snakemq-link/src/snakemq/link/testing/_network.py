@@ -16,6 +16,7 @@ from snakemq.link._timers import TimerHeap
 from ._clock import FakeClock
 from ._connection import End, Latency, Pipe, State
 from ._cut import Cut, random_pieces, whole
+from ._memory_connector import MemoryConnector
 from ._memory_link import MemoryLink
 
 
@@ -126,6 +127,16 @@ class MemoryNetwork:
             end.wake_input()
         return end_a.conn_id, end_b.conn_id
 
+    def keep_connected(
+        self, link: MemoryLink, name: str, interval: Latency = 1.0
+    ) -> MemoryConnector:
+        """Connect ``link`` to the link called ``name``, and again whenever that is needed.
+
+        ``interval``: seconds until the next attempt, or bounds to draw them from. Whoever has the
+        name at that moment is dialled, so a process that was restarted is found again.
+        """
+        return MemoryConnector(self, link, name, interval)
+
     def shape(
         self,
         conn_id: str,
@@ -156,6 +167,18 @@ class MemoryNetwork:
         """
         with self._run():
             self._exhaust()
+
+    def run_passes(self, count: int) -> int:
+        """Run at most so many passes without moving the clock, and return how many there were.
+
+        For those who want to interfere while things are under way: between two passes bytes are
+        in the pipes, and sends are begun and not finished.
+        """
+        with self._run():
+            for done in range(count):
+                if not self._one_pass():
+                    return done
+        return count
 
     def advance(self, seconds: float) -> None:
         """Let that much time pass: from timer to timer, doing at each all that can happen."""

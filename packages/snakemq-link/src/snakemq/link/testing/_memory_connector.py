@@ -1,0 +1,71 @@
+"""Dialling, and dialling again: what a connector of a Link does, for links in memory."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ._connection import Latency
+
+if TYPE_CHECKING:
+    from snakemq.link import TimerHandle
+
+    from ._memory_link import MemoryLink
+    from ._network import MemoryNetwork
+
+
+class MemoryConnector:
+    """Keeps a link connected to whoever has a name. Made by :meth:`MemoryNetwork.keep_connected`.
+
+    It dials at once, and again after ``interval`` when the connection is gone or could not be made:
+    because nobody has the name now, or because of a partition. It ends with its link.
+    """
+
+    __module__ = "snakemq.link.testing"
+
+    def __init__(
+        self, network: MemoryNetwork, link: MemoryLink, name: str, interval: Latency
+    ) -> None:
+        self.name = name
+        """Of the link that is dialled."""
+        self.interval = interval
+        """Seconds between two attempts, or the bounds to draw them from."""
+        self.conn_id: str | None = None
+        """The id that the last connection has, or had, on this side."""
+        self.attempts = 0
+        """How often it has dialled."""
+        self._network = network
+        self._link = link
+        self._timer: TimerHandle | None = None
+        link.on_disconnect.add(self._on_disconnect)
+        self._look()
+
+    def close(self) -> None:
+        """Dial no more. A connection that is there stays."""
+        self._link.on_disconnect.remove(self._on_disconnect)
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _on_disconnect(self, conn_id: str) -> None:
+        if conn_id == self.conn_id:
+            self._plan()
+
+    def _plan(self) -> None:
+        if self._timer is None:
+            interval = self.interval
+            if isinstance(interval, tuple):
+                interval = self._network.random.uniform(*interval)
+            self._timer = self._link.call_later(interval, self._look)
+
+    def _look(self) -> None:
+        self._timer = None
+        if self.conn_id in self._link.connections:
+            return
+        self.attempts += 1
+        other = self._network.links.get(self.name)
+        if other is not None:
+            try:
+                self.conn_id = self._network.connect(self._link, other)[0]
+            except OSError:
+                self.conn_id = None
+        # In any case: of a connection that breaks before it was announced nobody hears anything.
+        self._plan()
