@@ -80,7 +80,7 @@ class OutgoingQueues:
 
     def forget_if_empty(self, queue: OutgoingQueue) -> None:
         """Of peers that are away and get nothing, nothing is kept."""
-        if not queue and self._queues.get(queue.ident) is queue:
+        if not queue and not queue.is_connected and self._queues.get(queue.ident) is queue:
             del self._queues[queue.ident]
 
     def watch(self, queue: OutgoingQueue) -> None:
@@ -104,6 +104,7 @@ class OutgoingQueues:
         if queue is not None:
             self.drop(queue, queue.expire(self._link.time()), DropReason.EXPIRED)
             self.watch(queue)
+            self.forget_if_empty(queue)
 
     def trim(self, queue: OutgoingQueue) -> None:
         """Drop the oldest messages if there are more than the limits allow."""

@@ -93,6 +93,7 @@ class Sender:
         self._outbox_noticed = False
         outbox = self._outbox
         changed: dict[str, OutgoingQueue] = {}
+        absent: list[tuple[OutgoingQueue, QueuedMessage]] = []
         for _ in range(len(outbox)):  # no more, or a busy thread could keep the loop here
             ident, entry = outbox.popleft()
             queue = changed.get(ident)
@@ -100,11 +101,14 @@ class Sender:
                 queue = changed[ident] = self._queues.get(ident)
             message = entry.message
             if message.ttl == 0 and (entry.deadline is not None or ident not in self._connected):
-                self._queues.drop(queue, [entry], DropReason.ABSENT)
+                # Reported later: a callback that closes a connection would change the queues.
+                absent.append((queue, entry))
             else:
                 queue.push(entry)
         if outbox:
             self._link.wakeup_poll()
+        for queue, entry in absent:
+            self._queues.drop(queue, [entry], DropReason.ABSENT)
         for ident, queue in changed.items():
             session = self._connected.get(ident)
             if session is not None:
@@ -118,6 +122,7 @@ class Sender:
     def connected(self, session: Session, ident: str) -> None:
         """From now on messages for ``ident`` go to this connection."""
         session.queue = self._queues.get(ident)
+        session.queue.is_connected = True
         self._connected[ident] = session
 
     def disconnected(self, session: Session) -> list[QueuedMessage]:
@@ -148,6 +153,7 @@ class Sender:
         largest = frames.MAX_PACKET_SIZE if features is None else features.max_packet_size
         budget = SEND_AHEAD - packeter.get_unsent_size(conn_id)
         expired: list[QueuedMessage] = []
+        too_large: list[QueuedMessage] = []
         counters = session.counters
         while budget > 0:
             if session.acks and not self._has_room(session, queue):
@@ -158,8 +164,7 @@ class Sender:
             message = entry.message
             size = frames.MESSAGE_HEADER_SIZE + len(message.data)
             if size > largest:
-                self._events.report(conn_id, _too_large(queue.ident, largest, size))
-                self._queues.drop(queue, [queue.withdraw_last()], DropReason.TOO_LARGE)
+                too_large.append(queue.withdraw_last())
                 continue
             ttl = entry.whole_seconds_left(now)
             if ttl == 0 and session.acks and message.ttl != 0:
@@ -174,10 +179,14 @@ class Sender:
         if session.acks and session.round_trip_probe is None and queue.in_flight:
             session.round_trip_probe = (session.acked + len(queue.in_flight), now)
         packeter.flush(conn_id)
-        if expired:
-            self._queues.drop(queue, expired, DropReason.EXPIRED)
         if len(queue):
             self._queues.watch(queue)
+        # Callbacks come last, because one may close the connection.
+        if expired:
+            self._queues.drop(queue, expired, DropReason.EXPIRED)
+        for entry in too_large:
+            self._events.report(conn_id, _too_large(queue.ident, largest, entry.message))
+            self._queues.drop(queue, [entry], DropReason.TOO_LARGE)
 
     def _has_room(self, session: Session, queue: OutgoingQueue) -> bool:
         """Is the peer's window open? It lets one message in, however large, when it is empty."""
@@ -194,12 +203,13 @@ class Sender:
         if queue is None:
             return
         unsent = session.unsent
+        sent: list[QueuedMessage] = []
         while unsent and unsent[0][0] <= packet_id:
-            entry = unsent.popleft()[1]
-            if not session.acks:
-                queue.landed(1)
+            sent.append(unsent.popleft()[1])
+        if not session.acks:
+            for entry in queue.landed(len(sent)):
                 self._queues.retire(queue, entry)
-            self._tell(self.on_message_sent, session, queue, entry)
+        self._tell(self.on_message_sent, session, queue, sent)
         self.pump(session)
 
     def acked(self, session: Session, processed: int) -> None:
@@ -222,11 +232,14 @@ class Sender:
             session.round_trip_probe = None
             session.counters.measured_round_trip(self._link.time() - probe[1])
         # The ack can be here before the link has reported the send.
+        sent: list[QueuedMessage] = []
         while len(session.unsent) > len(queue.in_flight) - count:
-            self._tell(self.on_message_sent, session, queue, session.unsent.popleft()[1])
-        for entry in queue.landed(count):
+            sent.append(session.unsent.popleft()[1])
+        delivered = queue.landed(count)
+        for entry in delivered:
             self._queues.retire(queue, entry)
-            self._tell(self.on_message_delivered, session, queue, entry)
+        self._tell(self.on_message_sent, session, queue, sent)
+        self._tell(self.on_message_delivered, session, queue, delivered)
         self.pump(session)
 
     def _tell(
@@ -234,11 +247,13 @@ class Sender:
         callback: Callback[[str, str, bytes]],
         session: Session,
         queue: OutgoingQueue,
-        entry: QueuedMessage,
+        entries: list[QueuedMessage],
     ) -> None:
+        """Not before the books are closed: a callback may close the connection."""
         if callback.callbacks:
             conn_id = session.conn_id
-            self._events.emit(conn_id, callback, conn_id, queue.ident, entry.message.uuid)
+            for entry in entries:
+                self._events.emit(conn_id, callback, conn_id, queue.ident, entry.message.uuid)
 
     def queues(self) -> list[OutgoingQueue]:
         """All queues. Thread-safe."""
@@ -260,7 +275,8 @@ class Sender:
         self._events.report(None, exc)
 
 
-def _too_large(ident: str, largest: int, size: int) -> SnakeMQMessageTooLarge:
+def _too_large(ident: str, largest: int, message: Message) -> SnakeMQMessageTooLarge:
+    size = frames.MESSAGE_HEADER_SIZE + len(message.data)
     return SnakeMQMessageTooLarge(
         f"{ident!r} takes packets of up to {largest} bytes, this message needs {size}"
     )

@@ -60,6 +60,8 @@ class OutgoingQueue:
 
     def __init__(self, ident: str) -> None:
         self.ident = ident
+        self.is_connected = False
+        """For its owner: is there a connection that takes from it?"""
         self.in_flight: deque[QueuedMessage] = deque()
         self.in_flight_bytes = 0
         """The sum of the data of the messages in flight."""
@@ -124,6 +126,7 @@ class OutgoingQueue:
 
         Returns what is dropped: messages with ttl 0 and those in flight whose time has come.
         """
+        self.is_connected = False
         dropped: list[QueuedMessage] = []
         kept: deque[QueuedMessage] = deque()
         for entry in (*self.in_flight, *self._waiting):
