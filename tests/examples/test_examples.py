@@ -164,6 +164,35 @@ def test_throttle(run: Scripts) -> None:
     assert float(match[1]) >= 0.44
 
 
+def test_rpc(run: Scripts) -> None:
+    server = run.start("rpc_server.py", 0)
+    client = run.start("rpc_client.py", port_of(server))
+    assert client.wait() == 0, client
+    assert client.lines == [
+        "7 / 2 is 3.5",
+        "raised there, and here: division by zero",
+        "ZeroDivisionError: division by zero",
+        "no method burn",
+        "at once: [0.0, 0.5, 1.0, 1.5, 2.0]",
+        "not called: no reply in 0.2 s; 'nobody' was not connected",
+    ]
+    press_ctrl_c(server)
+
+
+def test_rpc_signals_wait_for_a_server_that_comes_later(run: Scripts) -> None:
+    server = run.start("rpc_server.py", 0)
+    port = port_of(server)
+    server.kill()
+    signals = run.start("rpc_signals.py", port, "one", "two")
+    signals.wait_for("2 signals are on their way")
+    server = run.start("rpc_server.py", port)
+    assert signals.wait() == 0, signals
+    assert signals.lines[-1] == "delivered"
+    # Worker threads run in any order.
+    assert {server.wait_for("noted"), server.wait_for("noted")} == {"noted one", "noted two"}
+    press_ctrl_c(server)
+
+
 @pytest.fixture
 def certificates(run: Scripts) -> str:
     script = run.start("tls_certificates.py", "certs")
