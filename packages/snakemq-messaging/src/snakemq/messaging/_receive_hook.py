@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeAlias
 
+from snakemq.callbacks import Callback
 from snakemq.message import Message
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ class ReceiveHook:
     """Calls those callbacks whose regular expression matches the beginning of a message.
 
     It joins ``messaging.on_message_recv``: what else is registered there is called as well.
+    Those that match are called in the order of their registration, also after one that raises.
     Use it in callbacks of the loop, or while no loop runs.
     """
 
@@ -49,6 +51,11 @@ class ReceiveHook:
 
     def _on_message_recv(self, conn_id: str, ident: str, message: Message) -> None:
         data = message.data
-        for pattern, callback in tuple(self._hooks.values()):
-            if pattern.match(data):
-                callback(conn_id, ident, message)
+        matching = [callback for pattern, callback in self._hooks.values() if pattern.match(data)]
+        if len(matching) == 1:
+            matching[0](conn_id, ident, message)
+        elif matching:
+            # As with any callback: one that raises does not keep the others from their message.
+            event: Callback[[str, str, Message]] = Callback()
+            event.callbacks = tuple(matching)
+            event(conn_id, ident, message)
