@@ -82,16 +82,18 @@ class RpcClient:
         return RpcInstProxy(self, remote_ident, name)
 
     def close(self) -> None:
-        """Let go of messaging. Calls that have no reply fail as if their time was over."""
+        """Let go of messaging; calls without a reply fail as if their time was over. Idempotent."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            calls = [call for peer in self._peers.values() for call in peer.calls.values()]
+            self._peers.clear()
         self.receive_hook.unregister(REPLY_PREFIX)
         self._messaging.on_connect.remove(self._on_connect)
         self._messaging.on_disconnect.remove(self._on_disconnect)
         self._messaging.on_message_drop.remove(self._on_message_drop)
         self._link.on_loop_pass.remove(self._on_loop_pass)
-        with self._lock:
-            self._closed = True
-            calls = [call for peer in self._peers.values() for call in peer.calls.values()]
-            self._peers.clear()
         for call in calls:
             call.waiter.fail(_expired(call, "the client was closed"))
 

@@ -75,6 +75,7 @@ class RpcServer:
         self._replies = ReplyMemory(max_replies, max_reply_bytes, max_idents)
         self._writer = ReplyWriter(self.pickler)
         self._pool = WorkerPool(threads, max_waiting, "snakemq-rpc") if threads else None
+        self._closed = False
         self._connected: set[str] = set()
         self._messaging = messaging = receive_hook.messaging
         messaging.on_connect.add(self._on_connect)
@@ -103,7 +104,10 @@ class RpcServer:
         return {name: exposed.instance for name, exposed in self._objects.items()}
 
     def close(self) -> None:
-        """Take no more requests; those that were taken are executed and answered."""
+        """Take no more requests; those that were taken are executed and answered. Idempotent."""
+        if self._closed:
+            return
+        self._closed = True
         self.receive_hook.unregister(REQUEST_PREFIX)
         self._messaging.on_connect.remove(self._on_connect)
         self._messaging.on_disconnect.remove(self._on_disconnect)
