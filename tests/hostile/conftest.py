@@ -48,7 +48,9 @@ class Victim(Stack):
         self.address = self.listen()
         self.friend = Stack(FRIEND)
         self.friend_service = Service()
-        _, self.friend_client = self.friend.in_loop(lambda: serve(self.friend, self.friend_service))
+        self.friend_server, self.friend_client = self.friend.in_loop(
+            lambda: serve(self.friend, self.friend_service)
+        )
         self.friend.dial(self.address)
         self.until_connected(FRIEND)
 
