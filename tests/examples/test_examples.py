@@ -193,6 +193,31 @@ def test_rpc_signals_wait_for_a_server_that_comes_later(run: Scripts) -> None:
     press_ctrl_c(server)
 
 
+def test_demo(run: Scripts) -> None:
+    demo = run.start("demo.py")
+    assert demo.wait() == 0, demo
+    assert 15 <= len(demo.lines) <= 30
+    assert "What was persistent has come once, and in order." in demo.lines[-1]
+
+
+@pytest.mark.parametrize(
+    ("truth", "lie", "complaint"),
+    [
+        ("FLAG_PERSISTENT if persistent else 0", "0", "[] in the file instead of 8 and 9"),
+        ("return a + b", "return a - b", "'value': -1"),
+    ],
+)
+def test_demo_fails_when_it_would_lie(truth: str, lie: str, complaint: str, tmp_path: Path) -> None:
+    story = (EXAMPLES / "demo.py").read_text()
+    assert story.count(truth) == 1
+    (tmp_path / "demo.py").write_text(story.replace(truth, lie))
+    with scripts(tmp_path, tmp_path) as started:
+        demo = started.start("demo.py")
+        assert demo.wait() == 1, demo
+        assert "The story is broken" in demo.errors()
+        assert complaint in demo.errors()
+
+
 @pytest.fixture
 def certificates(run: Scripts) -> str:
     script = run.start("tls_certificates.py", "certs")

@@ -1,0 +1,307 @@
+"""Processes that talk, are killed, come back and lose nothing. What it prints is a story.
+
+    python demo.py
+
+Starts two processes, alice and bob, that talk over loopback, and kills them now and then. It ends
+by itself after some seconds, and with an error if anything that it tells does not happen. Needs
+snakemq[rpc,sqlite].
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from snakemq.link import Link
+from snakemq.message import FLAG_PERSISTENT, Message
+from snakemq.messaging import Messaging, ReceiveHook
+from snakemq.packeter import Packeter
+from snakemq.rpc import RpcClient, RpcServer
+from snakemq.storage.sqlite import SqliteQueuesStorage
+
+DEADLINE = 8.0
+"""Seconds for anything to happen."""
+
+
+# -- the processes of alice and bob: whole peers, remote-controlled through their standard streams
+
+
+def report(event: str, **details: Any) -> None:
+    print(json.dumps({"event": event, **details}), flush=True)
+
+
+def report_connections(messaging: Messaging) -> None:
+    messaging.on_connect.add(lambda conn_id, ident: report("connected"))
+    messaging.on_disconnect.add(lambda conn_id, ident: report("disconnected"))
+
+
+class Calculator:
+    def add(self, a: int, b: int) -> int:
+        return a + b
+
+    def divide(self, a: int, b: int) -> float:
+        return a / b
+
+    def process(self) -> int:
+        return os.getpid()
+
+
+def bob(port: str) -> None:
+    """Reports what it receives, and can be called."""
+    link = Link()
+    messaging = Messaging("bob", "", Packeter(link))
+    report_connections(messaging)
+
+    def on_message_recv(conn_id: str, ident: str, message: Message) -> None:
+        if not message.data.startswith(b"rpc"):  # those are for the server
+            report("received", text=message.data.decode())
+
+    messaging.on_message_recv.add(on_message_recv)
+    server = RpcServer(ReceiveHook(messaging))
+    server.register_object(Calculator(), "calculator")
+    address = link.add_listener(("127.0.0.1", int(port)))
+    report("listening", port=address[1])
+    link.loop()
+
+
+def alice(port: str, filename: str) -> None:
+    """Sends and calls what it is told to; keeps its persistent messages in an SQLite file."""
+    link = Link()
+    messaging = Messaging("alice", "", Packeter(link), SqliteQueuesStorage(filename))
+    report_connections(messaging)
+    texts: dict[bytes, str] = {}
+
+    def on_message_drop(ident: str, uuid: bytes) -> None:
+        if uuid in texts:
+            report("dropped", text=texts[uuid])
+
+    def on_message_delivered(conn_id: str, ident: str, uuid: bytes) -> None:
+        if uuid in texts:
+            report("delivered", text=texts[uuid])
+
+    messaging.on_message_drop.add(on_message_drop)
+    messaging.on_message_delivered.add(on_message_delivered)
+    calculator = RpcClient(ReceiveHook(messaging)).get_proxy("bob", "calculator")
+
+    def send(text: str, ttl: float | None, persistent: bool) -> None:
+        message = Message(text.encode(), ttl, FLAG_PERSISTENT if persistent else 0)
+        texts[message.uuid] = text
+        messaging.send_message("bob", message)
+        report("sent", text=text)  # what is persistent is on the disk now
+
+    def call(method: str, *arguments: int) -> None:
+        try:
+            value = getattr(calculator, method)(*arguments)  # blocks
+        except Exception as exc:
+            traceback = vars(exc).get("__remote_traceback__", "")
+            report("raised", error=f"{type(exc).__name__}: {exc}", traceback=traceback)
+        else:
+            report("returned", value=value)
+
+    def obey() -> None:
+        for line in sys.stdin:
+            order, *details = json.loads(line)
+            if order == "call":
+                threading.Thread(target=call, args=details, daemon=True).start()
+            else:
+                link.call_from_thread(lambda details=details: send(*details))  # type: ignore[misc]
+
+    threading.Thread(target=obey, daemon=True).start()
+    link.add_connector(("127.0.0.1", int(port)))
+    link.loop()
+
+
+# -- the process that tells the story
+
+
+class Broken(Exception):
+    """Something that was told did not happen."""
+
+
+class Peer:
+    """A process that can be given orders, asked what happened, and killed."""
+
+    def __init__(self, name: str, *arguments: object) -> None:
+        self.name = name
+        self.process = subprocess.Popen(
+            [sys.executable, __file__, name, *map(str, arguments)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self.pid = self.process.pid
+        self._events: queue.Queue[dict[str, Any]] = queue.Queue()
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self._events.put(json.loads(line))
+        self._events.put({"event": "ended"})
+
+    def order(self, *words: object) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps(words) + "\n")
+        self.process.stdin.flush()
+
+    def send(self, text: object, ttl: float | None = 60, *, persistent: bool = False) -> None:
+        self.order("send", str(text), ttl, persistent)
+        self.expect("sent", text=str(text))
+
+    def next_event(self) -> dict[str, Any]:
+        try:
+            return self._events.get(timeout=DEADLINE)
+        except queue.Empty:
+            raise Broken(f"{self.name}: nothing happens") from None
+
+    def expect(self, event: str, **details: object) -> dict[str, Any]:
+        """What happens next must be this."""
+        happened = self.next_event()
+        if happened["event"] != event or not details.items() <= happened.items():
+            raise Broken(f"{self.name}: {happened} instead of {event} {details}")
+        return happened
+
+    def nothing_happened(self) -> None:
+        if not self._events.empty():
+            raise Broken(f"{self.name}: {self._events.get()} instead of nothing")
+
+    def kill(self) -> None:
+        """kill -9"""
+        self.process.kill()
+        self.process.wait(DEADLINE)
+
+
+class Story:
+    def __init__(self, folder: Path) -> None:
+        self.file = folder / "alice.db"
+        self.begin = time.monotonic()
+        self.peers: list[Peer] = []
+
+    def tell(self, text: str) -> None:
+        print(f"{time.monotonic() - self.begin:5.2f} s  {text}", flush=True)
+
+    def start(self, name: str, *arguments: object) -> Peer:
+        peer = Peer(name, *arguments)
+        self.peers.append(peer)
+        return peer
+
+    def run(self) -> None:
+        self.tell("Two processes that will talk without a server in the middle:")
+        bob = self.start("bob", 0)
+        port = bob.expect("listening")["port"]
+        self.tell(f"  bob, process {bob.pid}, listens on 127.0.0.1:{port}")
+        alice = self.start("alice", port, self.file)
+        self.meet(alice, bob)
+        self.tell(f"  alice, process {alice.pid}, has connected to him")
+
+        alice.send("good morning", ttl=0)
+        self.arrive(alice, bob, "good morning")
+        self.tell('alice sends "good morning", for now or never: bob has it')
+        for number in (1, 2, 3):
+            alice.send(number, persistent=True)
+            self.arrive(alice, bob, str(number))
+        self.tell("alice sends 1, 2, 3, persistent: bob has processed them, and said so")
+
+        alice.order("call", "add", 2, 3)
+        alice.expect("returned", value=5)
+        self.tell("alice calls add(2, 3) of an object of bob's: 5")
+        alice.order("call", "divide", 1, 0)
+        raised = alice.expect("raised", error="ZeroDivisionError: division by zero")
+        place = [line for line in raised["traceback"].splitlines() if "File" in line][-1].strip()
+        if "in divide" not in place:
+            raise Broken(f"no remote traceback: {raised}")
+        self.tell("alice calls divide(1, 0): ZeroDivisionError, raised at bob's in")
+        self.tell(f"  {place}")
+
+        bob.kill()
+        alice.expect("disconnected")
+        self.tell("kill -9 bob. alice has noticed, and goes on:")
+        alice.send("are you there?", ttl=0)
+        alice.expect("dropped", text="are you there?")
+        self.tell('  "are you there?", for now or never: dropped, and she is told so')
+        for number in (4, 5, 6):
+            alice.send(number, persistent=True)
+        alice.send(7)
+        self.tell("  4, 5, 6, persistent, and 7, which may wait for a minute: queued")
+        alice.order("call", "process")
+        alice.nothing_happened()
+        self.tell("  a call of process(): it blocks")
+        bob = self.start("bob", port)
+        bob.expect("listening")
+        self.tell(f"bob comes back as process {bob.pid}:")
+        self.meet(alice, bob)
+        for number in (4, 5, 6, 7):
+            bob.expect("received", text=str(number))
+        self.tell("  he has got 4, 5, 6, 7, in this order")
+        happened = [alice.next_event() for _ in range(5)]
+        if {"event": "returned", "value": bob.pid} not in happened:
+            raise Broken(f"alice: {happened} without the result of process()")
+        self.tell(f"  and the call has returned: {bob.pid}")
+
+        bob.kill()
+        alice.expect("disconnected")
+        for number in (8, 9):
+            alice.send(number, persistent=True)
+        alice.send(10)
+        alice.kill()
+        self.tell(
+            "kill -9 bob again. alice queues 8, 9, persistent, and 10, transient. kill -9 alice."
+        )
+        storage = SqliteQueuesStorage(self.file)
+        waiting = [message.data.decode() for message in storage.get_items("bob")]
+        storage.close()
+        if waiting != ["8", "9"]:
+            raise Broken(f"{waiting} in the file instead of 8 and 9")
+        self.tell("Nobody is left. In her file are 8 and 9; 10 has died with her.")
+        alice = self.start("alice", port, self.file)
+        bob = self.start("bob", port)
+        bob.expect("listening")
+        self.meet(alice, bob)
+        self.tell(f"Both come back, as processes {alice.pid} and {bob.pid}:")
+        for number in (8, 9):
+            bob.expect("received", text=str(number))
+        self.tell("  bob has got 8 and 9")
+        alice.send("good night", ttl=0)
+        self.arrive(alice, bob, "good night")
+        bob.nothing_happened()
+        self.tell('  and then "good night". What was persistent has come once, and in order.')
+
+    @staticmethod
+    def meet(alice: Peer, bob: Peer) -> None:
+        alice.expect("connected")
+        bob.expect("connected")
+
+    @staticmethod
+    def arrive(alice: Peer, bob: Peer, text: str) -> None:
+        bob.expect("received", text=text)
+        alice.expect("delivered", text=text)
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        story = Story(Path(folder))
+        try:
+            story.run()
+        except Broken as exc:
+            sys.exit(f"The story is broken: {exc}")
+        finally:
+            for peer in story.peers:
+                peer.kill()
+
+
+ROLES: dict[str, Callable[..., None]] = {"alice": alice, "bob": bob}
+
+if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        ROLES[sys.argv[1]](*sys.argv[2:])
+    else:
+        main()
