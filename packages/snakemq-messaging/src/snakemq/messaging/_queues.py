@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator
 
-from snakemq.exceptions import StorageError
 from snakemq.link import LinkInterface, TimerHandle
 from snakemq.message import Message
 from snakemq.queues import OutgoingQueue, QueuedMessage, QueuesStorageBase
@@ -151,7 +150,7 @@ class OutgoingQueues:
             ident, messages = next(iter(self._deletions.items()))
             try:
                 self._storage.delete(ident, messages)
-            except StorageError as exc:
+            except Exception as exc:  # StorageError, if the storage keeps its contract
                 self._deletion_failed = True
                 self._failed(exc)
                 self._deletion_timer = self._link.call_later(RETRY_DELAY, self.flush_deletions)

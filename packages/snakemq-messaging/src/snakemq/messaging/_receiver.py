@@ -7,7 +7,7 @@ from collections import OrderedDict, deque
 from typing import NamedTuple
 
 from snakemq.callbacks import Callback
-from snakemq.exceptions import SnakeMQBrokenFormat, SnakeMQFlood, StorageError
+from snakemq.exceptions import SnakeMQBrokenFormat, SnakeMQFlood
 from snakemq.message import Message
 from snakemq.packeter import Packeter
 from snakemq.queues import InboxStorage
@@ -110,7 +110,7 @@ class Receiver:
             if self._storage is not None:
                 try:
                     inbox.seen.update(self._storage.recall(ident, capacity))
-                except StorageError as exc:
+                except Exception as exc:  # StorageError, if it keeps its contract
                     self._events.report(None, exc)
         return inbox
 
@@ -281,7 +281,7 @@ class Receiver:
             return True
         try:
             self._storage.remember(ident, inbox.unrecorded, 2 * self._settings.window_messages)
-        except StorageError as exc:
+        except Exception as exc:  # StorageError, if it keeps its contract
             self._events.report(None, exc)
             return False
         inbox.unrecorded.clear()
