@@ -7,8 +7,11 @@ from contextlib import suppress
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from memory_peers import MakeRawPeer, Peer, message
 
 from snakemq.exceptions import SnakeMQBrokenMessage
+from snakemq.link.testing import MemoryNetwork
+from snakemq.message import Message
 from snakemq.messaging import MAX_IDENT_LENGTH, PROTOCOL_VERSION
 from snakemq.messaging import _frames as frames
 
@@ -48,23 +51,38 @@ def test_ident_that_is_not_utf8_is_refused(ident: bytes) -> None:
         frames.decode_identification(b"\2" + ident)
 
 
-def test_message_header() -> None:
+def test_message_that_is_received(raw: MakeRawPeer, alice: Peer) -> None:
     uuid = bytes(range(16))
-    header = frames.encode_message_header(uuid, 600, 1)
-    assert header == b"\3" + uuid + bytes.fromhex("00000258 00000001")
-    assert frames.decode_message_header(header + b"data") == (uuid, 600, 1)
+    raw().join(alice, "bob", b"\3" + uuid + bytes.fromhex("00000258 00000001") + b"data")
+    ((_, _, received),) = alice.received
+    assert (received.uuid, received.ttl, received.flags) == (uuid, 600, 1)
+    assert received.data == b"data"
 
 
-def test_infinite_ttl() -> None:
-    header = frames.encode_message_header(b"u" * 16, None, 0)
-    assert header[17:21] == b"\xff" * 4
-    assert frames.decode_message_header(header).ttl is None
+def test_message_that_is_sent(raw: MakeRawPeer, alice: Peer) -> None:
+    bob = raw()
+    bob.join(alice, "bob")
+    uuid = bytes(range(16))
+    alice.messaging.send_message("bob", Message(b"data", 600, 1, uuid))
+    alice.network.run_until_idle()
+    packet = bytes.fromhex("0000001d 03") + uuid + bytes.fromhex("00000258 00000001") + b"data"
+    assert bob.stream.endswith(packet)
+
+
+def test_infinite_ttl(raw: MakeRawPeer, alice: Peer) -> None:
+    bob = raw()
+    bob.join(alice, "bob", message(b"", ttl=0xFFFFFFFF))
+    assert alice.received[0][2].ttl is None
+    alice.send("bob", ttl=None)
+    alice.network.run_until_idle()
+    assert bob.messages[0][17:21] == b"\xff" * 4
 
 
 @pytest.mark.parametrize("size", range(25))
-def test_short_message_is_refused(size: int) -> None:
-    with pytest.raises(SnakeMQBrokenMessage, match=f"{size} bytes"):
-        frames.decode_message_header(bytes(size))
+def test_short_message_is_refused(raw: MakeRawPeer, alice: Peer, size: int) -> None:
+    raw().join(alice, "bob", message(b"")[:size])
+    assert alice.kinds_of_errors == [SnakeMQBrokenMessage]
+    assert alice.received == []
 
 
 @pytest.mark.parametrize("size", [1, 4, 6])
@@ -110,12 +128,24 @@ def test_ident_round_trip(ident: str) -> None:
 
 
 @given(
-    st.binary(min_size=16, max_size=16), st.none() | st.integers(0, 0xFFFFFFFE), bits, st.binary()
+    st.lists(
+        st.tuples(
+            st.binary(),
+            st.none() | st.integers(0, 0xFFFFFFFE),
+            bits,
+            st.binary(min_size=16, max_size=16),
+        ),
+        unique_by=lambda fields: fields[3],
+    )
 )
-def test_message_round_trip(uuid: bytes, ttl: int | None, flags: int, data: bytes) -> None:
-    frame = frames.encode_message_header(uuid, ttl, flags) + data
-    assert frames.decode_message_header(frame) == (uuid, ttl, flags)
-    assert frame[frames.MESSAGE_HEADER_SIZE :] == data
+def test_messages_round_trip(sent: list[tuple[bytes, int | None, int, bytes]]) -> None:
+    network = MemoryNetwork(seed=1)
+    alice, bob = Peer(network, "alice"), Peer(network, "bob")
+    alice.connect(bob)
+    for fields in sent:
+        alice.messaging.send_message("bob", Message(*fields))
+    network.run_until_idle()
+    assert [(m.data, m.ttl, m.flags, m.uuid) for _, _, m in bob.received] == sent
 
 
 @given(
@@ -132,7 +162,6 @@ def test_garbage_is_refused_and_nothing_else_happens(garbage: bytes) -> None:
     for decode in (
         frames.decode_version,
         frames.decode_identification,
-        frames.decode_message_header,
         frames.decode_features,
         frames.decode_ack,
     ):
