@@ -342,7 +342,8 @@ class Link:
         while self._listeners:
             self.del_listener(next(iter(self._listeners)))
         while self._connections:
-            self._drop(next(iter(self._connections.values())), "cleanup")
+            # Taken out here: Ctrl-C may have come in the middle of a drop, which is not begun again.
+            self._drop(self._connections.popitem()[1], "cleanup")
 
     def _release(self) -> None:
         self.selector.close()
@@ -617,9 +618,10 @@ class Link:
         if conn.closed:
             return
         self.log.info("disconnect %s: %s", conn.conn_id, reason)
-        self.selector.unregister(conn.sock)
+        with contextlib.suppress(KeyError):  # interrupted at the first attempt
+            self.selector.unregister(conn.sock)
         conn.shut()
-        del self._connections[conn.conn_id]
+        self._connections.pop(conn.conn_id, None)
         lasted = None
         if conn.connected_at is not None:
             lasted = self.time() - conn.connected_at

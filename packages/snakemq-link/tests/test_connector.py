@@ -1,0 +1,377 @@
+"""Dialling: names, endpoints, answers that fail to come, and connectors that are deleted."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from real_links import (
+    LOCALHOST,
+    DiaryLink,
+    connect,
+    pass_once,
+    plain_listener,
+    run_until,
+    running,
+    wait_for,
+)
+
+from snakemq.link import Address
+from snakemq.link._address import Endpoint
+
+NewLink = Callable[..., DiaryLink]
+NAME = ("peer.example.org", 4000)
+
+
+def endpoint(address: Address) -> Endpoint:
+    assert not isinstance(address, str)
+    return Endpoint(socket.AF_INET, address)
+
+
+class Resolver:
+    """Answers as it is told, instead of the system."""
+
+    def __init__(self) -> None:
+        self.answers: list[Endpoint] = []
+        self.asked: list[tuple[str, int]] = []
+        self.threads: list[threading.Thread] = []
+        self.before_answer: Callable[[], object] = int
+
+    def __call__(self, address: tuple[str, int]) -> list[Endpoint]:
+        self.asked.append(address)
+        self.threads.append(threading.current_thread())
+        self.before_answer()
+        if not self.answers:
+            raise socket.gaierror(socket.EAI_NONAME, "no such name")
+        return list(self.answers)
+
+
+@pytest.fixture
+def resolver(monkeypatch: pytest.MonkeyPatch) -> Resolver:
+    resolver = Resolver()
+    monkeypatch.setattr("snakemq.link._connector.resolve", resolver)
+    return resolver
+
+
+def refused() -> Endpoint:
+    with plain_listener() as sock:
+        return endpoint(sock.getsockname())
+
+
+# -- names
+
+
+def test_name_is_resolved_at_every_dial_in_another_thread(
+    link: DiaryLink, other: DiaryLink, resolver: Resolver
+) -> None:
+    first, second = other.add_listener(LOCALHOST), other.add_listener(LOCALHOST)
+    resolver.answers = [endpoint(first)]
+    link.add_connector(NAME)
+    run_until(lambda: link.open and other.open, link, other)
+    assert link.get_socket_by_conn(link.open[0]).remote_peer == first
+
+    resolver.answers = [endpoint(second)]  # it has moved
+    other.close(other.open[0])
+    run_until(lambda: len(link.connected) == 2 and link.open, link, other)
+    assert link.get_socket_by_conn(link.open[0]).remote_peer == second
+    assert resolver.asked == [NAME, NAME]
+    assert threading.main_thread() not in resolver.threads
+
+
+def test_resolver_that_blocks_for_ever_does_not_block_the_loop(
+    link: DiaryLink, other: DiaryLink, resolver: Resolver
+) -> None:
+    asked, released = threading.Event(), threading.Event()
+    resolver.before_answer = lambda: (asked.set(), released.wait())
+    link.add_connector(NAME)
+    pass_once(link)
+    wait_for(asked)
+    try:
+        connect(other, link)
+        link.del_connector(NAME)
+        link.add_connector(NAME)
+        link.cleanup()  # does not wait for it either
+    finally:
+        released.set()
+        for thread in resolver.threads:
+            thread.join()
+
+
+def test_name_that_is_not_found_is_asked_for_again(
+    link: DiaryLink, other: DiaryLink, resolver: Resolver, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "snakemq.link")
+    link.add_connector(NAME)
+    run_until(lambda: len(resolver.asked) == 3, link)
+    assert "cannot resolve 'peer.example.org': [Errno -2] no such name" in caplog.text
+    resolver.answers = [endpoint(other.add_listener(LOCALHOST))]
+    run_until(lambda: link.open, link, other)
+
+
+def test_system_without_a_thread_to_spare_is_asked_again_later(
+    link: DiaryLink, other: DiaryLink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = other.add_listener(LOCALHOST)
+    start = threading.Thread.start
+    refusals = iter((True, True))
+
+    def start_unless_refused(thread: threading.Thread) -> None:
+        if next(refusals, False):
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start_unless_refused)
+    link.add_connector(("localhost", int(address[1])))
+    run_until(lambda: link.open, link, other)
+
+
+# -- endpoints
+
+
+def test_endpoints_are_tried_in_their_order_until_one_answers(
+    link: DiaryLink, other: DiaryLink, resolver: Resolver
+) -> None:
+    address = other.add_listener(LOCALHOST)
+    unreachable = Endpoint(socket.AF_INET, ("255.255.255.255", 9))
+    unknown_family = Endpoint(12345, ("", 0))
+    resolver.answers = [refused(), unreachable, unknown_family, endpoint(address), refused()]
+    link.add_connector(NAME)
+    run_until(lambda: link.open and other.open, link, other)
+    assert len(resolver.asked) == 1
+    assert link.get_socket_by_conn(link.open[0]).remote_peer == address
+
+
+def test_endpoint_that_does_not_answer_is_given_up_in_time(
+    new_link: NewLink, resolver: Resolver, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "snakemq.link")
+    link, other = new_link(connect_timeout=0.05), new_link()
+    with plain_listener(backlog=0) as full, socket.socket() as waiting:
+        waiting.connect(full.getsockname())  # the system ignores all further ones
+        resolver.answers = [
+            endpoint(full.getsockname()),
+            endpoint(other.add_listener(LOCALHOST)),
+        ]
+        link.add_connector(NAME)
+        run_until(lambda: link.open and other.open, link, other)
+    assert "no answer in 0.05 s" in caplog.text
+    assert len(resolver.asked) == 1
+
+
+def test_answer_that_comes_late_in_the_round_is_not_taken_for_the_next_attempt(
+    new_link: NewLink, resolver: Resolver
+) -> None:
+    """The deadline of an attempt that has succeeded must not end the connection."""
+    link, other = new_link(connect_timeout=0.05), new_link()
+    connect(other, link)
+    link.loop(runtime=0.1)
+    assert link.open
+
+
+def test_full_unix_listener_is_dialled_again_and_the_loop_lives(
+    link: DiaryLink, tmp_path: Path
+) -> None:
+    """A Unix socket says EAGAIN where TCP says EINPROGRESS, and means that nothing is."""
+    path = str(tmp_path / "peer.socket")
+    with socket.socket(socket.AF_UNIX) as full, socket.socket(socket.AF_UNIX) as waiting:
+        full.bind(path)
+        full.listen(0)
+        waiting.connect(path)
+        link.add_connector(path)
+        link.loop(runtime=0.1)
+        assert not link.connected
+        full.accept()[0].close()
+        run_until(lambda: link.connected, link)
+
+
+def test_nobody_listens_on_a_unix_path_yet(
+    link: DiaryLink, other: DiaryLink, tmp_path: Path
+) -> None:
+    path = str(tmp_path / "peer.socket")
+    link.add_connector(path)
+    link.loop(runtime=0.05)
+    other.add_listener(path)
+    run_until(lambda: link.open and other.open, link, other)
+    assert link.get_socket_by_conn(link.open[0]).remote_peer == path
+
+
+def test_connection_to_itself_is_not_taken_for_one(
+    link: DiaryLink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What happens rarely, when a local port without listener is dialled often, made certain."""
+    with plain_listener() as sock:
+        free = sock.getsockname()
+    create = socket.socket
+
+    def bound_to_the_target(*args: object, **options: object) -> socket.socket:
+        sock = create(*args, **options)  # type: ignore[arg-type]
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(free)
+        return sock
+
+    with monkeypatch.context() as patch:
+        patch.setattr("snakemq.link._connector.socket.socket", bound_to_the_target)
+        link.add_connector(free)
+        link.loop(runtime=0.1)
+        assert not link.connected
+    link.add_listener(free)
+    run_until(lambda: len(link.open) == 2, link)
+
+
+def test_connection_that_is_reset_before_it_was_noticed_is_dialled_again(
+    link: DiaryLink, other: DiaryLink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resets = iter((True, True))
+    getpeername = socket.socket.getpeername
+
+    def sometimes_reset(sock: socket.socket) -> object:
+        if next(resets, False):
+            raise OSError(107, "Transport endpoint is not connected")
+        return getpeername(sock)
+
+    monkeypatch.setattr("snakemq.link._connector.socket.socket.getpeername", sometimes_reset)
+    connect(other, link)
+    assert next(resets, None) is None
+
+
+# -- what add_connector takes and says
+
+
+def test_connector_returns_its_address_and_is_deleted_by_it(
+    link: DiaryLink, other: DiaryLink
+) -> None:
+    _, port = other.add_listener(LOCALHOST)
+    address = link.add_connector(("localhost", int(port)))
+    assert address == ("localhost", port)
+    run_until(lambda: link.open and other.open, link, other)
+    link.del_connector(address)
+    assert link.disconnected == link.connected
+    run_until(lambda: not other.open, link, other)
+    with pytest.raises(KeyError):
+        link.del_connector(address)
+
+
+def test_second_connector_to_an_address_is_refused(link: DiaryLink) -> None:
+    link.add_connector(("localhost", 4000))
+    with pytest.raises(ValueError, match="already"):
+        link.add_connector(("localhost", 4000))
+
+
+@pytest.mark.parametrize("interval", [0, -1, float("nan")])
+def test_reconnect_interval_is_above_zero(link: DiaryLink, interval: float) -> None:
+    with pytest.raises(ValueError, match="reconnect_interval"):
+        link.add_connector(("localhost", 4000), reconnect_interval=interval)
+    link.add_connector(("localhost", 4000))  # the refused one has left nothing behind
+
+
+def test_link_knows_who_dialled_and_the_address_of_the_other_side(
+    link: DiaryLink, other: DiaryLink
+) -> None:
+    here, there = connect(link, other)
+    listening, dialling = link.get_socket_by_conn(here), other.get_socket_by_conn(there)
+    assert dialling.is_connector
+    assert not listening.is_connector
+    assert dialling.remote_peer == listening.sock.getsockname()
+    assert listening.remote_peer == dialling.sock.getsockname()
+    assert here in repr(listening)
+
+
+def test_connector_can_be_added_from_another_thread_while_the_loop_sleeps(
+    link: DiaryLink, other: DiaryLink
+) -> None:
+    connected = threading.Event()
+    link.on_connect.add(lambda _: connected.set())
+    address = other.add_listener(LOCALHOST)
+    with running(link, other):
+        link.add_connector(address)
+        wait_for(connected)
+
+
+# -- deleted in every state
+
+
+def test_deleted_before_the_loop_came_to_it(link: DiaryLink, resolver: Resolver) -> None:
+    link.add_connector(NAME)
+    link.del_connector(NAME)
+    link.loop(runtime=0.01)
+    assert not resolver.asked
+
+
+def test_deleted_while_resolving(link: DiaryLink, other: DiaryLink, resolver: Resolver) -> None:
+    resolver.answers = [endpoint(other.add_listener(LOCALHOST))]
+    released = threading.Event()
+    resolver.before_answer = released.wait
+    link.add_connector(NAME)
+    pass_once(link)
+    link.del_connector(NAME)
+    released.set()
+    resolver.threads[0].join()
+    link.loop(runtime=0.05)
+    pass_once(other)
+    assert not other.connected
+
+
+def test_deleted_while_waiting_for_the_next_attempt(link: DiaryLink, other: DiaryLink) -> None:
+    with plain_listener() as sock:
+        address = sock.getsockname()
+    link.add_connector(address)
+    link.loop(runtime=0.02)
+    link.del_connector(address)
+    other.add_listener(address)
+    link.loop(runtime=0.1)
+    pass_once(other)
+    assert not other.connected
+
+
+def test_deleted_while_connecting(new_link: NewLink) -> None:
+    link = new_link(connect_timeout=0.05)
+    with plain_listener(backlog=0) as full, socket.socket() as waiting:
+        waiting.connect(full.getsockname())
+        link.add_connector(full.getsockname())
+        pass_once(link)
+        registered = len(link.selector.get_map())
+        link.del_connector(full.getsockname())
+        assert len(link.selector.get_map()) == registered - 1
+        link.loop(runtime=0.1)  # past the deadline of the attempt
+        assert len(link.selector.get_map()) == registered - 1
+    assert not link.connected
+
+
+@pytest.mark.parametrize("event", ["on_connect", "on_recv", "on_disconnect"])
+def test_deleted_inside_a_callback_of_its_connection(
+    link: DiaryLink, other: DiaryLink, event: str
+) -> None:
+    address = other.add_listener(LOCALHOST)
+    other.on_connect.add(lambda conn_id: other.send(conn_id, b"hello"))
+    link.add_connector(address)
+    getattr(link, event).add(lambda *_: link.del_connector(address))
+    if event == "on_disconnect":
+        run_until(lambda: other.open, link, other)
+        other.close(other.open[0])
+    run_until(lambda: link.disconnected, link, other)
+    link.loop(runtime=0.1)
+    pass_once(other)
+    assert len(link.connected) == len(link.disconnected) == len(other.connected) == 1
+
+
+def test_connector_that_is_replaced_inside_on_disconnect_dials_once(
+    link: DiaryLink, other: DiaryLink
+) -> None:
+    address = other.add_listener(LOCALHOST)
+    link.add_connector(address)
+    run_until(lambda: other.open and link.open, link, other)
+
+    def replace(_: str) -> None:
+        link.del_connector(address)
+        link.add_connector(address)
+
+    link.on_disconnect.add(replace)
+    other.close(other.open[0])
+    run_until(lambda: len(link.connected) == 2, link, other)
+    link.loop(runtime=0.1)
+    pass_once(other)
+    assert len(other.connected) == 2

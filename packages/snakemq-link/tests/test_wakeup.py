@@ -1,0 +1,157 @@
+"""Waking the loop: from any thread, any number of times, and never in vain."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable
+from itertools import count
+from types import FrameType
+
+from real_links import DEADLINE, DiaryLink, run_until, running, wait_for
+
+from snakemq.link._wakeup import WakeUp
+
+
+def test_storm_of_wakeups_without_a_loop_never_blocks(link: DiaryLink) -> None:
+    """On 1.6 the 65,537th call blocked for ever, and with it whoever sent a message."""
+    for _ in range(100_000):
+        link.wakeup_poll()
+    link.loop(runtime=0)
+    assert link.passes == 1
+
+
+def test_storm_of_wakeups_inside_a_callback_never_blocks(link: DiaryLink) -> None:
+    def storm() -> None:
+        for _ in range(100_000):
+            link.wakeup_poll()
+
+    link.call_later(0, storm)
+    link.loop(runtime=0)
+    assert link.passes == 1
+
+
+def test_storm_of_wakeups_from_threads_while_the_loop_runs(link: DiaryLink) -> None:
+    def storm() -> None:
+        for _ in range(20_000):
+            link.wakeup_poll()
+
+    threads = [threading.Thread(target=storm) for _ in range(4)]
+    with running(link):
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(DEADLINE)
+            assert not thread.is_alive()
+    assert link.passes
+
+
+def test_bell_that_is_rung_more_often_than_it_can_hold_does_not_block() -> None:
+    bell = WakeUp()
+    for _ in range(100_000):
+        bell.ring()
+    bell.silence()
+    bell.close()
+    bell.ring()  # nobody is left to be woken
+
+
+def test_each_wakeup_from_a_thread_is_followed_by_a_pass(link: DiaryLink) -> None:
+    """Handshakes between two threads, as quick as they can be: a lost wake-up ends in a timeout."""
+    wanted = 0
+    seen = threading.Event()
+
+    def look() -> None:
+        if wanted > look.done:  # type: ignore[attr-defined]
+            look.done = wanted  # type: ignore[attr-defined]
+            seen.set()
+
+    look.done = 0  # type: ignore[attr-defined]
+    link.on_loop_pass.add(look)
+    with running(link):
+        for _ in range(2000):
+            seen.clear()
+            wanted += 1
+            link.wakeup_poll()
+            wait_for(seen)
+
+
+def test_each_call_from_a_thread_is_made(link: DiaryLink) -> None:
+    calls: list[int] = []
+    with running(link):
+        for number in range(2000):
+            made = threading.Event()
+            link.call_from_thread(
+                lambda number=number, made=made: (calls.append(number), made.set())
+            )  # type: ignore[misc]
+            wait_for(made)
+    assert calls == list(range(2000))
+
+
+def run_interrupted(link: DiaryLink, step: int, call: Callable[[], object]) -> bool:
+    """One pass; before its ``step``-th line of code another thread asks the link to make a call.
+
+    False when the pass has not that many.
+    """
+    steps = count()
+
+    def interrupt() -> None:
+        if next(steps) == step:
+            sys.settrace(None)
+            caller = threading.Thread(target=link.call_from_thread, args=(call,))
+            caller.start()
+            caller.join()
+
+    def trace(frame: FrameType, _event: str, _: object) -> object:
+        if frame.f_code.co_filename.endswith("_link.py"):
+            interrupt()
+            return lambda *_: interrupt()
+        return None
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        link.loop(runtime=0)
+    finally:
+        sys.settrace(before)
+    return next(steps) > step
+
+
+def test_call_from_a_thread_is_not_lost_whenever_it_comes(link: DiaryLink) -> None:
+    """Between any two steps of a pass, also where a wake-up that is under way makes others
+    superfluous: each step of the first pass is interrupted once by another thread."""
+    for step in range(1000):
+        made = threading.Event()
+        link.wakeup_poll()
+        if not run_interrupted(link, step, made.set):
+            return  # there is no such step any more
+        sleep = link._sleep_time(None, None)
+        assert made.is_set() or sleep == 0, f"lost in step {step}"
+        link.loop(runtime=0)
+        assert made.is_set()
+    raise AssertionError("a pass has no end")
+
+
+def test_call_that_is_added_by_a_call_is_made_too(link: DiaryLink) -> None:
+    calls: list[int] = []
+
+    def call(number: int) -> None:
+        calls.append(number)
+        if number < 5:
+            link.call_from_thread(lambda: call(number + 1))
+
+    link.call_from_thread(lambda: call(0))
+    run_until(lambda: calls == [0, 1, 2, 3, 4, 5], link)
+
+
+def test_wakeup_inside_on_loop_pass_leads_to_one_more_pass(link: DiaryLink) -> None:
+    link.on_loop_pass.add(lambda: link.wakeup_poll() if link.passes < 3 else link.stop())
+    link.wakeup_poll()
+    link.loop(runtime=20)
+    assert link.passes == 3
+
+
+def test_timer_from_another_place_than_the_loop_shortens_its_sleep(link: DiaryLink) -> None:
+    fired = threading.Event()
+    with running(link):
+        link.call_from_thread(lambda: link.call_later(0.001, fired.set))
+        wait_for(fired)
