@@ -342,7 +342,7 @@ class Link:
         while self._listeners:
             self.del_listener(next(iter(self._listeners)))
         while self._connections:
-            # Taken out here: Ctrl-C may have come in the middle of a drop, which is not begun again.
+            # Taken out here: a drop that Ctrl-C has interrupted is not begun again.
             self._drop(self._connections.popitem()[1], "cleanup")
 
     def _release(self) -> None:
