@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 import pytest
 
 from snakemq.message import Message
-from snakemq.queues import MemoryQueuesStorage, QueuesStorageBase
+from snakemq.queues import MemoryQueuesStorage, QueuesStorageBase, StoredMessage
 from snakemq.queues.testing import INBOX_CHECKS, STORAGE_CHECKS, Check, OpenStorage, check_storage
 
 
@@ -34,6 +34,8 @@ class WrittenFor16(MemoryQueuesStorage):
 
     push_many = QueuesStorageBase.push_many
     delete = QueuesStorageBase.delete
+    get_page = QueuesStorageBase.get_page
+    count = QueuesStorageBase.count
 
 
 @pytest.mark.parametrize(
@@ -153,6 +155,52 @@ class ForgetsWhatItProcessed(MemoryQueuesStorage):
         super().close()
 
 
+Pages = Sequence[StoredMessage]
+
+
+class PagesByIndex(MemoryQueuesStorage):
+    """The position is an index into what is there now."""
+
+    def get_page(
+        self, queue_name: str, after: int | None, limit: int, max_bytes: int | None = None
+    ) -> Pages:
+        start = 0 if after is None else after
+        items = self.get_items(queue_name)[start : start + limit]
+        return [StoredMessage(start + n, item) for n, item in enumerate(items, 1)]
+
+
+class PagesIncludeTheirPlace(MemoryQueuesStorage):
+    def get_page(
+        self, queue_name: str, after: int | None, limit: int, max_bytes: int | None = None
+    ) -> Pages:
+        return super().get_page(queue_name, after and after - 1, limit, max_bytes)[:limit]
+
+
+class PagesAreTooLong(MemoryQueuesStorage):
+    def get_page(
+        self, queue_name: str, after: int | None, limit: int, max_bytes: int | None = None
+    ) -> Pages:
+        return super().get_page(queue_name, after, limit + 1, max_bytes)
+
+
+class PagesIgnoreBytes(MemoryQueuesStorage):
+    def get_page(
+        self, queue_name: str, after: int | None, limit: int, max_bytes: int | None = None
+    ) -> Pages:
+        return super().get_page(queue_name, after, limit)
+
+
+class NumbersBeginAgain(MemoryQueuesStorage):
+    def delete_all(self) -> None:
+        super().delete_all()
+        self._queues.clear()
+
+
+class CountsAll(MemoryQueuesStorage):
+    def count(self, queue_name: str) -> int:
+        return sum(super(CountsAll, self).count(name) for name in self.get_queues())
+
+
 @pytest.mark.parametrize(
     ("broken", "noticed_by"),
     [
@@ -171,6 +219,12 @@ class ForgetsWhatItProcessed(MemoryQueuesStorage):
         (DeleteAllLeavesQueues, "delete_all_deletes_all"),
         (ListsEmptyQueues, "deletion_is_idempotent"),
         (LosesPushesOfThreads, "two_threads_push"),
+        (PagesByIndex, "pages_are_stable"),
+        (PagesIncludeTheirPlace, "pages_are_stable"),
+        (PagesAreTooLong, "pages_are_the_queue"),
+        (PagesIgnoreBytes, "pages_end_with_enough_bytes"),
+        (NumbersBeginAgain, "an_emptied_queue_goes_on"),
+        (CountsAll, "count_counts"),
         (RemembersTheFirst, "remembers_the_last"),
         (RemembersForAll, "remembers_each_peer"),
         (ForgetsWhatItProcessed, "remembers_after_reopening"),

@@ -128,12 +128,13 @@ def test_an_ident_that_is_not_unicode_is_refused_and_harms_nobody(path: Path) ->
 
 def test_lookups_use_an_index(path: Path) -> None:
     """With a million messages waiting, each of these reads only what it needs."""
-    from snakemq.storage.sqlite._statements import MESSAGES, QUEUE_NAMES
+    from snakemq.storage.sqlite._statements import PAGE, QUEUE_NAMES
 
     SqliteQueuesStorage(path).close()
     with closing(sqlite3.connect(path)) as connection:
         for statement, index in (
-            (MESSAGES, "messages_in_order"),
+            (PAGE, "messages_in_order"),
+            ("SELECT count(*) FROM messages WHERE queue_name = ?", "messages_in_order"),
             (QUEUE_NAMES, "messages_in_order"),
             ("SELECT max(seq) FROM inbox WHERE ident = ?", "PRIMARY KEY"),
             ("DELETE FROM inbox WHERE ident = ? AND seq < ?", "PRIMARY KEY"),

@@ -1,7 +1,8 @@
 """Queues: what waits for a peer, in memory and in a storage."""
 
+from ._memory import MemoryQueuesStorage
 from ._outgoing import OutgoingQueue, QueuedMessage
-from ._storage import InboxStorage, MemoryQueuesStorage, QueuesStorageBase
+from ._storage import InboxStorage, QueuesStorageBase, StoredMessage
 
 __all__ = [
     "InboxStorage",
@@ -9,4 +10,5 @@ __all__ = [
     "OutgoingQueue",
     "QueuedMessage",
     "QueuesStorageBase",
+    "StoredMessage",
 ]

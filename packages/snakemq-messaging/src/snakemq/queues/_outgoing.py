@@ -83,28 +83,34 @@ class OutgoingQueue:
         if entry.deadline is not None:
             self._fresh.append(entry)
 
-    def take(self, now: float, expired: list[QueuedMessage]) -> QueuedMessage | None:
-        """Put the first waiting message in flight; ``None`` when none waits.
+    def take(
+        self, now: float, max_messages: int, max_bytes: int, expired: list[QueuedMessage]
+    ) -> list[QueuedMessage]:
+        """Put messages in flight: the first ``max_messages`` that wait, or fewer of them if they
+        have ``max_bytes`` together before that. The last one may go beyond that limit.
 
         Messages whose time has come are appended to ``expired`` instead.
         """
         waiting = self._waiting
-        while waiting:
+        taken: list[QueuedMessage] = []
+        taken_bytes = 0
+        while waiting and len(taken) < max_messages and taken_bytes < max_bytes:
             entry = waiting.popleft()
-            if entry.place is Place.GONE:
+            if entry.place is not Place.WAITING:
                 continue
-            size = len(entry.message.data)
             self._waiting_count -= 1
-            self.waiting_bytes -= size
             if entry.deadline is not None and entry.deadline <= now:
                 entry.place = Place.GONE
+                self.waiting_bytes -= len(entry.message.data)
                 expired.append(entry)
                 continue
             entry.place = Place.IN_FLIGHT
-            self.in_flight.append(entry)
-            self.in_flight_bytes += size
-            return entry
-        return None
+            taken_bytes += len(entry.message.data)
+            taken.append(entry)
+        self.in_flight.extend(taken)
+        self.in_flight_bytes += taken_bytes
+        self.waiting_bytes -= taken_bytes
+        return taken
 
     def landed(self, count: int) -> list[QueuedMessage]:
         """Take out the first ``count`` messages that are in flight."""
@@ -114,12 +120,11 @@ class OutgoingQueue:
             self.in_flight_bytes -= len(entry.message.data)
         return landed
 
-    def withdraw_last(self) -> QueuedMessage:
-        """Take out the message that was put in flight last: it cannot be sent after all."""
-        entry = self.in_flight.pop()
+    def withdraw(self, entry: QueuedMessage) -> None:
+        """Take out a message that was just put in flight: it cannot be sent after all."""
+        self.in_flight.remove(entry)
         entry.place = Place.GONE
         self.in_flight_bytes -= len(entry.message.data)
-        return entry
 
     def disconnected(self, now: float) -> list[QueuedMessage]:
         """What is in flight waits again, in its old order before the others.

@@ -1,15 +1,28 @@
-"""The contract of a queues storage, and one in memory."""
+"""The contract of a queues storage."""
 
 from __future__ import annotations
 
-import threading
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from snakemq.exceptions import StorageError
 from snakemq.message import Message
+
+from ._numbering import Numbering
+
+
+@dataclass(frozen=True, slots=True)
+class StoredMessage:
+    """A message of a queue and its place there, as :meth:`QueuesStorageBase.get_page` gives it."""
+
+    __module__ = "snakemq.queues"
+
+    position: int
+    """Larger than those of all messages that were pushed to this queue before. The numbers have
+    gaps, and mean nothing once the storage was closed."""
+
+    message: Message
 
 
 class QueuesStorageBase(ABC):
@@ -17,7 +30,9 @@ class QueuesStorageBase(ABC):
 
     Duties of an implementation:
 
-    - *Order*: :meth:`get_items` returns messages in the order in which they were pushed.
+    - *Order*: :meth:`get_items` and :meth:`get_page` return messages in the order in which they
+      were pushed. Of pushes by several threads at once, that is the order in which they became
+      visible: nothing ever appears before a position that was returned already.
     - *Identity*: a message is a uuid in a queue. Pushing a uuid that is in this queue already
       is ignored, the message that is there keeps its place and its content; once deleted, it
       may be pushed again. The same uuid in two queues are two items. The names of queues are
@@ -36,7 +51,15 @@ class QueuesStorageBase(ABC):
       from the loop.
     - *Idempotence*: deleting what is not there, and closing twice, are not errors.
     - *Errors*: whatever the back end raises is translated to
-      :exc:`~snakemq.exceptions.StorageError`; so is the use of a closed storage.
+      :exc:`~snakemq.exceptions.StorageError`; so is the use of a closed storage. It is
+      ``temporary`` when the same call may succeed later without anybody changing the program:
+      a server that is away, a full disk, another owner. A push that raised has no effect as far
+      as the back end lets the storage know; it may be repeated with the same message in any
+      case. Two things are the caller's fault and not the storage's: a message that the back end
+      can never hold is refused with :exc:`~snakemq.exceptions.SnakeMQMessageTooLarge`, a queue
+      name that is not Unicode (a lone surrogate) with ``ValueError``.
+    - *Patience*: a server that is away makes a call fail within seconds, and the first call
+      after its return works again. Waiting and trying again is the caller's business.
     - *Unreadable content* of the back end is set aside and reported through the log; it neither
       gets lost nor holds up the rest of its queue.
 
@@ -64,6 +87,38 @@ class QueuesStorageBase(ABC):
     def push(self, queue_name: str, item: Message) -> None:
         """Append a message; it is durable when this returns."""
 
+    def get_page(
+        self, queue_name: str, after: int | None, limit: int, max_bytes: int | None = None
+    ) -> Sequence[StoredMessage]:
+        """The next messages of a queue in their order, so that a backlog need not be in memory.
+
+        ``after``: a position that was returned for this queue since the storage was opened; its
+        message may have been deleted meanwhile. ``None``: from the beginning.
+
+        ``limit``: at most so many messages, 1 or more.
+
+        ``max_bytes``: the page ends with the message whose data reaches this sum.
+
+        Empty only if there is nothing behind ``after``. Whoever reads page by page while others
+        push and delete gets every message that stays, once; a deleted one, and one that was
+        deleted and pushed again, as it is when its page is read.
+
+        A page costs what is in it, whatever the length of the queue. Not so this default, for
+        storages that were written for snakeMQ 1.6: it reads the whole queue, and to do so only
+        once returns everything behind ``after``, more than ``limit`` and ``max_bytes`` allow.
+        """
+        items = self.get_items(queue_name)
+        positions = self._numbering().number(queue_name, [item.uuid for item in items])
+        return [
+            StoredMessage(position, item)
+            for position, item in zip(positions, items, strict=True)
+            if after is None or position > after
+        ]
+
+    def count(self, queue_name: str) -> int:
+        """How many messages the queue has. This default reads them all; override it."""
+        return len(self.get_items(queue_name))
+
     def push_many(self, queue_name: str, items: Iterable[Message]) -> None:
         """Append messages; they are durable when this returns.
 
@@ -83,7 +138,9 @@ class QueuesStorageBase(ABC):
         This default, for storages that were written for snakeMQ 1.6, can only delete them from
         every queue. It does no harm where no message is sent to two peers; override it.
         """
+        items = list(items)
         self.delete_items(items)
+        self._numbering().forget([item.uuid for item in items])
 
     @abstractmethod
     def delete_all(self) -> None:
@@ -92,6 +149,11 @@ class QueuesStorageBase(ABC):
     @abstractmethod
     def update_items_ttl(self, items: Iterable[Message]) -> None:
         """Store the present ``ttl`` of each message, found by its uuid."""
+
+    def _numbering(self) -> Numbering:
+        # Made when needed: a subclass of snakeMQ 1.6 does not call __init__.
+        numbering: Numbering = self.__dict__.setdefault("_snakemq_numbering", Numbering())
+        return numbering
 
 
 @runtime_checkable
@@ -112,83 +174,3 @@ class InboxStorage(Protocol):
 
     def recall(self, ident: str, count: int) -> Sequence[bytes]:
         """The last ``count`` uuids of a peer, the oldest first; fewer if there are no more."""
-
-
-class MemoryQueuesStorage(QueuesStorageBase):
-    """A storage that forgets: everything is gone with the object. For tests.
-
-    ``predecessor``: a storage whose messages this one goes on with, as a restarted process
-    would with those in its database.
-
-    It does not count ttl by itself.
-    """
-
-    __module__ = "snakemq.queues"
-
-    def __init__(self, predecessor: MemoryQueuesStorage | None = None) -> None:
-        self._lock = threading.Lock()
-        self._closed = False
-        self._queues: dict[str, dict[bytes, Message]] = predecessor._queues if predecessor else {}
-        self._inboxes: dict[str, list[bytes]] = predecessor._inboxes if predecessor else {}
-
-    def close(self) -> None:
-        """Refuse everything from now on. A successor may still take the messages over."""
-        self._closed = True
-
-    @contextmanager
-    def _open(self) -> Iterator[None]:
-        with self._lock:
-            if self._closed:
-                raise StorageError("this MemoryQueuesStorage is closed")
-            yield
-
-    def get_queues(self) -> Sequence[str]:
-        with self._open():
-            return [name for name, items in self._queues.items() if items]
-
-    def get_items(self, queue_name: str) -> Sequence[Message]:
-        with self._open():
-            return [
-                Message(item.data, item.ttl, item.flags, item.uuid)
-                for item in self._queues.get(queue_name, {}).values()
-            ]
-
-    def push(self, queue_name: str, item: Message) -> None:
-        with self._open():
-            copy = Message(item.data, item.ttl, item.flags, item.uuid)
-            self._queues.setdefault(queue_name, {}).setdefault(item.uuid, copy)
-
-    def delete_items(self, items: Iterable[Message]) -> None:
-        with self._open():
-            for item in items:
-                for queue in self._queues.values():
-                    queue.pop(item.uuid, None)
-
-    def delete(self, queue_name: str, items: Iterable[Message]) -> None:
-        with self._open():
-            queue = self._queues.get(queue_name, {})
-            for item in items:
-                queue.pop(item.uuid, None)
-
-    def delete_all(self) -> None:
-        with self._open():
-            self._queues.clear()
-
-    def update_items_ttl(self, items: Iterable[Message]) -> None:
-        with self._open():
-            for item in items:
-                for queue in self._queues.values():
-                    if item.uuid in queue:
-                        queue[item.uuid].ttl = item.ttl
-
-    def remember(self, ident: str, uuids: Sequence[bytes], keep: int) -> None:
-        """See :class:`InboxStorage`."""
-        with self._open():
-            inbox = self._inboxes.setdefault(ident, [])
-            inbox += uuids
-            del inbox[:-keep]
-
-    def recall(self, ident: str, count: int) -> Sequence[bytes]:
-        """See :class:`InboxStorage`."""
-        with self._open():
-            return self._inboxes.get(ident, [])[-count:]

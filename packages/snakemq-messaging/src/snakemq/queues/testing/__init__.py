@@ -29,8 +29,11 @@ from ._inbox import INBOX_CHECKS
 from ._keeping import KEEPING_CHECKS
 from ._lifetime import LIFETIME_CHECKS
 from ._open import Check, OpenFrom, OpenStorage
+from ._paging import PAGING_CHECKS
 
-STORAGE_CHECKS: tuple[Check, ...] = KEEPING_CHECKS + IDENTITY_CHECKS + LIFETIME_CHECKS
+STORAGE_CHECKS: tuple[Check, ...] = (
+    KEEPING_CHECKS + IDENTITY_CHECKS + PAGING_CHECKS + LIFETIME_CHECKS
+)
 """For every storage, also one in memory."""
 
 

@@ -99,6 +99,8 @@ def close_is_final(open_storage: OpenStorage) -> None:
     uses: dict[str, Callable[[QueuesStorageBase], object]] = {
         "get_queues": lambda storage: storage.get_queues(),
         "get_items": lambda storage: storage.get_items("peer"),
+        "get_page": lambda storage: storage.get_page("peer", None, 1),
+        "count": lambda storage: storage.count("peer"),
         "push": lambda storage: storage.push("peer", message()),
         "push_many": lambda storage: storage.push_many("peer", [message()]),
         "delete_items": lambda storage: storage.delete_items([item]),

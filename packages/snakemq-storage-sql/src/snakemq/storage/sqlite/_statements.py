@@ -27,8 +27,9 @@ QUEUE_NAMES = """
     SELECT name FROM names WHERE name IS NOT NULL
 """
 
-MESSAGES = (
-    "SELECT uuid, ttl, stored_at, flags, data, seq FROM messages WHERE queue_name = ? ORDER BY seq"
+PAGE = (
+    "SELECT uuid, ttl, stored_at, flags, data, seq FROM messages"
+    " WHERE queue_name = ? AND seq > ? ORDER BY seq"
 )
 
 

@@ -1,0 +1,144 @@
+"""A storage in memory."""
+
+from __future__ import annotations
+
+import threading
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+
+from snakemq.exceptions import StorageError
+from snakemq.message import Message
+
+from ._storage import QueuesStorageBase, StoredMessage
+
+
+class _MemoryQueue:
+    """Messages by uuid, and in their order."""
+
+    def __init__(self) -> None:
+        self.messages: dict[bytes, StoredMessage] = {}  # a dict keeps the order of pushes
+        self._order: list[tuple[int, bytes]] = []  # ascending; deleted ones stay for a while
+        self._last = 0
+
+    def push(self, item: Message) -> None:
+        if item.uuid not in self.messages:
+            self._last += 1
+            self.messages[item.uuid] = StoredMessage(self._last, _copy(item))
+            self._order.append((self._last, item.uuid))
+
+    def delete(self, item: Message) -> None:
+        self.messages.pop(item.uuid, None)
+        if len(self._order) > 2 * len(self.messages) + 100:
+            self._order = [(stored.position, uuid) for uuid, stored in self.messages.items()]
+
+    def behind(self, position: int) -> Iterator[StoredMessage]:
+        for n in range(bisect_right(self._order, (position, b"\xff" * 17)), len(self._order)):
+            place, uuid = self._order[n]
+            stored = self.messages.get(uuid)
+            if stored is not None and stored.position == place:
+                yield stored
+
+
+class MemoryQueuesStorage(QueuesStorageBase):
+    """A storage that forgets: everything is gone with the object. For tests.
+
+    ``predecessor``: a storage whose messages this one goes on with, as a restarted process
+    would with those in its database.
+
+    It does not count ttl by itself.
+    """
+
+    __module__ = "snakemq.queues"
+
+    def __init__(self, predecessor: MemoryQueuesStorage | None = None) -> None:
+        self._lock = threading.Lock()
+        self._closed = False
+        self._queues: dict[str, _MemoryQueue] = predecessor._queues if predecessor else {}
+        self._inboxes: dict[str, list[bytes]] = predecessor._inboxes if predecessor else {}
+
+    def close(self) -> None:
+        """Refuse everything from now on. A successor may still take the messages over."""
+        self._closed = True
+
+    @contextmanager
+    def _open(self) -> Iterator[None]:
+        with self._lock:
+            if self._closed:
+                raise StorageError("this MemoryQueuesStorage is closed")
+            yield
+
+    def get_queues(self) -> Sequence[str]:
+        with self._open():
+            return [name for name, queue in self._queues.items() if queue.messages]
+
+    def get_items(self, queue_name: str) -> Sequence[Message]:
+        with self._open():
+            queue = self._queues.get(queue_name)
+            return [_copy(stored.message) for stored in queue.behind(0)] if queue else []
+
+    def get_page(
+        self, queue_name: str, after: int | None, limit: int, max_bytes: int | None = None
+    ) -> Sequence[StoredMessage]:
+        page: list[StoredMessage] = []
+        with self._open():
+            queue = self._queues.get(queue_name)
+            size = 0
+            for stored in queue.behind(after or 0) if queue else ():
+                page.append(StoredMessage(stored.position, _copy(stored.message)))
+                size += len(stored.message.data)
+                if len(page) >= limit or (max_bytes is not None and size >= max_bytes):
+                    break
+        return page
+
+    def count(self, queue_name: str) -> int:
+        with self._open():
+            queue = self._queues.get(queue_name)
+            return len(queue.messages) if queue else 0
+
+    def push(self, queue_name: str, item: Message) -> None:
+        with self._open():
+            self._queues.setdefault(queue_name, _MemoryQueue()).push(item)
+
+    def delete_items(self, items: Iterable[Message]) -> None:
+        with self._open():
+            for item in items:
+                for queue in self._queues.values():
+                    queue.delete(item)
+
+    def delete(self, queue_name: str, items: Iterable[Message]) -> None:
+        with self._open():
+            queue = self._queues.get(queue_name)
+            if queue is not None:
+                for item in items:
+                    queue.delete(item)
+
+    def delete_all(self) -> None:
+        with self._open():
+            for queue in self._queues.values():  # they stay: positions must not begin again
+                for stored in list(queue.messages.values()):
+                    queue.delete(stored.message)
+
+    def update_items_ttl(self, items: Iterable[Message]) -> None:
+        with self._open():
+            for item in items:
+                for queue in self._queues.values():
+                    stored = queue.messages.get(item.uuid)
+                    if stored is not None:
+                        stored.message.ttl = item.ttl
+
+    def remember(self, ident: str, uuids: Sequence[bytes], keep: int) -> None:
+        """See :class:`InboxStorage`."""
+        with self._open():
+            inbox = self._inboxes.setdefault(ident, [])
+            inbox += uuids
+            del inbox[:-keep]
+
+    def recall(self, ident: str, count: int) -> Sequence[bytes]:
+        """See :class:`InboxStorage`."""
+        with self._open():
+            return self._inboxes.get(ident, [])[-count:]
+
+
+def _copy(item: Message) -> Message:
+    return Message(item.data, item.ttl, item.flags, item.uuid)
