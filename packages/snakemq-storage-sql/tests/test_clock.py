@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from snakemq.message import Message
+from snakemq.queues.parts import ttl_left
 from snakemq.storage.sqlite import SqliteQueuesStorage
-from snakemq.storage.sqlite._clock import ttl_left
 
 Open = Callable[[], SqliteQueuesStorage]
 

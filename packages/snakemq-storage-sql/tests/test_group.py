@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from snakemq.message import Message
+from snakemq.queues.parts import GroupCommit
 from snakemq.storage.sqlite import SqliteQueuesStorage
-from snakemq.storage.sqlite._group import GroupCommit
 
 
 class CountingLock:

@@ -7,8 +7,7 @@ from binascii import unhexlify
 from typing import Any, NamedTuple
 
 from snakemq.message import Message
-
-from ._clock import ttl_left
+from snakemq.queues.parts import ttl_left
 
 LONGEST_TTL = 0xFFFFFFFE
 """The longest finite ttl of a message, in seconds; one more means "for ever" on the wire."""

@@ -10,12 +10,11 @@ from contextlib import contextmanager
 from snakemq.exceptions import StorageError
 from snakemq.message import Message
 from snakemq.queues import QueuesStorageBase, StoredMessage
+from snakemq.queues.parts import GroupCommit, OwnerClock
 
 from . import _fork, _inbox
-from ._clock import OwnerClock
 from ._connection import connect
 from ._errors import translated
-from ._group import GroupCommit
 from ._rows import Columns, UnreadableRow, read_message, read_queue_name
 from ._statements import INSERT, PAGE, QUEUE_NAMES, log, set_aside
 

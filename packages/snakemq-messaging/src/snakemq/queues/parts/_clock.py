@@ -16,19 +16,26 @@ class OwnerClock:
     ``elapsed``: the reading that the last owner has left behind.
     """
 
+    __module__ = "snakemq.queues.parts"
+
     def __init__(self, clock: Callable[[], float], elapsed: float) -> None:
         self._clock = clock
         self._elapsed = elapsed
         self._opened_at = clock()
 
     def now(self) -> float:
+        """The present reading. A message's ttl is stored together with it."""
         # Added to the difference, not the difference of sums: as long as the clock stands
         # still the reading is exactly what was stored, and so is every ttl.
         return self._elapsed + (self._clock() - self._opened_at)
 
 
 def ttl_left(ttl: float | None, stored_at: float, now: float) -> float | None:
-    """What is left of a ttl: never negative; an expired message has 0.0 left."""
+    """What is left of a ttl: never negative; an expired message has 0.0 left.
+
+    ``ttl``: what was left of it when the :class:`OwnerClock` read ``stored_at``. ``now``: its
+    present reading.
+    """
     if ttl is None:
         return None
     return max(0.0, ttl - max(0.0, now - stored_at))

@@ -30,6 +30,8 @@ class GroupCommit(Generic[Row]):
     ``commit``: makes all rows durable in their order, or none, and raises.
     """
 
+    __module__ = "snakemq.queues.parts"
+
     def __init__(self, lock: threading.Lock, commit: Callable[[Sequence[Row]], None]) -> None:
         self._lock = lock
         self._commit = commit
