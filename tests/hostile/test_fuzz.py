@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import struct
 from collections.abc import Iterator
+from contextlib import chdir
 
 import pytest
 from hypothesis import given, settings
@@ -124,11 +125,13 @@ class Field:
         assert pickles.sprung == []
 
 
-@pytest.fixture(autouse=True)
-def traps() -> Iterator[None]:
+@pytest.fixture(autouse=True, scope="module")
+def canary(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    folder = tmp_path_factory.mktemp("canary")
     pickles.sprung.clear()
-    yield
-    assert pickles.sprung == []
+    with chdir(folder):
+        yield
+    assert not (folder / "canary").exists()
 
 
 many = settings(max_examples=1500, deadline=None)

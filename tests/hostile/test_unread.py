@@ -17,7 +17,7 @@ from .stranger import PING, features, message
 quiet = pytest.fixture(autouse=True)(quiet_log)
 
 CAPACITY = 1000
-ENOUGH = 100_000
+ENOUGH = 5_000
 """Bytes that may wait for a peer that does not read what is not worth keeping for it."""
 
 

@@ -8,8 +8,9 @@ import random
 import signal
 import subprocess
 import threading
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from snakemq.link import Address
 from tests.running_stack import PATIENCE, Diary
@@ -17,6 +18,7 @@ from tests.running_stack import PATIENCE, Diary
 SCRIPT = Path(__file__).with_name("peer16.py")
 
 Event = dict[str, Any]
+T = TypeVar("T")
 
 
 def random_bytes(seed: int, size: int) -> bytes:
@@ -44,6 +46,16 @@ class Genuine(Diary):
         self._commands = 0
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
+
+    def until(self, predicate: Callable[[], T], timeout: float = PATIENCE) -> T:
+        """As ever, but whatever it is, a crashed peer will not do it."""
+
+        def check() -> T:
+            value = predicate()
+            assert value or not (crashes := self.all("crashed")), crashes[0]["traceback"]
+            return value
+
+        return super().until(check, timeout)
 
     def do(self, command: str, **arguments: object) -> Any:
         """Carry out a command in the loop of that peer; returns its result."""
