@@ -19,10 +19,7 @@ def entry(ttl: float | None, now: float = EPOCH, data: bytes = b"") -> QueuedMes
 
 
 def take_all(queue: OutgoingQueue, now: float) -> list[QueuedMessage]:
-    taken = []
-    while (first := queue.take(now, [])) is not None:
-        taken.append(first)
-    return taken
+    return queue.take(now, 1000, 1_000_000, [])
 
 
 def test_first_in_first_out() -> None:
@@ -50,7 +47,7 @@ def test_message_is_not_taken_at_its_time() -> None:
     queue.push(mortal)
     queue.push(lasting)
     expired: list[QueuedMessage] = []
-    assert queue.take(EPOCH + 5, expired) is lasting
+    assert queue.take(EPOCH + 5, 2, 1000, expired) == [lasting]
     assert expired == [mortal]
 
 
@@ -65,7 +62,7 @@ def test_messages_expire_in_the_order_of_their_time() -> None:
 def test_message_in_flight_does_not_expire() -> None:
     queue = OutgoingQueue("bob")
     queue.push(entry(5))
-    queue.take(EPOCH, [])
+    take_all(queue, EPOCH)
     assert queue.next_deadline() is None
     assert queue.expire(EPOCH + 100) == []
 
@@ -113,19 +110,20 @@ class QueueMachine(RuleBasedStateMachine):
     def time_passes(self, seconds: float) -> None:
         self.now += seconds
 
-    @rule()
-    def take(self) -> None:
-        expected_expired = []
-        expected = None
-        while self.waiting:
+    @rule(max_messages=st.integers(0, 3), max_bytes=st.integers(0, 30))
+    def take(self, max_messages: int, max_bytes: int) -> None:
+        expected_expired, expected = [], []
+        size = 0
+        while self.waiting and len(expected) < max_messages and size < max_bytes:
             first = self.waiting.pop(0)
-            if not self.is_over(first):
-                expected = first
-                self.in_flight.append(first)
-                break
-            expected_expired.append(first)
+            if self.is_over(first):
+                expected_expired.append(first)
+            else:
+                expected.append(first)
+                size += len(first.message.data)
+        self.in_flight += expected
         expired: list[QueuedMessage] = []
-        assert self.queue.take(self.now, expired) is expected
+        assert self.queue.take(self.now, max_messages, max_bytes, expired) == expected
         assert expired == expected_expired
 
     @precondition(lambda self: self.in_flight)
@@ -136,9 +134,10 @@ class QueueMachine(RuleBasedStateMachine):
         del self.in_flight[:count]
 
     @precondition(lambda self: self.in_flight)
-    @rule()
-    def withdraw_last(self) -> None:
-        assert self.queue.withdraw_last() is self.in_flight.pop()
+    @rule(data=st.data())
+    def withdraw(self, data: st.DataObject) -> None:
+        entry = self.in_flight.pop(data.draw(st.integers(0, len(self.in_flight) - 1)))
+        self.queue.withdraw(entry)
 
     @rule()
     def disconnected(self) -> None:

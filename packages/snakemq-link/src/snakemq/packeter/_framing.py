@@ -5,7 +5,8 @@ from __future__ import annotations
 import io
 import struct
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import accumulate, count
 
 from snakemq.exceptions import SnakeMQPacketTooLarge
 
@@ -103,10 +104,11 @@ class PacketWriter:
     """Turns packets into blocks of bytes to send, and bytes sent into packets sent."""
 
     __module__ = "snakemq.packeter"
-    __slots__ = ("_block", "_buffers", "_ends", "_queued", "_sent")
+    __slots__ = ("_block", "_buffered", "_buffers", "_ends", "_queued", "_sent")
 
     def __init__(self) -> None:
         self._buffers: deque[bytes] = deque()
+        self._buffered = 0  # the sum of their lengths
         self._block: bytes | memoryview = b""  # what next_block() gave out and is not sent yet
         self._ends: deque[tuple[int, int]] = deque()  # where in the stream each packet ends
         self._queued = 0  # bytes since the beginning
@@ -122,8 +124,23 @@ class PacketWriter:
         buffers = self._buffers
         buffers.append(_SIZE.pack(size))
         buffers.extend(parts)
-        self._queued += SIZE_LENGTH + size
+        size += SIZE_LENGTH
+        self._buffered += size
+        self._queued += size
         self._ends.append((self._queued, packet_id))
+
+    def add_framed(self, first_id: int, parts: Iterable[bytes], sizes: Sequence[int]) -> None:
+        """Queue packets which begin with their size already, with consecutive ids.
+
+        ``parts``: all buffers of all packets; ``sizes``: the bytes of each packet in them.
+        """
+        self._buffers.extend(parts)
+        ends = accumulate(sizes, initial=self._queued)
+        next(ends)
+        self._ends.extend(zip(ends, count(first_id)))
+        total = sum(sizes)
+        self._buffered += total
+        self._queued += total
 
     def next_block(self) -> bytes | memoryview:
         """What to send next; the same again until :meth:`sent` is called; empty if nothing."""
@@ -133,16 +150,23 @@ class PacketWriter:
 
     def _take_block(self) -> bytes:
         buffers = self._buffers
+        if self._buffered <= BLOCK_SIZE:
+            # The usual case, a batch of small packets, without a look at each of them.
+            block = b"".join(buffers)
+            buffers.clear()
+            self._buffered = 0
+            return block
         first = buffers.popleft()
-        if len(first) >= JOIN_LIMIT:
-            return first
-        block = [first]
-        size = len(first)
-        while buffers and size < BLOCK_SIZE and len(buffers[0]) < JOIN_LIMIT:
-            buffer = buffers.popleft()
-            block.append(buffer)
-            size += len(buffer)
-        return b"".join(block)
+        if len(first) < JOIN_LIMIT:
+            parts = [first]
+            size = len(first)
+            while buffers and size < BLOCK_SIZE and len(buffers[0]) < JOIN_LIMIT:
+                buffer = buffers.popleft()
+                parts.append(buffer)
+                size += len(buffer)
+            first = b"".join(parts)
+        self._buffered -= len(first)
+        return first
 
     def sent(self, count: int) -> int | None:
         """The first ``count`` bytes of the block were sent.

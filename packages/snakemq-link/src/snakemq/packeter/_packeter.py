@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
+from collections.abc import Sequence
 from typing import TypeVar
 
 from snakemq.callbacks import Callback
@@ -106,8 +107,29 @@ class Packeter:
             raise SnakeMQMessageTooLarge(f"a packet of {size} bytes; the format ends at 4 GiB")
         self._last_packet_id = packet_id = self._last_packet_id + 1
         conn.writer.add(packet_id, parts, size)
+        self._queued(conn, packet_id, 1)
+        return packet_id
+
+    def send_framed(self, conn_id: str, parts: Sequence[bytes], sizes: Sequence[int]) -> int:
+        """Queue many packets at once which begin with their size (4 bytes, network order) already.
+
+        For a layer above that packs its own header and that of the packet with one struct; nothing
+        is checked. ``parts``: the buffers of all packets in their order, a packet may have several.
+        ``sizes``: the length of each packet in them, its first 4 bytes included.
+
+        Returns the id of the first packet; the others have the ids that follow. Raises
+        :exc:`~snakemq.exceptions.NoConnection`.
+        """
+        conn = self._get(conn_id)
+        first_id = self._last_packet_id + 1
+        self._last_packet_id += len(sizes)
+        conn.writer.add_framed(first_id, parts, sizes)
+        self._queued(conn, first_id, len(sizes))
+        return first_id
+
+    def _queued(self, conn: _Connection, first_id: int, count: int) -> None:
         if self.on_packet_sent.callbacks:
-            conn.unreported.append(packet_id)
+            conn.unreported.extend(range(first_id, first_id + count))
         if not conn.sending:
             if conn.writer.size >= BLOCK_SIZE:
                 self._send(conn)
@@ -115,7 +137,6 @@ class Packeter:
                 conn.dirty = True
                 self._dirty.append(conn)
                 self.link.wakeup_poll()
-        return packet_id
 
     def flush(self, conn_id: str) -> None:
         """Begin to send what is queued for a connection now, not at the end of the pass.

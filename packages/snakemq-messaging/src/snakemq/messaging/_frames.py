@@ -34,6 +34,7 @@ EXTENSION_VERSION = 1
 
 _VERSION = struct.Struct("!BI")
 _MESSAGE = struct.Struct("!B16sII")
+_MESSAGE_PACKET = struct.Struct("!IB16sII")
 _FEATURES = struct.Struct("!BHIQIII")
 _ACK = struct.Struct("!BQ")
 
@@ -42,6 +43,7 @@ MESSAGE_HEADER_SIZE = _MESSAGE.size
 MAX_PACKET_SIZE = 0xFFFFFFFF
 """What the packet format allows, in bytes."""
 
+MESSAGE_BYTE = bytes([FRAME_TYPE_MESSAGE])
 PING = bytes([FRAME_TYPE_PING])
 PONG = bytes([FRAME_TYPE_PONG])
 INCOMPATIBLE_PROTOCOL = bytes([FRAME_TYPE_INCOMPATIBLE_PROTOCOL])
@@ -61,14 +63,6 @@ class Features(NamedTuple):
     max_packet_size: int
     """The largest packet that it takes, in bytes."""
     extension_version: int = EXTENSION_VERSION
-
-
-class MessageHeader(NamedTuple):
-    """The fixed part of a message frame."""
-
-    uuid: bytes
-    ttl: int | None
-    flags: int
 
 
 def encode_version(version: int = PROTOCOL_VERSION) -> bytes:
@@ -103,13 +97,14 @@ def encode_message_header(uuid: bytes, ttl: int | None, flags: int) -> bytes:
     return _MESSAGE.pack(FRAME_TYPE_MESSAGE, uuid, INFINITE_TTL if ttl is None else ttl, flags)
 
 
-def decode_message_header(frame: bytes) -> MessageHeader:
-    if len(frame) < MESSAGE_HEADER_SIZE:
-        raise SnakeMQBrokenMessage(
-            f"a message frame of {len(frame)} bytes, the header alone has {MESSAGE_HEADER_SIZE}"
-        )
-    _, uuid, ttl, flags = _MESSAGE.unpack_from(frame)
-    return MessageHeader(uuid, None if ttl == INFINITE_TTL else ttl, flags)
+PACKET_SIZE_LENGTH = _MESSAGE_PACKET.size - _MESSAGE.size
+
+pack_message_packet = _MESSAGE_PACKET.pack
+"""``(size, type, uuid, ttl, flags)``: the header of a message frame with that of its packet. The
+struct's own method, because it is called for each message."""
+
+unpack_message_header = _MESSAGE.unpack_from
+"""``frame`` to ``(type, uuid, ttl, flags)``, with ``INFINITE_TTL`` as it is."""
 
 
 def encode_features(features: Features) -> bytes:

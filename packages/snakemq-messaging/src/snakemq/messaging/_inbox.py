@@ -28,12 +28,21 @@ class RecentUuids:
         self._young: set[bytes] = set()
         self._old: set[bytes] = set()
 
-    def add(self, uuid: bytes) -> None:
+    def add(self, uuid: bytes) -> bool:
+        """Remember a uuid; False if it is known already."""
         young = self._young
+        if uuid in young or uuid in self._old:
+            return False
         young.add(uuid)
         if len(young) >= self._capacity:
             self._old = young
             self._young = set()
+        return True
+
+    def discard(self, uuid: bytes) -> None:
+        """Forget a uuid."""
+        self._young.discard(uuid)
+        self._old.discard(uuid)
 
     def update(self, uuids: Iterable[bytes]) -> None:
         for uuid in uuids:
@@ -99,12 +108,12 @@ class Receipts:
         self._behind_gap: deque[Delivery | int] = deque()
         self._bytes_behind_gap = 0
 
-    def is_window_full(self, messages: int, bytes_: int) -> bool:
-        """Has the sender used up its window? Then it must not send before the next ack."""
+    def window_left(self, messages: int, bytes_: int) -> tuple[int, int]:
+        """How many messages may come before the next ack, and with how many bytes before the last
+        of them: what is left of a window of that size. An empty one lets one message in, however
+        large it is."""
         unacked = self.processed - self.acked + len(self._behind_gap)
-        return unacked > 0 and (
-            unacked >= messages or self.unacked_bytes + self._bytes_behind_gap >= bytes_
-        )
+        return messages - unacked, bytes_ - self.unacked_bytes - self._bytes_behind_gap
 
     def frame_processed(self, size: int) -> None:
         """The frame that has just come in is processed; ``size`` bytes of data."""

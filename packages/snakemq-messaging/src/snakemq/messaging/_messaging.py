@@ -381,14 +381,16 @@ class Messaging:
                 if contest is not None:
                     contest.hold(packets)
                     return
-            for number, packet in enumerate(packets):
-                if session.ident is not None and packet[:1] == b"\x03":
-                    self._receiver.receive(session, session.ident, packet)
+            number = 0
+            while number < len(packets):
+                if session.ident is not None and packets[number][:1] == frames.MESSAGE_BYTE:
+                    number = self._receiver.receive(session, session.ident, packets, number)
                 else:
-                    self._receive_control(session, packet)
+                    self._receive_control(session, packets[number])
+                    number += 1
                     contest = self._contest_of.get(session)
                     if contest is not None:
-                        contest.hold(packets[number + 1 :])
+                        contest.hold(packets[number:])
                         return
                 if session.closed or session.farewell_packet_id is not None:
                     return

@@ -7,7 +7,7 @@ from collections import OrderedDict, deque
 from typing import NamedTuple
 
 from snakemq.callbacks import Callback
-from snakemq.exceptions import SnakeMQBrokenFormat, SnakeMQFlood
+from snakemq.exceptions import SnakeMQBrokenFormat, SnakeMQBrokenMessage, SnakeMQFlood
 from snakemq.message import Message
 from snakemq.packeter import Packeter
 from snakemq.queues import InboxStorage
@@ -27,6 +27,9 @@ MAX_ABSENT_INBOXES = 1024
 
 RECORD_RETRY_DELAY = 1.0
 """Seconds until a failed inbox storage is tried again."""
+
+
+UNLIMITED = (float("inf"), float("inf"))
 
 
 class ReceiverSettings(NamedTuple):
@@ -54,6 +57,7 @@ class Receiver:
         self._link = packeter.link
         self._storage = storage
         self._settings = settings
+        self._manual_ack = settings.manual_ack
         self._statistics = statistics
         self._events = events
         self._log = logging.getLogger("snakemq.messaging")
@@ -114,77 +118,106 @@ class Receiver:
                     self._events.report(None, exc)
         return inbox
 
-    def receive(self, session: Session, ident: str, frame: bytes) -> None:
-        """Offer a message to the application, unless it is known already.
+    def receive(self, session: Session, ident: str, packets: list[bytes], begin: int) -> int:
+        """Offer the messages of a batch to the application, unless they are known already.
 
-        Raises what the peer did wrong.
+        From packet number ``begin`` on, up to the first that is no message, whose number is
+        returned, or to the end of the connection. Raises what the peer did wrong.
+
+        This is the hot path of receiving: what can be said of the batch is not asked again for
+        each message.
         """
-        uuid, ttl, flags = frames.decode_message_header(frame)
-        data = frame[frames.MESSAGE_HEADER_SIZE :]
-        message = Message.received(data, None if ttl is None else float(ttl), flags, uuid)
-        counters = session.counters
-        counters.received += 1
-        counters.received_bytes += len(data)
-        receipts = session.receipts
+        conn_id = session.conn_id
         settings = self._settings
-        if session.acks and receipts.is_window_full(
-            settings.window_messages, settings.window_bytes
-        ):
-            raise SnakeMQFlood(
-                f"more than the window of {settings.window_messages} messages or "
-                f"{settings.window_bytes} bytes without waiting for an ack"
-            )
-        inbox = session.inbox if ttl != 0 and session.acks else None
-        if inbox is not None:
-            receipts.urgent = True
-            if uuid in inbox.seen:
-                counters.duplicates += 1
-                receipts.frame_processed(len(data))
-                return
-            known = inbox.open.get(uuid)
-            if known is not None:
-                counters.duplicates += 1
-                receipts.frame_open(known)
-                return
-        if settings.manual_ack:
-            delivery = self._open_delivery(session, ident, message, inbox)
-            self._offer(session.conn_id, delivery, inbox)
-            return
+        receipts = session.receipts
+        unpack = frames.unpack_message_header
+        header_size = frames.MESSAGE_HEADER_SIZE
+        make_message = Message.received
+        manual_ack = self._manual_ack
+        acks = session.acks
+        inbox = session.inbox
+        assert inbox is not None
+        window = UNLIMITED
+        if acks:
+            window = receipts.window_left(settings.window_messages, settings.window_bytes)
+        received = received_bytes = 0
+        number = begin
+        try:
+            while number < len(packets) and not session.closed:
+                frame = packets[number]
+                if frame[:1] != frames.MESSAGE_BYTE:
+                    break
+                if len(frame) < header_size:
+                    raise SnakeMQBrokenMessage(
+                        f"a message frame of {len(frame)} bytes, its header has {header_size}"
+                    )
+                if received >= window[0] or received_bytes >= window[1]:
+                    raise SnakeMQFlood(
+                        f"more than the window of {settings.window_messages} messages or "
+                        f"{settings.window_bytes} bytes without waiting for an ack"
+                    )
+                number += 1
+                _, uuid, ttl, flags = unpack(frame)
+                data = frame[header_size:]
+                size = len(data)
+                received += 1
+                received_bytes += size
+                may_come_again = acks and ttl != 0
+                if may_come_again:
+                    receipts.urgent = True
+                    if uuid in inbox.open:
+                        session.counters.duplicates += 1
+                        receipts.frame_open(inbox.open[uuid])
+                        continue
+                    # Added before it is processed, which saves a look-up, and taken out if it
+                    # cannot be.
+                    if not inbox.seen.add(uuid):
+                        session.counters.duplicates += 1
+                        receipts.frame_processed(size)
+                        continue
+                message = make_message(
+                    data, None if ttl == frames.INFINITE_TTL else float(ttl), flags, uuid
+                )
+                if manual_ack:
+                    inbox.seen.discard(uuid)
+                    self._offer_for_ack(session, ident, message)
+                    continue
+                try:
+                    self.on_message_recv(conn_id, ident, message)
+                except Exception as exc:
+                    if is_fault_of_peer(exc):
+                        raise  # and it stays known: it will not be better when it comes again
+                    inbox.seen.discard(uuid)
+                    delivery = self._open_delivery(session, ident, message)
+                    self._offer_failed(conn_id, delivery, exc)
+                    continue
+                if may_come_again and self._storage is not None:
+                    inbox.unrecorded.append(uuid)
+                receipts.frame_processed(size)
+            return number
+        finally:
+            session.counters.received += received
+            session.counters.received_bytes += received_bytes
+
+    def _offer_for_ack(self, session: Session, ident: str, message: Message) -> None:
+        delivery = self._open_delivery(session, ident, message)
         try:
             self.on_message_recv(session.conn_id, ident, message)
-        except Exception as exc:
-            if is_fault_of_peer(exc):
-                if inbox is not None:
-                    inbox.seen.add(uuid)  # it will not be better when it comes again
-                raise
-            delivery = self._open_delivery(session, ident, message, inbox)
-            self._offer_failed(session.conn_id, delivery, exc)
-            return
-        if inbox is not None:
-            inbox.seen.add(uuid)
-            if self._storage is not None:
-                inbox.unrecorded.append(uuid)
-        receipts.frame_processed(len(data))
-
-    def _open_delivery(
-        self, session: Session, ident: str, message: Message, inbox: Inbox | None
-    ) -> Delivery:
-        delivery = Delivery(ident, message)
-        self._open[message] = delivery
-        session.receipts.frame_open(delivery)
-        if inbox is not None:
-            inbox.open[message.uuid] = delivery
-        return delivery
-
-    def _offer(self, conn_id: str, delivery: Delivery, inbox: Inbox | None) -> None:
-        try:
-            self.on_message_recv(conn_id, delivery.ident, delivery.message)
         except Exception as exc:
             if is_fault_of_peer(exc):
                 self._finish(delivery)
                 raise
             if not delivery.done:
-                self._offer_failed(conn_id, delivery, exc)
+                self._offer_failed(session.conn_id, delivery, exc)
+
+    def _open_delivery(self, session: Session, ident: str, message: Message) -> Delivery:
+        delivery = Delivery(ident, message)
+        self._open[message] = delivery
+        session.receipts.frame_open(delivery)
+        if session.acks and message.ttl != 0:
+            assert session.inbox is not None
+            session.inbox.open[message.uuid] = delivery
+        return delivery
 
     def _offer_failed(self, conn_id: str, delivery: Delivery, exc: Exception) -> None:
         delivery.attempts += 1
@@ -211,7 +244,7 @@ class Receiver:
             if not delivery.done:
                 self._offer_failed(conn_id, delivery, exc)
             return
-        if not self._settings.manual_ack:
+        if not self._manual_ack:
             self._finish(delivery)
             self._after_gaps_closed(delivery.ident)
 

@@ -28,7 +28,7 @@ from ._stats import Counters
 
 if TYPE_CHECKING:
     from snakemq.link import TimerHandle
-    from snakemq.queues import OutgoingQueue, QueuedMessage
+    from snakemq.queues import OutgoingQueue
 
 MAX_PINGS_PER_SECOND = 1000
 """A peer that sends more is disconnected. An honest one pings once in its keep-alive interval."""
@@ -82,8 +82,11 @@ class Session:
         self.ident: str | None = None
         """Set when the identification was accepted; claims of it are the business of Messaging."""
         self.queue: OutgoingQueue | None = None
-        self.unsent: deque[tuple[int, QueuedMessage]] = deque()
-        """Messages that were given to the packeter and not to the system yet, by packet id."""
+        self.unsent: deque[tuple[int, int]] = deque()
+        """Messages that were given to the packeter and not to the system yet: first and last id
+        of runs of packets."""
+        self.sent = 0
+        """How many of the messages in flight, from the first one on, the system has taken over."""
 
         self.acked = 0
         """How many of the messages sent on this connection the peer has acknowledged."""
@@ -111,6 +114,27 @@ class Session:
         closed when this packet was sent."""
         self._second_of_pings = now
         self._pings = 0
+
+    def count_sent(self, packet_id: int) -> int:
+        """How many messages were sent, now that all packets up to that one are."""
+        unsent = self.unsent
+        sent = 0
+        while unsent and unsent[0][0] <= packet_id:
+            first, last = unsent.popleft()
+            sent += min(last, packet_id) - first + 1
+            if last > packet_id:
+                unsent.appendleft((packet_id + 1, last))
+        return sent
+
+    def skip_sent(self, count: int) -> None:
+        """That many messages, the next ones, are known to be sent."""
+        unsent = self.unsent
+        while count:
+            first, last = unsent.popleft()
+            skipped = min(count, last - first + 1)
+            count -= skipped
+            if first + skipped <= last:
+                unsent.appendleft((first + skipped, last))
 
     def receive(self, frame: bytes) -> Event:
         """Handle any frame but a message of an identified peer, which has a shorter way.
