@@ -476,6 +476,7 @@ class Link:
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if ssl_context is not None:
             try:
+                sock.getpeername()  # wrap_socket() forgets to close one that was reset
                 sock = ssl_context.wrap_socket(
                     sock,
                     server_side=connector is None,

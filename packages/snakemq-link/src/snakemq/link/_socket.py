@@ -25,7 +25,6 @@ class LinkSocket:
 
     __module__ = "snakemq.link"
     __slots__ = (
-        "_sent_of_pending",
         "closed",
         "conn_id",
         "connected_at",
@@ -54,7 +53,6 @@ class LinkSocket:
         # of bytes that were.
         self.send_pending: BytesLike | int | None = None
         self.want_write = False
-        self._sent_of_pending = 0  # TLS only: bytes of the send that is under way
 
     @property
     def is_connector(self) -> bool:
@@ -100,19 +98,14 @@ class LinkSocket:
     def send(self, data: BytesLike) -> int:
         """How many bytes the system took, at least one. Raises ``OSError``.
 
-        After one of :data:`WOULD_BLOCK` the same data has to be given again.
+        After one of :data:`WOULD_BLOCK` the same data has to be given again: TLS has encrypted
+        its first record already and insists on it.
         """
-        if not isinstance(self.sock, ssl.SSLSocket):
-            return self.sock.send(data)
-        # TLS takes one record of at most 16 KiB at a time, so it is offered the next one until all
-        # is sent, or as much as the other connections can be asked to wait for. Nothing is
-        # reported in between, because a record that it could not get rid of is encrypted already:
-        # it insists on being given those very bytes again, and not fewer.
-        view = memoryview(data)[:TLS_SEND_SIZE]
-        while self._sent_of_pending < len(view):
-            self._sent_of_pending += self.sock.send(view[self._sent_of_pending :])
-        self._sent_of_pending = 0
-        return len(view)
+        if isinstance(self.sock, ssl.SSLSocket):
+            # It takes all or nothing, so it is not given more at a time than the other connections
+            # can be asked to wait for.
+            data = memoryview(data)[:TLS_SEND_SIZE]
+        return self.sock.send(data)
 
     def shut(self) -> None:
         self.closed = True

@@ -1,0 +1,145 @@
+"""Settings of TLS: the files and constants of 1.6, or a context of one's own."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable
+
+import pytest
+from certificates import Authority
+from real_links import LOCALHOST, DiaryLink, run_until
+
+from snakemq.link import SSLConfig
+
+
+def version_between(
+    link: DiaryLink, other: DiaryLink, server: SSLConfig, client: SSLConfig
+) -> str | None:
+    other.add_connector(link.add_listener(LOCALHOST, server), ssl_config=client)
+    run_until(lambda: link.open and other.open, link, other)
+    sock = other.get_socket_by_conn(other.open[-1]).sock
+    assert isinstance(sock, ssl.SSLSocket)
+    return sock.version()
+
+
+def test_newest_version_is_negotiated(
+    link: DiaryLink, other: DiaryLink, authority: Authority
+) -> None:
+    server, client = authority.config("server"), authority.config("client")
+    assert version_between(link, other, server, client) == "TLSv1.3"
+
+
+@pytest.mark.parametrize("name", ["PROTOCOL_TLS", "PROTOCOL_SSLv23", "PROTOCOL_TLS_CLIENT"])
+def test_constants_for_any_version_negotiate(
+    link: DiaryLink, other: DiaryLink, authority: Authority, name: str
+) -> None:
+    client = authority.config("client", ssl_version=getattr(ssl, name))
+    assert version_between(link, other, authority.config("server"), client) == "TLSv1.3"
+
+
+def test_constant_for_one_version_is_kept_to(
+    link: DiaryLink, other: DiaryLink, authority: Authority
+) -> None:
+    server = authority.config("server", ssl_version=ssl.PROTOCOL_TLSv1_2)
+    assert version_between(link, other, server, authority.config("client")) == "TLSv1.2"
+
+
+@pytest.mark.parametrize("name", ["PROTOCOL_TLSv1", "PROTOCOL_TLSv1_1"])
+def test_constants_for_old_versions_are_taken_as_they_are_meant(
+    authority: Authority, name: str
+) -> None:
+    """Whether the system's OpenSSL still speaks them is another matter."""
+    config = authority.config("old", ssl_version=getattr(ssl, name))
+    context = config.get_context(server_side=True)
+    expected = {"PROTOCOL_TLSv1": "TLSv1", "PROTOCOL_TLSv1_1": "TLSv1_1"}[name]
+    assert context.minimum_version.name == context.maximum_version.name == expected
+
+
+def test_settings_can_be_positional_as_in_1_6(
+    link: DiaryLink, other: DiaryLink, authority: Authority
+) -> None:
+    for_server = (*authority.issue("server"), ssl.CERT_NONE, ssl.PROTOCOL_TLS, authority.ca_certs)
+    for_client = (None, None, ssl.CERT_REQUIRED, ssl.PROTOCOL_TLS, authority.ca_certs)
+    assert version_between(link, other, SSLConfig(*for_server), SSLConfig(*for_client))
+    config = SSLConfig(*for_client)
+    assert config.cert_reqs is ssl.CERT_REQUIRED
+    assert config.ca_certs == authority.ca_certs
+
+
+def test_contexts_of_ones_own(link: DiaryLink, other: DiaryLink, authority: Authority) -> None:
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(*reversed(authority.issue("localhost")))
+    client = ssl.create_default_context(cafile=authority.ca_certs)  # checks the host name
+    _, port = link.add_listener(LOCALHOST, SSLConfig(context=server))
+    other.add_connector(("localhost", int(port)), ssl_config=SSLConfig(context=client))
+    run_until(lambda: link.open and other.open, link, other)
+
+
+def test_context_for_the_wrong_side_is_refused_at_once(link: DiaryLink) -> None:
+    server = SSLConfig(context=ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
+    client = SSLConfig(context=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
+    with pytest.raises(ValueError, match=r"connector cannot use .*PROTOCOL_TLS_SERVER"):
+        link.add_connector(("localhost", 4000), ssl_config=server)
+    with pytest.raises(ValueError, match=r"listener cannot use .*PROTOCOL_TLS_CLIENT"):
+        link.add_listener(LOCALHOST, client)
+
+
+def test_one_config_serves_many_connectors_and_listeners(
+    link: DiaryLink, other: DiaryLink, authority: Authority
+) -> None:
+    config = authority.config("both")
+    for _ in range(2):
+        other.add_connector(link.add_listener(LOCALHOST, config), ssl_config=config)
+        link.add_connector(other.add_listener(LOCALHOST, config), ssl_config=config)
+    run_until(lambda: len(link.open) == len(other.open) == 4, link, other)
+
+
+MakeConfig = Callable[[Authority], SSLConfig]
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (
+            lambda a: SSLConfig(a.issue("x")[0], context=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)),
+            "not both",
+        ),
+        (
+            lambda a: SSLConfig(
+                context=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), check_hostname=True
+            ),
+            "of the context itself",
+        ),
+        (
+            lambda a: SSLConfig(
+                context=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), ssl_version=ssl.PROTOCOL_TLS
+            ),
+            "of the context itself",
+        ),
+        (lambda a: SSLConfig(cert_reqs=ssl.CERT_REQUIRED), "ca_certs"),
+        (lambda a: SSLConfig(cert_reqs=ssl.CERT_OPTIONAL), "ca_certs"),
+        (lambda a: SSLConfig(check_hostname=True), "CERT_REQUIRED"),
+        (lambda a: SSLConfig(cert_reqs=7, ca_certs=a.ca_certs), "7"),
+        (lambda a: SSLConfig(ssl_version=99), "99"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused(
+    authority: Authority, make: MakeConfig, says: str
+) -> None:
+    with pytest.raises(ValueError, match=says):
+        make(authority)
+
+
+def test_files_that_cannot_be_read_are_an_error_of_whoever_adds(
+    link: DiaryLink, authority: Authority
+) -> None:
+    keyfile, certfile = authority.issue("server")
+    with pytest.raises(FileNotFoundError):
+        link.add_listener(LOCALHOST, SSLConfig("nowhere.key", "nowhere.crt"))
+    with pytest.raises(FileNotFoundError):
+        link.add_connector(("localhost", 4000), ssl_config=SSLConfig(ca_certs="nowhere.crt"))
+    with pytest.raises(ssl.SSLError):
+        link.add_listener(LOCALHOST, SSLConfig(certfile, keyfile))  # the wrong way round
+    with pytest.raises(ValueError, match="needs a certfile"):
+        link.add_listener(LOCALHOST, SSLConfig(ca_certs=authority.ca_certs))
+    link.add_connector(("localhost", 4000))  # nothing was left behind
