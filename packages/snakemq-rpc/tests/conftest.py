@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).parent))  # for rpc_peers
 from rpc_peers import MakeNode, MakeRawClient, MakeRawServer, Node, RawClient, RawServer
 
 # No deadline: machines that run tests are busy. Derandomized: a failure belongs to the change.
-settings.register_profile("rpc", deadline=None, derandomize=True, max_examples=100)
+settings.register_profile("rpc", deadline=None, derandomize=True, max_examples=60)
 settings.load_profile("rpc")
 
 

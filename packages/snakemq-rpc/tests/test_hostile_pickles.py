@@ -49,6 +49,11 @@ class Kept:
         self.args = args
 
 
+class KeptCallable(Kept):
+    def __call__(self, *args: object) -> None:
+        executed.append(args)
+
+
 def sing(*args: object) -> str:
     executed.append(args)
     return "sung"
@@ -64,6 +69,7 @@ def nothing_is_executed() -> Any:
 def pickler() -> SafePickler:
     pickler = SafePickler()
     pickler.register(Kept)
+    pickler.register(KeptCallable)
     return pickler
 
 
@@ -239,7 +245,8 @@ def test_special_attributes_mean_nothing(attribute: str) -> None:
 def test_only_what_was_registered_is_constructed() -> None:
     assert pickler().loads(b"\x80\x04" + KEPT + b"K\x01\x85R.").args == (1,)
     refused(b"\x80\x04K\x01)R.")
-    refused(b"\x80\x04" + KEPT + b")R)R.")  # an object is not called, either
+    refused(b"\x80\x04" + KEPT + b")R)R.")
+    refused(b"\x80\x04" + name(HERE, "KeptCallable") + b")R)R.")  # an object is not called
     refused(b"\x80\x04" + KEPT + b")RN\x81.")
     refused(b"\x80\x04" + name("builtins", "ValueError") + b")\x81.")
     refused(b"\x80\x04" + name("builtins", "set") + b")\x81.")
@@ -376,6 +383,12 @@ def test_one_object_is_not_copied_a_million_times(copy: bytes) -> None:
     assert peak_of(refused, data) < 100 * len(data)
 
 
+def test_one_state_is_not_set_ten_thousand_times() -> None:
+    state = b"}(" + b"".join(text(f"name{number}") + b"N" for number in range(1000)) + b"u\x940"
+    data = b"\x80\x04" + state + name("builtins", "ValueError") + b")R" + b"h\x00b" * 10_000 + b"."
+    refused(data)
+
+
 def nested_tuples(depth: int) -> bytes:
     return b"\x80\x04}" + b")" + b"\x85" * depth + b"Ns."
 
@@ -485,8 +498,8 @@ def test_an_expensive_key_is_not_hashed_a_hundred_thousand_times(key: bytes) -> 
 
 
 def test_an_expensive_comparison_is_not_made_a_hundred_thousand_times() -> None:
-    big = b"X" + struct.pack("<I", 1_000_000) + b"x" * 1_000_000 + b"\x940"
-    data = b"\x80\x04" + big + big + b"}h\x00Ns(" + b"h\x01N" * 100_000 + b"u."
+    big = b"X" + struct.pack("<I", 1_000_000) + b"x" * 1_000_000 + b"\x94"
+    data = b"\x80\x04](" + big + big + b"}h\x00Ns(" + b"h\x01N" * 100_000 + b"ue."
     assert not is_plain(data)
     refused(data)
 

@@ -361,6 +361,8 @@ def test_a_repeated_request_gets_the_first_reply_and_is_not_executed_again(
 def test_a_request_that_is_repeated_while_it_runs_gets_one_reply(
     server: RpcServer, client: RawClient, service: Service
 ) -> None:
+    messages: list[bytes] = []
+    client.messaging.on_message_recv.add(lambda _c, _i, message: messages.append(message.data))
     for _ in range(3):
         client.call("block")
     client.until(service.came.is_set)
@@ -369,6 +371,7 @@ def test_a_request_that_is_repeated_while_it_runs_gets_one_reply(
     assert client.reply_of("echo", req_id=b"other")["ok"]
     assert [reply["req_id"] for reply in client.replies] == [b"other"]
     assert service.calls == [(), ((),)]
+    assert len(messages) == 2
 
 
 def test_a_reply_that_was_lost_with_the_connection_is_given_to_the_repeated_request(

@@ -50,17 +50,15 @@ class Waiter(Protocol):
 class Call:
     """A request that has no reply yet."""
 
-    __slots__ = ("data", "ident", "req_id", "sent_to", "timer", "uuid", "waiter")
+    __slots__ = ("data", "ident", "req_id", "sent_in", "timer", "waiter")
 
     def __init__(self, ident: str, req_id: bytes, data: bytes, waiter: Waiter) -> None:
         self.ident = ident
         self.req_id = req_id
         self.data = data
         self.waiter = waiter
-        self.sent_to: str | None = None
-        """The last connection that it was sent to; None if it was never sent."""
-        self.uuid = b""
-        """Of the message which it was sent in."""
+        self.sent_in: bytes | None = None
+        """The uuid of the last message that it was sent in; None if it was never sent."""
         self.timer: TimerHandle | None = None
 
 

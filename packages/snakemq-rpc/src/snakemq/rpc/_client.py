@@ -22,12 +22,12 @@ _req_ids = ReqIds()
 
 
 class _Peer:
-    """What is known of a peer: its connection, and the calls that it has not answered."""
+    """What is known of a peer: is it connected, and the calls that it has not answered."""
 
-    __slots__ = ("calls", "conn_id")
+    __slots__ = ("calls", "connected")
 
     def __init__(self) -> None:
-        self.conn_id: str | None = None
+        self.connected = False
         self.calls: dict[bytes, Call] = {}
 
 
@@ -156,7 +156,7 @@ class RpcClient:
             if peer is None:
                 peer = self._peers[call.ident] = _Peer()
             peer.calls[call.req_id] = call
-            message = self._message(call, peer.conn_id)
+            message = self._message(call) if peer.connected else None
         if message is not None:
             try:
                 self._messaging.send_message(call.ident, message)
@@ -165,13 +165,10 @@ class RpcClient:
                 raise
 
     @staticmethod
-    def _message(call: Call, conn_id: str | None) -> Message | None:
-        """The message to send, once to each connection, if there is one. With the lock held."""
-        if conn_id is None or call.sent_to == conn_id:
-            return None
+    def _message(call: Call) -> Message:
+        """The message to send at once. With the lock held: it is one for each connection."""
         message = Message(call.data)
-        call.sent_to = conn_id
-        call.uuid = message.uuid
+        call.sent_in = message.uuid
         return message
 
     def _forget(self, call: Call) -> bool:
@@ -189,7 +186,7 @@ class RpcClient:
             if peer is None:
                 return None
             call = peer.calls.pop(req_id, None)
-            if not peer.calls and peer.conn_id is None:
+            if not peer.calls and not peer.connected:
                 del self._peers[ident]
             return call
 
@@ -200,11 +197,10 @@ class RpcClient:
             peer = self._peers.get(ident)
             if peer is None:
                 peer = self._peers[ident] = _Peer()
-            peer.conn_id = conn_id
-            calls = [(call, self._message(call, conn_id)) for call in peer.calls.values()]
+            peer.connected = True
+            calls = [(call, self._message(call)) for call in peer.calls.values()]
         for call, message in calls:
-            if message is not None:
-                self._send_again(call, message)
+            self._send_again(call, message)
 
     def _send_again(self, call: Call, message: Message) -> None:
         try:
@@ -215,8 +211,8 @@ class RpcClient:
     def _on_disconnect(self, conn_id: str, ident: str) -> None:
         with self._lock:
             peer = self._peers.get(ident)
-            if peer is not None and peer.conn_id == conn_id:
-                peer.conn_id = None
+            if peer is not None:
+                peer.connected = False
                 if not peer.calls:
                     del self._peers[ident]
 
@@ -225,13 +221,9 @@ class RpcClient:
         # The others are sent again when it comes back.
         with self._lock:
             peer = self._peers.get(ident)
-            if peer is None or peer.conn_id is None:
+            if peer is None or not peer.connected:
                 return
-            dropped = [
-                call
-                for call in peer.calls.values()
-                if call.uuid == uuid and call.sent_to == peer.conn_id
-            ]
+            dropped = [call for call in peer.calls.values() if call.sent_in == uuid]
         for call in dropped:
             text = f"messaging dropped the request of {len(call.data)} bytes, see its on_error"
             self._finish(call, None, CallError(text))
@@ -268,6 +260,6 @@ class RpcClient:
 
 
 def _expired(call: Call, text: str) -> CallError:
-    if call.sent_to is None:
+    if call.sent_in is None:
         return NotConnected(f"{text}; {call.ident!r} was not connected")
     return PartialCall(f"{text}; the request was sent to {call.ident!r}")
