@@ -24,7 +24,7 @@ EXCHANGE, RPC = (block.text for block in blocks(PAGE) if block.language == "hex"
 def from_hex(text: str) -> bytes:
     """``61*3 62`` is ``aaab``."""
     data = b""
-    for word in text.replace("`", " ").split():
+    for word in text.split():
         byte, _, times = word.partition("*")
         data += bytes.fromhex(byte) * int(times or 1)
     return data
@@ -143,9 +143,8 @@ def test_who_breaks_the_rules_is_disconnected(what: str, sent: str, exception: s
     raw.on_disconnect.add(disconnected.append)
     conn_id, _ = network.connect(raw, link)
     network.run_until_idle()
-    match = re.fullmatch(r"(.*?)(?: (\d+) times)?", sent)
-    assert match is not None
-    data = from_hex(match[1]) * int(match[2] or 1)
+    packets = re.findall(r"`([^`]*)`(?: (\d+) times)?", sent)
+    data = b"".join(from_hex(packet) * int(times or 1) for packet, times in packets)
     if data:
         raw.send(conn_id, data)
     network.advance(10)
