@@ -1,19 +1,12 @@
 """Messaging: messages between peers that are addressed by ident, and queues for absent ones."""
 
+from ._connections import IDENTIFICATION_TIMEOUT, MAX_HANDSHAKE_PACKET_SIZE
 from ._frames import MAX_IDENT_LENGTH, PROTOCOL_VERSION
+from ._keepalive import KEEPALIVE_WAIT
 from ._limits import QueueLimits, WhenFull
-from ._messaging import (
-    IDENTIFICATION_TIMEOUT,
-    KEEPALIVE_WAIT,
-    MAX_ATTEMPTS,
-    MAX_HANDSHAKE_PACKET_SIZE,
-    MAX_PINGS_PER_SECOND,
-    RETRY_DELAY,
-    WINDOW_BYTES,
-    WINDOW_MESSAGES,
-    Messaging,
-)
+from ._messaging import MAX_ATTEMPTS, RETRY_DELAY, WINDOW_BYTES, WINDOW_MESSAGES, Messaging
 from ._receive_hook import ReceiveHook
+from ._session import MAX_PINGS_PER_SECOND
 from ._stats import DropReason, MessagingStats, PeerStats
 
 __all__ = [

@@ -1,9 +1,22 @@
-"""When to ping, and when to give a connection up. Pure."""
+"""When to ping, and when to give a connection up: a pure decision, and what carries it out."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import Enum
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
+
+from snakemq.link import TimerHandle
+from snakemq.packeter import Packeter
+
+from . import _frames as frames
+from ._session import Session
+
+KEEPALIVE_WAIT = 0.5
+"""Default of :attr:`Messaging.keepalive_wait`, in seconds."""
+
+BUSY = 0.1
+"""A timer that is late by this part of a wait tells that the loop was busy with something else."""
 
 
 class Action(Enum):
@@ -37,3 +50,64 @@ def decide(
     if remaining <= 0:
         return Decision(Action.PING, min(interval, wait))
     return Decision(Action.WAIT, remaining)
+
+
+class HasTimer(Protocol):
+    """What can have one deadline at a time."""
+
+    timer: TimerHandle | None
+
+
+class KeepAlive:
+    """Watches over identified sessions. ``give_up(session)`` is called for those that are dead."""
+
+    def __init__(self, packeter: Packeter, give_up: Callable[[Session], None]) -> None:
+        self.interval: float | None = None
+        self.wait: float = KEEPALIVE_WAIT
+        self._packeter = packeter
+        self._link = packeter.link
+        self._give_up = give_up
+
+    def plan(self, session: Session) -> None:
+        """Look at a session now and whenever it is due, in place of its present timer."""
+        if session.timer is not None:
+            session.timer.cancel()
+        if self.interval is None or session.closed:
+            return
+        now = self._link.time()
+        action, delay = decide(now, session.last_recv, session.last_ping, self.interval, self.wait)
+        if action is Action.GIVE_UP:
+            self._give_up(session)
+            return
+        if action is Action.PING:
+            session.last_ping = now
+            session.ping_packet_id = self._packeter.send_packet(session.conn_id, frames.PING)
+        if session.last_ping is not None:
+            self.set_deadline(session, delay, lambda: self.plan(session))
+        else:
+            session.timer = self._link.call_later(delay, lambda: self.plan(session))
+
+    def bytes_received(self, session: Session) -> None:
+        """A sign of life. Bytes are enough: a large packet can take longer than any wait, and the
+        pong comes behind it."""
+        session.last_recv = self._link.time()
+        session.last_ping = None
+
+    def bytes_sent(self, session: Session) -> None:
+        """While something moves the peer reads, so a ping that is not sent yet has time."""
+        if session.last_ping is not None and session.ping_packet_id > session.sent_packet_id:
+            session.last_ping = self._link.time()
+
+    def set_deadline(self, holder: HasTimer, wait: float, func: Callable[[], object]) -> None:
+        """Call ``func()`` when the other side has had ``wait`` seconds; in ``holder.timer``.
+
+        The loop looks once more at what has arrived. If it was busy with other things when the
+        deadline came, nobody has looked for a while, and the wait begins anew, once.
+        """
+        due = self._link.time() + wait
+
+        def look_again() -> None:
+            was_busy = self._link.time() - due > wait * BUSY
+            holder.timer = self._link.call_later(wait if was_busy else 0.0, func)
+
+        holder.timer = self._link.call_later(wait, look_again)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, field
 from enum import Enum
+
+from snakemq.queues import OutgoingQueue
 
 RTT_WEIGHT = 0.125
 """Weight of a new round trip in the smoothed one, as of TCP (RFC 6298, section 2)."""
@@ -64,21 +67,6 @@ class Counters:
         self.round_trip = seconds if known is None else known + RTT_WEIGHT * (seconds - known)
 
 
-class Statistics:
-    """The counters of all peers."""
-
-    def __init__(self) -> None:
-        self.peers: dict[str, Counters] = {}
-
-    def of(self, ident: str) -> Counters:
-        counters = self.peers.get(ident)
-        if counters is None:
-            if len(self.peers) >= MAX_PEERS:
-                del self.peers[next(iter(self.peers))]
-            counters = self.peers[ident] = Counters()
-        return counters
-
-
 @dataclass(frozen=True)
 class PeerStats:
     """What :meth:`Messaging.stats` tells of one peer. Counts are since the start of the stack, and
@@ -131,6 +119,73 @@ class MessagingStats:
     """Messages that ``send_message`` has taken and the loop has not seen yet."""
     peers: dict[str, PeerStats] = field(default_factory=dict)
     """By ident."""
+
+
+class Statistics:
+    """The counters of all peers."""
+
+    def __init__(self) -> None:
+        self.peers: dict[str, Counters] = {}
+        self.connected = 0
+        self.reconnected = 0
+
+    def of(self, ident: str) -> Counters:
+        counters = self.peers.get(ident)
+        if counters is None:
+            if len(self.peers) >= MAX_PEERS:
+                del self.peers[next(iter(self.peers))]
+            counters = self.peers[ident] = Counters()
+        return counters
+
+    def picture(
+        self,
+        now: float,
+        queues: Iterable[OutgoingQueue],
+        connected: Container[str],
+        outbox_size: int,
+    ) -> MessagingStats:
+        """What users get to see. Thread-safe."""
+        queue_of = {queue.ident: queue for queue in queues}
+        idents = dict.fromkeys([*self.peers, *queue_of])
+        peers = {
+            ident: _peer_stats(
+                now,
+                self.peers.get(ident) or Counters(),
+                queue_of.get(ident) or OutgoingQueue(ident),
+                ident in connected,
+            )
+            for ident in idents
+        }
+        return MessagingStats(
+            connections=sum(peer.connected for peer in peers.values()),
+            connected=self.connected,
+            reconnected=self.reconnected,
+            unread_outbox=outbox_size,
+            peers=peers,
+        )
+
+
+def _peer_stats(now: float, counters: Counters, queue: OutgoingQueue, connected: bool) -> PeerStats:
+    oldest = queue.oldest()
+    return PeerStats(
+        connected=connected,
+        connections=counters.connections,
+        queued=len(queue),
+        queued_bytes=queue.waiting_bytes,
+        in_flight=len(queue.in_flight),
+        in_flight_bytes=queue.in_flight_bytes,
+        oldest_age=None if oldest is None else now - oldest.queued_at,
+        sent=counters.sent,
+        sent_bytes=counters.sent_bytes,
+        resent=counters.resent,
+        delivered=counters.delivered,
+        dropped=dict(counters.dropped),
+        received=counters.received,
+        received_bytes=counters.received_bytes,
+        rejected=counters.rejected,
+        duplicates=counters.duplicates,
+        round_trip=counters.round_trip,
+    )
 
 
 DropReason.__module__ = "snakemq.messaging"

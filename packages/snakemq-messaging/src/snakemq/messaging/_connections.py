@@ -1,0 +1,258 @@
+"""Who is connected: introductions, two claims of one ident, and farewells."""
+
+from __future__ import annotations
+
+import logging
+
+from snakemq.callbacks import Callback
+from snakemq.exceptions import SnakeMQDuplicateIdent, SnakeMQException, SnakeMQTimeout
+from snakemq.packeter import Packeter
+
+from . import _frames as frames
+from ._contest import Contest
+from ._events import Events
+from ._keepalive import KeepAlive
+from ._receiver import Receiver
+from ._sender import Sender
+from ._session import Acked, Answer, Identified, Rejected, Session
+from ._stats import Statistics
+
+IDENTIFICATION_TIMEOUT = 10.0
+"""Seconds that a new connection has to identify itself. It takes one round trip."""
+
+FAREWELL_TIMEOUT = 1.0
+"""Seconds that a peer which is turned away has to take in what it is told."""
+
+MAX_HANDSHAKE_PACKET_SIZE = 4096
+"""The largest packet that is taken before the identification, in bytes. The introduction of a
+peer has 250 bytes at most; the rest is room for what future versions may say."""
+
+
+class Connections:
+    """Turns events of the packeter into events of sessions. For the loop only."""
+
+    def __init__(
+        self,
+        identifier: str,
+        packeter: Packeter,
+        features: frames.Features,
+        sender: Sender,
+        receiver: Receiver,
+        statistics: Statistics,
+        events: Events,
+    ) -> None:
+        self.on_connect: Callback[[str, str]] = Callback()
+        self.on_disconnect: Callback[[str, str]] = Callback()
+        self.identification_timeout: float = IDENTIFICATION_TIMEOUT
+        self.keepalive = KeepAlive(packeter, self._no_answer)
+        self.by_ident: dict[str, Session] = {}
+        self._identifier = identifier
+        self._packeter = packeter
+        self._link = packeter.link
+        self._features = features
+        self._sender = sender
+        self._receiver = receiver
+        self._statistics = statistics
+        self._events = events
+        self._log = logging.getLogger("snakemq.messaging")
+        self._sessions: dict[str, Session] = {}
+        self._contests: dict[str, Contest] = {}  # by the ident that is claimed
+        self._contest_of: dict[Session, Contest] = {}
+
+        packeter.on_connect.add(self._on_connect)
+        packeter.on_disconnect.add(self._on_disconnect)
+        packeter.on_packets_recv.add(self._on_packets_recv)
+        packeter.on_packets_sent.add(self._on_packets_sent)
+        self._link.on_recv.add(self._on_bytes_recv)
+        self._link.on_ready_to_send.add(self._on_bytes_sent)
+
+    def plan_keepalive(self) -> None:
+        """The interval has changed."""
+        for session in list(self.by_ident.values()):  # some may be given up
+            self._plan_keepalive(session)
+
+    def _on_connect(self, conn_id: str) -> None:
+        session = self._sessions[conn_id] = Session(conn_id, self._link.time())
+        self._packeter.set_max_packet_size(
+            conn_id, min(MAX_HANDSHAKE_PACKET_SIZE, self._packeter.max_packet_size)
+        )
+        self.keepalive.set_deadline(
+            session,
+            self.identification_timeout,
+            lambda: self._fail(session, SnakeMQTimeout("no identification in time")),
+        )
+        send = self._packeter.send_packet
+        send(conn_id, frames.encode_version())
+        send(conn_id, frames.encode_features(self._features))
+        send(conn_id, frames.encode_identification(self._identifier))
+
+    def _identified(self, session: Session, ident: str) -> None:
+        if session.timer is not None:
+            session.timer.cancel()
+        # Before the packets that came along with the identification are looked at.
+        self._packeter.set_max_packet_size(session.conn_id, self._packeter.max_packet_size)
+        owner = self.by_ident.get(ident)
+        if owner is None:
+            self._admit(session, ident)
+        elif ident in self._contests:
+            raise SnakeMQDuplicateIdent(f"{ident!r} is connected already")
+        else:
+            contest = Contest(ident, owner, session)
+            self._contests[ident] = self._contest_of[session] = contest
+            self._log.info("conn=%s claims %r, owner is pinged", session.conn_id, ident)
+            self.keepalive.set_deadline(
+                contest, self.keepalive.wait, lambda: self._owner_is_dead(contest)
+            )
+            self._packeter.send_packet(owner.conn_id, frames.PING)
+
+    def _admit(self, session: Session, ident: str) -> None:
+        session.ident = ident
+        session.counters = self._statistics.of(ident)
+        session.counters.connections += 1
+        self._statistics.connected += 1
+        if session.counters.connections > 1:
+            self._statistics.reconnected += 1
+        self.by_ident[ident] = session
+        self._sender.connected(session, ident)
+        self._receiver.connected(session, ident)
+        self._plan_keepalive(session)
+        self._log.debug("conn=%s is %r", session.conn_id, ident)
+        self._events.emit(session.conn_id, self.on_connect, session.conn_id, ident)
+        self._sender.pump(session)
+
+    def _owner_is_alive(self, contest: Contest) -> None:
+        self._end_contest(contest)
+        self._fail(
+            contest.challenger,
+            SnakeMQDuplicateIdent(f"{contest.ident!r} is connected already, and alive"),
+        )
+
+    def _owner_is_dead(self, contest: Contest) -> None:
+        # Its disconnection admits the challenger.
+        self._fail(contest.owner, SnakeMQTimeout(f"{contest.ident!r} came back; this one is dead"))
+
+    def _end_contest(self, contest: Contest) -> None:
+        contest.end()
+        self._contests.pop(contest.ident, None)
+        self._contest_of.pop(contest.challenger, None)
+
+    def _on_disconnect(self, conn_id: str) -> None:
+        session = self._sessions.pop(conn_id)
+        session.closed = True
+        if session.timer is not None:
+            session.timer.cancel()
+        contest = self._contest_of.get(session)
+        if contest is not None:
+            self._end_contest(contest)
+        if session.ident is None:
+            return
+        ident = session.ident
+        del self.by_ident[ident]
+        self._receiver.disconnected(ident)
+        dropped = self._sender.disconnected(session)
+        self._events.emit(conn_id, self.on_disconnect, conn_id, ident)
+        self._sender.settle(session, dropped)
+        contest = self._contests.get(ident)
+        if contest is not None:
+            self._end_contest(contest)
+            self._admit(contest.challenger, ident)
+            self._on_packets_recv(contest.challenger.conn_id, contest.held)
+
+    def _fail(self, session: Session, error: Exception) -> None:
+        """Close a connection because of its peer."""
+        if session.closed:
+            return
+        self._log.error("conn=%s ident=%r %s", session.conn_id, session.ident, error)
+        self._events.report(session.conn_id, error)
+        self._close(session)
+
+    def _dismiss(self, session: Session, rejected: Rejected) -> None:
+        """Like ``_fail``, but not before the farewell was given to the system."""
+        self._log.error("conn=%s ident=%r %s", session.conn_id, session.ident, rejected.error)
+        session.farewell_packet_id = self._packeter.send_packet(session.conn_id, rejected.farewell)
+        if session.timer is not None:
+            session.timer.cancel()
+        session.timer = self._link.call_later(FAREWELL_TIMEOUT, lambda: self._close(session))
+        self._events.report(session.conn_id, rejected.error)
+
+    def _close(self, session: Session) -> None:
+        if not session.closed:
+            self._link.close(session.conn_id)
+
+    # -- receiving
+
+    def _on_packets_recv(self, conn_id: str, packets: list[bytes]) -> None:
+        session = self._sessions.get(conn_id)
+        if session is None or session.farewell_packet_id is not None:
+            return
+        self._is_alive(session)
+        try:
+            if self._contests:
+                contest = self._contest_of.get(session)
+                if contest is not None:
+                    contest.hold(packets)
+                    return
+            number = 0
+            while number < len(packets):
+                if session.ident is not None and packets[number][:1] == frames.MESSAGE_BYTE:
+                    number = self._receiver.receive(session, session.ident, packets, number)
+                else:
+                    self._receive_control(session, packets[number])
+                    number += 1
+                    contest = self._contest_of.get(session)
+                    if contest is not None:
+                        contest.hold(packets[number:])
+                        return
+                if session.closed or session.farewell_packet_id is not None:
+                    return
+            self._receiver.ack_if_due(session)
+        except SnakeMQException as exc:
+            self._fail(session, exc)
+
+    def _receive_control(self, session: Session, packet: bytes) -> None:
+        event = session.receive(packet)
+        if isinstance(event, Identified):
+            self._identified(session, event.ident)
+        elif isinstance(event, Acked):
+            self._sender.acked(session, event.processed)
+        elif isinstance(event, Answer):
+            session.pong_packet_id = self._packeter.send_packet(session.conn_id, event.frame)
+        elif isinstance(event, Rejected):
+            self._dismiss(session, event)
+
+    # -- signs of life
+
+    def _on_bytes_recv(self, conn_id: str, data: bytes) -> None:
+        session = self._sessions.get(conn_id)
+        if session is not None:
+            self._is_alive(session)
+
+    def _is_alive(self, session: Session) -> None:
+        self.keepalive.bytes_received(session)
+        if self._contests and session.ident is not None:
+            contest = self._contests.get(session.ident)
+            if contest is not None:
+                self._owner_is_alive(contest)
+
+    def _on_bytes_sent(self, conn_id: str, sent: int) -> None:
+        session = self._sessions.get(conn_id)
+        if session is not None:
+            self.keepalive.bytes_sent(session)
+
+    def _on_packets_sent(self, conn_id: str, packet_id: int) -> None:
+        session = self._sessions.get(conn_id)
+        if session is not None:
+            self.keepalive.bytes_sent(session)
+            session.sent_packet_id = packet_id
+            self._sender.packets_sent(session, packet_id)
+            self._receiver.ack_if_due(session)
+            if session.farewell_packet_id is not None and packet_id >= session.farewell_packet_id:
+                self._close(session)
+
+    def _plan_keepalive(self, session: Session) -> None:
+        if session.farewell_packet_id is None:
+            self.keepalive.plan(session)
+
+    def _no_answer(self, session: Session) -> None:
+        wait = self.keepalive.wait
+        self._fail(session, SnakeMQTimeout(f"no answer to a ping in {wait:g} s"))
