@@ -173,6 +173,34 @@ def test_an_exception_that_could_not_travel_arrives_by_name(
     assert caught.value.__remote_traceback__ == "tb"
 
 
+@pytest.mark.parametrize("known", [True, False])
+def test_an_exception_that_came_beside_an_error_is_taken_if_it_is_known(
+    client_node: Node, server: RawServer, known: bool
+) -> None:
+    pickler = SafePickler()
+    if known:
+        pickler.register(OutOfStock)
+    proxy = RpcClient(client_node.hook, pickler).get_proxy("server", "object")
+    client_node.connect(server)
+    future = called(server, proxy.method)
+    more = {"exception_type": "shop.OutOfStock", "exception_message": "shoe"}
+    pickled = pickle.dumps(OutOfStock("shoe"))
+    server.fail(Error("shop.OutOfStock: shoe"), "tb", exception_pickle=pickled, **more)
+    with pytest.raises(OutOfStock if known else RemoteError, match="shoe") as caught:
+        result(future)
+    assert caught.value.__remote_traceback__ == "tb"  # type: ignore[union-attr]
+
+
+def test_what_came_beside_an_error_is_an_exception_or_ignored(
+    proxy: RpcInstProxy, server: RawServer
+) -> None:
+    for beside in (b"", b"garbage", pickle.dumps("text"), None):
+        future = called(server, proxy.method)
+        server.fail(Error("the error"), exception_pickle=beside)
+        with pytest.raises(Error, match="the error"):
+            result(future)
+
+
 def test_an_error_of_rpc_stays_one(proxy: RpcInstProxy, server: RawServer) -> None:
     future = called(server, proxy.method)
     server.fail(Error("x"), exception_type="snakemq.rpc.Error", exception_message="x")

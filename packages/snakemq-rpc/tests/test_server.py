@@ -276,13 +276,33 @@ def test_an_exception_travels_with_its_traceback(server: RpcServer, client: RawC
     assert reply["exception_message"] == "('a value', 5)"
 
 
-def test_an_exception_of_the_user_travels_as_it_is(server: RpcServer, client: RawClient) -> None:
+def test_a_registered_exception_travels_as_it_is(start: Any, client: RawClient) -> None:
+    pickler = SafePickler()
+    pickler.register(NotAnywhereElse)
+    start(pickler=pickler)
     assert type(client.reply_of("fail", "own")["exception"]) is NotAnywhereElse
+
+
+def test_a_trusting_server_sends_every_exception_as_it_is(start: Any, client: RawClient) -> None:
+    start(pickler=pickle)
+    assert type(client.reply_of("fail", "own")["exception"]) is NotAnywhereElse
+    assert type(client.reply_of("fail", "demanding", req_id=b"2")["exception"]) is Error
+
+
+@pytest.mark.parametrize("name", ["own", "new"])
+def test_an_unregistered_exception_travels_beside_an_error_for_1_6(
+    server: RpcServer, client: RawClient, name: str
+) -> None:
+    reply = client.reply_of("fail", name)
+    assert type(reply["exception"]) is Error
+    exc = pickle.loads(reply["exception_pickle"])
+    assert type(exc) in (NotAnywhereElse, SnakeMQTimeout)
 
 
 @pytest.mark.parametrize(
     ("name", "type_name", "message"),
     [
+        ("own", f"{__name__}.NotAnywhereElse", "hello"),
         ("local", f"{__name__}.Service.fail.<locals>.Local", "hello"),
         ("demanding", f"{__name__}.Demanding", "1 2"),
         ("lock", "ValueError", None),

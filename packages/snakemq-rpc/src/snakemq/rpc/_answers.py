@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import pickle
 import traceback
-from collections.abc import Callable
-from typing import Any
 
 from ._errors import Error
-from ._pickler import Pickler, SafePickler, dumps_of
+from ._pickler import Pickler, dumps_of
 from ._protocol import REPLY_PREFIX, Reply, kills_16, text_of, type_name
 
 
@@ -16,11 +13,8 @@ class ReplyWriter:
     """Encodes replies so that the client, whichever version it is, can decode them."""
 
     def __init__(self, pickler: Pickler) -> None:
+        self._pickler = pickler
         self._dumps = dumps_of(pickler)
-        # What we wrote ourselves can be read without suspicion.
-        self._loads: Callable[[bytes], Any] = (
-            pickle.loads if isinstance(pickler, SafePickler) else pickler.loads
-        )
 
     def result(self, req_id: bytes, value: object) -> bytes:
         """The reply with a result. Raises :exc:`Error` if it cannot be pickled."""
@@ -38,11 +32,16 @@ class ReplyWriter:
         reply: Reply = {
             "req_id": req_id,
             "ok": False,
-            "exception": exc if self._travels(exc) else Error(f"{name}: {text}" if text else name),
+            "exception": exc,
             "exception_format": _traceback(exc),
             "exception_type": name,
             "exception_message": text,
         }
+        pickled = self._pickle(exc)
+        if pickled is None or not self._everybody_knows(exc, pickled):
+            reply["exception"] = Error(f"{name}: {text}" if text else name)
+            if pickled is not None:
+                reply["exception_pickle"] = pickled
         return REPLY_PREFIX + self._dumps(reply)
 
     def error(self, req_id: bytes, text: str) -> bytes:
@@ -55,13 +54,21 @@ class ReplyWriter:
         }
         return REPLY_PREFIX + self._dumps(reply)
 
-    def _travels(self, exc: BaseException) -> bool:
+    def _pickle(self, exc: BaseException) -> bytes | None:
         if not isinstance(exc, Exception):
-            return False  # a client of 1.6 would raise it: SystemExit, for example
+            return None  # a client of 1.6 would raise it: SystemExit, for example
         try:
-            data = self._dumps(exc)
-            # Many exceptions with an __init__ of their own can be written but not read.
-            return not kills_16(data) and type(self._loads(data)) is type(exc)
+            return self._dumps(exc)
+        except Exception:
+            return None
+
+    def _everybody_knows(self, exc: BaseException, pickled: bytes) -> bool:
+        """A client of 1.6 dies of what it cannot decode, be it an unknown class or one of the many
+        exceptions whose ``__init__`` does not take its own ``args``. What our pickler can read, as
+        its classes are registered, is what both sides have agreed on.
+        """
+        try:
+            return type(self._pickler.loads(pickled)) is type(exc) and not kills_16(pickled)
         except Exception:
             return False
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any, NamedTuple
 
 from snakemq.exceptions import SnakeMQBrokenMessage
@@ -29,11 +30,14 @@ def read_reply(pickler: Pickler, body: bytes) -> Outcome:
     reply = check_reply(data)
     if reply["ok"]:
         return Outcome(reply["req_id"], reply["return"], None)
-    return Outcome(reply["req_id"], None, _error(reply))
+    return Outcome(reply["req_id"], None, _error(pickler, reply))
 
 
-def _error(reply: Reply) -> Exception:
+def _error(pickler: Pickler, reply: Reply) -> Exception:
     exc = reply["exception"]
+    with contextlib.suppress(Exception):  # not there, or not known here
+        better = pickler.loads(reply["exception_pickle"])
+        exc = better if isinstance(better, Exception) else exc
     traceback = _text(reply, "exception_format")
     name = _text(reply, "exception_type")
     if not isinstance(exc, Exception):  # SystemExit, for example, from a pickler that trusts

@@ -71,9 +71,11 @@ Reply = TypedDict(
         "return": NotRequired[Any],
         "exception": NotRequired[Any],
         "exception_format": NotRequired[str],  # the traceback of the server, or ""
-        # Not known to 1.6: what the exception is where it could not travel as it is.
+        # Not known to 1.6: what the exception is, if it is not sent as "exception" or cannot be
+        # decoded; and its own pickle, for who knows a class that not everybody does.
         "exception_type": NotRequired[str],
         "exception_message": NotRequired[str],
+        "exception_pickle": NotRequired[bytes],
     },
 )
 

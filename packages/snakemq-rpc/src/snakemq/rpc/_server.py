@@ -54,7 +54,12 @@ class RpcServer:
 
     transfer_exceptions: bool
     """Do the callers get the exceptions of the methods, and their tracebacks? True by default.
-    If not, they get ``Error("remote call failed")``, and the exception is logged here."""
+    If not, they get ``Error("remote call failed")``, and the exception is logged here.
+
+    A client of 1.6 dies of an exception whose class it cannot import. So it gets the builtin ones,
+    those that are registered with this server's pickler, and :exc:`Error` with their names for
+    all others. Other clients get all that their own pickler allows, and else a
+    :exc:`RemoteError`."""
 
     def __init__(
         self,
