@@ -122,4 +122,4 @@ class WholeStack(RuleBasedStateMachine):
 
 
 TestWholeStack = WholeStack.TestCase
-TestWholeStack.settings = settings(max_examples=120, stateful_step_count=40, deadline=None)
+TestWholeStack.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
