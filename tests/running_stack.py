@@ -33,7 +33,7 @@ class Diary:
             page.append(line)
             self._news.notify_all()
 
-    def until(self, predicate: Callable[[], T], timeout: float = PATIENCE) -> T:
+    def until(self, predicate: Callable[[], T | None], timeout: float = PATIENCE) -> T:
         """Wait until ``predicate()`` is true, asked after each entry. Returns its value."""
         deadline = time.monotonic() + timeout
         with self._news:

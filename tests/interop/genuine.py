@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import random
 import signal
 import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -37,20 +39,27 @@ class Genuine(Diary):
         super().__init__()
         self.ident = ident
         self.events: list[Event] = []
-        command = [python, "-I", "-W", "ignore", str(SCRIPT), "--ident-json", json.dumps(ident)]
+        command = [python, "-W", "ignore", str(SCRIPT), "--ident-json", json.dumps(ident)]
         if storage is not None:
             command.append(f"--storage={storage}")
         self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8"
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            encoding="utf-8",
+            # An environment is found through its python; no other one shall get in.
+            env={key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+            if python != sys.executable
+            else None,
         )
         self._commands = 0
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
 
-    def until(self, predicate: Callable[[], T], timeout: float = PATIENCE) -> T:
+    def until(self, predicate: Callable[[], T | None], timeout: float = PATIENCE) -> T:
         """As ever, but whatever it is, a crashed peer will not do it."""
 
-        def check() -> T:
+        def check() -> T | None:
             value = predicate()
             assert value or not (crashes := self.all("crashed")), crashes[0]["traceback"]
             return value

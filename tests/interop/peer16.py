@@ -17,15 +17,14 @@ import sys
 import threading
 import traceback
 
+import shop  # noqa: F401
+
 import snakemq.link
 import snakemq.message
 import snakemq.messaging
 import snakemq.packeter
 import snakemq.rpc
 from snakemq.storage.sqlite import SqliteQueuesStorage
-
-sys.path.append(os.path.dirname(__file__))
-import shop  # noqa: F401
 
 POLL_TIMEOUT = 0.05  # the default of 0.2 s is how long each of its reconnections would take
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
 from pathlib import Path
+
+import pytest
 
 from snakemq.message import FLAG_PERSISTENT
 from snakemq.storage.sqlite import SqliteQueuesStorage
@@ -13,9 +17,18 @@ from .genuine import random_bytes
 
 SIZES = [0, 1, 100_000, *range(50)]
 
+OpenStorage = Callable[[Path], SqliteQueuesStorage]
+
+
+@pytest.fixture
+def open_storage() -> Iterator[OpenStorage]:
+    """To be named before the stacks, so that it is closed after them."""
+    with ExitStack() as storages:
+        yield lambda file: storages.enter_context(closing(SqliteQueuesStorage(file)))
+
 
 def test_a_file_of_1_6_is_delivered_in_its_order(
-    make_stack: MakeStack, make_genuine: MakeGenuine, tmp_path: Path
+    open_storage: OpenStorage, make_stack: MakeStack, make_genuine: MakeGenuine, tmp_path: Path
 ) -> None:
     file = tmp_path / "queues.db"
     author = make_genuine(THEIRS, file)
@@ -31,7 +44,7 @@ def test_a_file_of_1_6_is_delivered_in_its_order(
     author.kill()
 
     # Whoever opens the file is the same peer to the others.
-    heir = make_stack(THEIRS, storage=SqliteQueuesStorage(file))
+    heir = make_stack(THEIRS, storage=open_storage(file))
     bob, zofie = make_stack("bob"), make_stack("žofie")
     address = heir.listen()
     bob.dial(address)
@@ -49,19 +62,17 @@ def test_a_file_of_1_6_is_delivered_in_its_order(
 
 
 def test_what_we_delivered_from_a_file_of_1_6_is_not_delivered_again(
-    make_stack: MakeStack, make_genuine: MakeGenuine, tmp_path: Path
+    open_storage: OpenStorage, make_stack: MakeStack, make_genuine: MakeGenuine, tmp_path: Path
 ) -> None:
     file = tmp_path / "queues.db"
     author = make_genuine(OURS, file)
     author.do("send", ident=THEIRS, sizes=[1] * 20, ttl=None, flags=FLAG_PERSISTENT)
     author.kill()
-    storage = SqliteQueuesStorage(file)
+    storage = open_storage(file)
     ours, theirs = make_stack(OURS, storage=storage), make_genuine(THEIRS)
     ours.dial(theirs.listen())
     theirs.event("received", count=20)
     ours.until(lambda: len(ours.sent) == 20)
     ours.in_loop(ours.messaging.close)
     storage.close()
-    heir = SqliteQueuesStorage(file)
-    assert heir.get_queues() == []
-    heir.close()
+    assert open_storage(file).get_queues() == []
