@@ -99,11 +99,15 @@ class Connections:
         else:
             contest = Contest(ident, owner, session)
             self._contests[ident] = self._contest_of[session] = contest
-            self._log.info("conn=%s claims %r, owner is pinged", session.conn_id, ident)
-            self.keepalive.set_deadline(
-                contest, self.keepalive.wait, lambda: self._owner_is_dead(contest)
-            )
-            self._packeter.send_packet(owner.conn_id, frames.PING)
+            self._log.info("conn=%s claims %r", session.conn_id, ident)
+            if contest.is_same_process and self._features.epoch > contest.epoch:
+                # Both sides dial each other, and each may have taken another connection first. If
+                # both decided, none would be left. This one waits for what the other one does.
+                self.keepalive.set_deadline(
+                    contest, 2 * self.keepalive.wait, lambda: self._ping_owner(contest)
+                )
+            else:
+                self._ping_owner(contest)
 
     def _admit(self, session: Session, ident: str) -> None:
         session.ident = ident
@@ -120,8 +124,20 @@ class Connections:
         self._events.emit(session.conn_id, self.on_connect, session.conn_id, ident)
         self._sender.pump(session)
 
+    def _ping_owner(self, contest: Contest) -> None:
+        contest.is_decided_here = True
+        self.keepalive.set_deadline(
+            contest, self.keepalive.wait, lambda: self._owner_is_dead(contest)
+        )
+        self._packeter.send_packet(contest.owner.conn_id, frames.PING)
+
     def _owner_is_alive(self, contest: Contest) -> None:
         self._end_contest(contest)
+        if contest.is_same_process:
+            # Both sides dial each other. One connection is enough, and this is no fault.
+            self._log.info("conn=%s is one too many", contest.challenger.conn_id)
+            self._close(contest.challenger)
+            return
         self._fail(
             contest.challenger,
             SnakeMQDuplicateIdent(f"{contest.ident!r} is connected already, and alive"),
@@ -190,7 +206,7 @@ class Connections:
             if self._contests:
                 contest = self._contest_of.get(session)
                 if contest is not None:
-                    contest.hold(packets)
+                    self._hold(contest, packets)
                     return
             number = 0
             while number < len(packets):
@@ -201,13 +217,21 @@ class Connections:
                     number += 1
                     contest = self._contest_of.get(session)
                     if contest is not None:
-                        contest.hold(packets[number:])
+                        self._hold(contest, packets[number:])
                         return
                 if session.closed or session.farewell_packet_id is not None:
                     return
             self._receiver.ack_if_due(session)
         except SnakeMQException as exc:
             self._fail(session, exc)
+
+    def _hold(self, contest: Contest, packets: list[bytes]) -> None:
+        """Keep for later what a challenger sends, but tell it that it is heard: in a contest of its
+        own this may be the owner."""
+        contest.hold([packet for packet in packets if packet != frames.PING])
+        for packet in packets:
+            if packet == frames.PING:
+                self._receive_control(contest.challenger, packet)
 
     def _receive_control(self, session: Session, packet: bytes) -> None:
         event = session.receive(packet)
@@ -231,7 +255,7 @@ class Connections:
         self.keepalive.bytes_received(session)
         if self._contests and session.ident is not None:
             contest = self._contests.get(session.ident)
-            if contest is not None:
+            if contest is not None and contest.is_decided_here:
                 self._owner_is_alive(contest)
 
     def _on_bytes_sent(self, conn_id: str, sent: int) -> None:

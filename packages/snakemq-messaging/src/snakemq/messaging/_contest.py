@@ -28,9 +28,23 @@ class Contest:
         self.ident = ident
         self.owner = owner
         self.challenger = challenger
+        self.is_decided_here = False
+        """Was the owner pinged?"""
         self.timer: TimerHandle | None = None
         self.held: list[bytes] = []
         self._held_bytes = 0
+
+    @property
+    def is_same_process(self) -> bool:
+        """Is the challenger a second connection of the owner's own stack? 1.6 does not tell."""
+        owner, challenger = self.owner.features, self.challenger.features
+        return owner is not None and challenger is not None and owner.epoch == challenger.epoch
+
+    @property
+    def epoch(self) -> int:
+        """The epoch of the challenger; 0 if it is a 1.6 peer."""
+        features = self.challenger.features
+        return 0 if features is None else features.epoch
 
     def hold(self, packets: list[bytes]) -> None:
         """Raises :exc:`~snakemq.exceptions.SnakeMQDuplicateIdent` above the limit."""

@@ -29,15 +29,20 @@ class RecentUuids:
         self._old: set[bytes] = set()
 
     def add(self, uuid: bytes) -> bool:
-        """Remember a uuid; False if it is known already."""
+        """Remember a uuid as the latest; False if it is known already.
+
+        A sender that is killed between an ack and the deletion repeats the message, and if it is
+        killed again then once more: each repetition counts, not the first time only.
+        """
         young = self._young
-        if uuid in young or uuid in self._old:
+        if uuid in young:
             return False
+        is_new = uuid not in self._old
         young.add(uuid)
         if len(young) >= self._capacity:
             self._old = young
             self._young = set()
-        return True
+        return is_new
 
     def discard(self, uuid: bytes) -> None:
         """Forget a uuid."""

@@ -50,6 +50,8 @@ class OutgoingQueues:
         self._deletion_count = 0
         self._deletion_timer: TimerHandle | None = None
         self._deletion_failed = False
+        self._lag: dict[str, int] = {}
+        """By ident: messages retired from the oldest one on that is to be deleted."""
         if storage is not None:
             self._load(storage)
 
@@ -134,6 +136,17 @@ class OutgoingQueues:
             self._deletion_count += 1
             if self._deletion_timer is None:
                 self._deletion_timer = self._link.call_later(DELETE_DELAY, self.flush_deletions)
+        if queue.ident in self._deletions:
+            self._lag[queue.ident] = self._lag.get(queue.ident, 0) + 1
+
+    def keep_up(self, queue: OutgoingQueue, window: int) -> None:
+        """Delete now if a window of messages was acknowledged since a deletion became due.
+
+        What is in the storage is sent again after a crash. The receiver remembers two windows of
+        messages, of which one may be in flight.
+        """
+        if self._lag.get(queue.ident, 0) >= window and not self._deletion_failed:
+            self.flush_deletions()
 
     def flush_deletions_if_many(self) -> None:
         if self._deletion_count >= DELETE_BATCH and not self._deletion_failed:
@@ -157,6 +170,7 @@ class OutgoingQueues:
                 return
             self._deletion_failed = False
             del self._deletions[ident]
+            self._lag.pop(ident, None)
             self._deletion_count -= len(messages)
 
     def store_ttls(self) -> None:

@@ -81,11 +81,11 @@ class Receiver:
     def on_loop_pass(self) -> None:
         acks = self._acks_from_threads
         if acks:
-            changed: set[str] = set()
+            changed: dict[str, None] = {}  # in their order: a simulation must be repeatable
             while acks:
                 delivery = acks.popleft()
                 self._finish(delivery)
-                changed.add(delivery.ident)
+                changed[delivery.ident] = None
             for ident in changed:
                 self._after_gaps_closed(ident)
 
@@ -95,6 +95,7 @@ class Receiver:
 
     def disconnected(self, ident: str) -> None:
         del self._connected[ident]
+        self._record(ident, self._inboxes[ident])
         self._inboxes.move_to_end(ident)
         absent = len(self._inboxes) - len(self._connected)
         for other in list(self._inboxes) if absent > MAX_ABSENT_INBOXES else ():
@@ -173,6 +174,8 @@ class Receiver:
                     # cannot be.
                     if not inbox.seen.add(uuid):
                         session.counters.duplicates += 1
+                        if self._storage is not None:
+                            inbox.unrecorded.append(uuid)  # as the latest, see RecentUuids
                         receipts.frame_processed(size)
                         continue
                 message = make_message(
@@ -186,11 +189,17 @@ class Receiver:
                     self.on_message_recv(conn_id, ident, message)
                 except Exception as exc:
                     if is_fault_of_peer(exc):
-                        raise  # and it stays known: it will not be better when it comes again
+                        # It stays known: it will not be better when it comes again.
+                        if may_come_again and self._storage is not None:
+                            inbox.unrecorded.append(uuid)
+                        raise
                     inbox.seen.discard(uuid)
                     delivery = self._open_delivery(session, ident, message)
                     self._offer_failed(conn_id, delivery, exc)
                     continue
+                except BaseException:  # Ctrl-C: the link closes the connection
+                    inbox.seen.discard(uuid)
+                    raise
                 if may_come_again and self._storage is not None:
                     inbox.unrecorded.append(uuid)
                 receipts.frame_processed(size)
@@ -266,16 +275,21 @@ class Receiver:
         if session is not None:
             session.receipts.close_gaps()
             self.ack_if_due(session)
-        elif self._storage is not None:
+        elif ident in self._inboxes:
             self._record(ident, self._inboxes[ident])
 
     # -- acks on the wire
 
     def ack_if_due(self, session: Session) -> None:
         """To be called when a batch of frames is handled, and when packets were sent."""
+        if not session.acks:
+            return
         receipts = session.receipts
         unacked = receipts.processed - receipts.acked
-        if not unacked or not session.acks:
+        if not unacked:
+            # Behind a gap: it cannot be acked yet, but must not be forgotten either.
+            if session.ident is not None and session.inbox is not None:
+                self._record(session.ident, session.inbox)
             return
         settings = self._settings
         if (
@@ -291,15 +305,17 @@ class Receiver:
         if session.ack_timer is not None:
             session.ack_timer.cancel()
             session.ack_timer = None
-        # A peer that does not read must not make the send buffer grow. When the last ack is sent,
-        # the next one is due.
-        if session.closed or session.ack_packet_id > session.sent_packet_id:
+        if session.closed:
             return
         assert session.ident is not None
         if session.inbox is not None and not self._record(session.ident, session.inbox):
             session.ack_timer = self._link.call_later(
                 RECORD_RETRY_DELAY, lambda: self._ack(session)
             )
+            return
+        # A peer that does not read must not make the send buffer grow. When the last ack is sent,
+        # the next one is due.
+        if session.ack_packet_id > session.sent_packet_id:
             return
         receipts = session.receipts
         if receipts.processed > receipts.acked:

@@ -272,6 +272,8 @@ class Sender:
         for entry in delivered:
             self._queues.retire(queue, entry)
         self._tell(self.on_message_sent, session, queue, early)
+        if session.features is not None:
+            self._queues.keep_up(queue, session.features.window_messages)
         self._tell(self.on_message_delivered, session, queue, delivered)
         self.pump(session)
 
