@@ -316,3 +316,33 @@ def test_peer_with_the_same_ident_as_this_one_is_a_peer_like_others(
     network.run_until_idle()
     assert other.heard == [b"hello, twin"]
     assert one.heard == []
+
+
+def test_second_connection_of_the_same_process_is_one_too_many_and_no_error(
+    network: MemoryNetwork, alice: Peer, bob: Peer
+) -> None:
+    first, _ = alice.connect(bob)
+    second, _ = alice.connect(bob)
+    network.advance(10 * KEEPALIVE_WAIT)
+    assert alice.link.connections == (first,)
+    assert second not in bob.link.connections
+    assert alice.connected == [(first, "bob")]
+    assert alice.errors == bob.errors == []
+
+
+def test_two_that_dial_each_other_at_once_keep_one_connection(
+    network: MemoryNetwork, alice: Peer, bob: Peer
+) -> None:
+    """Each side hears of another connection first."""
+    of_alice, at_bob = network.connect(alice.link, bob.link)
+    of_bob, at_alice = network.connect(bob.link, alice.link)
+    network.shape(of_alice, latency=0.01)
+    network.shape(of_bob, latency=0.01)
+    alice.send("bob", b"from alice")
+    bob.send("alice", b"from bob")
+    network.advance(10 * KEEPALIVE_WAIT)
+    assert {alice.connected[0][0], bob.connected[0][0]} in ({of_alice, of_bob}, {at_alice, at_bob})
+    assert len(alice.link.connections) == len(bob.link.connections) == 1
+    assert alice.errors == bob.errors == []
+    assert bob.heard == [b"from alice"]
+    assert alice.heard == [b"from bob"]

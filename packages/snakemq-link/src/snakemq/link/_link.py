@@ -565,6 +565,11 @@ class Link:
             self.on_recv(conn.conn_id, data)
         except Exception:
             self.log.exception("a callback raised")
+        except BaseException:
+            # Ctrl-C in a callback. Nobody knows how far the data got, so a loop that is entered
+            # again must not go on in the middle of it.
+            self._drop(conn, "interrupted")
+            raise
         return True
 
     def _try_to_send(self, conn: LinkSocket) -> None:

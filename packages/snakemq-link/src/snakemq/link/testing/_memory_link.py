@@ -172,7 +172,12 @@ class MemoryLink:
 
     def _received(self, end: End, data: bytes) -> None:
         self._network._note(self.name, "recv", end.conn_id, len(data))
-        self._call(self.on_recv, end.conn_id, data)
+        try:
+            self._call(self.on_recv, end.conn_id, data)
+        except BaseException:  # Ctrl-C: nobody knows how far the data got
+            if end.state is State.OPEN:
+                self._drop(end)
+            raise
 
     def _sent(self, end: End, size: int) -> None:
         self._network._note(self.name, "sent", end.conn_id, size)
