@@ -112,7 +112,8 @@ class QueueMachine(RuleBasedStateMachine):
 
     @rule(max_messages=st.integers(0, 3), max_bytes=st.integers(0, 30))
     def take(self, max_messages: int, max_bytes: int) -> None:
-        expected_expired, expected = [], []
+        expected_expired: list[QueuedMessage] = []
+        expected: list[QueuedMessage] = []
         size = 0
         while self.waiting and len(expected) < max_messages and size < max_bytes:
             first = self.waiting.pop(0)
@@ -136,8 +137,9 @@ class QueueMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.in_flight)
     @rule(data=st.data())
     def withdraw(self, data: st.DataObject) -> None:
-        entry = self.in_flight.pop(data.draw(st.integers(0, len(self.in_flight) - 1)))
-        self.queue.withdraw(entry)
+        entries = data.draw(st.lists(st.sampled_from(self.in_flight), unique_by=id))
+        self.queue.withdraw(entries)
+        self.in_flight = [e for e in self.in_flight if e not in entries]
 
     @rule()
     def disconnected(self) -> None:
@@ -174,4 +176,4 @@ class QueueMachine(RuleBasedStateMachine):
 
 
 TestQueueMachine = QueueMachine.TestCase
-TestQueueMachine.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestQueueMachine.settings = settings(max_examples=80, stateful_step_count=40, deadline=None)

@@ -219,9 +219,9 @@ class Sender:
             return []
         largest = session.features.max_packet_size - frames.MESSAGE_HEADER_SIZE
         too_large = [entry for entry in entries if len(entry.message.data) > largest]
-        for entry in too_large:
-            entries.remove(entry)
-            queue.withdraw(entry)
+        if too_large:
+            queue.withdraw(too_large)
+            entries[:] = [entry for entry in entries if len(entry.message.data) <= largest]
         return too_large
 
     def packets_sent(self, session: Session, packet_id: int) -> None:

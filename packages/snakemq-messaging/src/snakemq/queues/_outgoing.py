@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from enum import Enum
 
 from snakemq.message import Message
@@ -120,11 +120,12 @@ class OutgoingQueue:
             self.in_flight_bytes -= len(entry.message.data)
         return landed
 
-    def withdraw(self, entry: QueuedMessage) -> None:
-        """Take out a message that was just put in flight: it cannot be sent after all."""
-        self.in_flight.remove(entry)
-        entry.place = Place.GONE
-        self.in_flight_bytes -= len(entry.message.data)
+    def withdraw(self, entries: Iterable[QueuedMessage]) -> None:
+        """Take out messages that were just put in flight: they cannot be sent after all."""
+        for entry in entries:
+            entry.place = Place.GONE
+            self.in_flight_bytes -= len(entry.message.data)
+        self.in_flight = deque(e for e in self.in_flight if e.place is Place.IN_FLIGHT)
 
     def disconnected(self, now: float) -> list[QueuedMessage]:
         """What is in flight waits again, in its old order before the others.
