@@ -12,7 +12,11 @@ from hypothesis import settings
 sys.path.insert(0, str(Path(__file__).parent))  # for the modules that tests share
 
 from certificates import Authority
+from memory_packeters import Pair
 from real_links import DiaryLink
+from resolver import Resolver
+
+from snakemq.link.testing import MemoryNetwork
 
 # No deadline: machines that run tests are busy. Derandomized: a failure belongs to the change.
 settings.register_profile("link", deadline=None, derandomize=True, max_examples=100)
@@ -41,6 +45,24 @@ def link(new_link: Callable[..., DiaryLink]) -> DiaryLink:
 @pytest.fixture
 def other(new_link: Callable[..., DiaryLink]) -> DiaryLink:
     return new_link()
+
+
+@pytest.fixture
+def network() -> MemoryNetwork:
+    return MemoryNetwork()
+
+
+@pytest.fixture
+def pair(network: MemoryNetwork) -> Pair:
+    """Two packeters that are connected in memory."""
+    return Pair(network)
+
+
+@pytest.fixture
+def resolver(monkeypatch: pytest.MonkeyPatch) -> Resolver:
+    resolver = Resolver()
+    monkeypatch.setattr("snakemq.link._connector.resolve", resolver)
+    return resolver
 
 
 @pytest.fixture(scope="session")

@@ -180,14 +180,16 @@ class Packeter:
         conn = self._connections.get(conn_id)
         if conn is None:
             return  # an earlier callable of on_recv closed it
-        conn.reader.feed(data)
         try:
+            conn.reader.feed(data)
             while packets := conn.reader.read():
                 self._packets_received(conn, packets)
                 if conn.closed:
                     return
-        except SnakeMQBrokenPacket as exc:
-            self.log.error("conn=%s %s", conn_id, exc)
+        except (SnakeMQBrokenPacket, MemoryError) as exc:
+            # A packet within the limit may be too large for this machine; what follows it could
+            # not be understood without it.
+            self.log.error("conn=%s %r", conn_id, exc)
             self._report(conn_id, exc)
             if not conn.closed:
                 self.link.close(conn_id)
@@ -237,10 +239,10 @@ class Packeter:
 
     def _on_loop_pass(self) -> None:
         if self._dirty:
-            dirty, self._dirty = self._dirty, []
-            for conn in dirty:
+            for conn in self._dirty:
                 conn.dirty = False
                 self._send(conn)
+            self._dirty.clear()  # at last: Ctrl-C in between is to leave nobody behind
 
     def _send(self, conn: _Connection) -> None:
         if conn.sending or conn.closed:
