@@ -57,6 +57,11 @@ def built(requirements: Iterable[str]) -> list[str]:
     return [str(DIST / PACKAGES[name].wheel) for name in sorted(names)]
 
 
+def complete(names: Iterable[str]) -> list[str]:
+    """The packages with all of their extras."""
+    return [PACKAGES[name].with_extras() for name in names]
+
+
 def foreign(requirements: Iterable[str]) -> list[str]:
     """What these requirements bring along of distributions that are not ours."""
     return sorted(_packages.needed(requirements, PACKAGES)[1])
@@ -68,7 +73,7 @@ def published() -> list[str]:
 
 
 #: The suites of packages that need something from elsewhere.
-DEPENDENT = [name for name in SUITES if name != ALL and foreign([name])]
+DEPENDENT = [name for name in SUITES if name != ALL and foreign(complete([name]))]
 
 
 @nox.session
@@ -83,7 +88,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """Strict type checking of all packages at once, and of the tools."""
-    session.install(*tools_of("types"), *foreign(PACKAGES))
+    session.install(*tools_of("types"), *foreign(complete(PACKAGES)))
     # The packages share the namespace snakemq. mypy finds it in all of these folders, although one
     # of them has an __init__.py for it; without them it would take their paths for package names.
     sources = [str(package.source) for package in PACKAGES.values() if package.modules()]
@@ -108,16 +113,26 @@ def wheels(session: nox.Session) -> None:
 @nox.parametrize("suite", [*SUITES], ids=[*SUITES])
 def tests(session: nox.Session, suite: str) -> None:
     """Each package's tests against its wheel and nothing that it does not declare; then tests/."""
-    session.install(*built(published() if suite == ALL else [suite]), *tools_of("test"))
+    wanted = complete(published() if suite == ALL else [suite])
+    session.install(*built(wanted), *foreign(wanted), *tools_of("test"))
+    install_servers(session, suite)
     session.run("pytest", *SUITES[suite], *session.posargs)
 
 
-@nox.session(python=PYTHONS, requires=["wheels"], venv_backend="uv")
+def install_servers(session: nox.Session, suite: str) -> None:
+    """Databases for the suites that need them; PostgreSQL and MariaDB are of the system."""
+    if suite in (ALL, "snakemq-storage-mongo"):
+        session.install("--require-hashes", "-r", "tests/servers/requirements.txt")
+
+
+@nox.session(python=PYTHONS[:1], requires=["wheels"], venv_backend="uv")
 @nox.parametrize("suite", DEPENDENT, ids=DEPENDENT)
 def lowest(session: nox.Session, suite: str) -> None:
     """The packages that depend on others, with the oldest versions that they say they take."""
-    session.install("--resolution=lowest-direct", *built([suite]), *foreign([suite]))
+    wanted = complete([suite])
+    session.install("--resolution=lowest-direct", *built(wanted), *foreign(wanted))
     session.install(*tools_of("test"))
+    install_servers(session, suite)
     session.run("pytest", *SUITES[suite], *session.posargs)
 
 
@@ -164,7 +179,7 @@ def extras(session: nox.Session, extra: str) -> None:
     ours = arrived if not foreign([requirement]) else arrived & set(PACKAGES)
     if ours != promised:
         session.error(f"{requirement} promises {sorted(promised)} and brings {sorted(arrived)}")
-    modules = {module for name in promised for module in PACKAGES[name].modules()}
+    modules = _packages.importable([requirement], PACKAGES)
     public = sorted(module for module in modules if "._" not in module)
     session.run("python", "-c", f"import {', '.join(public)}")
 

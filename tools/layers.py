@@ -20,8 +20,8 @@ def violations(packages: Packages) -> Iterator[str]:
     owners = {module: package.name for package in packages.values() for module in package.modules()}
     for package in packages.values():
         siblings, _ = needed([package.name], packages)
-        foreign = {Requirement(text).name.lower() for text in package.requirements}
-        for place, module in _imports(package):
+        for place, importer, module in _imports(package):
+            foreign = _declared(package, importer)
             owner = _owner(module, owners)
             top = module.partition(".")[0]
             if owner is not None:
@@ -31,6 +31,13 @@ def violations(packages: Packages) -> Iterator[str]:
                 yield f"{place}: {package.name} imports {module}, which it does not declare"
 
 
+def _declared(package: Package, importer: str) -> set[str]:
+    """What comes from elsewhere and may be imported by that module of the package."""
+    extra = package.extra_of(importer)
+    texts = (*package.requirements, *(package.extras[extra] if extra is not None else ()))
+    return {Requirement(text).name.lower() for text in texts}
+
+
 def _owner(module: str, owners: dict[str, str]) -> str | None:
     # ``from snakemq.link import Link`` is read as an import of snakemq.link.Link.
     while module and module not in owners:
@@ -38,10 +45,11 @@ def _owner(module: str, owners: dict[str, str]) -> str | None:
     return owners.get(module)
 
 
-def _imports(package: Package) -> Iterator[tuple[str, str]]:
-    """Where something is imported, and its absolute name."""
+def _imports(package: Package) -> Iterator[tuple[str, str, str]]:
+    """Where something is imported, the module that does it, and the absolute name."""
     for file in sorted(package.source.rglob("*.py")):
         parents = file.relative_to(package.source).parent.parts
+        importer = ".".join((*parents, file.stem))
         for node in ast.walk(ast.parse(file.read_text(), str(file))):
             if isinstance(node, ast.Import):
                 names = [alias.name for alias in node.names]
@@ -52,7 +60,7 @@ def _imports(package: Package) -> Iterator[tuple[str, str]]:
             else:
                 continue
             for name in names:
-                yield f"{file.relative_to(package.folder.parents[1])}:{node.lineno}", name
+                yield f"{file.relative_to(package.folder.parents[1])}:{node.lineno}", importer, name
 
 
 if __name__ == "__main__":

@@ -29,6 +29,8 @@ class Package:
     requirements: tuple[str, ...]
     extras: Mapping[str, tuple[str, ...]]
     private: bool
+    modules_of_extras: Mapping[str, str]
+    """Modules that need an extra of the package, by their names; their submodules do as well."""
 
     @property
     def source(self) -> Path:
@@ -64,6 +66,17 @@ class Package:
             if file.endswith(".py")
         }
 
+    def extra_of(self, module: str) -> str | None:
+        """The extra that this module needs."""
+        for owner, extra in self.modules_of_extras.items():
+            if module == owner or module.startswith(f"{owner}."):
+                return extra
+        return None
+
+    def with_extras(self) -> str:
+        """The requirement that brings all that it can use."""
+        return f"{self.name}[{','.join(self.extras)}]" if self.extras else self.name
+
 
 Packages = Mapping[str, Package]
 
@@ -72,7 +85,8 @@ def discover(root: Path = ROOT) -> Packages:
     """All packages by their names."""
     found = {}
     for file in sorted(root.glob("packages/*/pyproject.toml")):
-        project = tomllib.loads(file.read_text())["project"]
+        content = tomllib.loads(file.read_text())
+        project, tool = content["project"], content.get("tool", {}).get("snakemq", {})
         package = Package(
             folder=file.parent,
             name=canonicalize_name(project["name"]),
@@ -80,6 +94,7 @@ def discover(root: Path = ROOT) -> Packages:
             requirements=tuple(project["dependencies"]),
             extras={k: tuple(v) for k, v in project.get("optional-dependencies", {}).items()},
             private=PRIVATE in project["classifiers"],
+            modules_of_extras=tool.get("modules-of-extras", {}),
         )
         found[package.name] = package
     return found
@@ -91,6 +106,25 @@ def needed(requirements: Iterable[str], packages: Packages) -> tuple[set[str], s
     Returns names of packages of this repository, and the requirements that these have of
     distributions from elsewhere (whose own dependencies are not followed).
     """
+    names, foreign, _ = _follow(requirements, packages)
+    return names, foreign
+
+
+def importable(requirements: Iterable[str], packages: Packages) -> set[str]:
+    """The modules of ours that these requirements make importable."""
+    names, _, extras = _follow(requirements, packages)
+    return {
+        module
+        for name in names
+        for module in packages[name].modules()
+        if (name, packages[name].extra_of(module)) in extras
+    }
+
+
+def _follow(
+    requirements: Iterable[str], packages: Packages
+) -> tuple[set[str], set[str], set[tuple[str, str | None]]]:
+    """Besides what :func:`needed` returns: packages with their extras, ``None`` is without."""
     names: set[str] = set()
     foreign: set[str] = set()
     seen: set[tuple[str, str | None]] = set()
@@ -108,4 +142,4 @@ def needed(requirements: Iterable[str], packages: Packages) -> tuple[set[str], s
                 seen.add((name, extra))
                 more = package.requirements if extra is None else package.extras[extra]
                 todo.extend(Requirement(text) for text in more)
-    return names, foreign
+    return names, foreign, seen

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sqlite3
 from typing import Any, Protocol
 from weakref import WeakSet
 
@@ -11,7 +10,7 @@ from weakref import WeakSet
 class Forkable(Protocol):
     """Something with an open connection."""
 
-    def after_fork_in_child(self) -> sqlite3.Connection | None:
+    def after_fork_in_child(self) -> object:
         """Never touch the connection again; return it, if there is one."""
 
 

@@ -1,0 +1,22 @@
+"""Queues in PostgreSQL, MySQL and MariaDB, or any of their tables that snakeMQ 1.6 has left.
+
+Needs SQLAlchemy 2 and the driver of the database: the extras ``postgresql``, ``mysql`` and
+``sqlalchemy`` (which brings no driver) of this package.
+"""
+
+try:
+    import sqlalchemy as _sqlalchemy
+except ModuleNotFoundError as error:
+    if error.name != "sqlalchemy":
+        raise
+    raise ModuleNotFoundError(
+        "snakemq.storage.sqla needs SQLAlchemy and a driver:"
+        " pip install 'snakemq-storage-sql[postgresql]' or 'snakemq-storage-sql[mysql]'",
+        name="sqlalchemy",
+    ) from error
+
+from ._sqla import SqlAlchemyQueuesStorage
+
+__all__ = ["SqlAlchemyQueuesStorage"]
+
+del _sqlalchemy

@@ -1,0 +1,110 @@
+"""The tables, how they are made, and the way from older versions to this one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import mysql
+
+from snakemq.exceptions import StorageError
+
+SCHEMA_VERSION = 1
+
+LONGEST_NAME = 1024
+"""Bytes of the longest name of a queue: MySQL limits what an index takes. An ident has 200."""
+
+_MYSQL = ("mysql", "mariadb")
+
+# Bytes and not text. PostgreSQL has no NUL in a text; MySQL holds "peer" and "peer " for the same
+# in most collations, and each of its versions has another one that does not.
+_NAME = sa.LargeBinary().with_variant(mysql.VARBINARY(LONGEST_NAME), *_MYSQL)
+_UUID = sa.LargeBinary().with_variant(mysql.VARBINARY(16), *_MYSQL)
+_DATA = sa.LargeBinary().with_variant(mysql.LONGBLOB(), *_MYSQL)
+_OPTIONS: dict[str, Any] = {"mysql_engine": "InnoDB", "mariadb_engine": "InnoDB"}
+
+
+class Tables:
+    """The tables of one storage. ``prefix``: what their names begin with."""
+
+    def __init__(self, prefix: str) -> None:
+        self.metadata = sa.MetaData()
+        self.v16_name = f"{prefix}items"
+        """The table of snakeMQ 1.6, if the prefix is the one that it always has."""
+        # seq is the order of pushes. The one owner counts it in memory, under its lock: numbers
+        # that the database gives out become visible out of order when two transactions overlap.
+        self.messages = sa.Table(
+            f"{prefix}messages",
+            self.metadata,
+            sa.Column("seq", sa.BigInteger(), primary_key=True, autoincrement=False),
+            sa.Column("queue_name", _NAME, nullable=False),
+            sa.Column("uuid", _UUID, nullable=False),
+            sa.Column("ttl", sa.Double()),  # seconds that were left at stored_at
+            sa.Column("stored_at", sa.Double(), nullable=False),  # by the owners' clock
+            sa.Column("flags", sa.BigInteger(), nullable=False),
+            sa.Column("data", _DATA, nullable=False),
+            sa.UniqueConstraint("uuid", "queue_name", name=f"{prefix}messages_by_uuid"),
+            sa.Index(f"{prefix}messages_in_order", "queue_name", "seq"),
+            **_OPTIONS,
+        )
+        # What was processed of each peer.
+        self.inbox = sa.Table(
+            f"{prefix}inbox",
+            self.metadata,
+            sa.Column("ident", _NAME, primary_key=True),
+            sa.Column("seq", sa.BigInteger(), primary_key=True, autoincrement=False),
+            sa.Column("uuid", _UUID, nullable=False),
+            **_OPTIONS,
+        )
+        # Rows that are not messages, as they were found.
+        self.set_aside = sa.Table(
+            f"{prefix}set_aside",
+            self.metadata,
+            sa.Column("seq", sa.BigInteger(), primary_key=True, autoincrement=False),
+            sa.Column("reason", sa.Text(), nullable=False),
+            sa.Column("queue_name", _DATA),
+            sa.Column("uuid", _DATA),
+            sa.Column("ttl", sa.Double()),
+            sa.Column("stored_at", sa.Double()),
+            sa.Column("flags", sa.BigInteger()),
+            sa.Column("data", _DATA),
+            **_OPTIONS,
+        )
+        # One row, written when everything else is there.
+        self.state = sa.Table(
+            f"{prefix}state",
+            self.metadata,
+            sa.Column("id", sa.Integer(), primary_key=True, autoincrement=False),
+            sa.Column("version", sa.Integer(), nullable=False),
+            # For how many seconds owners have had this storage open, as far as it is known.
+            sa.Column("seconds", sa.Double(), nullable=False),
+            # 1: the rows of 1.6's table are in ours already; it is only to be renamed.
+            sa.Column("v16_taken", sa.Integer(), nullable=False),
+            **_OPTIONS,
+        )
+
+    def create(self, connection: sa.Connection) -> None:
+        """Create what is missing. Safe to repeat after an interruption at any place.
+
+        Raises :exc:`StorageError`, and changes nothing, if a newer version has made the tables.
+        """
+        state = self.state
+        if sa.inspect(connection).has_table(state.name):
+            version = connection.execute(sa.select(state.c.version)).scalar()
+            if version == SCHEMA_VERSION:
+                return
+            if version is not None:
+                raise StorageError(
+                    f"the table {state.name} has schema version {version}, this"
+                    f" snakemq-storage-sql knows versions up to {SCHEMA_VERSION}; upgrade it."
+                    " Nothing was changed."
+                )
+        self.metadata.create_all(connection)
+        for index in self.messages.indexes:
+            index.create(connection, checkfirst=True)
+        row = {"id": 1, "version": SCHEMA_VERSION, "seconds": 0.0, "v16_taken": 0}
+        connection.execute(sa.insert(state), row)
+
+    def drop(self, connection: sa.Connection) -> None:
+        """Drop them with all that is in them."""
+        self.metadata.drop_all(connection)

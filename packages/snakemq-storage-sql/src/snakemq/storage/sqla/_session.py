@@ -1,0 +1,116 @@
+"""The one connection of the owner: made when it is needed, made anew when it was lost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy import exc
+
+from ._dialects import Dialect
+from ._errors import is_lost
+
+T = TypeVar("T")
+
+
+class OwnerSession:
+    """Runs work on a connection that owns the storage. Not thread-safe.
+
+    ``own``: becomes the owner on a new connection; ``settled``: is called with each new one then.
+    """
+
+    def __init__(
+        self,
+        engine: sa.Engine,
+        dialect: Dialect,
+        own: Callable[[sa.Connection], None],
+        settled: Callable[[sa.Connection], None],
+    ) -> None:
+        self._engine = engine
+        self._dialect = dialect
+        self._own = own
+        self._settled = settled
+        self.connection: sa.Connection | None = None
+        self._driver: Any = None
+
+    def run(self, work: Callable[[sa.Connection], T]) -> T:
+        """Run ``work``, once more if the connection turns out to be lost.
+
+        So ``work`` must not mind if it was done already: the answer to a commit may be what was
+        lost. A connection that had just been made is not tried a second time.
+
+        Raises :exc:`sqlalchemy.exc.SQLAlchemyError` and what the functions raise.
+        """
+        is_new = self.connection is None
+        try:
+            return self._run(work)
+        except exc.DBAPIError as error:
+            if is_new or not (is_lost(error) or self._dialect.is_temporary(error)):
+                raise
+        return self._run(work)
+
+    def _run(self, work: Callable[[sa.Connection], T]) -> T:
+        connection = self.connection or self._connect()
+        try:
+            return work(connection)
+        except exc.DBAPIError as error:
+            # After an error that has to do with the server, nothing is taken for granted.
+            if is_lost(error) or self._dialect.is_temporary(error):
+                self.drop()
+            raise
+        except BaseException:
+            self.drop()  # interrupted in the middle of an answer
+            raise
+
+    def _connect(self) -> sa.Connection:
+        connection = self._engine.connect()
+        self._driver = connection.connection.dbapi_connection
+        try:
+            # Without a transaction around everything: one statement costs one round trip then, not
+            # three. And out of the pool, whoever's it is: what owns the storage is the session,
+            # which must end when it is closed.
+            connection = connection.execution_options(isolation_level="AUTOCOMMIT")
+            connection.detach()
+            self._dialect.settle(connection)
+            self._own(connection)
+            self._settled(connection)
+        except BaseException:
+            _close(connection, self._driver)
+            raise
+        self.connection = connection
+        return connection
+
+    @contextmanager
+    def transaction(self, connection: sa.Connection, *, lazy: bool = False) -> Iterator[None]:
+        """Everything in the ``with`` block or nothing.
+
+        ``lazy``: it survives the death of this process, but need not be on the disk.
+        """
+        for statement in self._dialect.begin_lazily if lazy else (self._dialect.begin,):
+            connection.exec_driver_sql(statement)
+        try:
+            yield
+            connection.exec_driver_sql("COMMIT")
+        except BaseException:
+            with suppress(exc.SQLAlchemyError):
+                connection.exec_driver_sql("ROLLBACK")
+            raise
+
+    def drop(self) -> None:
+        """End the session, and with it the ownership. Never fails."""
+        connection, self.connection = self.connection, None
+        if connection is not None:
+            _close(connection, self._driver)
+
+
+def _close(connection: sa.Connection, driver: Any) -> None:
+    # What a lost connection says to its end does not matter. SQLAlchemy closes only what is in a
+    # pool.
+    with suppress(Exception):
+        driver.close()
+    with suppress(exc.SQLAlchemyError):
+        connection.invalidate()
+    with suppress(exc.SQLAlchemyError):
+        connection.close()

@@ -1,0 +1,213 @@
+"""Tables of snakeMQ 1.6, rows that are not messages, and what is asked of the user."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from snakemq.exceptions import StorageError
+from snakemq.message import Message
+from snakemq.storage.sqla import SqlAlchemyQueuesStorage
+from tests.servers import MariaDb, PostgreSql
+from tests.servers.fixtures import started
+
+Storage = SqlAlchemyQueuesStorage
+
+# As snakemq/storage/sqla.py of snakemq 1.6.0 defines it.
+V16_TABLE = sa.Table(
+    "snakemq_items",
+    sa.MetaData(),
+    sa.Column("id_", sa.Integer, primary_key=True),
+    sa.Column("queue_name", sa.String(50)),
+    sa.Column("uuid", sa.String(32), unique=True),
+    sa.Column("data", sa.LargeBinary),
+    sa.Column("flags", sa.Integer),
+    sa.Column("ttl", sa.Float),
+)
+
+
+@pytest.fixture(scope="module", params=["postgresql", "mariadb", "sqlite"])
+def database(request: pytest.FixtureRequest) -> Iterator[str]:
+    if request.param == "sqlite":
+        yield ""
+    else:
+        kind = {"postgresql": PostgreSql, "mariadb": MariaDb}[request.param]
+        with started(kind) as server:
+            yield server.url
+
+
+@pytest.fixture
+def url(database: str, tmp_path: Path) -> str:
+    """Of an empty database."""
+    if not database:
+        return f"sqlite:///{tmp_path}/queues.db"
+    engine = sa.create_engine(database)
+    with engine.begin() as connection:
+        for name in sa.inspect(connection).get_table_names():
+            connection.exec_driver_sql(f"DROP TABLE {name}")
+    engine.dispose()
+    return database
+
+
+def uuid(n: int) -> bytes:
+    """Descending, so that no other order but that of the rows passes for it."""
+    return (0xFFFF - n).to_bytes(16, "big")
+
+
+def row(n: int, **changes: Any) -> dict[str, Any]:
+    columns = {"queue_name": "peer", "uuid": uuid(n).hex(), "data": b"%d" % n}
+    return columns | {"flags": 1, "ttl": None} | changes
+
+
+def write_v16(url: str, rows: list[dict[str, Any]]) -> None:
+    engine = sa.create_engine(url)
+    with engine.begin() as connection:
+        V16_TABLE.create(connection)
+        connection.execute(sa.insert(V16_TABLE), rows)
+    engine.dispose()
+
+
+def query(url: str, statement: str) -> list[Any]:
+    engine = sa.create_engine(url)
+    try:
+        with engine.begin() as connection:
+            result = connection.exec_driver_sql(statement)
+            return [tuple(found) for found in result] if result.returns_rows else []
+    finally:
+        engine.dispose()
+
+
+def contents(storage: Storage, queue_name: str = "peer") -> list[tuple[Any, ...]]:
+    return [(i.uuid, i.data, i.ttl, i.flags) for i in storage.get_items(queue_name)]
+
+
+def test_a_table_of_1_6_is_taken_over_in_order_and_kept_as_a_backup(url: str, clock: Any) -> None:
+    rows = [row(n, ttl=60.5 if n % 2 else None, data=bytes([n % 256]) * n) for n in range(450)]
+    rows.append(row(1000, queue_name="Jos\u00e9", ttl=-3.0, flags=0x7FFFFFFF))
+    write_v16(url, rows)
+    expected = [(uuid(n), bytes([n % 256]) * n, 60.5 if n % 2 else None, 1) for n in range(450)]
+    for _ in range(2):
+        with closing(Storage(url, clock=clock)) as storage:
+            assert contents(storage) == expected
+            assert contents(storage, "Jos\u00e9") == [(uuid(1000), b"1000", 0.0, 0x7FFFFFFF)]
+            assert sorted(storage.get_queues()) == ["Jos\u00e9", "peer"]
+    assert query(url, "SELECT count(*) FROM snakemq_items_v16_backup") == [(451,)]
+
+
+def test_a_table_that_1_6_writes_later_goes_to_the_end(url: str) -> None:
+    write_v16(url, [row(1)])
+    with closing(Storage(url)) as storage:
+        storage.push("peer", Message(b"ours", None))
+    write_v16(url, [row(1, data=b"again"), row(2)])
+    with closing(Storage(url)) as storage:
+        assert [item.data for item in storage.get_items("peer")] == [b"1", b"ours", b"2"]
+    assert query(url, "SELECT count(*) FROM snakemq_items_v16_backup_2") == [(2,)]
+
+
+@pytest.mark.parametrize("step", ["copied", "renamed"])
+def test_a_takeover_that_was_interrupted_goes_on(url: str, step: str) -> None:
+    write_v16(url, [row(1), row(2)])
+    with closing(Storage(url)) as storage:
+        storage.delete("peer", storage.get_items("peer")[:1])
+    query(url, "UPDATE snakemq_state SET v16_taken = 1")
+    if step == "copied":
+        query(url, "ALTER TABLE snakemq_items_v16_backup RENAME TO snakemq_items")
+    with closing(Storage(url)) as storage:
+        assert [item.uuid for item in storage.get_items("peer")] == [uuid(2)]
+    assert query(url, "SELECT count(*) FROM snakemq_items_v16_backup") == [(2,)]
+    assert query(url, "SELECT v16_taken FROM snakemq_state") == [(0,)]
+
+
+def test_a_row_of_1_6_that_is_no_message_is_set_aside(
+    url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    bad = [row(2, uuid="no hexadecimal"), row(3, queue_name=None), row(4, data=None)]
+    write_v16(url, [row(1), *bad, row(5)])
+    with closing(Storage(url)) as storage:
+        assert [item.uuid for item in storage.get_items("peer")] == [uuid(1), uuid(5)]
+    assert query(url, "SELECT count(*) FROM snakemq_set_aside") == [(3,)]
+    reports = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert {record.name for record in reports} == {"snakemq.storage.sqla"}
+    assert len(reports) == 3
+
+
+def test_another_table_of_that_name_is_left_alone(url: str) -> None:
+    query(url, "CREATE TABLE snakemq_items (something INTEGER)")
+    Storage(url).close()
+    assert query(url, "SELECT count(*) FROM snakemq_items") == [(0,)]
+
+
+DAMAGE = {
+    "a short uuid": lambda m: {"uuid": b"short"},
+    "negative flags": lambda m: {"flags": -1},
+    "flags too large": lambda m: {"flags": 1 << 32},
+    "a ttl too long": lambda m: {"ttl": 1e300},
+    "a queue name that is not UTF-8": lambda m: {"queue_name": b"\xff\xfe"},
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE.keys())
+def test_a_damaged_row_is_set_aside_and_holds_up_nobody(
+    url: str, damage: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    with closing(Storage(url)) as storage:
+        storage.push_many("peer", [Message(b"%d" % n, None) for n in range(3)])
+        messages = storage._tables.messages
+    engine = sa.create_engine(url)
+    with engine.begin() as connection:
+        statement = sa.update(messages).where(messages.c.seq == 2)
+        connection.execute(statement.values(**damage(messages)))
+    engine.dispose()
+    for _ in range(2):
+        with closing(Storage(url)) as storage:
+            assert storage.get_queues() == ["peer"]
+            page = storage.get_page("peer", 1, 1)
+            assert [stored.message.data for stored in page] == [b"2"]
+            assert [item.data for item in storage.get_items("peer")] == [b"0", b"2"]
+    reports = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert len(reports) == 1
+    assert query(url, "SELECT seq FROM snakemq_set_aside") == [(2,)]
+
+
+def test_other_databases_and_names_are_refused() -> None:
+    with pytest.raises(ValueError, match="not oracle"):
+        Storage("oracle://localhost/x")
+    with closing(Storage("sqlite://")) as storage:
+        with pytest.raises(ValueError, match="1024 bytes"):
+            storage.push("x" * 1025, Message(b"", None))
+        with pytest.raises(ValueError, match="surrogates"):
+            storage.push("\ud800", Message(b"", None))
+
+
+def test_a_server_that_is_not_there_is_temporary() -> None:
+    with pytest.raises(StorageError) as caught:
+        Storage("mysql+pymysql://root@127.0.0.1:1/x")
+    assert caught.value.temporary
+    assert "root@127.0.0.1:1" in str(caught.value)
+
+
+def test_a_wrong_password_is_not_and_is_not_shown() -> None:
+    with started(MariaDb) as server, pytest.raises(StorageError) as caught:
+        Storage(server.url.replace("root@", "root:topsecret@"))
+    assert not caught.value.temporary
+    assert "topsecret" not in str(caught.value)
+
+
+def test_the_sqlite_storage_needs_no_sqlalchemy() -> None:
+    code = "import sys, snakemq.storage.sqlite; assert 'sqlalchemy' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_without_sqlalchemy_it_is_said_what_to_install() -> None:
+    code = "import sys; sys.modules['sqlalchemy'] = None; import snakemq.storage.sqla"
+    command = [sys.executable, "-c", code]
+    process = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert "pip install 'snakemq-storage-sql[postgresql]'" in process.stderr

@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import subprocess
+
+from ._server import Server, ServerNotFound, executable
+
+
+class MariaDb(Server):
+    """MariaDB of the system."""
+
+    name = "mariadb"
+    account = "root"
+
+    def find(self) -> None:
+        places = ("/usr/sbin", "/usr/bin", "/usr/libexec")
+        self.install_db = executable("mariadb-install-db", *places) or ""
+        self.mariadbd = executable("mariadbd", *places) or ""
+        self.client = executable("mariadb", *places) or ""
+        if not (self.install_db and self.mariadbd and self.client):
+            raise ServerNotFound(
+                "MariaDB is not installed (apt-get install mariadb-server-core mariadb-client-core)"
+            )
+
+    def set_up(self) -> None:
+        self.run(
+            [
+                self.install_db,
+                "--no-defaults",
+                *self._as_root(),
+                f"--datadir={self.folder}/data",
+                "--auth-root-authentication-method=normal",
+                "--skip-test-db",
+            ]
+        )
+
+    def command(self) -> list[str]:
+        return [
+            self.mariadbd,
+            "--no-defaults",
+            *self._as_root(),
+            f"--datadir={self.folder}/data",
+            f"--port={self.port}",
+            "--bind-address=127.0.0.1",
+            f"--socket={self._socket}",
+            f"--pid-file={self.folder}/pid",
+            "--max-allowed-packet=64M",
+            "--innodb-buffer-pool-size=32M",
+            "--innodb-log-file-size=96M",
+            "--skip-name-resolve",
+        ]
+
+    def is_ready(self) -> bool:
+        create = "CREATE DATABASE IF NOT EXISTS snakemq"
+        command = [self.client, "--no-defaults", f"--socket={self._socket}", "-uroot", "-e", create]
+        return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+    @property
+    def url(self) -> str:
+        return f"mysql+pymysql://root@127.0.0.1:{self.port}/snakemq"
+
+    @property
+    def _socket(self) -> str:
+        return f"{self.folder}/s.sock"
+
+    def _as_root(self) -> list[str]:
+        return ["--user=root"] if self.account_if_root() else []

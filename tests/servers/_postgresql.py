@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import os
+import signal
+
+from ._server import Server, ServerNotFound, executable
+
+
+class PostgreSql(Server):
+    """PostgreSQL of the system; as root it runs with the rights of ``nobody``."""
+
+    name = "postgresql"
+    account = "nobody"
+    quit_signal = signal.SIGINT
+    crash_signal = signal.SIGQUIT  # of a killed one, its children would live on for a while
+
+    def find(self) -> None:
+        self.initdb = executable("initdb", "/usr/lib/postgresql/*/bin") or ""
+        if not self.initdb:
+            raise ServerNotFound("PostgreSQL is not installed (apt-get install postgresql)")
+        self.postgres = os.path.join(os.path.dirname(os.path.realpath(self.initdb)), "postgres")
+
+    def set_up(self) -> None:
+        options = ["-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"]
+        self.run([self.initdb, "-D", f"{self.folder}/data", *options])
+
+    def command(self) -> list[str]:
+        settings = ["listen_addresses=127.0.0.1", "shared_buffers=32MB", "max_connections=20"]
+        options = [word for setting in settings for word in ("-c", setting)]
+        place = ["-D", f"{self.folder}/data", "-k", str(self.folder), "-p", str(self.port)]
+        return [self.postgres, *place, *options]
+
+    def is_ready(self) -> bool:
+        assert self.process is not None
+        try:
+            lines = (self.folder / "data/postmaster.pid").read_text().splitlines()
+        except OSError:
+            return False
+        # The file of a server that crashed stays: line 1 says whose it is, line 8 how it is.
+        return lines[:1] == [str(self.process.pid)] and [s.strip() for s in lines[7:]] == ["ready"]
+
+    @property
+    def url(self) -> str:
+        return f"postgresql+psycopg://postgres@127.0.0.1:{self.port}/postgres"

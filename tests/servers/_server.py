@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from abc import ABC, abstractmethod
+from glob import glob
+from pathlib import Path
+
+PATIENCE = 60.0
+"""Seconds that a server may take to start or to stop. Usually it is one."""
+
+
+class ServerNotFound(Exception):
+    """The server is not installed. The text says how to get it."""
+
+
+class Server(ABC):
+    """A server that is started by :meth:`start`, and by ``with``, which removes it in the end."""
+
+    name: str
+    quit_signal = signal.SIGTERM
+    crash_signal = signal.SIGKILL
+    account: str | None = None
+    """Whose rights the server has, when root starts it."""
+
+    def __init__(self) -> None:
+        self.find()
+        self.folder = Path(tempfile.mkdtemp(prefix=f"{self.name}-"))
+        self.port = free_port()
+        self.process: subprocess.Popen[bytes] | None = None
+        account = self.account_if_root()
+        if account is not None:
+            shutil.chown(self.folder, account)
+        try:
+            self.set_up()
+        except BaseException:
+            self.remove()
+            raise
+
+    @abstractmethod
+    def find(self) -> None:
+        """Find the executables. Raises :exc:`ServerNotFound`."""
+
+    @abstractmethod
+    def set_up(self) -> None:
+        """Write an empty database into the folder."""
+
+    @abstractmethod
+    def command(self) -> list[str]:
+        """What starts the server, in the foreground."""
+
+    @abstractmethod
+    def is_ready(self) -> bool:
+        """Does it take connections?"""
+
+    @property
+    @abstractmethod
+    def url(self) -> str:
+        """How a storage reaches it."""
+
+    def start(self) -> None:
+        """Return when it takes connections. Its data are those of the last time."""
+        deadline = time.monotonic() + PATIENCE
+        self.process = self.launch(self.command())
+        while not self.is_ready():
+            if self.process.poll() is not None:
+                # The rest of a server that was killed may be in the way for a moment.
+                self.process = self.launch(self.command())
+            if time.monotonic() > deadline:
+                log = (self.folder / "log").read_text(errors="replace")
+                raise TimeoutError(f"{self.name} does not start:\n{log[-5000:]}")
+            time.sleep(0.02)
+
+    def stop(self) -> None:
+        """As an administrator does it."""
+        self._end(self.quit_signal)
+
+    def crash(self) -> None:
+        """Without a chance to write anything down."""
+        self._end(self.crash_signal)
+
+    def suspend(self) -> None:
+        """It stands still, its connections stay."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        assert self.process is not None
+        self.process.send_signal(signal.SIGCONT)
+
+    def remove(self) -> None:
+        if self.process is not None:
+            self._end(signal.SIGKILL)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def __enter__(self) -> Server:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.remove()
+
+    def launch(self, command: list[str]) -> subprocess.Popen[bytes]:
+        with open(self.folder / "log", "ab") as log:
+            return subprocess.Popen(
+                command, stdout=log, stderr=log, cwd=self.folder, user=self.account_if_root()
+            )
+
+    def run(self, command: list[str]) -> None:
+        process = self.launch(command)
+        if process.wait(PATIENCE):
+            raise RuntimeError((self.folder / "log").read_text(errors="replace")[-5000:])
+
+    def account_if_root(self) -> str | None:
+        return self.account if hasattr(os, "geteuid") and os.geteuid() == 0 else None
+
+    def _end(self, number: int) -> None:
+        assert self.process is not None
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+            self.process.wait(PATIENCE)
+
+
+def executable(name: str, *elsewhere: str) -> str | None:
+    """Where it is: on the path, or the newest of the folders of those patterns."""
+    found = shutil.which(name)
+    if found:
+        return found
+    for pattern in elsewhere:
+        for folder in sorted(glob(pattern), reverse=True):
+            if os.access(f"{folder}/{name}", os.X_OK):
+                return f"{folder}/{name}"
+    return None
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
