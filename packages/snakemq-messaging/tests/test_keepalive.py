@@ -280,6 +280,22 @@ def test_callback_that_takes_long_does_not_kill_a_peer_whose_answer_is_under_way
     assert bob.is_connected
 
 
+@pytest.mark.parametrize("falls_asleep", [0.1, 0.3, 0.45])
+def test_machine_that_was_asleep_waits_for_answers_anew(
+    network: MemoryNetwork, alice: Peer, bob: RawPeer, falls_asleep: float
+) -> None:
+    """All deadlines are over when it wakes up, and nothing could arrive."""
+    answer_pings(bob)
+    for conn_id in (alice.connected[0][0], bob.conn_id):
+        network.shape(conn_id, latency=0.2)
+    alice.messaging.keepalive_interval = 10
+    network.advance(10 + falls_asleep)
+    network.clock.advance(3600)
+    network.advance(60)
+    assert alice.errors == []
+    assert bob.is_connected
+
+
 def test_loop_that_is_always_busy_finds_out_the_dead_all_the_same(
     network: MemoryNetwork, alice: Peer, bob: RawPeer
 ) -> None:
