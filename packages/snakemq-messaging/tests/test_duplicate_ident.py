@@ -85,6 +85,21 @@ def test_part_of_a_packet_is_a_sign_of_life(
     assert len(alice.heard) == 1
 
 
+def test_owner_has_time_while_the_ping_is_behind_a_large_message(
+    network: MemoryNetwork, alice: Peer, owner: RawPeer, raw: MakeRawPeer
+) -> None:
+    network.shape(alice.connected[0][0], capacity=100, latency=0.3)
+    alice.send("bob", b"x" * 1000)
+    network.run_until_idle()
+    challenger = raw("challenger")
+    challenger.join(alice, "bob")
+    network.advance(3 * KEEPALIVE_WAIT)
+    assert owner.is_connected
+    network.advance(60)
+    assert owner.count(PING) == 1
+    assert not owner.is_connected  # the ping has arrived, and this owner does not answer
+
+
 def test_dead_owner_is_replaced_when_the_wait_is_over(
     network: MemoryNetwork, alice: Peer, owner: RawPeer, challenger: RawPeer
 ) -> None:

@@ -126,10 +126,15 @@ class Connections:
 
     def _ping_owner(self, contest: Contest) -> None:
         contest.is_decided_here = True
+        contest.ping_packet_id = self._packeter.send_packet(contest.owner.conn_id, frames.PING)
+        self._wait_for_owner(contest)
+
+    def _wait_for_owner(self, contest: Contest) -> None:
+        if contest.timer is not None:
+            contest.timer.cancel()
         self.keepalive.set_deadline(
             contest, self.keepalive.wait, lambda: self._owner_is_dead(contest)
         )
-        self._packeter.send_packet(contest.owner.conn_id, frames.PING)
 
     def _owner_is_alive(self, contest: Contest) -> None:
         self._end_contest(contest)
@@ -261,12 +266,20 @@ class Connections:
     def _on_bytes_sent(self, conn_id: str, sent: int) -> None:
         session = self._sessions.get(conn_id)
         if session is not None:
-            self.keepalive.bytes_sent(session)
+            self._has_moved(session)
+
+    def _has_moved(self, session: Session) -> None:
+        """Bytes were sent, maybe those that are before a ping."""
+        self.keepalive.bytes_sent(session)
+        if self._contests and session.ident is not None:
+            contest = self._contests.get(session.ident)
+            if contest is not None and contest.ping_packet_id > session.sent_packet_id:
+                self._wait_for_owner(contest)
 
     def _on_packets_sent(self, conn_id: str, packet_id: int) -> None:
         session = self._sessions.get(conn_id)
         if session is not None:
-            self.keepalive.bytes_sent(session)
+            self._has_moved(session)
             session.sent_packet_id = packet_id
             self._sender.packets_sent(session, packet_id)
             self._receiver.ack_if_due(session)

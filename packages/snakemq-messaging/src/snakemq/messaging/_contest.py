@@ -30,6 +30,8 @@ class Contest:
         self.challenger = challenger
         self.is_decided_here = False
         """Was the owner pinged?"""
+        self.ping_packet_id = 0
+        """The owner's time begins when it is sent, which can be behind a large message."""
         self.timer: TimerHandle | None = None
         self.held: list[bytes] = []
         self._held_bytes = 0
