@@ -11,6 +11,7 @@ import pytest
 from hypothesis import settings
 
 from snakemq.link.testing import MemoryNetwork
+from snakemq.rpc import RpcClient, RpcInstProxy
 
 sys.path.insert(0, str(Path(__file__).parent))  # for rpc_peers
 
@@ -42,3 +43,27 @@ def raw_client(network: MemoryNetwork) -> MakeRawClient:
 @pytest.fixture
 def raw_server(network: MemoryNetwork) -> MakeRawServer:
     return partial(RawServer, network)
+
+
+# A client of ours, and a server that a test plays.
+
+
+@pytest.fixture
+def server(raw_server: MakeRawServer) -> RawServer:
+    return raw_server()
+
+
+@pytest.fixture
+def client_node(node: MakeNode) -> Node:
+    return node("client")
+
+
+@pytest.fixture
+def client(client_node: Node) -> RpcClient:
+    return RpcClient(client_node.hook)
+
+
+@pytest.fixture
+def proxy(client: RpcClient, client_node: Node, server: RawServer) -> RpcInstProxy:
+    client_node.connect(server)
+    return client.get_proxy("server", "object")

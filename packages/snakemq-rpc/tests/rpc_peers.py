@@ -12,7 +12,7 @@ from snakemq.link.testing import MemoryNetwork
 from snakemq.message import Message
 from snakemq.messaging import Messaging, ReceiveHook
 from snakemq.packeter import MAX_PACKET_SIZE, Packeter
-from snakemq.rpc import REPLY_PREFIX, REQUEST_PREFIX
+from snakemq.rpc import REPLY_PREFIX, REQUEST_PREFIX, RpcClient
 
 T = TypeVar("T")
 
@@ -129,6 +129,22 @@ def in_thread(func: Callable[[], T]) -> Future[T]:
 
     threading.Thread(target=run, daemon=True).start()
     return future
+
+
+def called(server: RawServer, func: Any, *args: Any, **kwargs: Any) -> Future[Any]:
+    """A thread calls, and the request has arrived."""
+    before = len(server.requests)
+    future = in_thread(lambda: func(*args, **kwargs))
+    server.until(lambda: len(server.requests) > before or future.done())
+    return future
+
+
+def result(future: Future[Any]) -> Any:
+    return future.result(PATIENCE)
+
+
+def outstanding(client: RpcClient) -> int:
+    return sum(len(peer.calls) for peer in client._peers.values())
 
 
 MakeNode = Callable[..., Node]

@@ -1,14 +1,13 @@
 from __future__ import annotations
 
-import copy
 import os
 import pickle
 import threading
-from concurrent.futures import CancelledError, Future
+from concurrent.futures import Future
 from typing import Any
 
 import pytest
-from rpc_peers import PATIENCE, MakeNode, MakeRawServer, Node, RawServer, in_thread
+from rpc_peers import MakeRawServer, Node, RawServer, called, in_thread, outstanding, result
 
 from snakemq.exceptions import SnakeMQBrokenMessage
 from snakemq.link.testing import MemoryNetwork
@@ -18,50 +17,11 @@ from snakemq.rpc import (
     NotConnected,
     PartialCall,
     RemoteError,
-    RemoteMethod,
     RpcClient,
     RpcInstProxy,
     SafePickler,
 )
 from snakemq.rpc._calls import ReqIds
-
-
-@pytest.fixture
-def server(raw_server: MakeRawServer) -> RawServer:
-    return raw_server()
-
-
-@pytest.fixture
-def client_node(node: MakeNode) -> Node:
-    return node("client")
-
-
-@pytest.fixture
-def client(client_node: Node) -> RpcClient:
-    return RpcClient(client_node.hook)
-
-
-@pytest.fixture
-def proxy(client: RpcClient, client_node: Node, server: RawServer) -> RpcInstProxy:
-    client_node.connect(server)
-    return client.get_proxy("server", "object")
-
-
-def called(server: RawServer, func: Any, *args: Any, **kwargs: Any) -> Future[Any]:
-    """A thread calls, and the request has arrived."""
-    before = len(server.requests)
-    future = in_thread(lambda: func(*args, **kwargs))
-    server.until(lambda: len(server.requests) > before or future.done())
-    return future
-
-
-def result(future: Future[Any]) -> Any:
-    return future.result(PATIENCE)
-
-
-def outstanding(client: RpcClient) -> int:
-    return sum(len(peer.calls) for peer in client._peers.values())
-
 
 # The request.
 
@@ -487,91 +447,6 @@ def test_signals_and_futures_are_fine_in_the_loop(
     assert futures[0].result(0) == "result"
 
 
-# Futures.
-
-
-def test_a_future_gets_the_result_or_the_exception(proxy: RpcInstProxy, server: RawServer) -> None:
-    future = proxy.method.future(1, key=2)
-    server.network.run_until_idle()
-    assert server.requests[0]["kwargs"] == {"key": 2}
-    server.reply("result")
-    assert future.result(0) == "result"
-    future = proxy.method.future()
-    server.network.run_until_idle()
-    server.fail(ValueError("x"), "traceback")
-    with pytest.raises(ValueError, match="x") as caught:
-        future.result(0)
-    assert caught.value.__remote_traceback__ == "traceback"  # type: ignore[attr-defined]
-
-
-def test_the_time_of_a_future_is_measured_by_the_link(
-    client: RpcClient, network: MemoryNetwork
-) -> None:
-    method = client.get_proxy("server", "object").method
-    method.set_timeout(3600)
-    future = method.future()
-    network.advance(3599)
-    assert not future.done()
-    network.advance(2)
-    assert isinstance(future.exception(0), NotConnected)
-    assert client._peers == {}
-
-
-def test_the_time_of_a_future_made_in_the_loop_is_measured_too(
-    proxy: RpcInstProxy, client_node: Node, network: MemoryNetwork
-) -> None:
-    proxy.method.set_timeout(10)
-    futures: list[Future[Any]] = []
-    client_node.link.call_later(1, lambda: futures.append(proxy.method.future()))
-    network.advance(10.9)
-    assert not futures[0].done()
-    network.advance(0.2)
-    assert isinstance(futures[0].exception(0), PartialCall)
-
-
-def test_a_future_that_is_done_leaves_no_timer(
-    proxy: RpcInstProxy, server: RawServer, network: MemoryNetwork
-) -> None:
-    proxy.method.set_timeout(10)
-    future = proxy.method.future()
-    network.run_until_idle()
-    server.reply("result")
-    assert future.result(0) == "result"
-    start = network.clock.time()
-    with pytest.raises(TimeoutError, match="nothing is left"):
-        network.run_until(lambda: False, timeout=100)
-    assert network.clock.time() - start < 10
-
-
-def test_a_cancelled_future_is_forgotten(
-    proxy: RpcInstProxy, client: RpcClient, client_node: Node, server: RawServer
-) -> None:
-    proxy.method.set_timeout(10)
-    future = proxy.method.future()
-    server.network.run_until_idle()
-    assert future.cancel()
-    assert outstanding(client) == 0
-    server.reply("too late")
-    server.network.advance(20)
-    with pytest.raises(CancelledError):
-        future.result(0)
-    assert client_node.errors == []
-
-
-def test_a_future_that_is_done_cannot_be_cancelled(proxy: RpcInstProxy, server: RawServer) -> None:
-    future = proxy.method.future()
-    server.network.run_until_idle()
-    server.reply("result")
-    assert not future.cancel()
-    assert future.result(0) == "result"
-
-
-def test_a_signal_has_no_future(proxy: RpcInstProxy) -> None:
-    proxy.method.as_signal()
-    with pytest.raises(Error, match="signal"):
-        proxy.method.future()
-
-
 # Signals.
 
 
@@ -652,54 +527,3 @@ def test_closing_ends_all_calls(
         proxy.method()
     server.reply("too late")
     assert client_node.errors == []
-
-
-# Proxies.
-
-
-def test_a_method_is_always_the_same_object(proxy: RpcInstProxy) -> None:
-    assert proxy.method is proxy.method
-    assert isinstance(proxy.method, RemoteMethod)
-    assert proxy.method is not proxy.other
-
-
-def test_names_with_an_underscore_are_no_methods(proxy: RpcInstProxy) -> None:
-    assert hasattr(proxy, "method")
-    for name in ("_private", "__len__", "__wrapped__", "_repr_html_"):
-        assert not hasattr(proxy, name)
-        with pytest.raises(AttributeError, match=name):
-            getattr(proxy, name)
-
-
-def test_a_proxy_can_be_shown_anywhere(proxy: RpcInstProxy) -> None:
-    assert "object" in repr(proxy)
-    assert "server" in repr(proxy)
-    assert "method" in repr(proxy.method)
-    assert str(proxy) == repr(proxy)
-
-
-@pytest.mark.parametrize("make", [copy.copy, copy.deepcopy])
-def test_a_copy_of_a_proxy_has_settings_of_its_own(proxy: RpcInstProxy, make: Any) -> None:
-    proxy.method.set_timeout(5)
-    other = make(proxy)
-    assert other.method.call_timeout == 5
-    assert other.method.iproxy is other
-    other.method.set_timeout(6)
-    assert proxy.method.call_timeout == 5
-
-
-def test_a_proxy_is_not_pickled(proxy: RpcInstProxy) -> None:
-    for something in (proxy, proxy.method):
-        with pytest.raises(TypeError, match="pickle"):
-            pickle.dumps(something)
-
-
-def test_a_clone_is_independent(proxy: RpcInstProxy) -> None:
-    proxy.method.set_timeout(5)
-    proxy.method.as_signal(6)
-    clone = proxy.method.clone()
-    assert (clone.name, clone.call_timeout, clone.signal_timeout) == ("method", 5, 6)
-    assert clone.iproxy is proxy
-    clone.set_timeout(7)
-    clone.as_signal(None)
-    assert (proxy.method.call_timeout, proxy.method.signal_timeout) == (5, 6)
