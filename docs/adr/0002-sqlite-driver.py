@@ -138,7 +138,7 @@ def main(folder: str) -> None:
                 for key, value in result.items():
                     figures.setdefault(key, []).append(value)
     for key, values in figures.items():
-        print(f"{key:55} {statistics.median(values):8,.0f}/s")  # noqa: T201
+        print(f"{key:55} {statistics.median(values):8,.0f}/s")
 
 
 if __name__ == "__main__":
