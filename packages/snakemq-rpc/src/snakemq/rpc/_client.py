@@ -12,6 +12,7 @@ from snakemq.message import Message
 from snakemq.messaging import ReceiveHook
 
 from ._calls import BlockedThread, Call, CallFuture, ReqIds, Waiter, check_timeout
+from ._connection import is_open
 from ._errors import CallError, Error, NotConnected, PartialCall
 from ._outcomes import read_reply
 from ._pickler import Pickler, SafePickler, dumps_of
@@ -193,6 +194,8 @@ class RpcClient:
     # In the loop.
 
     def _on_connect(self, conn_id: str, ident: str) -> None:
+        if not is_open(self._messaging, conn_id):
+            return  # another callback has closed it, and _on_disconnect was called already
         with self._lock:
             peer = self._peers.get(ident)
             if peer is None:

@@ -12,6 +12,7 @@ from snakemq.message import Message
 from snakemq.messaging import ReceiveHook
 
 from ._answers import ReplyWriter
+from ._connection import is_open
 from ._errors import NoInstanceError, SignalCallWarning
 from ._exposed import ExposedObject
 from ._marks import METHOD_RPC_AS_SIGNAL_ATTR
@@ -170,7 +171,8 @@ class RpcServer:
             self.log.error("signal %r of %r dropped: server busy", request["method"], ident)
 
     def _on_connect(self, conn_id: str, ident: str) -> None:
-        self._connected.add(ident)
+        if is_open(self._messaging, conn_id):  # no callback before this one has closed it
+            self._connected.add(ident)
 
     def _on_disconnect(self, conn_id: str, ident: str) -> None:
         self._connected.discard(ident)
