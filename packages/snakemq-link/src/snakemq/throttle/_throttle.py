@@ -38,8 +38,12 @@ class _Bucket:
         self._tokens -= count
 
     def wait_for(self, count: int) -> float:
-        """Seconds until that many bytes, at most a full bucket, may be sent."""
-        return max(0.0, min(count, self._capacity) - self._tokens) / self._speed
+        """Seconds until it is worth while to send some of that many bytes.
+
+        That is all of them or, so that they are not sent one by one, half of a full bucket.
+        """
+        worth_while = min(count, max(1.0, self._capacity / 2))
+        return max(0.0, worth_while - self._tokens) / self._speed
 
 
 class Throttle:
@@ -92,8 +96,7 @@ class Throttle:
         assert bucket.data is not None
         bucket.timer = None
         allowed = bucket.available(self.link.time())
-        # Not byte by byte: wait for half of the bucket, or for all that is left of the data.
-        wait = bucket.wait_for(min(len(bucket.data), max(1, int(self.speed * BURST_TIME / 2))))
+        wait = bucket.wait_for(len(bucket.data))
         if wait > 0 or allowed < 1:
             bucket.timer = self.link.call_later(
                 max(wait, _SHORTEST_WAIT), partial(self._send_when_allowed, conn_id, bucket)
