@@ -42,3 +42,16 @@ def test_connection_that_another_callback_closed_is_not_taken_for_open(
     assert not future.done()
     nodes["client"].connect(nodes["server"])
     assert future.result(timeout=0) == 42
+
+
+def test_client_that_is_made_later_knows_who_is_connected(
+    network: MemoryNetwork, node: MakeNode
+) -> None:
+    nodes = {ident: node(ident) for ident in ("client", "server")}
+    server = RpcServer(ReceiveHook(nodes["server"].messaging), threads=0)
+    server.register_object(Doubler(), "doubler")
+    nodes["client"].connect(nodes["server"])
+    client = RpcClient(ReceiveHook(nodes["client"].messaging))
+    future = client.get_proxy("server", "doubler").double.future(21)
+    network.run_until_idle()
+    assert future.result(timeout=0) == 42

@@ -121,7 +121,14 @@ class Connections:
         self._receiver.connected(session, ident)
         self._plan_keepalive(session)
         self._log.debug("conn=%s is %r", session.conn_id, ident)
-        self._events.emit(session.conn_id, self.on_connect, session.conn_id, ident)
+        # Who closes the connection in this callback keeps it from those who come later.
+        self._events.emit(
+            session.conn_id,
+            self.on_connect.call_while,
+            lambda: not session.closed,
+            session.conn_id,
+            ident,
+        )
         self._sender.pump(session)
 
     def _ping_owner(self, contest: Contest) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import ParamSpec
 
 from snakemq.callbacks import Callback
@@ -18,7 +19,11 @@ class Events:
         self._log = log
 
     def emit(
-        self, conn_id: str | None, callback: Callback[P], *args: P.args, **kwargs: P.kwargs
+        self,
+        conn_id: str | None,
+        callback: Callable[P, object],
+        *args: P.args,
+        **kwargs: P.kwargs,
     ) -> None:
         """Call ``callback(*args)``; what it raises is reported as of connection ``conn_id``."""
         try:

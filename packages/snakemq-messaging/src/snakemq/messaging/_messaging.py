@@ -58,7 +58,8 @@ class Messaging:
 
     ``queue_limits``: how much may wait in the outgoing queues; no limit when not given.
 
-    :meth:`send_message`, :meth:`ack`, :meth:`stats` and :meth:`set_queue_limits` are thread-safe.
+    :meth:`send_message`, :meth:`ack`, :meth:`is_connected`, :meth:`stats` and
+    :meth:`set_queue_limits` are thread-safe.
     All else belongs to the thread that runs the loop, and all callbacks are called there. Whatever
     a callback raises is logged and reported by ``on_error``; the loop and the connection go on. The
     one exception to this is ``SnakeMQBrokenFormat`` and its family from ``on_message_recv``: it
@@ -230,6 +231,10 @@ class Messaging:
         self._connections.identification_timeout = timeout
 
     # -- the rest
+
+    def is_connected(self, ident: str) -> bool:
+        """Is there a connection with that peer now? Thread-safe."""
+        return ident in self._connections.by_ident
 
     def set_queue_limits(self, ident: str, limits: QueueLimits) -> None:
         """Limits for one peer instead of those of the stack; its totals are not looked at.

@@ -12,7 +12,6 @@ from snakemq.message import Message
 from snakemq.messaging import ReceiveHook
 
 from ._calls import BlockedThread, Call, CallFuture, ReqIds, Waiter, check_timeout
-from ._connection import is_open
 from ._errors import CallError, Error, NotConnected, PartialCall
 from ._outcomes import read_reply
 from ._pickler import Pickler, SafePickler, dumps_of
@@ -156,6 +155,8 @@ class RpcClient:
             peer = self._peers.get(call.ident)
             if peer is None:
                 peer = self._peers[call.ident] = _Peer()
+                # it may have been connected before this client was made
+                peer.connected = self._messaging.is_connected(call.ident)
             peer.calls[call.req_id] = call
             message = self._message(call) if peer.connected else None
         if message is not None:
@@ -194,8 +195,6 @@ class RpcClient:
     # In the loop.
 
     def _on_connect(self, conn_id: str, ident: str) -> None:
-        if not is_open(self._messaging, conn_id):
-            return  # another callback has closed it, and _on_disconnect was called already
         with self._lock:
             peer = self._peers.get(ident)
             if peer is None:

@@ -12,7 +12,6 @@ from snakemq.message import Message
 from snakemq.messaging import ReceiveHook
 
 from ._answers import ReplyWriter
-from ._connection import is_open
 from ._errors import NoInstanceError, SignalCallWarning
 from ._exposed import ExposedObject
 from ._marks import METHOD_RPC_AS_SIGNAL_ATTR
@@ -82,10 +81,7 @@ class RpcServer:
         self._writer = ReplyWriter(self.pickler)
         self._pool = WorkerPool(threads, max_waiting, "snakemq-rpc") if threads else None
         self._closed = False
-        self._connected: set[str] = set()
         self._messaging = messaging = receive_hook.messaging
-        messaging.on_connect.add(self._on_connect)
-        messaging.on_disconnect.add(self._on_disconnect)
         messaging.on_message_drop.add(self._on_message_drop)
         receive_hook.register(REQUEST_PREFIX, self._on_request)
 
@@ -115,8 +111,6 @@ class RpcServer:
             return
         self._closed = True
         self.receive_hook.unregister(REQUEST_PREFIX)
-        self._messaging.on_connect.remove(self._on_connect)
-        self._messaging.on_disconnect.remove(self._on_disconnect)
         self._messaging.on_message_drop.remove(self._on_message_drop)
         if self._pool is not None:
             self._pool.close()
@@ -170,15 +164,8 @@ class RpcServer:
         else:
             self.log.error("signal %r of %r dropped: server busy", request["method"], ident)
 
-    def _on_connect(self, conn_id: str, ident: str) -> None:
-        if is_open(self._messaging, conn_id):  # no callback before this one has closed it
-            self._connected.add(ident)
-
-    def _on_disconnect(self, conn_id: str, ident: str) -> None:
-        self._connected.discard(ident)
-
     def _on_message_drop(self, ident: str, uuid: bytes) -> None:
-        if ident not in self._connected:
+        if not self._messaging.is_connected(ident):
             return  # it went with the connection: the client will repeat its request
         dropped = self._replies.dropped(ident, uuid)
         if dropped is None:
