@@ -27,7 +27,9 @@ def violations(packages: Packages) -> Iterator[str]:
             if owner is not None:
                 if owner not in siblings:
                     yield f"{place}: {package.name} imports {module}, which is part of {owner}"
-            elif top not in sys.stdlib_module_names and top not in foreign:
+            elif (
+                top not in sys.stdlib_module_names and DISTRIBUTION_OF.get(top, top) not in foreign
+            ):
                 yield f"{place}: {package.name} imports {module}, which it does not declare"
 
 
@@ -36,6 +38,10 @@ def _declared(package: Package, importer: str) -> set[str]:
     extra = package.extra_of(importer)
     texts = (*package.requirements, *(package.extras[extra] if extra is not None else ()))
     return {Requirement(text).name.lower() for text in texts}
+
+
+#: Where the name of a distribution is not that of what it lets import.
+DISTRIBUTION_OF = {"bson": "pymongo"}
 
 
 def _owner(module: str, owners: dict[str, str]) -> str | None:

@@ -18,10 +18,12 @@ class Spec:
         needs: Sequence[str] = (),
         extras: Mapping[str, Sequence[str]] | None = None,
         private: bool = False,
+        modules_of_extras: Mapping[str, str] | None = None,
     ) -> None:
         self.files = files or {}
         self.needs = list(needs)
         self.extras = {extra: list(texts) for extra, texts in (extras or {}).items()}
+        self.modules_of_extras = modules_of_extras or {}
         self.classifiers = [PRIVATE] if private else []
 
 
@@ -43,6 +45,8 @@ def make_packages(tmp_path: Path) -> MakePackages:
                 f"classifiers = {spec.classifiers}",
                 "[project.optional-dependencies]",
                 *(f"{extra} = {texts}" for extra, texts in spec.extras.items()),
+                "[tool.snakemq.modules-of-extras]",
+                *(f'"{name}" = "{extra}"' for name, extra in spec.modules_of_extras.items()),
             ]
             (folder / "pyproject.toml").write_text("\n".join(lines))
         return discover(tmp_path)

@@ -66,3 +66,19 @@ def test_what_comes_from_elsewhere_must_be_declared(make_packages: MakePackages)
     # pymongo is declared, but by another package.
     expected = ["pymongo, which it does not declare"]
     assert check(make_packages, "import pymongo") == expected
+
+
+def test_only_the_modules_of_an_extra_import_what_it_brings(make_packages: MakePackages) -> None:
+    code = "import sqlalchemy"
+    packages = make_packages(
+        {
+            "sql": Spec(
+                {"snakemq/plain/__init__.py": code, "snakemq/sqla/_x.py": code},
+                extras={"sqlalchemy": ["SQLAlchemy"]},
+                modules_of_extras={"snakemq.sqla": "sqlalchemy"},
+            )
+        }
+    )
+    place = "packages/sql/src/snakemq/plain/__init__.py:1"
+    expected = f"{place}: sql imports sqlalchemy, which it does not declare"
+    assert list(violations(packages)) == [expected]

@@ -1,14 +1,29 @@
-from tools.packages import discover, needed
+from tools.packages import discover, importable, needed
 
 from .conftest import MakePackages, Spec
 
 
-def test_the_meta_package_is_discovered_and_the_mongo_storage_is_private() -> None:
+def test_the_meta_package_is_discovered_and_nothing_is_private() -> None:
     packages = discover()
     assert "snakemq" in packages
-    assert [name for name, package in packages.items() if package.private] == [
-        "snakemq-storage-mongo"
-    ]
+    assert not [name for name, package in packages.items() if package.private]
+
+
+def test_a_module_may_need_an_extra(make_packages: MakePackages) -> None:
+    packages = make_packages(
+        {
+            "top": Spec(
+                {"snakemq/a/__init__.py": "", "snakemq/b/__init__.py": "", "snakemq/b/_x.py": ""},
+                extras={"more": ["foreign"]},
+                modules_of_extras={"snakemq.b": "more"},
+            ),
+            "meta": Spec(needs=["top"], extras={"all": ["top[more]"]}),
+        }
+    )
+    assert importable(["meta"], packages) == {"snakemq.a"}
+    assert importable(["meta[all]"], packages) == {"snakemq.a", "snakemq.b", "snakemq.b._x"}
+    assert packages["top"].with_extras() == "top[more]"
+    assert packages["meta"].with_extras() == "meta[all]"
 
 
 def test_all_packages_have_one_version() -> None:

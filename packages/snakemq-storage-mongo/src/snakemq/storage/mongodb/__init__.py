@@ -1,0 +1,5 @@
+"""Queues in MongoDB."""
+
+from ._mongodb import MongoDbQueuesStorage
+
+__all__ = ["MongoDbQueuesStorage"]

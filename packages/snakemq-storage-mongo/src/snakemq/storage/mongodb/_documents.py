@@ -1,0 +1,90 @@
+"""From documents to messages, without trusting the documents; and back."""
+
+from __future__ import annotations
+
+from binascii import Error as Base64Error
+from binascii import a2b_base64
+from collections.abc import Mapping
+from typing import Any
+
+from snakemq.message import Message
+from snakemq.queues.parts import ttl_left
+
+Document = dict[str, Any]
+
+MAX_DOCUMENT = 16 * 1024 * 1024
+"""Bytes; a limit of MongoDB."""
+
+FIELDS_SIZE = 512
+"""More than what the other fields of a message take, the name of the queue excepted."""
+
+LONGEST_TTL = 0xFFFFFFFE
+
+
+class UnreadableDocument(ValueError):
+    """A document is not a message. The text says why."""
+
+
+def document_of(seq: int, queue_name: str, item: Message, now: float) -> Document:
+    """``_id`` is the order of pushes: the one owner counts it. ``ttl`` is what was left of it when
+    the owners' clock read ``stored_at``."""
+    return {
+        "_id": seq,
+        "queue_name": queue_name,
+        "uuid": item.uuid,
+        "ttl": item.ttl,
+        "stored_at": now,
+        "flags": item.flags,
+        "data": item.data,
+    }
+
+
+def read_message(document: Mapping[str, Any], now: float) -> Message:
+    """The message in a document, its ttl as it is left at ``now``.
+
+    Raises :exc:`UnreadableDocument`.
+    """
+    uuid, data, flags = (_get(document, name) for name in ("uuid", "data", "flags"))
+    ttl, stored_at = _get(document, "ttl"), _get(document, "stored_at")
+    if type(stored_at) is not float:
+        raise UnreadableDocument(f"stored_at is {stored_at!r}")
+    return _message(data, ttl, flags, uuid, stored_at, now)
+
+
+def read_v16_message(document: Mapping[str, Any]) -> tuple[str, Message]:
+    """The name of the queue and the message in a document of snakeMQ 1.6.
+
+    It keeps uuid and data in base64; as a string when written by Python 2. It counts ttl below
+    zero before it drops a message, and takes one that its own wire format cannot carry; such a
+    message is kept without a limit. Raises :exc:`UnreadableDocument`.
+    """
+    queue_name, ttl = _get(document, "queue_name"), _get(document, "ttl")
+    if not isinstance(queue_name, str):
+        raise UnreadableDocument(f"queue_name is {queue_name!r:.100}")
+    if isinstance(ttl, int | float):
+        ttl = max(0.0, float(ttl)) if ttl <= LONGEST_TTL else None
+    try:
+        uuid, data = (a2b_base64(_get(document, name)) for name in ("uuid", "data"))
+    except (Base64Error, TypeError, ValueError) as error:
+        raise UnreadableDocument(f"uuid or data is not base64: {error}") from None
+    return queue_name, _message(data, ttl, _get(document, "flags"), uuid, 0.0, 0.0)
+
+
+def _message(data: Any, ttl: Any, flags: Any, uuid: Any, stored_at: float, now: float) -> Message:
+    if not isinstance(flags, int) or isinstance(flags, bool):  # it may be a bson.Int64
+        raise UnreadableDocument(f"flags is {flags!r:.100}")
+    if ttl is not None and type(ttl) is not float:
+        raise UnreadableDocument(f"ttl is {ttl!r:.100}")
+    try:
+        # NaN passes a comparison with zero, but not Message.
+        left = ttl if ttl is not None and ttl != ttl else ttl_left(ttl, stored_at, now)
+        return Message(data, left, int(flags), uuid)
+    except (TypeError, ValueError) as error:
+        raise UnreadableDocument(str(error)) from None
+
+
+def _get(document: Mapping[str, Any], name: str) -> Any:
+    try:
+        return document[name]
+    except KeyError:
+        raise UnreadableDocument(f"it has no {name}") from None

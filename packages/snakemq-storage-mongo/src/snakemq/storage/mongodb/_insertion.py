@@ -1,0 +1,93 @@
+"""Appending messages: numbers, duplicates, and what may or may not have arrived."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pymongo.collection import Collection
+from pymongo.errors import BulkWriteError, DuplicateKeyError
+
+from snakemq.message import Message
+
+from ._documents import Document, document_of
+from ._lease import Lost
+
+_DUPLICATE = 11000
+
+
+class Insertion:
+    """Not thread-safe. ``seq``: the first number that is free."""
+
+    def __init__(self, messages: Collection[Document], seq: int) -> None:
+        self._messages = messages
+        self._seq = seq
+        self._doubtful: list[Document] = []
+
+    def insert(self, rows: Sequence[tuple[str, Message]], now: float) -> None:
+        """Append messages, but those whose uuid is in their queue already.
+
+        Raises what pymongo raises; what was inserted until then is deleted, now or by
+        :meth:`undo`. Raises :exc:`Lost` if the numbers are those of another owner.
+        """
+        documents = [
+            document_of(seq, queue_name, item, now)
+            for seq, (queue_name, item) in enumerate(rows, self._seq)
+        ]
+        self._seq += len(documents)
+        try:
+            if len(documents) == 1:
+                self._insert_one(documents[0])
+            else:
+                self._insert_many(documents)
+        except BaseException:
+            self._doubtful += [{"_id": d["_id"], "uuid": d["uuid"]} for d in documents]
+            raise
+
+    def undo(self) -> None:
+        """Delete what insertions that failed may have left behind."""
+        if self._doubtful:
+            doubtful = self._doubtful
+            for start in range(0, len(doubtful), 1000):
+                self._messages.delete_many({"$or": doubtful[start : start + 1000]})
+            self._doubtful = []
+
+    def _insert_one(self, document: Document) -> None:
+        try:
+            self._messages.insert_one(document)
+        except DuplicateKeyError as error:
+            _check_duplicate(error.details)
+
+    def _insert_many(self, documents: list[Document]) -> None:
+        while documents:
+            try:
+                self._messages.insert_many(documents, ordered=True)
+                return
+            except BulkWriteError as error:
+                problems = error.details["writeErrors"]
+                if not problems or problems[0]["code"] != _DUPLICATE:
+                    raise
+                _check_duplicate(problems[0])
+                # Where there is one there may be many: ask for all of the others at once.
+                documents = self._unknown(documents[problems[0]["index"] + 1 :])
+
+    def _unknown(self, documents: list[Document]) -> list[Document]:
+        known: set[tuple[str, bytes]] = set()
+        for name in {document["queue_name"] for document in documents}:
+            uuids = [d["uuid"] for d in documents if d["queue_name"] == name]
+            wanted = {"queue_name": name, "uuid": {"$in": uuids}}
+            found = self._messages.find(wanted, {"_id": False, "uuid": True})
+            known.update((name, document["uuid"]) for document in found)
+        unknown = []
+        for document in documents:
+            key = (document["queue_name"], document["uuid"])
+            if key not in known:
+                known.add(key)
+                unknown.append(document)
+        return unknown
+
+
+def _check_duplicate(details: object) -> None:
+    """A uuid may be there already. A number may not: somebody else has counted, too."""
+    pattern = details.get("keyPattern") if isinstance(details, dict) else None
+    if pattern is None or "_id" in pattern:
+        raise Lost

@@ -1,0 +1,49 @@
+"""A collection of snakeMQ 1.6 is taken over, in the database where it is."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from pymongo.collection import Collection
+
+from snakemq.message import Message
+
+from ._documents import Document, UnreadableDocument, read_v16_message
+
+log = logging.getLogger("snakemq.storage.mongodb")
+
+_CHUNK = 200
+
+
+def take_over_v16(
+    parent: Collection[Document],
+    push: Callable[[list[tuple[str, Message]]], None],
+    set_aside: Callable[[Collection[Document], Document, str], None],
+) -> None:
+    """Copy the messages of ``PARENT.snakemq_items``, if it exists, and rename it to a backup.
+
+    In natural order, as 1.6 reads them. Interrupted at any place it begins again: what was copied
+    already has its uuid in the queue, and its place before the rest.
+    """
+    old = parent["snakemq_items"]
+    names = parent.database.list_collection_names(filter={"name": {"$regex": "snakemq_items"}})
+    if old.name not in names:
+        return
+    chunk: list[tuple[str, Message]] = []
+    for document in old.find().sort("$natural", 1):
+        try:
+            chunk.append(read_v16_message(document))
+        except UnreadableDocument as error:
+            set_aside(old, document, str(error))
+        if len(chunk) >= _CHUNK:
+            push(chunk)
+            chunk = []
+    if chunk:
+        push(chunk)
+    backup, number = f"{old.name}_v16_backup", 1
+    while backup in names:
+        number += 1
+        backup = f"{old.name}_v16_backup_{number}"
+    log.info("%s of snakeMQ 1.6 was taken over; it is renamed to %s", old.full_name, backup)
+    old.rename(backup)
