@@ -74,7 +74,7 @@ def test_pings_at_the_allowed_rate_are_answered(victim: Victim, stranger: Strang
 def test_a_flood_of_frames_without_a_meaning_holds_nobody_up(
     victim: Victim, acquaintance: Stranger, frame: bytes
 ) -> None:
-    flood = packets(frame) * 100_000
+    flood = packets(frame) * 50_000
     with measured() as peak:
         flooding = threading.Thread(target=acquaintance.send, args=(flood,))
         flooding.start()

@@ -134,8 +134,8 @@ def canary(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     assert not (folder / "canary").exists()
 
 
-many = settings(max_examples=1500, deadline=None)
-some = settings(max_examples=300, deadline=None)
+many = settings(max_examples=1000, deadline=None)
+some = settings(max_examples=200, deadline=None)
 
 
 @many
