@@ -153,8 +153,10 @@ def _pages(
     max_bytes: int | None = None,
 ) -> Iterator[list[StoredMessage]]:
     while page := list(storage.get_page(queue_name, after, limit, max_bytes)):
+        last = page[-1].position
+        require(after is None or last > after, "a page lies behind the place that was given")
         yield page
-        after = page[-1].position
+        after = last
 
 
 def _can_page(storage: QueuesStorageBase) -> bool:
