@@ -244,7 +244,6 @@ def test_an_unpicklable_result_is_an_error_of_the_caller(rpc: RpcPair, expressio
     rpc.pair.assert_undisturbed()
 
 
-@pytest.mark.xfail(reason="results of unregistered classes are sent, and 1.6 dies of them")
 def test_a_result_of_ours_that_1_6_does_not_know_is_an_error_of_the_caller(rpc: RpcPair) -> None:
     outcome = rpc.theirs.call(OURS, "give", "(\"UserError('sold out')\",)")
     assert outcome["type"] == "snakemq.rpc.Error"

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import traceback
 
-from ._errors import Error
-from ._pickler import Pickler, dumps_of
+from ._errors import Error, UnregisteredClass
+from ._pickler import Pickler, SafePickler, dumps_of
 from ._protocol import REPLY_PREFIX, Reply, kills_16, text_of, type_name
+
+STACK_GLOBAL = b"\x93"
 
 
 class ReplyWriter:
@@ -17,13 +19,23 @@ class ReplyWriter:
         self._dumps = dumps_of(pickler)
 
     def result(self, req_id: bytes, value: object) -> bytes:
-        """The reply with a result. Raises :exc:`Error` if it cannot be pickled."""
+        """The reply with a result. Raises :exc:`Error` if it cannot be pickled, or holds what a
+        :class:`SafePickler` does not read: a client of 1.6 would die of a class that it lacks.
+        """
         try:
             data = self._dumps({"ok": True, "return": value, "req_id": req_id})
         except Exception as exc:
             raise Error(f"the result cannot be pickled: {type_name(exc)}: {text_of(exc)}") from exc
         if kills_16(data):
             raise Error("the result holds an object of snakemq itself, which not every peer knows")
+        # Without the opcode that names a class there is none in it; most results end here.
+        if STACK_GLOBAL in data and isinstance(self._pickler, SafePickler):
+            try:
+                self._pickler.loads(data)
+            except UnregisteredClass as exc:
+                raise Error(f"the result cannot be sent: {exc}") from exc
+            except Exception:
+                pass  # too deeply nested for us, say; the client will tell
         return REPLY_PREFIX + data
 
     def failure(self, req_id: bytes, exc: BaseException) -> bytes:
