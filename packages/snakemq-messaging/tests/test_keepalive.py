@@ -1,4 +1,4 @@
-"""Silent peers are pinged, dead ones are given up, and nobody is drowned in pings."""
+"""Silent peers are pinged, and dead ones are given up."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from memory_peers import PING, PONG, MakeRawPeer, Peer, RawPeer, message
 
-from snakemq.exceptions import SnakeMQFlood, SnakeMQTimeout
+from snakemq.exceptions import SnakeMQTimeout
 from snakemq.link.testing import MemoryNetwork
 from snakemq.message import Message
-from snakemq.messaging import KEEPALIVE_WAIT, MAX_PINGS_PER_SECOND
+from snakemq.messaging import KEEPALIVE_WAIT
 from snakemq.messaging._keepalive import Action, decide
 
 
@@ -170,19 +170,6 @@ def test_two_stacks_keep_each_other_alive(network: MemoryNetwork, alice: Peer) -
     assert alice.link.connections
 
 
-@pytest.mark.parametrize("is_identified", [False, True])
-def test_ping_is_answered(
-    network: MemoryNetwork, alice: Peer, raw: MakeRawPeer, is_identified: bool
-) -> None:
-    bob = raw("bob")
-    if is_identified:
-        bob.join(alice, "bob")
-    else:
-        bob.connect(alice)
-    bob.say(PING)
-    assert bob.count(PONG) == 1
-
-
 def test_interval_can_be_set_while_peers_are_connected(
     network: MemoryNetwork, alice: Peer, bob: RawPeer
 ) -> None:
@@ -309,51 +296,6 @@ def test_loop_that_is_always_busy_finds_out_the_dead_all_the_same(
     network.vanish(bob.link)
     network.run_until(lambda: bool(alice.errors))
     assert alice.kinds_of_errors == [SnakeMQTimeout]
-
-
-def test_flood_of_pings_is_not_answered_for_ever(
-    network: MemoryNetwork, alice: Peer, bob: RawPeer
-) -> None:
-    bob.say(*[PING] * MAX_PINGS_PER_SECOND)
-    assert bob.is_connected
-    bob.say(PING)
-    assert not bob.is_connected
-    assert alice.kinds_of_errors == [SnakeMQFlood]
-
-
-def test_flood_before_the_identification_is_one_too(
-    network: MemoryNetwork, alice: Peer, raw: MakeRawPeer
-) -> None:
-    stranger = raw()
-    stranger.connect(alice)
-    stranger.say(*[PING] * (MAX_PINGS_PER_SECOND + 1))
-    assert not stranger.is_connected
-    assert alice.kinds_of_errors == [SnakeMQFlood]
-
-
-def test_many_pings_over_a_long_time_are_no_flood(
-    network: MemoryNetwork, alice: Peer, bob: RawPeer
-) -> None:
-    for _ in range(10):
-        bob.say(*[PING] * MAX_PINGS_PER_SECOND)
-        network.advance(1)
-    assert bob.is_connected
-
-
-def test_one_pong_waits_for_a_peer_that_does_not_read(
-    network: MemoryNetwork, alice: Peer, bob: RawPeer
-) -> None:
-    ((conn_id, _),) = alice.connected
-    network.stall(conn_id)
-    for _ in range(20):
-        bob.say(*[PING] * (MAX_PINGS_PER_SECOND // 2))
-        network.advance(1)
-    assert alice.packeter.get_unsent_size(conn_id) < 20
-    network.unstall(conn_id)
-    network.run_until_idle()
-    assert 1 <= bob.count(PONG) <= 2
-    bob.say(PING)
-    assert 2 <= bob.count(PONG) <= 3
 
 
 def test_pings_to_a_peer_that_does_not_read_are_given_up_and_not_piled_up(
