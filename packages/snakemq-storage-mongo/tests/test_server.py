@@ -19,6 +19,7 @@ from pymongo.write_concern import WriteConcern
 
 from snakemq.exceptions import SnakeMQMessageTooLarge, StorageError
 from snakemq.message import Message
+from snakemq.queues import open_storage as open_url
 from snakemq.storage.mongodb import MongoDbQueuesStorage
 from tests.servers import MongoDb
 
@@ -188,6 +189,7 @@ def test_a_second_owner_is_refused_until_the_first_lets_go(open_storage: Open) -
 OWNER = """
 import sys
 from snakemq.message import Message
+from snakemq.queues import open_storage as open_url
 from snakemq.storage.mongodb import MongoDbQueuesStorage
 storage = MongoDbQueuesStorage(sys.argv[1], 27017, "tests", sys.argv[2])
 storage.push("peer", Message(b"from the child", None))
@@ -241,6 +243,7 @@ FORK = """
 import os, sys
 from snakemq.exceptions import StorageError
 from snakemq.message import Message
+from snakemq.queues import open_storage as open_url
 from snakemq.storage.mongodb import MongoDbQueuesStorage
 storage = MongoDbQueuesStorage(sys.argv[1], 27017, "tests", sys.argv[2])
 storage.push("peer", Message(b"before", None))
@@ -286,3 +289,10 @@ def test_ttl_goes_on_where_it_was(open_storage: Open) -> None:
         assert storage.get_items("peer")[0].ttl == 70
         clock.now += 80
         assert storage.get_items("peer")[0].ttl == 0
+
+
+def test_open_storage_finds_it(server: MongoDb, collection: str) -> None:
+    with closing(open_url(server.url, collection=collection)) as storage:
+        assert type(storage) is MongoDbQueuesStorage
+        storage.push("peer", Message(b"1", None))
+        assert storage.count("peer") == 1

@@ -1,6 +1,7 @@
 """Queues: what waits for a peer, in memory and in a storage."""
 
 from ._memory import MemoryQueuesStorage
+from ._open import open_storage
 from ._outgoing import OutgoingQueue, QueuedMessage
 from ._storage import InboxStorage, QueuesStorageBase, StoredMessage
 
@@ -11,4 +12,5 @@ __all__ = [
     "QueuedMessage",
     "QueuesStorageBase",
     "StoredMessage",
+    "open_storage",
 ]

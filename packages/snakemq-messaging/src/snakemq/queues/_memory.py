@@ -142,3 +142,10 @@ class MemoryQueuesStorage(QueuesStorageBase):
 
 def _copy(item: Message) -> Message:
     return Message(item.data, item.ttl, item.flags, item.uuid)
+
+
+def open_url(url: str) -> MemoryQueuesStorage:
+    """The entry point ``memory``: ``memory:`` is all that can be said."""
+    if url != "memory:":
+        raise ValueError(f"a storage in memory is named memory:, not {url!r}")
+    return MemoryQueuesStorage()

@@ -1,0 +1,90 @@
+"""From a URL to a storage, whichever package brings it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from ._storage import QueuesStorageBase
+
+GROUP = "snakemq.storage"
+"""The group of entry points. A name is the scheme of a URL; the object is called with the whole
+URL and the options, and returns the storage."""
+
+_EXTRAS = {
+    "sqlite": "sqlite",
+    "postgresql": "postgresql",
+    "mysql": "mysql",
+    "mariadb": "mysql",
+    "mongodb": "mongo",
+}
+"""Schemes of our own packages, and the extra of ``snakemq`` that brings each."""
+
+
+def open_storage(url: str, **options: Any) -> QueuesStorageBase:
+    """Open the storage that a URL names::
+
+        open_storage("memory:")
+        open_storage("sqlite:///queue.db")  # relative; with four slashes absolute
+        open_storage("postgresql+psycopg://user:password@host/database")
+        open_storage("mysql+pymysql://user:password@host/database")
+        open_storage("mongodb://user:password@host/database?replicaSet=rs0")
+
+    ``options``: keyword arguments of the storage's class.
+
+    A package provides storages by entry points of the group ``snakemq.storage``; only the one
+    that is asked for is imported.
+
+    Raises ``ValueError`` for what is no such URL or has an unknown scheme, ``ImportError`` where
+    the package, or the driver of the database, is not installed, or where two packages offer
+    the same scheme; and what opening the storage raises:
+    :exc:`~snakemq.exceptions.StorageError`, ``TypeError`` for unknown options.
+    """
+    match = re.match(r"([a-z][a-z0-9.-]*)(?:\+[a-z0-9.-]+)?:", url)
+    if match is None:
+        raise ValueError(f"a storage is named by a URL like sqlite:///queue.db, not {url!r}")
+    scheme = match[1]
+    opener = _load(scheme)
+    try:
+        return opener(url, **options)
+    except ModuleNotFoundError as error:
+        raise _missing(scheme, str(error)) from error
+
+
+def _load(scheme: str) -> Callable[..., QueuesStorageBase]:
+    found = list(entry_points(group=GROUP, name=scheme))
+    # An editable installation may show the same one twice.
+    if len({(entry.value, _owner(entry)) for entry in found}) > 1:
+        owners = ", ".join(sorted({f"{_owner(entry)} ({entry.value})" for entry in found}))
+        raise ImportError(
+            f"several packages offer storages {scheme}: {owners}; uninstall all but one"
+        )
+    if not found:
+        if scheme in _EXTRAS:
+            raise _missing(scheme, "its package is not installed")
+        raise ValueError(
+            f"no package offers storages {scheme!r}; there are {_known()}, and what other packages"
+            f" offer as entry points {GROUP}"
+        )
+    try:
+        opener: Callable[..., QueuesStorageBase] = found[0].load()
+    except ModuleNotFoundError as error:
+        raise _missing(scheme, str(error)) from error
+    return opener
+
+
+def _owner(entry: EntryPoint) -> str:
+    return entry.dist.name if entry.dist is not None else "?"
+
+
+def _known() -> str:
+    installed: Iterable[str] = entry_points(group=GROUP).names
+    return ", ".join(sorted({*installed, *_EXTRAS}))
+
+
+def _missing(scheme: str, reason: str) -> ModuleNotFoundError:
+    extra = _EXTRAS.get(scheme)
+    advice = f": pip install 'snakemq[{extra}]'" if extra else ""
+    return ModuleNotFoundError(f"storages {scheme!r} cannot be used, {reason}{advice}")
