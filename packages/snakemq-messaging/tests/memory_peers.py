@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
+from typing import Any
 
 from snakemq.link.testing import MemoryNetwork
 from snakemq.message import Message
@@ -40,12 +41,14 @@ class Peer:
         *,
         name: str | None = None,
         max_packet_size: int = MAX_PACKET_SIZE,
+        **options: Any,
     ) -> None:
+        """``options``: further ones of :class:`Messaging`."""
         self.network = network
         self.ident = ident
         self.link = network.link(name or ident)
         self.packeter = Packeter(self.link, max_packet_size=max_packet_size)
-        self.messaging = Messaging(ident, "", self.packeter, storage)
+        self.messaging = Messaging(ident, "", self.packeter, storage, **options)
         self.connected: list[tuple[str, str]] = []
         self.disconnected: list[tuple[str, str]] = []
         self.received: list[tuple[str, str, Message]] = []

@@ -1,0 +1,96 @@
+"""No more than a window is under way to a receiver that does not keep up."""
+
+from __future__ import annotations
+
+import pytest
+from memory_peers import VERSION, MakePeer, MakeRawPeer, Peer, features, identification, message
+
+from snakemq.exceptions import SnakeMQFlood
+from snakemq.link.testing import MemoryNetwork
+
+ACKS = 1
+"""The feature bit."""
+
+
+def test_window_of_messages(network: MemoryNetwork, alice: Peer, peer: MakePeer) -> None:
+    slow = peer("slow", manual_ack=True, window_messages=10)
+    alice.connect(slow)
+    for number in range(25):
+        alice.send("slow", b"%d" % number)
+    network.advance(60)
+    for count in (10, 20):
+        assert len(slow.received) == count
+        for _, _, received in slow.received[-10:]:
+            slow.messaging.ack(received)
+        network.advance(1)
+    assert slow.heard == [b"%d" % number for number in range(25)]
+
+
+def test_window_of_bytes(network: MemoryNetwork, alice: Peer, peer: MakePeer) -> None:
+    slow = peer("slow", manual_ack=True, window_bytes=1000)
+    alice.connect(slow)
+    for _ in range(25):
+        alice.send("slow", b"x" * 100)
+    network.advance(60)
+    assert len(slow.received) == 10
+    for _, _, received in slow.received[:5]:
+        slow.messaging.ack(received)
+    network.advance(60)
+    assert len(slow.received) == 15
+
+
+def test_one_message_may_be_larger_than_the_window(
+    network: MemoryNetwork, alice: Peer, peer: MakePeer
+) -> None:
+    small = peer("small", window_bytes=1000)
+    alice.connect(small)
+    for _ in range(3):
+        alice.send("small", b"x" * 5000)
+    network.advance(60)
+    assert len(small.received) == 3
+
+
+def test_peer_that_is_slow_holds_up_no_other(
+    network: MemoryNetwork, alice: Peer, bob: Peer, peer: MakePeer
+) -> None:
+    slow = peer("slow", manual_ack=True, window_messages=1)
+    alice.connect(slow)
+    alice.connect(bob)
+    for _ in range(100):
+        alice.send("slow")
+        alice.send("bob")
+    network.advance(60)
+    assert (len(slow.received), len(bob.received)) == (1, 100)
+
+
+@pytest.mark.parametrize(
+    ("options", "size"), [({"window_messages": 10}, 0), ({"window_bytes": 1000}, 100)]
+)
+def test_peer_that_does_not_keep_to_the_window_is_turned_away(
+    raw: MakeRawPeer, peer: MakePeer, options: dict[str, int], size: int
+) -> None:
+    slow, flooding = peer("slow", manual_ack=True, **options), raw()
+    flooding.connect(slow)
+    flooding.say(VERSION, features(bits=ACKS), identification("flooding"))
+    for number in range(10):
+        flooding.say(message(b"x" * size, uuid=b"%016d" % number))
+    assert flooding.is_connected
+    flooding.say(message(b"x" * size, uuid=b"%016d" % 10))
+    assert not flooding.is_connected
+    assert slow.kinds_of_errors == [SnakeMQFlood]
+    assert len(slow.received) == 10
+
+
+def test_sender_does_not_believe_in_acks_of_what_it_did_not_send(
+    raw: MakeRawPeer, alice: Peer
+) -> None:
+    liar = raw()
+    liar.connect(alice)
+    liar.say(VERSION, features(bits=ACKS), identification("liar"))
+    alice.send("liar", b"one")
+    alice.network.run_until_idle()
+    liar.say(bytes.fromhex("11 0000000000000002"))
+    assert not liar.is_connected
+    assert len(alice.errors) == 1
+    alice.network.advance(60)
+    assert alice.dropped == []  # it still waits
