@@ -207,6 +207,8 @@ class Receiver:
         finally:
             session.counters.received += received
             session.counters.received_bytes += received_bytes
+            if session.closed:
+                self._record(ident, inbox)  # a callback has closed it, and returned after that
 
     def _offer_for_ack(self, session: Session, ident: str, message: Message) -> None:
         delivery = self._open_delivery(session, ident, message)
