@@ -1,0 +1,23 @@
+"""The short form: see ``tests/chaos/__init__.py``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.chaos.director import Director, Plan
+
+
+@pytest.mark.parametrize("with_inbox", [True, False], ids=["inbox", "no-inbox"])
+def test_nothing_is_lost_between_processes_that_are_killed(
+    tmp_path: Path, with_inbox: bool
+) -> None:
+    plan = Plan(messages=1500, seed=1, kills=8, pause=(0.05, 0.5), with_inbox=with_inbox)
+    report = Director(plan, tmp_path).run()
+    print(report)
+    assert report.verdict.accepted >= plan.messages - plan.kills
+    assert report.verdict.is_good, report
+    assert report.errors == []
+    assert report.kills.total() > 0
+    assert report.cuts > 0

@@ -1,0 +1,188 @@
+"""The application of a peer: it does what users do in callbacks, the foolish things as well."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from snakemq.exceptions import (
+    QueueFull,
+    SnakeMQBrokenMessage,
+    SnakeMQDuplicateIdent,
+    SnakeMQMessageTooLarge,
+    SnakeMQTimeout,
+    StorageError,
+)
+from snakemq.message import Message
+from snakemq.messaging import Messaging
+
+from .calls import is_of_rpc
+from .ledger import Entry, Violation
+
+if TYPE_CHECKING:
+    from .peer import Peer
+
+EXPECTED_ERRORS = (
+    SnakeMQTimeout,
+    SnakeMQDuplicateIdent,
+    SnakeMQMessageTooLarge,
+    StorageError,
+)
+
+
+class ApplicationError(Exception):
+    """What the application raises in its callbacks."""
+
+
+class Nonsense(SnakeMQBrokenMessage):
+    """What it raises when it does not want to see a message again."""
+
+
+class Mood:
+    """What the application is inclined to do: probabilities."""
+
+    def __init__(self) -> None:
+        self.raise_when_offered = 0.0
+        self.refuse = 0.0
+        self.raise_elsewhere = 0.0
+        self.close = 0.0
+        self.answer = 0.0
+        self.ack_at_once = 0.0
+
+    @classmethod
+    def calm(cls) -> Mood:
+        mood = cls()
+        mood.ack_at_once = 1.0
+        return mood
+
+
+class Application:
+    """The callbacks of one life of a peer."""
+
+    def __init__(self, peer: Peer, messaging: Messaging) -> None:
+        self.peer = peer
+        self.messaging = messaging
+        self.mood = peer.world.draw_mood()
+        self.pending: list[tuple[Entry, Message]] = []
+        """With manual_ack: what it works on."""
+        messaging.on_connect.add(self._on_connect)
+        messaging.on_disconnect.add(self._on_disconnect)
+        messaging.on_message_recv.add(self._on_message_recv)
+        messaging.on_message_reject.add(self._on_message_reject)
+        messaging.on_message_sent.add(self._on_message_sent)
+        messaging.on_message_delivered.add(self._on_message_delivered)
+        messaging.on_message_drop.add(self._on_message_drop)
+        messaging.on_error.add(self._on_error)
+
+    def send(self, ident: str, message: Message) -> None:
+        """May be killed in it, and then the message was not accepted, though it may be stored."""
+        entry = self.peer.world.ledger.attempted(self.peer, ident, message)
+        try:
+            self.messaging.send_message(ident, message)
+        except (QueueFull, StorageError) as exc:
+            self._check_refusal(exc)
+            return
+        self.peer.world.ledger.accepted(entry)
+
+    def ack_one(self) -> None:
+        """The application has processed one of those that it works on."""
+        entry, message = self.pending.pop(int(self.peer.world.random.random() * len(self.pending)))
+        self.messaging.ack(message)
+        self.peer.world.ledger.processed(self.peer, entry)
+
+    def ack_all(self) -> None:
+        while self.pending:
+            self.ack_one()
+
+    # -- callbacks
+
+    def _on_connect(self, conn_id: str, ident: str) -> None:
+        connected = self.peer.process.connected
+        if ident in connected or ident == self.peer.ident:
+            raise Violation(f"{self.peer.ident}: {ident} is connected twice")
+        connected[ident] = conn_id
+        self._do_something(conn_id)
+
+    def _on_disconnect(self, conn_id: str, ident: str) -> None:
+        if self.peer.process.connected.pop(ident, None) != conn_id:
+            raise Violation(f"{self.peer.ident}: {conn_id} of {ident} ends without a beginning")
+        self.peer.process.disconnections[ident] += 1
+        self._do_something(None)
+
+    def _on_message_recv(self, conn_id: str, ident: str, message: Message) -> None:
+        if is_of_rpc(message):
+            if self.peer.settings.manual_ack:
+                self.messaging.ack(message)
+            return
+        world, peer, mood = self.peer.world, self.peer, self.mood
+        peer.reach("before processing")
+        entry = world.ledger.offered(peer, ident, message)
+        if self._feels_like(mood.raise_when_offered):
+            world.ledger.failed(peer, entry)
+            world.happened("callback raised", peer.ident)
+            raise ApplicationError(f"cannot process {entry!r}")
+        if self._feels_like(mood.answer):
+            world.send_something(peer, ident)
+        if self._feels_like(mood.close):
+            self._close(conn_id)
+        if self._feels_like(mood.refuse) and entry.offers[peer.life] == 1:
+            world.ledger.processed(peer, entry)
+            world.happened("message refused", peer.ident)
+            raise Nonsense(f"{entry!r} is nonsense")
+        if peer.settings.manual_ack:
+            self.pending.append((entry, message))
+            if self._feels_like(mood.ack_at_once):
+                self.ack_one()
+        else:
+            peer.reach("after processing")
+            world.ledger.processed(peer, entry)
+
+    def _on_message_reject(self, conn_id: str, ident: str, message: Message) -> None:
+        self.peer.world.ledger.rejected(self.peer, message)
+        self.peer.world.happened("message rejected", self.peer.ident)
+
+    def _on_message_sent(self, conn_id: str, ident: str, uuid: bytes) -> None:
+        if self.peer.world.is_of_ledger(uuid):
+            self.peer.world.ledger.sent(self.peer, ident, uuid)
+        self.peer.reach("sent")
+        self._do_something(conn_id)
+
+    def _on_message_delivered(self, conn_id: str, ident: str, uuid: bytes) -> None:
+        if self.peer.world.is_of_ledger(uuid):
+            self.peer.world.ledger.delivered(self.peer, ident, uuid)
+        self.peer.reach("delivered")
+        self._do_something(conn_id)
+
+    def _on_message_drop(self, ident: str, uuid: bytes) -> None:
+        if self.peer.world.is_of_ledger(uuid):
+            self.peer.world.ledger.dropped(self.peer, ident, uuid)
+            self.peer.world.happened("message dropped", self.peer.ident)
+        self._do_something(None)
+
+    def _on_error(self, conn_id: str | None, exc: Exception) -> None:
+        if not isinstance(exc, (*EXPECTED_ERRORS, ApplicationError, Nonsense)):
+            raise Violation(f"{self.peer.ident}: on_error got {exc!r}") from exc
+        self.peer.world.note(self.peer.ident, "on_error", repr(exc))
+
+    # -- inside
+
+    def _feels_like(self, probability: float) -> bool:
+        return probability > 0 and self.peer.world.random.random() < probability
+
+    def _do_something(self, conn_id: str | None) -> None:
+        mood = self.mood
+        if self._feels_like(mood.answer):
+            self.peer.world.send_something(self.peer)
+        if conn_id is not None and self._feels_like(mood.close):
+            self._close(conn_id)
+        if self._feels_like(mood.raise_elsewhere):
+            self.peer.world.happened("callback raised", self.peer.ident)
+            raise ApplicationError("for no reason")
+
+    def _close(self, conn_id: str) -> None:
+        if conn_id in self.peer.process.link.connections:
+            self.peer.world.happened("close in a callback", self.peer.ident)
+            self.peer.process.link.close(conn_id)
+
+    def _check_refusal(self, exc: Exception) -> None:
+        if isinstance(exc, QueueFull) and self.peer.settings.queue_limits is None:
+            raise Violation(f"{self.peer.ident}: {exc!r} without limits")

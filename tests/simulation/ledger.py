@@ -1,0 +1,336 @@
+"""What is known of every message, and the promises that are checked whenever something happens.
+
+The words are those of ``docs/guarantees.md``. A *life* is one process of a peer: the first one, and
+one more for each time that it was killed or shut down and started again.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from snakemq.message import FLAG_PERSISTENT, Message
+
+if TYPE_CHECKING:
+    from .peer import Peer
+
+
+class Violation(BaseException):
+    """A promise was broken. No ``Exception``: the code under test must not catch it."""
+
+
+class Standing(Enum):
+    """What the application of a receiver has done with a message, in one life."""
+
+    OFFERED = "offered, not processed yet"
+    FAILED = "the callback raised"
+    PROCESSED = "processed"
+    REJECTED = "rejected"
+
+
+class Entry:
+    """One message."""
+
+    __slots__ = (
+        "accepted",
+        "accepted_at",
+        "connected_at_acceptance",
+        "data",
+        "deletion_failed",
+        "disconnections_at_acceptance",
+        "durable",
+        "flags",
+        "in_storage",
+        "life",
+        "live_in",
+        "offers",
+        "receiver",
+        "receiver_life_at_acceptance",
+        "recorded",
+        "sender",
+        "sent_in",
+        "settled",
+        "standing",
+        "ttl",
+        "uuid",
+    )
+
+    def __init__(self, uuid: bytes, sender: Peer, receiver: str, message: Message) -> None:
+        self.uuid = uuid
+        self.sender = sender
+        self.receiver = receiver
+        self.data = message.data
+        self.ttl = message.ttl
+        self.flags = message.flags
+        self.durable = bool(message.flags & FLAG_PERSISTENT) and message.ttl != 0
+        self.life = sender.life
+        self.live_in: int | None = None
+        """The life of the sender that has it in a queue, or had it last."""
+        self.accepted = False
+        self.accepted_at = sender.world.now
+        self.connected_at_acceptance = False
+        self.disconnections_at_acceptance = 0
+        self.receiver_life_at_acceptance = 0
+        self.in_storage = False
+        self.deletion_failed = False
+        """Could its storage not delete it? Then its sender may repeat it at any time."""
+        self.offers: Counter[int] = Counter()
+        """How often it was offered to the application, by the life of the receiver."""
+        self.standing: dict[int, Standing] = {}
+        """By the life of the receiver."""
+        self.recorded = False
+        """Has an inbox storage ever recorded it?"""
+        self.sent_in: set[int] = set()
+        """Lives of the sender in which the system has taken it over."""
+        self.settled: dict[int, str] = {}
+        """How it left the queue, by the life of the sender."""
+
+    @property
+    def number(self) -> int:
+        """Messages are numbered in the order in which they were sent."""
+        return int.from_bytes(self.uuid, "big")
+
+    @property
+    def is_processed(self) -> bool:
+        done = (Standing.PROCESSED, Standing.REJECTED)
+        return any(standing in done for standing in self.standing.values())
+
+    def __repr__(self) -> str:
+        return (
+            f"message {self.number} of {self.sender.ident} to {self.receiver}"
+            f" (ttl {self.ttl}, flags {self.flags}, {len(self.data)} bytes)"
+        )
+
+
+class Ledger:
+    """All messages of a run."""
+
+    def __init__(self, peers: dict[str, Peer]) -> None:
+        self.entries: dict[bytes, Entry] = {}
+        self._peers = peers
+        self._unrecorded: dict[bytes, Entry] = {}
+        """Processed by a living receiver, and not in its inbox storage."""
+        self._last_offer: dict[tuple[str, int, str], int] = {}
+
+    # -- the sender's side
+
+    def attempted(self, sender: Peer, receiver: str, message: Message) -> Entry:
+        """Before ``send_message``."""
+        entry = self.entries[message.uuid] = Entry(message.uuid, sender, receiver, message)
+        process = sender.process
+        entry.connected_at_acceptance = receiver in process.connected
+        entry.disconnections_at_acceptance = process.disconnections[receiver]
+        other = self._peers.get(receiver)
+        entry.receiver_life_at_acceptance = other.life if other is not None else 0
+        return entry
+
+    def accepted(self, entry: Entry) -> None:
+        """``send_message`` has returned."""
+        entry.accepted = True
+        entry.live_in = entry.life
+        if entry.durable and not entry.in_storage:
+            raise Violation(f"{entry!r} was accepted and is not in the storage")
+
+    def sent(self, sender: Peer, ident: str, uuid: bytes) -> None:
+        self._own(sender, ident, uuid).sent_in.add(sender.life)
+
+    def delivered(self, sender: Peer, ident: str, uuid: bytes) -> None:
+        entry = self._own(sender, ident, uuid)
+        self._settle(entry, sender, "delivered")
+        if not sender.acks_with(ident):
+            raise Violation(f"{entry!r}: an ack of a 1.6 peer")
+        if not entry.is_processed:
+            raise Violation(f"{entry!r} is acknowledged and was never processed")
+        if self._peers[ident].settings.inbox and entry.ttl != 0 and not entry.recorded:
+            raise Violation(f"{entry!r} is acknowledged and not in the inbox storage")
+
+    def dropped(self, sender: Peer, ident: str, uuid: bytes) -> None:
+        entry = self._own(sender, ident, uuid)
+        self._settle(entry, sender, "dropped")
+        if sender.may_drop_at_any_time(entry):
+            return
+        if entry.ttl is None:
+            raise Violation(f"{entry!r} was dropped, though it has no limit")
+        if entry.ttl == 0:
+            now = sender.process.disconnections[ident]
+            if entry.connected_at_acceptance and now == entry.disconnections_at_acceptance:
+                raise Violation(f"{entry!r} was dropped, though the peer is connected")
+        elif sender.world.now < entry.accepted_at + entry.ttl - 1e-6:
+            raise Violation(f"{entry!r} was dropped before its time")
+
+    def deleted(self, sender: Peer, ident: str, uuid: bytes) -> None:
+        """The queues storage of the sender forgets a message."""
+        entry = self._own(sender, ident, uuid)
+        entry.in_storage = False
+        if not sender.acks_with(ident):
+            entry.sent_in.add(sender.life)  # the report may come later, or be lost with the process
+        elif not (self._is_done(entry) or entry.is_processed):
+            raise Violation(f"{entry!r} is deleted from the storage, but not settled")
+
+    def deletion_failed(self, uuids: Iterable[bytes]) -> None:
+        for uuid in uuids:
+            self.entries[uuid].deletion_failed = True
+
+    def _own(self, sender: Peer, ident: str, uuid: bytes) -> Entry:
+        entry = self.entries.get(uuid)
+        if entry is None or entry.sender is not sender or entry.receiver != ident:
+            raise Violation(f"{sender.ident} reports {uuid.hex()} to {ident}, found: {entry!r}")
+        return entry
+
+    def _settle(self, entry: Entry, sender: Peer, how: str) -> None:
+        before = entry.settled.get(sender.life)
+        if before is not None:
+            raise Violation(f"{entry!r} is reported as {how}, and was {before} before")
+        if not entry.durable and sender.life != entry.life:
+            raise Violation(f"{entry!r} is reported as {how} by the next life of its sender")
+        entry.settled[sender.life] = how
+
+    # -- the receiver's side
+
+    def offered(self, receiver: Peer, ident: str, message: Message) -> Entry:
+        """A message comes to the application."""
+        entry = self.entries.get(message.uuid)
+        if entry is None or entry.receiver != receiver.ident or entry.sender.ident != ident:
+            raise Violation(f"{receiver.ident} got {message!r} of {ident}, sent was: {entry!r}")
+        if message.data != entry.data or message.flags != entry.flags:
+            raise Violation(f"{entry!r} came as {message!r}")
+        if (message.ttl is None) != (entry.ttl is None) or (
+            message.ttl is not None and entry.ttl is not None and message.ttl > max(1, entry.ttl)
+        ):
+            raise Violation(f"{entry!r} came with ttl {message.ttl}")
+        self._check_repetition(entry, receiver)
+        # What was dropped, and was not deleted when its sender was killed, comes late.
+        if not entry.offers[receiver.life] and "dropped" not in entry.settled.values():
+            self._check_order(entry, receiver)
+        entry.offers[receiver.life] += 1
+        entry.standing[receiver.life] = Standing.OFFERED
+        return entry
+
+    def _check_repetition(self, entry: Entry, receiver: Peer) -> None:
+        acks = receiver.acks_with(entry.sender.ident)
+        standing = entry.standing.get(receiver.life)
+        if not acks and entry.sender.life != entry.life:
+            return  # a 1.6 peer was killed between sending and deleting
+        if entry.deletion_failed and entry.sender.life != entry.life:
+            return
+        if standing is not None and standing is not Standing.FAILED:
+            raise Violation(f"{entry!r} comes again, and is {standing.value} already")
+        if standing is Standing.FAILED:
+            if entry.offers[receiver.life] >= receiver.settings.max_attempts:
+                raise Violation(f"{entry!r} is offered more than max_attempts times")
+        elif entry.ttl == 0 and entry.standing:
+            raise Violation(f"{entry!r} comes again")
+        if acks and entry.recorded:
+            raise Violation(f"{entry!r} comes again, and the inbox storage has it")
+        if entry.settled.get(entry.sender.life) == "delivered":
+            raise Violation(f"{entry!r} comes again after its sender got the ack")
+
+    def _check_order(self, entry: Entry, receiver: Peer) -> None:
+        key = (receiver.ident, receiver.life, entry.sender.ident)
+        last = self._last_offer.get(key, 0)
+        if entry.number < last:
+            raise Violation(f"{entry!r} comes after message {last}")
+        self._last_offer[key] = entry.number
+
+    def failed(self, receiver: Peer, entry: Entry) -> None:
+        """A callback of on_message_recv is about to raise."""
+        entry.standing[receiver.life] = Standing.FAILED
+
+    def processed(self, receiver: Peer, entry: Entry) -> None:
+        entry.standing[receiver.life] = Standing.PROCESSED
+        if receiver.settings.inbox and entry.ttl != 0 and receiver.acks_with(entry.sender.ident):
+            self._unrecorded[entry.uuid] = entry
+
+    def rejected(self, receiver: Peer, message: Message) -> None:
+        entry = self.entries[message.uuid]
+        exactly_once = receiver.acks_with(entry.sender.ident) or entry.sender.life == entry.life
+        if exactly_once and (
+            entry.standing.get(receiver.life) is not Standing.FAILED
+            or entry.offers[receiver.life] != receiver.settings.max_attempts
+        ):
+            raise Violation(f"{entry!r} is rejected after {entry.offers[receiver.life]} offers")
+        entry.standing[receiver.life] = Standing.REJECTED
+
+    def recorded(self, receiver: Peer, ident: str, uuids: Iterable[bytes]) -> None:
+        """The inbox storage of the receiver remembers messages."""
+        for uuid in uuids:
+            entry = self.entries[uuid]
+            if entry.sender.ident != ident or entry.receiver != receiver.ident:
+                raise Violation(f"{entry!r} is recorded by {receiver.ident} as of {ident}")
+            entry.recorded = True
+            self._unrecorded.pop(uuid, None)
+
+    def check_recorded(self) -> None:
+        """Nothing is under way: a receiver that is killed now must repeat nothing."""
+        for entry in self._unrecorded.values():
+            receiver = self._peers[entry.receiver]
+            if not receiver.storage_was_broken:
+                raise Violation(f"{entry!r} was processed some time ago and is not recorded")
+
+    # -- lives
+
+    def ended(self, peer: Peer) -> None:
+        """A process has ended: what of its messages is in its storage?"""
+        for entry in list(self._unrecorded.values()):
+            if entry.receiver == peer.ident:
+                del self._unrecorded[entry.uuid]
+        for entry in self.entries.values():
+            if entry.sender is not peer or entry.live_in != peer.life:
+                continue
+            if (
+                entry.durable
+                and not entry.in_storage
+                and not entry.is_processed
+                and not self._is_done(entry)
+            ):
+                raise Violation(f"{entry!r} is not settled, and not in the storage any more")
+
+    def began(self, peer: Peer) -> None:
+        """The next process of a peer has read its storage."""
+        for entry in self.entries.values():
+            if entry.sender is peer and entry.in_storage:
+                entry.live_in = peer.life
+
+    def unsettled(self) -> list[Entry]:
+        """What a living process still has to do something about."""
+        return [
+            entry
+            for entry in self.entries.values()
+            if entry.live_in == entry.sender.life and not self._is_done(entry)
+        ]
+
+    @staticmethod
+    def _is_done(entry: Entry) -> bool:
+        """Has the present life of the sender nothing more to do with it?"""
+        life = entry.sender.life
+        if not entry.sender.acks_with(entry.receiver) and life in entry.sent_in:
+            return True
+        return life in entry.settled
+
+    def lost(self) -> list[Entry]:
+        """Accepted, not processed, and nobody has said so: to be asked when all is settled."""
+        return [entry for entry in self.entries.values() if entry.accepted and _is_lost(entry)]
+
+
+def _is_lost(entry: Entry) -> bool:
+    if entry.is_processed or "dropped" in entry.settled.values():
+        return False
+    if entry.live_in != entry.sender.life and not entry.durable:
+        return False  # it was in the memory of a process that was killed
+    if not entry.sender.acks_with(entry.receiver):
+        return not _connection_to_1_6_broke(entry)
+    return True
+
+
+def _connection_to_1_6_broke(entry: Entry) -> bool:
+    """Nobody acknowledges, so what is under way when anything breaks is lost."""
+    sender = entry.sender
+    receiver = sender.world.peers[entry.receiver]
+    return (
+        sender.life != entry.life
+        or receiver.life != entry.receiver_life_at_acceptance
+        or sender.process.disconnections[entry.receiver] != entry.disconnections_at_acceptance
+        or receiver.process.disconnections[sender.ident] > 0
+    )

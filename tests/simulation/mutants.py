@@ -1,0 +1,270 @@
+"""Faults of the code itself: what the simulation must notice, or it is worth nothing.
+
+Each mutant changes one thing in the protocol, at a place that the code under test really passes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, TypeAlias
+from unittest import mock
+
+from snakemq.messaging._frames import encode_ack
+from snakemq.messaging._inbox import Delivery, Receipts, RecentUuids
+from snakemq.messaging._queues import OutgoingQueues
+from snakemq.messaging._receiver import Receiver, ReceiverSettings
+from snakemq.messaging._sender import Sender
+from snakemq.queues import OutgoingQueue, QueuedMessage
+from snakemq.rpc._replies import ReplyMemory
+
+Mutant: TypeAlias = Callable[[], AbstractContextManager[object]]
+
+MUTANTS: dict[str, Mutant] = {}
+
+
+def _mutant(func: Callable[[], Iterator[None]]) -> None:
+    MUTANTS[func.__name__] = contextmanager(func)
+
+
+def _replaced(owner: Any, name: str, make: Callable[[Any], Any]) -> AbstractContextManager[object]:
+    """Replace a method by ``make(original)``."""
+    return mock.patch.object(owner, name, make(getattr(owner, name)))
+
+
+@_mutant
+def acks_before_processing() -> Iterator[None]:
+    def frame_open(self: Receipts, delivery: Delivery) -> None:
+        self.frame_processed(delivery.size)
+
+    with mock.patch.object(Receipts, "frame_open", frame_open):
+        yield
+
+
+@_mutant
+def acks_one_too_many() -> Iterator[None]:
+    with mock.patch("snakemq.messaging._frames.encode_ack", lambda n: encode_ack(n + 1)):
+        yield
+
+
+@_mutant
+def acks_one_too_few() -> Iterator[None]:
+    with mock.patch("snakemq.messaging._frames.encode_ack", lambda n: encode_ack(max(0, n - 1))):
+        yield
+
+
+@_mutant
+def forgets_what_it_has_processed() -> Iterator[None]:
+    def make(add: Any) -> Any:
+        def always_new(self: RecentUuids, uuid: bytes) -> bool:
+            add(self, uuid)
+            return True
+
+        return always_new
+
+    with _replaced(RecentUuids, "add", make):
+        yield
+
+
+@_mutant
+def remembers_half_a_window() -> Iterator[None]:
+    def make(init: Any) -> Any:
+        def half(self: RecentUuids, capacity: int) -> None:
+            init(self, max(1, capacity // 4))
+
+        return half
+
+    with _replaced(RecentUuids, "__init__", make):
+        yield
+
+
+@_mutant
+def remembers_for_ever() -> Iterator[None]:
+    def make(init: Any) -> Any:
+        return lambda self, capacity: init(self, capacity * 1000)
+
+    with _replaced(RecentUuids, "__init__", make):
+        yield
+
+
+@_mutant
+def resends_in_reverse_order() -> Iterator[None]:
+    def make(disconnected: Any) -> Any:
+        def reverse(self: OutgoingQueue, now: float) -> list[QueuedMessage]:
+            dropped: list[QueuedMessage] = disconnected(self, now)
+            self._waiting.reverse()
+            return dropped
+
+        return reverse
+
+    with _replaced(OutgoingQueue, "disconnected", make):
+        yield
+
+
+@_mutant
+def forgets_what_is_in_flight() -> Iterator[None]:
+    def make(disconnected: Any) -> Any:
+        def forget(self: OutgoingQueue, now: float) -> list[QueuedMessage]:
+            self.landed(len(self.in_flight))
+            dropped: list[QueuedMessage] = disconnected(self, now)
+            return dropped
+
+        return forget
+
+    with _replaced(OutgoingQueue, "disconnected", make):
+        yield
+
+
+@_mutant
+def deletes_before_the_ack() -> Iterator[None]:
+    def make(pump: Any) -> Any:
+        def delete(self: Sender, session: Any) -> None:
+            pump(self, session)
+            if self._storage is not None and session.queue is not None:
+                stored = [entry.message for entry in session.queue.in_flight if entry.stored]
+                self._storage.delete(session.queue.ident, stored)
+
+        return delete
+
+    with _replaced(Sender, "pump", make):
+        yield
+
+
+@_mutant
+def deletes_much_later() -> Iterator[None]:
+    with (
+        mock.patch("snakemq.messaging._queues.DELETE_DELAY", 5.0),
+        mock.patch.object(OutgoingQueues, "keep_up", return_value=None),
+    ):
+        yield
+
+
+@_mutant
+def never_deletes() -> Iterator[None]:
+    with mock.patch.object(OutgoingQueues, "flush_deletions", return_value=None):
+        yield
+
+
+@_mutant
+def ignores_the_window() -> Iterator[None]:
+    with mock.patch.object(Sender, "_room", return_value=(10**9, 10**9)):
+        yield
+
+
+@_mutant
+def does_not_report_drops() -> Iterator[None]:
+    with mock.patch.object(Sender, "_dropped", return_value=None):
+        yield
+
+
+@_mutant
+def reports_drops_twice() -> Iterator[None]:
+    def make(dropped: Any) -> Any:
+        def twice(self: Sender, ident: str, uuid: bytes) -> None:
+            dropped(self, ident, uuid)
+            dropped(self, ident, uuid)
+
+        return twice
+
+    with _replaced(Sender, "_dropped", make):
+        yield
+
+
+@_mutant
+def drops_before_the_time() -> Iterator[None]:
+    def make(init: Any) -> Any:
+        def hurry(self: QueuedMessage, *args: Any, **kwargs: Any) -> None:
+            init(self, *args, **kwargs)
+            if self.deadline is not None:
+                self.deadline -= 0.25
+
+        return hurry
+
+    with _replaced(QueuedMessage, "__init__", make):
+        yield
+
+
+@_mutant
+def never_looks_at_the_ttl() -> Iterator[None]:
+    with mock.patch.object(OutgoingQueues, "watch", return_value=None):
+        yield
+
+
+@_mutant
+def sends_to_somebody_else() -> Iterator[None]:
+    def make(accept: Any) -> Any:
+        return lambda self, ident, message: accept(self, "peer0", message)
+
+    with _replaced(Sender, "accept", make):
+        yield
+
+
+@_mutant
+def does_not_record_in_the_inbox() -> Iterator[None]:
+    with mock.patch.object(Receiver, "_record", return_value=True):
+        yield
+
+
+@_mutant
+def records_after_the_ack() -> Iterator[None]:
+    def make(record: Any) -> Any:
+        def later(self: Receiver, ident: str, inbox: Any) -> bool:
+            self._link.call_later(0.001, lambda: record(self, ident, inbox))
+            return True
+
+        return later
+
+    with _replaced(Receiver, "_record", make):
+        yield
+
+
+@_mutant
+def records_only_what_it_acks() -> Iterator[None]:
+    def make(ack_if_due: Any) -> Any:
+        def only_acks(self: Receiver, session: Any) -> None:
+            if session.receipts.processed > session.receipts.acked:
+                ack_if_due(self, session)
+
+        return only_acks
+
+    with _replaced(Receiver, "ack_if_due", make):
+        yield
+
+
+@_mutant
+def does_not_read_its_inbox() -> Iterator[None]:
+    with mock.patch("snakemq.queues.MemoryQueuesStorage.recall", return_value=[]):
+        yield
+
+
+@_mutant
+def offers_once_too_often() -> Iterator[None]:
+    def make(init: Any) -> Any:
+        def generous(self: Receiver, *args: Any) -> None:
+            init(self, *args)
+            settings: ReceiverSettings = self._settings
+            self._settings = settings._replace(max_attempts=settings.max_attempts + 1)
+
+        return generous
+
+    with _replaced(Receiver, "__init__", make):
+        yield
+
+
+@_mutant
+def does_not_offer_again() -> Iterator[None]:
+    with mock.patch.object(Receiver, "_offer_again", return_value=None):
+        yield
+
+
+@_mutant
+def executes_repeated_calls_again() -> Iterator[None]:
+    def make(begin: Any) -> Any:
+        def forgetful(self: ReplyMemory, ident: str, req_id: bytes) -> None:
+            begin(self, ident, req_id)
+            self._clients[ident].running.add(req_id)
+
+        return forgetful
+
+    with _replaced(ReplyMemory, "begin", make):
+        yield

@@ -1,0 +1,144 @@
+"""A peer and its lives: what stays when its process is killed, and what does not."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from snakemq.link.testing import MemoryConnector
+from snakemq.messaging import Messaging, WhenFull
+from snakemq.packeter import Packeter
+
+from .application import Application
+from .calls import Caller
+from .ledger import Entry
+from .old_wire import OldPacketer
+from .settings import PeerSettings
+from .storage import WatchedStorage
+
+if TYPE_CHECKING:
+    from .world import World
+
+REDIAL = (0.01, 1.0)
+
+
+class Killed(BaseException):
+    """The process ends at this very instruction. No ``Exception``: nothing can catch it."""
+
+
+class Process:
+    """One life of a peer."""
+
+    def __init__(self, peer: Peer, storage: WatchedStorage) -> None:
+        settings, network = peer.settings, peer.world.network
+        self.link = network.link(peer.ident)
+        self.storage = storage
+        packeter_class = OldPacketer if settings.is_old else Packeter
+        packeter = packeter_class(self.link, max_packet_size=settings.max_packet_size)
+        self.messaging = Messaging(
+            peer.ident,
+            "",
+            packeter,
+            storage,
+            inbox=storage if settings.inbox else None,
+            manual_ack=settings.manual_ack,
+            window_messages=settings.window_messages,
+            window_bytes=settings.window_bytes,
+            max_attempts=settings.max_attempts,
+            retry_delay=settings.retry_delay,
+            queue_limits=settings.queue_limits,
+        )
+        self.messaging.keepalive_interval = settings.keepalive_interval
+        self.connected: dict[str, str] = {}
+        """Connections that were reported, by ident."""
+        self.disconnections: Counter[str] = Counter()
+        self.application = Application(peer, self.messaging)
+        self.caller = Caller(peer, self.messaging) if peer.world.settings.with_calls else None
+        self.connectors: list[MemoryConnector] = []
+
+    def dial(self, peer: Peer) -> None:
+        for ident in peer.dials:
+            connector = peer.world.network.keep_connected(self.link, ident, REDIAL)
+            self.connectors.append(connector)
+
+
+class Peer:
+    """Who has an ident, whatever process it runs in."""
+
+    def __init__(self, world: World, ident: str, settings: PeerSettings) -> None:
+        self.world = world
+        self.ident = ident
+        self.settings = settings
+        self.life = 0
+        self.dials: list[str] = []
+        """Idents that it keeps connected with."""
+        self.crash_point: str | None = None
+        """Where it is to be killed."""
+        self.crash_countdown = 0
+        self.is_alive = False
+        self.process: Process
+        self._storage: WatchedStorage | None = None
+
+    def start(self) -> None:
+        """Begin the next life."""
+        self.life += 1
+        self.is_alive = True
+        self._storage = WatchedStorage(self, self._storage)
+        self.process = Process(self, self._storage)
+        self.world.ledger.began(self)
+        self.process.dial(self)
+
+    def kill(self, how: str) -> None:
+        """``crash``: its system closes its connections. ``vanish``: nobody is told."""
+        self.world.happened(how, self.ident)
+        network = self.world.network
+        (network.crash if how == "crash" else network.vanish)(self.process.link)
+        self._end()
+
+    def shut_down(self) -> None:
+        """End in order."""
+        self.world.happened("shutdown", self.ident)
+        for connector in self.process.connectors:
+            connector.close()
+        for conn_id in self.process.link.connections:
+            self.process.link.close(conn_id)
+        self.process.storage.broken_until = 0.0
+        self.process.messaging.close()
+        self.world.network.crash(self.process.link)
+        self._end()
+
+    def _end(self) -> None:
+        self.is_alive = False
+        self.crash_point = None
+        self.process.storage.close()
+        self.world.ledger.ended(self)
+
+    def reach(self, point: str) -> None:
+        """The process is at one of those points at which it can be killed."""
+        if self.crash_point == point:
+            self.crash_countdown -= 1
+            if self.crash_countdown <= 0:
+                self.world.happened(f"kill {point}", self.ident)
+                self.kill(self.world.random.choice(("crash", "vanish")))
+                raise Killed
+
+    @property
+    def storage_was_broken(self) -> bool:
+        """In this life."""
+        return self.process.storage.broken_until > 0.0
+
+    def acks_with(self, ident: str) -> bool:
+        """Do this peer and that one acknowledge?"""
+        other = self.world.peers.get(ident)
+        return not self.settings.is_old and other is not None and not other.settings.is_old
+
+    def may_drop_at_any_time(self, entry: Entry) -> bool:
+        """Its queue was full, or the receiver does not take packets of that size."""
+        limits = self.settings.queue_limits
+        if limits is not None and limits.when_full is WhenFull.DROP_OLDEST:
+            return True
+        other = self.world.peers.get(entry.receiver)
+        return other is not None and len(entry.data) + 25 > other.settings.max_packet_size
+
+    def __repr__(self) -> str:
+        return f"<Peer {self.ident}, life {self.life}, {self.settings}>"
