@@ -211,3 +211,20 @@ def demo(session: nox.Session) -> None:
     """Real processes that talk, are killed, come back and lose nothing."""
     session.install(*built(["snakemq[rpc,sqlite]"]))
     session.run("python", "examples/demo.py", *session.posargs)
+
+
+@nox.session(default=False, requires=["wheels"])
+def soak(session: nox.Session) -> None:
+    """A hundred thousand simulated runs, fifty times as many as in `tests`; takes an hour or so.
+
+    ``nox -s soak -- 5000 100`` does those from seed 5000 on. A failure tells how to replay it.
+    """
+    session.install(*built(["snakemq[rpc]"]))
+    session.run("python", "-m", "tests.simulation", *(session.posargs or ["0", "100000"]))
+
+
+@nox.session(default=False, requires=["wheels"])
+def chaos(session: nox.Session) -> None:
+    """100,000 messages between real processes that are killed, over connections that are cut."""
+    session.install(*built(["snakemq[sqlite]"]))
+    session.run("python", "-m", "tests.chaos", *session.posargs)

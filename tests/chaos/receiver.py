@@ -30,7 +30,7 @@ class Receiver:
         self._life = life
         self._journal = Journal(folder / "received")
         self._errors = Journal(folder / "errors")
-        _, port = self.link.add_listener(("127.0.0.1", 0))
+        port = self.link.add_listener(("127.0.0.1", 0))[1]
         # For the proxy, which reads it at each connection: the whole number, or the old one.
         (folder / "port.new").write_text(str(port))
         os.replace(folder / "port.new", folder / "port")
