@@ -188,11 +188,12 @@ class Receiver:
                 try:
                     self.on_message_recv(conn_id, ident, message)
                 except Exception as exc:
-                    if is_fault_of_peer(exc):
+                    fault = self._fault_of_peer(conn_id, exc)
+                    if fault is not None:
                         # It stays known: it will not be better when it comes again.
                         if may_come_again and self._storage is not None:
                             inbox.unrecorded.append(uuid)
-                        raise
+                        raise fault from None
                     inbox.seen.discard(uuid)
                     delivery = self._open_delivery(session, ident, message)
                     self._offer_failed(conn_id, delivery, exc)
@@ -215,11 +216,11 @@ class Receiver:
         try:
             self.on_message_recv(session.conn_id, ident, message)
         except Exception as exc:
-            if is_fault_of_peer(exc):
+            fault = self._fault_of_peer(session.conn_id, exc)
+            if fault is not None:
                 self._finish(delivery)
-                raise
-            if not delivery.done:
-                self._offer_failed(session.conn_id, delivery, exc)
+                raise fault from None
+            self._offer_failed(session.conn_id, delivery, exc)
 
     def _open_delivery(self, session: Session, ident: str, message: Message) -> Delivery:
         delivery = Delivery(ident, message)
@@ -233,6 +234,8 @@ class Receiver:
     def _offer_failed(self, conn_id: str, delivery: Delivery, exc: Exception) -> None:
         delivery.attempts += 1
         self._events.callback_raised(conn_id, exc)
+        if delivery.message not in self._open:
+            return  # one callback has acknowledged it before another one raised
         if delivery.attempts < self._settings.max_attempts:
             self._link.call_later(self._settings.retry_delay, lambda: self._offer_again(delivery))
             return
@@ -252,12 +255,43 @@ class Receiver:
         try:
             self.on_message_recv(conn_id, delivery.ident, delivery.message)
         except Exception as exc:
-            if not delivery.done:
+            fault = self._fault_of_peer(conn_id, exc)
+            if fault is None:
                 self._offer_failed(conn_id, delivery, exc)
+            else:
+                self._proved_broken(delivery, session, fault)
             return
         if not self._manual_ack:
             self._finish(delivery)
             self._after_gaps_closed(delivery.ident)
+
+    def _proved_broken(
+        self, delivery: Delivery, session: Session | None, fault: SnakeMQBrokenFormat
+    ) -> None:
+        """As when it is offered for the first time, but the connection may be another one."""
+        self._finish(delivery)
+        self._after_gaps_closed(delivery.ident)
+        conn_id = session.conn_id if session is not None else ""
+        self._log.error("conn=%s ident=%r %s", conn_id, delivery.ident, fault)
+        self._events.report(conn_id, fault)
+        if session is not None and not session.closed:
+            self._link.close(conn_id)
+
+    def _fault_of_peer(self, conn_id: str, exc: Exception) -> SnakeMQBrokenFormat | None:
+        """What a callback said that is wrong with the message; others may have raised as well."""
+        if isinstance(exc, SnakeMQBrokenFormat):
+            return exc
+        if not isinstance(exc, ExceptionGroup):
+            return None
+        faults, rest = exc.split(SnakeMQBrokenFormat)
+        if faults is None:
+            return None
+        if rest is not None:
+            self._events.callback_raised(conn_id, rest)
+        fault: SnakeMQBrokenFormat | ExceptionGroup[SnakeMQBrokenFormat] = faults
+        while isinstance(fault, ExceptionGroup):
+            fault = fault.exceptions[0]
+        return fault
 
     def _finish(self, delivery: Delivery) -> None:
         """A delivery is processed."""
@@ -337,10 +371,3 @@ class Receiver:
             return False
         inbox.unrecorded.clear()
         return True
-
-
-def is_fault_of_peer(exc: Exception) -> bool:
-    """Did a callback say that the message itself is broken?"""
-    if isinstance(exc, ExceptionGroup):
-        return exc.subgroup(SnakeMQBrokenFormat) is not None
-    return isinstance(exc, SnakeMQBrokenFormat)
