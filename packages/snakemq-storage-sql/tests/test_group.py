@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,29 +17,39 @@ from snakemq.queues.parts import GroupCommit
 from snakemq.storage.sqlite import SqliteQueuesStorage
 
 
-class CountingLock:
-    """A lock that says how many have come to it."""
+class Waiting(deque[Any]):
+    """The writers that wait; says how many have come."""
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()
+        super().__init__()
         self.came = threading.Semaphore(0)
 
-    def __enter__(self) -> None:
+    def append(self, ticket: Any) -> None:
+        super().append(ticket)
         self.came.release()
-        self.lock.acquire()
 
-    def __exit__(self, *_: object) -> None:
-        self.lock.release()
+
+def start_together(group: GroupCommit[Any], writers: Iterable[Callable[[], None]]) -> None:
+    """Each in a thread of its own, in this order, all of them while a commit is under way."""
+    group._waiting = waiting = Waiting()
+    threads = []
+    with group._lock:
+        for write in writers:
+            threads.append(threading.Thread(target=write))
+            threads[-1].start()
+            assert waiting.came.acquire(timeout=60)
+    for thread in threads:
+        thread.join(60)
+        assert not thread.is_alive()
 
 
 class Commits:
     """A commit that fails for some rows."""
 
     def __init__(self) -> None:
-        self.lock = CountingLock()
         self.calls: list[list[str]] = []
         self.failing: dict[str, BaseException] = {}
-        self.group = GroupCommit(self.lock, self.commit)  # type: ignore[arg-type]
+        self.group = GroupCommit(threading.Lock(), self.commit)
 
     def commit(self, rows: Sequence[str]) -> None:
         self.calls.append(list(rows))
@@ -55,14 +68,7 @@ class Commits:
             except BaseException as error:
                 outcome[row] = error
 
-        threads = []
-        with self.lock.lock:
-            for row in rows:
-                threads.append(threading.Thread(target=write, args=(row,)))
-                threads[-1].start()
-                assert self.lock.came.acquire(timeout=60)
-        for thread in threads:
-            thread.join(60)
+        start_together(self.group, [partial(write, row) for row in rows])
         return outcome
 
 
@@ -96,7 +102,7 @@ def test_the_others_go_on_when_the_committing_thread_is_interrupted() -> None:
             raise KeyboardInterrupt
         commits.calls.append(list(rows))
 
-    commits.group = GroupCommit(commits.lock, interrupt_once)  # type: ignore[arg-type]
+    commits.group = GroupCommit(threading.Lock(), interrupt_once)
     outcome = commits.write_together(*"abcd")
     (failed,) = [row for row, error in outcome.items() if error is not None]
     assert isinstance(outcome[failed], KeyboardInterrupt)
@@ -106,20 +112,9 @@ def test_the_others_go_on_when_the_committing_thread_is_interrupted() -> None:
 def test_pushes_of_many_threads_share_commits_of_the_storage(path: Path) -> None:
     with closing(SqliteQueuesStorage(path)) as storage:
         statements: list[str] = []
-        lock = CountingLock()
-        storage._group._lock = lock  # type: ignore[assignment]
         storage._connection.set_trace_callback(statements.append)
         items = [Message(b"", None) for _ in range(10)]
-        push: Callable[[Message], threading.Thread] = lambda item: threading.Thread(  # noqa: E731
-            target=storage.push, args=("peer", item)
-        )
-        threads = [push(item) for item in items]
-        with lock.lock:
-            for thread in threads:
-                thread.start()
-                assert lock.came.acquire(timeout=60)
-        for thread in threads:
-            thread.join(60)
+        start_together(storage._group, [partial(storage.push, "peer", item) for item in items])
         assert statements.count("COMMIT") == 1
         assert [item.uuid for item in storage.get_items("peer")] == [item.uuid for item in items]
 
@@ -128,9 +123,6 @@ def test_one_unstorable_push_does_not_fail_those_of_the_other_threads(path: Path
     good, bad = Message(b"", None), Message(b"", None)
     bad.flags = 1 << 64
     with closing(SqliteQueuesStorage(path)) as storage:
-        storage._group._waiting.clear()
-        lock = CountingLock()
-        storage._group._lock = lock  # type: ignore[assignment]
         errors: list[Exception] = []
 
         def push(item: Message) -> None:
@@ -139,14 +131,28 @@ def test_one_unstorable_push_does_not_fail_those_of_the_other_threads(path: Path
             except Exception as error:
                 errors.append(error)
 
-        threads = [threading.Thread(target=push, args=(item,)) for item in (good, bad)]
-        with lock.lock:
-            for thread in threads:
-                thread.start()
-                assert lock.came.acquire(timeout=60)
-        for thread in threads:
-            thread.join(60)
+        start_together(storage._group, [partial(push, item) for item in (good, bad)])
         assert len(errors) == 1
         with pytest.raises(Exception, match="too large"):
             raise errors[0]
         assert [item.uuid for item in storage.get_items("peer")] == [good.uuid]
+
+
+def test_many_writers_lose_nothing_and_wait_for_nobody_for_ever() -> None:
+    written: list[tuple[int, int]] = []
+    group = GroupCommit[tuple[int, int]](threading.Lock(), written.extend)
+
+    def write(writer: int) -> None:
+        for n in range(300):
+            group.write([(writer, n)])
+
+    threads = [threading.Thread(target=write, args=(writer,)) for writer in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+        assert not thread.is_alive()
+    assert len(written) == 8 * 300
+    for writer in range(8):
+        assert [n for owner, n in written if owner == writer] == list(range(300))
+    assert group._leader is None

@@ -11,65 +11,106 @@ Row = TypeVar("Row")
 
 
 class _Ticket(Generic[Row]):
-    __slots__ = ("done", "error", "rows")
+    __slots__ = ("done", "error", "rows", "wake")
 
     def __init__(self, rows: Sequence[Row]) -> None:
         self.rows = rows
         self.done = False
         self.error: Exception | None = None
+        self.wake = threading.Lock()
+        """Released when it is done, or is to lead."""
+        self.wake.acquire()
 
 
 class GroupCommit(Generic[Row]):
     """Collects rows while a commit is under way, and commits them together in the next one.
 
-    The thread that gets the lock first commits for all that wait; no thread of its own is
+    One of the waiting threads leads: it commits for all that wait; no thread of its own is
     needed, and a lone writer waits for nobody.
 
-    ``lock``: held during ``commit``.
+    ``lock``: held during ``commit``. Others may use it, too.
 
     ``commit``: makes all rows durable in their order, or none, and raises.
     """
+
+    # The others sleep on locks of their own. If all of them queued for the one lock, each commit
+    # would be followed by a row of threads that take it in turns only to find that they are done,
+    # while those that are quick go in between with a commit for themselves alone. Measured with 16
+    # threads on PostgreSQL: 1,900 messages a second, now 6,400.
 
     __module__ = "snakemq.queues.parts"
 
     def __init__(self, lock: threading.Lock, commit: Callable[[Sequence[Row]], None]) -> None:
         self._lock = lock
         self._commit = commit
-        self._waiting: deque[_Ticket[Row]] = deque()  # append and popleft are atomic
+        self._mutex = threading.Lock()  # for these two, and never held for long
+        self._waiting: deque[_Ticket[Row]] = deque()
+        self._leader: _Ticket[Row] | None = None
 
     def write(self, rows: Sequence[Row]) -> None:
         """Return when the rows are durable. Thread-safe. Raises what ``commit`` raised for them."""
         ticket = _Ticket(rows)
-        self._waiting.append(ticket)
         try:
-            with self._lock:
-                if not ticket.done:
-                    self._commit_waiting()
+            with self._mutex:
+                self._waiting.append(ticket)
+                if self._leader is None:
+                    self._leader = ticket
+            if self._leader is not ticket:
+                ticket.wake.acquire()
+            if not ticket.done:
+                self._lead(ticket)
         except BaseException:
-            ticket.rows = ()  # interrupted: nobody shall store later what was not accepted
+            # Interrupted: nobody shall store later what was not accepted, nor wait for a leader
+            # that is gone.
+            ticket.rows = ()
+            with self._mutex:
+                if ticket in self._waiting:
+                    self._waiting.remove(ticket)
+            self._pass_on(ticket)
             raise
         if ticket.error is not None:
             raise ticket.error
 
-    def _commit_waiting(self) -> None:
+    def _lead(self, leader: _Ticket[Row]) -> None:
         group: list[_Ticket[Row]] = []
-        while self._waiting:
-            group.append(self._waiting.popleft())
-        try:
+        with self._lock:
             try:
-                self._commit([row for ticket in group for row in ticket.rows])
+                with self._mutex:
+                    group.extend(self._waiting)
+                    self._waiting.clear()
+                self._commit_all(group)
+            except BaseException:
+                # This thread was interrupted, the others were not: the next of them leads. A row
+                # that is durable already is ignored the second time.
+                rest = [ticket for ticket in group if not ticket.done and ticket is not leader]
+                with self._mutex:
+                    self._waiting.extendleft(reversed(rest))
+                raise
+            finally:
                 for ticket in group:
-                    ticket.done = True
-            except Exception:
-                # One may be at fault for all, too large for the disk for example.
-                for ticket in group:
-                    try:
-                        self._commit(ticket.rows)
-                    except Exception as error:
-                        ticket.error = error
-                    ticket.done = True
-        except BaseException:
-            # This thread was interrupted, the others were not: the next of them commits. A row
-            # that is durable already is ignored the second time.
-            self._waiting.extendleft(ticket for ticket in reversed(group) if not ticket.done)
-            raise
+                    if ticket.done and ticket is not leader:
+                        ticket.wake.release()
+        self._pass_on(leader)
+
+    def _pass_on(self, leader: _Ticket[Row]) -> None:
+        """Whoever has come meanwhile leads next."""
+        with self._mutex:
+            if self._leader is not leader:
+                return
+            following = self._leader = self._waiting[0] if self._waiting else None
+        if following is not None:
+            following.wake.release()
+
+    def _commit_all(self, group: list[_Ticket[Row]]) -> None:
+        try:
+            self._commit([row for ticket in group for row in ticket.rows])
+            for ticket in group:
+                ticket.done = True
+        except Exception:
+            # One may be at fault for all, too large for the disk for example.
+            for ticket in group:
+                try:
+                    self._commit(ticket.rows)
+                except Exception as error:
+                    ticket.error = error
+                ticket.done = True
