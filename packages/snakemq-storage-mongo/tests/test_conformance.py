@@ -16,6 +16,8 @@ from snakemq.queues.testing import (
 from snakemq.storage.mongodb import MongoDbQueuesStorage
 from tests.servers import MongoDb
 
+pytestmark = pytest.mark.server
+
 CHECKS = STORAGE_CHECKS + DURABILITY_CHECKS + INBOX_CHECKS
 
 

@@ -17,6 +17,8 @@ from snakemq.message import Message
 from snakemq.storage.mongodb import MongoDbQueuesStorage
 from tests.servers import MongoDb
 
+pytestmark = pytest.mark.server
+
 Open = Callable[..., MongoDbQueuesStorage]
 
 

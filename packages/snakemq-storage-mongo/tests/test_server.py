@@ -23,6 +23,8 @@ from snakemq.queues import open_storage as open_url
 from snakemq.storage.mongodb import MongoDbQueuesStorage
 from tests.servers import MongoDb
 
+pytestmark = pytest.mark.server
+
 Open = Callable[..., MongoDbQueuesStorage]
 
 

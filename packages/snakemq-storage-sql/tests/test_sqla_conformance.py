@@ -19,6 +19,8 @@ from snakemq.storage.sqla import SqlAlchemyQueuesStorage
 from tests.servers import MariaDb, PostgreSql, Server
 from tests.servers.fixtures import started
 
+pytestmark = pytest.mark.server
+
 CHECKS = STORAGE_CHECKS + DURABILITY_CHECKS + INBOX_CHECKS
 
 

@@ -18,6 +18,8 @@ from snakemq.storage.sqla import SqlAlchemyQueuesStorage
 from tests.servers import MariaDb, PostgreSql, Server
 from tests.servers.fixtures import started
 
+pytestmark = pytest.mark.server
+
 Storage = SqlAlchemyQueuesStorage
 
 

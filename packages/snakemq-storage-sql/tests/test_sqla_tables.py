@@ -19,6 +19,8 @@ from snakemq.storage.sqla import SqlAlchemyQueuesStorage
 from tests.servers import MariaDb, PostgreSql
 from tests.servers.fixtures import started
 
+pytestmark = pytest.mark.server
+
 Storage = SqlAlchemyQueuesStorage
 
 # As snakemq/storage/sqla.py of snakemq 1.6.0 defines it.

@@ -31,6 +31,7 @@ def test_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["queue %41.db"]
 
 
+@pytest.mark.server
 @pytest.mark.parametrize("kind", [PostgreSql, MariaDb], ids=lambda kind: kind.name)
 def test_a_server_with_the_driver_in_the_url_and_without(kind: type) -> None:
     with started(kind) as server:

@@ -52,6 +52,11 @@ class Dialect(ABC):
     def insert(self, messages: sa.Table) -> sa.Insert:
         """An INSERT that ignores a message whose uuid is in its queue already."""
 
+    def insert_arrays(self, messages: sa.Table) -> str:
+        """The same for any number of messages in one statement that takes a list for each column
+        by its name; empty where there is no such thing."""
+        return ""
+
     def check_size(self, data: bytes) -> None:  # noqa: B027 - where there is no limit
         """Raises :exc:`SnakeMQMessageTooLarge`."""
 
@@ -101,6 +106,17 @@ class PostgreSql(Dialect):
         # Only that conflict: a number that is taken already is an error.
         insert = postgresql.insert(messages)
         return insert.on_conflict_do_nothing(index_elements=["uuid", "queue_name"])
+
+    def insert_arrays(self, messages: sa.Table) -> str:
+        dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
+        columns = list(messages.columns)
+        names = ", ".join(column.name for column in columns)
+        arrays = ", ".join(f"%({c.name})s::{c.type.compile(dialect)}[]" for c in columns)
+        table = dialect.identifier_preparer.format_table(messages)
+        return (
+            f"INSERT INTO {table} ({names}) SELECT * FROM unnest({arrays})"
+            " ON CONFLICT (uuid, queue_name) DO NOTHING"
+        )
 
     def check_size(self, data: bytes) -> None:
         if len(data) > self._LONGEST_DATA:

@@ -12,12 +12,15 @@ from ._schema import Tables
 
 UUIDS_PER_STATEMENT = 500
 
+MAX_ARRAY = 64 * 1024 * 1024
+"""Bytes of data that go into one array; one of PostgreSQL has at most 1 GB."""
+
 
 class Prepared:
     """A statement that goes to the driver as text.
 
-    Measured with PostgreSQL: an INSERT of one row takes 60 µs less than through the statement's
-    own execution, where the commit takes 250.
+    Measured with PostgreSQL, without the sync: a push takes 280 µs, 45 less than through the
+    statement's own execution.
     """
 
     def __init__(self, statement: sa.Insert, dialect: sa.Dialect, columns: Sequence[str]) -> None:
@@ -42,6 +45,7 @@ class Statements:
         m, inbox = tables.messages.c, tables.inbox.c
         self.insert_message = dialect.insert(tables.messages)
         self.insert = Prepared(self.insert_message, engine_dialect, list(m.keys()))
+        self.insert_arrays = dialect.insert_arrays(tables.messages)
         self.queue_names = sa.select(m.queue_name).distinct()
         self.last_seq = sa.select(sa.func.max(m.seq))
         self.last_stored_at = sa.select(m.stored_at).order_by(m.seq.desc()).limit(1)

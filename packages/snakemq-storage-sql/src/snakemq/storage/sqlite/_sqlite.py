@@ -115,7 +115,7 @@ class SqliteQueuesStorage(QueuesStorageBase):
         return self._read(queue_name, after or 0, limit, max_bytes)
 
     def count(self, queue_name: str) -> int:
-        """How many messages the queue has. Reads an index: 10 ms for a million."""
+        """How many messages the queue has. Reads an index: 0.2 s for a million."""
         with self._locked() as connection:
             statement = "SELECT count(*) FROM messages WHERE queue_name = ?"
             number: int = connection.execute(statement, (queue_name,)).fetchone()[0]
