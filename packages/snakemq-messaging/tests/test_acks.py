@@ -142,9 +142,12 @@ def test_callback_of_delivered_may_close_the_connection(
     network: MemoryNetwork, alice: Peer, bob: Peer
 ) -> None:
     delivered = delivered_to(alice)
-    alice.messaging.on_message_delivered.add(
-        lambda conn_id, *_: conn_id in alice.link.connections and alice.link.close(conn_id)
-    )
+
+    def close(conn_id: str, ident: str, uuid: bytes) -> None:
+        if conn_id in alice.link.connections:
+            alice.link.close(conn_id)
+
+    alice.messaging.on_message_delivered.add(close)
     alice.connect(bob)
     for n in range(10):
         alice.send("bob", b"%d" % n, ttl=None)

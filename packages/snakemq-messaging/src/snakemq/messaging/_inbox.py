@@ -79,9 +79,14 @@ class Inbox:
     Only messages that their sender may send again are known here: those with a ttl.
     """
 
-    __slots__ = ("open", "seen", "unrecorded")
+    __slots__ = ("is_recalled", "open", "open_bytes", "open_messages", "seen", "unrecorded")
 
     def __init__(self, capacity: int) -> None:
+        self.is_recalled = True
+        """Is known what an earlier process has processed, or is there no storage to ask?"""
+        self.open_messages = 0
+        """Offered and not processed yet, those with ttl 0 included."""
+        self.open_bytes = 0
         self.seen = RecentUuids(capacity)
         self.open: dict[bytes, Delivery] = {}
         self.unrecorded: list[bytes] = []

@@ -7,7 +7,12 @@ from collections import OrderedDict, deque
 from typing import NamedTuple
 
 from snakemq.callbacks import Callback
-from snakemq.exceptions import SnakeMQBrokenFormat, SnakeMQBrokenMessage, SnakeMQFlood
+from snakemq.exceptions import (
+    SnakeMQBrokenFormat,
+    SnakeMQBrokenMessage,
+    SnakeMQFlood,
+    StorageError,
+)
 from snakemq.message import Message
 from snakemq.packeter import Packeter
 from snakemq.queues import InboxStorage
@@ -70,7 +75,7 @@ class Receiver:
 
     def ack(self, message: Message) -> None:
         """See :meth:`Messaging.ack`. Thread-safe."""
-        delivery = self._open.get(message)
+        delivery = self._open.pop(message, None)  # taken out: there is one ack for a message
         if delivery is None:
             raise ValueError(f"{message!r} does not wait for an ack")
         self._acks_from_threads.append(delivery)
@@ -101,7 +106,7 @@ class Receiver:
         for other in list(self._inboxes) if absent > MAX_ABSENT_INBOXES else ():
             if absent <= MAX_ABSENT_INBOXES:
                 break
-            if other not in self._connected and not self._inboxes[other].open:
+            if other not in self._connected and not self._inboxes[other].open_messages:
                 del self._inboxes[other]
                 absent -= 1
 
@@ -114,10 +119,23 @@ class Receiver:
             inbox = self._inboxes[ident] = Inbox(capacity)
             if self._storage is not None:
                 try:
-                    inbox.seen.update(self._storage.recall(ident, capacity))
-                except Exception as exc:  # StorageError, if it keeps its contract
+                    self._recall(ident, inbox)
+                except StorageError as exc:
                     self._events.report(None, exc)
         return inbox
+
+    def _recall(self, ident: str, inbox: Inbox) -> None:
+        """Read what was processed before this process. Raises ``StorageError``: then no message
+        can be taken, because it may be a repetition."""
+        assert self._storage is not None
+        inbox.is_recalled = False
+        try:
+            inbox.seen.update(self._storage.recall(ident, 2 * self._settings.window_messages))
+        except StorageError:
+            raise
+        except Exception as exc:  # it breaks its contract
+            raise StorageError(f"the inbox storage: {exc}") from exc
+        inbox.is_recalled = True
 
     def receive(self, session: Session, ident: str, packets: list[bytes], begin: int) -> int:
         """Offer the messages of a batch to the application, unless they are known already.
@@ -141,6 +159,8 @@ class Receiver:
         window = UNLIMITED
         if acks:
             window = receipts.window_left(settings.window_messages, settings.window_bytes)
+            if not inbox.is_recalled:
+                self._recall(ident, inbox)
         received = received_bytes = 0
         number = begin
         try:
@@ -183,6 +203,7 @@ class Receiver:
                 )
                 if manual_ack:
                     inbox.seen.discard(uuid)
+                    self._check_open(session, inbox)
                     self._offer_for_ack(session, ident, message)
                     continue
                 try:
@@ -195,6 +216,7 @@ class Receiver:
                             inbox.unrecorded.append(uuid)
                         raise fault from None
                     inbox.seen.discard(uuid)
+                    self._check_open(session, inbox)
                     delivery = self._open_delivery(session, ident, message)
                     self._offer_failed(conn_id, delivery, exc)
                     continue
@@ -222,13 +244,32 @@ class Receiver:
                 raise fault from None
             self._offer_failed(session.conn_id, delivery, exc)
 
+    def _check_open(self, session: Session, inbox: Inbox) -> None:
+        """The window is one of a connection; here a peer is stopped that comes again and again.
+
+        Two windows, because what it had sent before may have expired there, or died with it. It
+        loses nothing that it keeps: it sends that again on the next connection.
+        """
+        settings = self._settings
+        if session.acks and (
+            inbox.open_messages >= 2 * settings.window_messages
+            or inbox.open_bytes >= 2 * settings.window_bytes
+        ):
+            raise SnakeMQFlood(
+                f"{inbox.open_messages} messages with {inbox.open_bytes} bytes, of this connection"
+                " and earlier ones, wait to be processed"
+            )
+
     def _open_delivery(self, session: Session, ident: str, message: Message) -> Delivery:
         delivery = Delivery(ident, message)
         self._open[message] = delivery
         session.receipts.frame_open(delivery)
+        inbox = session.inbox
+        assert inbox is not None
+        inbox.open_messages += 1
+        inbox.open_bytes += delivery.size
         if session.acks and message.ttl != 0:
-            assert session.inbox is not None
-            session.inbox.open[message.uuid] = delivery
+            inbox.open[message.uuid] = delivery
         return delivery
 
     def _offer_failed(self, conn_id: str, delivery: Delivery, exc: Exception) -> None:
@@ -248,7 +289,7 @@ class Receiver:
         self._after_gaps_closed(delivery.ident)
 
     def _offer_again(self, delivery: Delivery) -> None:
-        if delivery.done:
+        if delivery.message not in self._open:
             return
         session = self._connected.get(delivery.ident)
         conn_id = session.conn_id if session is not None else ""
@@ -300,8 +341,10 @@ class Receiver:
         delivery.done = True
         message = delivery.message
         self._open.pop(message, None)
-        inbox = self._inboxes.get(delivery.ident)
-        if inbox is not None and inbox.open.pop(message.uuid, None) is not None:
+        inbox = self._inboxes[delivery.ident]  # kept for as long as anything is open
+        inbox.open_messages -= 1
+        inbox.open_bytes -= delivery.size
+        if inbox.open.pop(message.uuid, None) is not None:
             inbox.seen.add(message.uuid)
             if self._storage is not None:
                 inbox.unrecorded.append(message.uuid)
@@ -311,7 +354,7 @@ class Receiver:
         if session is not None:
             session.receipts.close_gaps()
             self.ack_if_due(session)
-        elif ident in self._inboxes:
+        elif ident in self._inboxes:  # a callback may have made room for others
             self._record(ident, self._inboxes[ident])
 
     # -- acks on the wire
@@ -364,9 +407,11 @@ class Receiver:
         """Make durable what was processed; True if it is."""
         if self._storage is None or not inbox.unrecorded:
             return True
+        keep = 2 * self._settings.window_messages
         try:
-            self._storage.remember(ident, inbox.unrecorded, 2 * self._settings.window_messages)
+            self._storage.remember(ident, inbox.unrecorded, keep)
         except Exception as exc:  # StorageError, if it keeps its contract
+            del inbox.unrecorded[:-keep]  # nor would it keep more; a peer may come many times
             self._events.report(None, exc)
             return False
         inbox.unrecorded.clear()

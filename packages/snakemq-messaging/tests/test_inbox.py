@@ -1,0 +1,326 @@
+"""What a receiver remembers of what it has processed: in memory, and in an inbox storage."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from memory_peers import VERSION, MakePeer, MakeRawPeer, Peer, RawPeer, features, identification
+from memory_peers import message as message_frame
+
+from snakemq.exceptions import SnakeMQBrokenFormat, StorageError
+from snakemq.link.testing import MemoryNetwork
+from snakemq.message import Message
+from snakemq.messaging import _receiver
+from snakemq.messaging._inbox import RecentUuids
+from snakemq.messaging._receiver import MAX_ABSENT_INBOXES, RECORD_RETRY_DELAY
+from snakemq.queues import MemoryQueuesStorage
+
+
+class Inbox(MemoryQueuesStorage):
+    """One that fails when it is told to."""
+
+    def __init__(self, predecessor: MemoryQueuesStorage | None = None) -> None:
+        super().__init__(predecessor)
+        self.fails: type[Exception] | None = None
+        self.records: list[int] = []
+        """How many uuids each call of remember() had, also of those that failed."""
+
+    def remember(self, ident: str, uuids: Sequence[bytes], keep: int) -> None:
+        self.records.append(len(uuids))
+        if self.fails:
+            raise self.fails("disk full")
+        super().remember(ident, uuids, keep)
+
+    def recall(self, ident: str, count: int) -> Sequence[bytes]:
+        if self.fails:
+            raise self.fails("disk gone")
+        return super().recall(ident, count)
+
+
+@pytest.fixture
+def storage() -> Inbox:
+    return Inbox()
+
+
+@pytest.fixture
+def bob(peer: MakePeer, storage: Inbox) -> Peer:
+    return peer("bob", inbox=storage)
+
+
+@pytest.fixture
+def sender(raw: MakeRawPeer) -> RawPeer:
+    return raw("sender")
+
+
+def join(raw: RawPeer, peer: Peer, *more: bytes, ident: str = "raw") -> None:
+    """As a 2.x peer, followed by more frames."""
+    raw.connect(peer)
+    raw.say(VERSION, features(bits=1), identification(ident), *more)
+
+
+def leave(raw: RawPeer) -> None:
+    raw.network.disconnect(raw.conn_id)
+    raw.network.run_until_idle()
+
+
+def uuid(number: int) -> bytes:
+    return b"%016d" % number
+
+
+def frames(*numbers: int, ttl: int = 60) -> list[bytes]:
+    """Message frames with these uuids."""
+    return [message_frame(b"%d" % number, uuid(number), ttl) for number in numbers]
+
+
+def acks(raw: RawPeer) -> list[int]:
+    return [int.from_bytes(frame[1:], "big") for frame in raw.frames if frame[0] == 17]
+
+
+def restarted(network: MemoryNetwork, killed: Peer, storage: Inbox) -> tuple[Peer, Inbox]:
+    """The receiver's next process."""
+    network.crash(killed.link)
+    network.run_until_idle()
+    successor = Inbox(storage)
+    return Peer(network, "bob", inbox=successor), successor
+
+
+# -- between two living processes
+
+
+def test_message_that_comes_again_is_dropped_and_acknowledged(bob: Peer, sender: RawPeer) -> None:
+    join(sender, bob, *frames(1, 2))
+    leave(sender)
+    join(sender, bob, *frames(1, 2, 3))
+    assert bob.heard == [b"1", b"2", b"3"]
+    assert acks(sender) == [2, 3]
+    assert bob.messaging.stats().peers["raw"].duplicates == 2
+
+
+def test_same_uuid_of_two_senders_is_not_the_same_message(
+    bob: Peer, sender: RawPeer, raw: MakeRawPeer
+) -> None:
+    join(sender, bob, *frames(1))
+    join(raw("other"), bob, *frames(1), ident="other")
+    assert [ident for _, ident, _ in bob.received] == ["raw", "other"]
+
+
+def test_message_with_ttl_0_is_not_remembered(bob: Peer, sender: RawPeer, storage: Inbox) -> None:
+    join(sender, bob, *frames(1, 1, ttl=0))
+    assert bob.heard == [b"1", b"1"]
+    assert storage.records == []
+
+
+def test_1_6_peer_repeats_nothing_so_nothing_is_remembered(
+    bob: Peer, raw: MakeRawPeer, storage: Inbox
+) -> None:
+    raw().join(bob, "old", *frames(1, 1))
+    assert bob.heard == [b"1", b"1"]
+    assert storage.records == []
+
+
+@pytest.mark.parametrize("window", [1, 10])
+def test_two_windows_are_remembered_and_not_much_more(
+    peer: MakePeer, sender: RawPeer, window: int
+) -> None:
+    bob = peer("bob", window_messages=window)
+    join(sender, bob)
+    for number in range(100):
+        sender.say(*frames(number))
+    for number in range(100 - 2 * window, 100):
+        sender.say(*frames(number))
+    assert len(bob.received) == 100
+    sender.say(*frames(100 - 4 * window - 1))
+    assert len(bob.received) == 101
+
+
+@given(st.integers(1, 8), st.lists(st.integers(0, 20), max_size=200))
+def test_memory_of_uuids_is_bounded_from_both_sides(capacity: int, numbers: list[int]) -> None:
+    recent = RecentUuids(capacity)
+    latest: list[int] = []  # without repetitions, the last one last
+    for number in numbers:
+        if number in latest[-capacity:]:
+            assert uuid(number) in recent
+        is_known = uuid(number) in recent
+        assert recent.add(uuid(number)) is not is_known
+        latest = [n for n in latest if n != number] + [number]
+        assert all(uuid(n) in recent for n in latest[-capacity:])
+        assert len(recent) < 2 * capacity or capacity == 1
+        assert len(recent) <= 2 * capacity
+
+
+@pytest.mark.parametrize("manual_ack", [False, True])
+def test_longest_absent_senders_are_forgotten(
+    monkeypatch: pytest.MonkeyPatch, peer: MakePeer, sender: RawPeer, manual_ack: bool
+) -> None:
+    assert MAX_ABSENT_INBOXES == 1024
+    monkeypatch.setattr(_receiver, "MAX_ABSENT_INBOXES", 3)
+    bob = peer("bob", manual_ack=manual_ack)
+
+    def acknowledge(conn_id: str, ident: str, message: Message) -> None:
+        if manual_ack:
+            bob.messaging.ack(message)
+
+    bob.messaging.on_message_recv.add(acknowledge)
+    for ident in ("1", "2", "3", "1", "4"):  # 1 comes back, so it is 2 that is forgotten
+        join(sender, bob, *frames(7), ident=ident)
+        leave(sender)
+    del bob.received[:]
+    for ident in ("1", "3", "4", "2"):
+        join(sender, bob, *frames(7), ident=ident)
+        leave(sender)
+    assert [ident for _, ident, _ in bob.received] == ["2"]
+
+
+# -- across restarts
+
+
+def test_message_that_comes_again_to_the_next_process_is_dropped(
+    network: MemoryNetwork, bob: Peer, sender: RawPeer, storage: Inbox
+) -> None:
+    join(sender, bob, *frames(1, 2))
+    bob, storage = restarted(network, bob, storage)
+    join(sender, bob, *frames(1, 2, 3))
+    assert bob.heard == [b"3"]
+    bob, storage = restarted(network, bob, storage)
+    join(sender, bob, *frames(1, 2, 3, 4))
+    assert bob.heard == [b"4"]
+    assert acks(sender) == [2, 3, 4]
+
+
+def test_without_an_inbox_the_next_process_knows_nothing(
+    network: MemoryNetwork, peer: MakePeer, sender: RawPeer
+) -> None:
+    bob = peer("bob")
+    join(sender, bob, *frames(1))
+    network.crash(bob.link)
+    network.run_until_idle()
+    bob = peer("bob")
+    join(sender, bob, *frames(1))
+    assert bob.heard == [b"1"]
+
+
+def test_batch_is_recorded_at_once_and_before_its_ack(
+    bob: Peer, sender: RawPeer, storage: Inbox
+) -> None:
+    join(sender, bob)
+    sender.say(*frames(*range(100)))
+    assert storage.records == [100]
+    assert acks(sender) == [100]
+
+
+def test_repetition_is_recorded_as_the_latest(
+    network: MemoryNetwork, peer: MakePeer, sender: RawPeer, storage: Inbox
+) -> None:
+    """A sender that is killed again and again before it deletes repeats it each time."""
+    bob = peer("bob", inbox=storage, window_messages=2)  # four are remembered
+    join(sender, bob)
+    for number in (1, 2, 3, 1, 4, 5, 6):
+        sender.say(*frames(number))
+    assert list(storage.recall("raw", 100)) == [uuid(n) for n in (1, 4, 5, 6)]
+
+
+def test_rejected_and_broken_messages_are_recorded(
+    network: MemoryNetwork, bob: Peer, sender: RawPeer, storage: Inbox
+) -> None:
+    def judge(conn_id: str, ident: str, message: Message) -> None:
+        if message.data == b"1":
+            raise ValueError
+        if message.data == b"2":
+            raise SnakeMQBrokenFormat
+
+    bob.messaging.on_message_recv.add(judge)
+    join(sender, bob, *frames(1, 2))
+    network.advance(60)
+    bob, storage = restarted(network, bob, storage)
+    join(sender, bob, *frames(1, 2, 3))
+    assert bob.heard == [b"3"]
+
+
+def test_manual_ack_is_recorded_also_while_the_sender_is_away(
+    network: MemoryNetwork, peer: MakePeer, sender: RawPeer, storage: Inbox
+) -> None:
+    bob = peer("bob", inbox=storage, manual_ack=True)
+    join(sender, bob, *frames(1, 2, 3))
+    leave(sender)
+    bob.messaging.ack(bob.received[1][2])
+    network.run_until_idle()
+    bob, storage = restarted(network, bob, storage)
+    join(sender, bob, *frames(1, 2, 3))
+    assert bob.heard == [b"1", b"3"]
+
+
+# -- an inbox that fails
+
+
+@pytest.mark.parametrize("error", [StorageError, OSError])
+def test_nothing_is_acknowledged_that_is_not_recorded(
+    network: MemoryNetwork, bob: Peer, sender: RawPeer, storage: Inbox, error: type[Exception]
+) -> None:
+    join(sender, bob)
+    storage.fails = error
+    sender.say(*frames(1, 2))
+    network.advance(2.5 * RECORD_RETRY_DELAY)
+    assert acks(sender) == []
+    assert bob.errors[0][0] is None
+    assert bob.kinds_of_errors == [error] * 3
+    storage.fails = None
+    network.advance(RECORD_RETRY_DELAY)
+    assert acks(sender) == [2]
+    assert bob.heard == [b"1", b"2"]
+    bob, storage = restarted(network, bob, storage)
+    join(sender, bob, *frames(1, 2))
+    assert bob.heard == []
+
+
+def test_what_is_not_recorded_yet_is_bounded_however_often_its_sender_comes(
+    network: MemoryNetwork, peer: MakePeer, sender: RawPeer, storage: Inbox
+) -> None:
+    bob = peer("bob", inbox=storage, window_messages=10)
+    join(sender, bob)
+    storage.fails = StorageError
+    for begin in range(0, 200, 10):
+        sender.say(*frames(*range(begin, begin + 10)))
+        leave(sender)
+        join(sender, bob)
+    assert max(storage.records) <= 20 + 10
+    storage.fails = None
+    sender.say(*frames(*range(200, 210)))
+    assert len(bob.received) == 210
+    assert list(storage.recall("raw", 1000)) == [uuid(n) for n in range(190, 210)]
+
+
+def test_without_its_memory_a_receiver_takes_no_message(
+    network: MemoryNetwork, bob: Peer, sender: RawPeer, storage: Inbox
+) -> None:
+    """It could be a repetition. The sender keeps it, and comes again."""
+    join(sender, bob, *frames(1))
+    bob, storage = restarted(network, bob, storage)
+    storage.fails = StorageError
+    for _ in range(2):
+        join(sender, bob)
+        assert sender.is_connected
+        sender.say(*frames(1, 2))
+        assert not sender.is_connected
+    assert bob.kinds_of_errors == [StorageError] * 3  # one when it came, and with each message
+    storage.fails = None
+    join(sender, bob, *frames(1, 2))
+    assert bob.heard == [b"2"]
+
+
+def test_storage_that_breaks_its_contract_is_dealt_with_alike(
+    network: MemoryNetwork, bob: Peer, sender: RawPeer, storage: Inbox
+) -> None:
+    storage.fails = OSError
+    join(sender, bob, *frames(1))
+    assert not sender.is_connected
+    assert bob.heard == []
+    assert set(bob.kinds_of_errors) == {StorageError}
+
+
+def test_1_6_peer_needs_no_memory(bob: Peer, raw: MakeRawPeer, storage: Inbox) -> None:
+    storage.fails = StorageError
+    raw().join(bob, "old", *frames(1))
+    assert bob.heard == [b"1"]
