@@ -12,7 +12,12 @@ from tests.processes import Script, scripts
 
 from .pages import DOCS, ROOT, Scenario, blocks, commands, scenarios
 
-PAGES = [ROOT / "README.md", DOCS / "tutorial.md", DOCS / "migrating-from-1.6.md"]
+PAGES = [
+    ROOT / "README.md",
+    DOCS / "tutorial.md",
+    DOCS / "migrating-from-1.6.md",
+    DOCS / "storages.md",
+]
 #: They explain bytes and promises, and have tests of their own where they show something to run.
 OTHER_PAGES = [DOCS / "protocol.md", DOCS / "guarantees.md"]
 

@@ -3,11 +3,14 @@
 import re
 import socket
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
 from tests.processes import DEADLINE, Script, Scripts, scripts
+from tests.servers import MariaDb, MongoDb, PostgreSql, Server
+from tests.servers.fixtures import started
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -133,6 +136,27 @@ def test_persistent_queue(run: Scripts, death: str) -> None:
     sender = run.start("persistent_queue.py", port, "queue.db")
     assert sender.wait() == 0, sender
     assert sender.lines == ["0 messages are waiting in queue.db"]
+
+
+@pytest.mark.parametrize("kind", [None, PostgreSql, MariaDb, MongoDb])
+def test_any_storage(run: Scripts, kind: type[Server] | None) -> None:
+    with started(kind) if kind is not None else nullcontext() as server:
+        url = server.url if server is not None else "sqlite:///queue.db"
+        listener = run.start("messaging_listener.py", 0)
+        port = port_of(listener)
+        listener.kill()
+        sender = run.start("any_storage.py", port, url, "one", "two")
+        sender.wait_for("queued two")
+        sender.kill()
+        if server is not None:
+            server.crash()
+            server.start()
+        listener = run.start("messaging_listener.py", port)
+        sender = run.start("any_storage.py", port, url)
+        assert sender.wait() == 0, sender
+        assert sender.lines == ["2 messages are waiting", "all delivered"]
+        for text in ("one", "two"):
+            assert listener.wait_for("sender:") == f"sender: {text}"
 
 
 def test_worker_threads(run: Scripts) -> None:
