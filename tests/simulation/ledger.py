@@ -169,10 +169,6 @@ class Ledger:
         elif not (self._is_done(entry) or entry.is_processed):
             raise Violation(f"{entry!r} is deleted from the storage, but not settled")
 
-    def deletion_failed(self, uuids: Iterable[bytes]) -> None:
-        for uuid in uuids:
-            self.entries[uuid].deletion_failed = True
-
     def _own(self, sender: Peer, ident: str, uuid: bytes) -> Entry:
         entry = self.entries.get(uuid)
         if entry is None or entry.sender is not sender or entry.receiver != ident:
@@ -286,6 +282,8 @@ class Ledger:
                 and not self._is_done(entry)
             ):
                 raise Violation(f"{entry!r} is not settled, and not in the storage any more")
+            if entry.in_storage and peer.storage_was_broken:
+                entry.deletion_failed = True
 
     def began(self, peer: Peer) -> None:
         """The next process of a peer has read its storage."""

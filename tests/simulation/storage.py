@@ -29,12 +29,8 @@ class WatchedStorage(MemoryQueuesStorage):
         self._peer.reach("after push")
 
     def delete(self, queue_name: str, items: Iterable[Message]) -> None:
+        self._reach("delete")
         items = list(items)
-        try:
-            self._reach("delete")
-        except StorageError:
-            self._peer.world.ledger.deletion_failed(item.uuid for item in items)
-            raise
         super().delete(queue_name, items)
         for item in items:
             self._peer.world.ledger.deleted(self._peer, queue_name, item.uuid)
