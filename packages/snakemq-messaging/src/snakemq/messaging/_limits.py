@@ -21,15 +21,16 @@ class WhenFull(Enum):
     """Raise ``QueueFull``."""
     DROP_OLDEST = "drop oldest"
     """Take the message, and drop those that have waited longest for the same peer, which
-    ``on_message_drop`` reports. Messages that are in flight stay."""
+    ``on_message_drop`` reports. Messages that are in flight stay. At the limits for all peers
+    together ``QueueFull`` is raised: one busy peer must not cost the messages of another."""
 
 
 @dataclass(frozen=True)
 class QueueLimits:
     """How much may wait in outgoing queues: messages, and bytes of their data; None: no limit.
 
-    Messages that are in flight count until they are acknowledged. One message always fits into
-    an empty queue, however large it is.
+    Messages that are in flight count until they are acknowledged. A message that is larger than a
+    limit of bytes has room where nothing else is queued.
     """
 
     __module__ = "snakemq.messaging"
@@ -41,8 +42,9 @@ class QueueLimits:
     """For all peers together."""
     total_bytes: int | None = None
     when_full: WhenFull = WhenFull.RAISE
-    timeout: float | None = None
-    """For ``WhenFull.BLOCK``, in seconds; ``None``: for ever."""
+    timeout: float | None = 60.0
+    """For ``WhenFull.BLOCK``, in seconds; ``None``: for ever. Before the loop runs nothing makes
+    room."""
 
     def __post_init__(self) -> None:
         for name in ("peer_messages", "peer_bytes", "total_messages", "total_bytes"):
@@ -98,7 +100,9 @@ class Occupancy:
                 limits = self._limits_for(ident)
                 if limits.when_full is WhenFull.BLOCK:
                     self._wait_for_room(ident, size, limits)
-                elif limits.when_full is WhenFull.RAISE or self._is_far_over(ident, limits):
+                elif limits.when_full is WhenFull.RAISE or not self._may_overflow(
+                    ident, size, limits
+                ):
                     raise QueueFull(f"the queue of {ident!r} is full: {self._describe(ident)}")
             self._count(ident, 1, size)
 
@@ -114,15 +118,14 @@ class Occupancy:
             self._changed.notify_all()
 
     def is_over(self, ident: str) -> bool:
-        """Is there more than the limits allow? Then the oldest is to be dropped."""
+        """Is there more for this peer than its limits allow? Then the oldest is to be dropped."""
         with self._changed:
             limits = self._limits_for(ident)
-            if limits.when_full is not WhenFull.DROP_OLDEST:
-                return False
             peer = self._peers.get(ident)
-            return peer is not None and not (
-                _within(peer, limits.peer_messages, limits.peer_bytes)
-                and _within(self._total, self._limits.total_messages, self._limits.total_bytes)
+            return (
+                limits.when_full is WhenFull.DROP_OLDEST
+                and peer is not None
+                and not _within(peer, limits.peer_messages, limits.peer_bytes)
             )
 
     def _limits_for(self, ident: str) -> QueueLimits:
@@ -144,15 +147,13 @@ class Occupancy:
                 f"no room in the queue of {ident!r} for {waited:.3g} s: {self._describe(ident)}"
             )
 
-    def _is_far_over(self, ident: str, limits: QueueLimits) -> bool:
-        """The loop drops the oldest, so if it does not run there may be too much nevertheless."""
-        peer = self._peers.get(ident, self._total)
-        return not (
-            _within(peer, _twice(limits.peer_messages), _twice(limits.peer_bytes))
-            and _within(
-                self._total, _twice(self._limits.total_messages), _twice(self._limits.total_bytes)
-            )
-        )
+    def _may_overflow(self, ident: str, size: int, limits: QueueLimits) -> bool:
+        """May the oldest be dropped for this one? The loop does that, so as long as it does not
+        run there is an end, too: twice the limits."""
+        peer = self._peers.get(ident) or _Load()
+        return self._total.has_room(
+            size, self._limits.total_messages, self._limits.total_bytes
+        ) and peer.has_room(size, _twice(limits.peer_messages), _twice(limits.peer_bytes))
 
     def _count(self, ident: str, messages: int, size: int) -> None:
         peer = self._peers.get(ident)

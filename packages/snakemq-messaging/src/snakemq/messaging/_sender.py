@@ -51,7 +51,10 @@ class Sender:
         )
         # What accept() leaves for the loop: appending to and popping from a deque is atomic.
         self._outbox: deque[tuple[str, QueuedMessage]] = deque()
-        self._outbox_noticed = False
+        # What is taken out of it and not dealt with yet. Kept here, because a callback may be
+        # interrupted by Ctrl-C, and the loop be entered again.
+        self._changed: dict[str, OutgoingQueue] = {}
+        self._absent: deque[tuple[OutgoingQueue, QueuedMessage]] = deque()
 
     # -- from any thread
 
@@ -77,11 +80,7 @@ class Sender:
         if message.ttl == 0 and ident not in self._connected:
             entry.deadline = entry.queued_at  # it is over already; the loop will report it
         self._outbox.append((ident, entry))
-        # The flag is cleared before the outbox is emptied: who finds it set knows that the loop
-        # has yet to look.
-        if not self._outbox_noticed:
-            self._outbox_noticed = True
-            self._link.wakeup_poll()
+        self._link.wakeup_poll()
 
     # -- in the loop
 
@@ -89,12 +88,16 @@ class Sender:
         self._queues.flush_deletions_if_many()
         if self._outbox:
             self._empty_outbox()
+        if self._changed:
+            try:
+                self._serve_changed()
+            except BaseException:
+                self._link.wakeup_poll()
+                raise
 
     def _empty_outbox(self) -> None:
-        self._outbox_noticed = False
         outbox = self._outbox
-        changed: dict[str, OutgoingQueue] = {}
-        absent: list[tuple[OutgoingQueue, QueuedMessage]] = []
+        changed = self._changed
         for _ in range(len(outbox)):  # no more, or a busy thread could keep the loop here
             ident, entry = outbox.popleft()
             queue = changed.get(ident)
@@ -103,14 +106,19 @@ class Sender:
             message = entry.message
             if message.ttl == 0 and (entry.deadline is not None or ident not in self._connected):
                 # Reported later: a callback that closes a connection would change the queues.
-                absent.append((queue, entry))
+                self._absent.append((queue, entry))
             else:
                 queue.push(entry)
         if outbox:
             self._link.wakeup_poll()
-        for queue, entry in absent:
+
+    def _serve_changed(self) -> None:
+        """Send what has come into the queues, or plan its end."""
+        while self._absent:
+            queue, entry = self._absent.popleft()
             self._queues.drop(queue, [entry], DropReason.ABSENT)
-        for ident, queue in changed.items():
+        for ident in list(self._changed):
+            queue = self._changed.pop(ident)
             session = self._connected.get(ident)
             if session is not None:
                 self.pump(session)
@@ -144,9 +152,14 @@ class Sender:
 
     def pump(self, session: Session) -> None:
         """Give waiting messages to the packeter, until enough is there."""
+        while self._pump_batch(session):
+            pass
+
+    def _pump_batch(self, session: Session) -> bool:
+        """True if it is to be called again: messages were taken out of the way of the others."""
         queue = session.queue
         if queue is None or session.closed or not len(queue):
-            return
+            return False
         packeter = self._packeter
         conn_id = session.conn_id
         now = self._link.time()
@@ -194,6 +207,7 @@ class Sender:
         for entry in too_large:
             self._events.report(conn_id, _too_large(queue.ident, session, entry.message))
             self._queues.drop(queue, [entry], DropReason.TOO_LARGE)
+        return bool(too_large)
 
     def _room(self, session: Session, queue: OutgoingQueue) -> tuple[int, int]:
         """How many messages and bytes may be given to the packeter now.
