@@ -271,7 +271,7 @@ def test_child_of_a_fork_is_told_that_the_link_is_not_its_own(
     here, there = connect(link, other)
     (connector,) = other._connectors
     attempts: dict[str, Callable[[], object]] = {
-        "loop": other.loop,
+        "loop": lambda: other.loop(runtime=0),
         "add_connector": lambda: other.add_connector(("localhost", 4000)),
         "add_listener": lambda: other.add_listener(LOCALHOST),
         "del_connector": lambda: other.del_connector(connector),

@@ -76,10 +76,11 @@ def test_several_callables_are_called_in_the_order_they_were_added(pair: Pair) -
 
 def test_bytes_on_the_wire_are_those_of_1_6(network: MemoryNetwork) -> None:
     plain = network.link("plain")
-    packeter = Packeter(network.link("a"))
+    link = network.link("a")
+    packeter = Packeter(link)
     stream = bytearray()
     plain.on_recv.add(lambda _, data: stream.extend(data))
-    conn_id, at_plain = network.connect(packeter.link, plain)  # type: ignore[arg-type]
+    conn_id, at_plain = network.connect(link, plain)
     received: list[bytes] = []
     packeter.on_packet_recv.add(lambda _, packet: received.append(packet))
     network.run_until_idle()

@@ -137,7 +137,7 @@ class Link:
 
     def add_connector(
         self,
-        address: Address,
+        address: Address | os.PathLike[str],
         reconnect_interval: float | None = None,
         ssl_config: SSLConfig | None = None,
     ) -> Address:
@@ -164,7 +164,7 @@ class Link:
         self.call_from_thread(connector.begin)
         return address
 
-    def del_connector(self, address: Address) -> None:
+    def del_connector(self, address: Address | os.PathLike[str]) -> None:
         """Remove a connector and close its connection.
 
         Raises ``KeyError`` when there is no connector to that address.
@@ -176,7 +176,9 @@ class Link:
         if conn is not None:
             self._drop(conn, "its connector was deleted")
 
-    def add_listener(self, address: Address, ssl_config: SSLConfig | None = None) -> Address:
+    def add_listener(
+        self, address: Address | os.PathLike[str], ssl_config: SSLConfig | None = None
+    ) -> Address:
         """Listen on ``address`` from now on.
 
         ``address``: ``("host", port)``, where an empty host means all IPv4 interfaces and port 0
@@ -197,7 +199,7 @@ class Link:
         self.log.debug("listen on %r", listener.address)
         return listener.address
 
-    def del_listener(self, address: Address) -> None:
+    def del_listener(self, address: Address | os.PathLike[str]) -> None:
         """Stop listening; connections that came in stay.
 
         Raises ``KeyError`` when there is no listener on that address.
