@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import os
 
-from snakemq.exceptions import SnakeMQMessageTooLarge
+from snakemq.exceptions import LoopError, SnakeMQMessageTooLarge
 from snakemq.message import Message
 from snakemq.packeter import Packeter
 from snakemq.queues import InboxStorage, QueuesStorageBase
 
+from . import _fork
 from . import _frames as frames
 from ._connections import Connections
 from ._events import Events
@@ -97,6 +98,7 @@ class Messaging:
         self.queues_storage = queues_storage
         self.log = logging.getLogger("snakemq.messaging")
 
+        self._forks = _fork.count
         self._events = Events(self.log)
         self._statistics = Statistics()
         self._occupancy = Occupancy(queue_limits, packeter.link.in_loop) if queue_limits else None
@@ -171,8 +173,12 @@ class Messaging:
 
         Raises ``TypeError`` and ``ValueError`` (the ident is too long),
         :exc:`~snakemq.exceptions.SnakeMQMessageTooLarge` (4 GiB, the end of the format),
-        :exc:`~snakemq.exceptions.QueueFull` and :exc:`~snakemq.exceptions.StorageError`.
+        :exc:`~snakemq.exceptions.QueueFull` and :exc:`~snakemq.exceptions.StorageError`, and
+        :exc:`~snakemq.exceptions.LoopError` in a process that inherited this stack through a fork,
+        where nobody would send it.
         """
+        if self._forks != _fork.count:
+            raise _inherited()
         _check_ident(ident)
         if not isinstance(message, Message):
             raise TypeError(f"message must be a snakemq.message.Message, not {message!r}")
@@ -188,8 +194,12 @@ class Messaging:
         In any order, from any thread, also after the connection is gone. Thread-safe. What is not
         acknowledged when this process ends is sent again to the next one, by 2.x peers.
 
-        Raises ``ValueError`` when the message does not wait for it.
+        Raises ``ValueError`` when the message does not wait for it, and
+        :exc:`~snakemq.exceptions.LoopError` in a process that inherited this stack through a fork:
+        a worker has to tell its parent.
         """
+        if self._forks != _fork.count:
+            raise _inherited()
         if not self._manual_ack:
             raise ValueError("this Messaging acknowledges by itself; see manual_ack")
         self._receiver.ack(message)
@@ -264,6 +274,10 @@ class Messaging:
         this object's. Raises :exc:`~snakemq.exceptions.StorageError`.
         """
         self._sender.close()
+
+
+def _inherited() -> LoopError:
+    return LoopError("this stack belongs to the parent process; after a fork make one of your own")
 
 
 def _check_ident(ident: str) -> None:
