@@ -64,6 +64,21 @@ def test_loop_without_timers_and_without_end_sleeps_for_ever(
     assert sleeps == [None]
 
 
+@pytest.mark.parametrize("what", ["timer", "runtime", "poll_timeout"])
+def test_sleep_is_cut_to_what_every_system_takes(
+    link: DiaryLink, sleeps: list[float | None], what: str
+) -> None:
+    """A ttl may be 136 years; the system's calls take 24.8 days."""
+    seconds = 136 * 365 * 86400.0
+    if what == "timer":
+        link.call_later(seconds, int)
+    pass_once(link)
+    with plain_client(link.add_listener(LOCALHOST)):
+        link.on_connect.add(lambda _: link.stop())
+        link.loop(**({what: seconds} if what != "timer" else {}))
+    assert sleeps[-1] == 3600
+
+
 def test_loop_sleeps_until_the_next_timer(link: DiaryLink, sleeps: list[float | None]) -> None:
     called: list[float] = []
     start = link.time()

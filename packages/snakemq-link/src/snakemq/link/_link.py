@@ -50,6 +50,10 @@ CONNECT_TIMEOUT = 10.0
 HANDSHAKE_TIMEOUT = 10.0
 """Seconds for a TLS handshake."""
 
+_LONGEST_SLEEP = 3600.0
+"""Seconds. The systems take no more than 24.8 days, and timers may be planned for years; a pass
+an hour costs nothing."""
+
 _ACCEPTS_PER_PASS = 64
 _ACCEPT_PAUSE = 0.5
 _CLEANUP_TIMEOUT = 10.0
@@ -388,10 +392,10 @@ class Link:
         if self._wakeup_pending or self._finished_sends:
             return 0.0
         timer = self._timers.next_time()
-        if timer is None and end is None:
-            return poll_timeout
+        if timer is None and end is None and poll_timeout is None:
+            return None
         now = self.time()
-        times = [poll_timeout, timer and timer - now, end and end - now]
+        times = [_LONGEST_SLEEP, poll_timeout, timer and timer - now, end and end - now]
         return max(0.0, min(t for t in times if t is not None))
 
     def _one_pass(self, events: list[tuple[selectors.SelectorKey, int]]) -> None:
