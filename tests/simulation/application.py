@@ -8,6 +8,7 @@ from snakemq.exceptions import (
     QueueFull,
     SnakeMQBrokenMessage,
     SnakeMQDuplicateIdent,
+    SnakeMQFlood,
     SnakeMQMessageTooLarge,
     SnakeMQTimeout,
     StorageError,
@@ -159,7 +160,9 @@ class Application:
         self._do_something(None)
 
     def _on_error(self, conn_id: str | None, exc: Exception) -> None:
-        if not isinstance(exc, (*EXPECTED_ERRORS, ApplicationError, Nonsense)):
+        if isinstance(exc, SnakeMQFlood) and self.peer.works_on_too_much:
+            self.peer.world.happened("too much open", self.peer.ident)
+        elif not isinstance(exc, (*EXPECTED_ERRORS, ApplicationError, Nonsense)):
             raise Violation(f"{self.peer.ident}: on_error got {exc!r}") from exc
         self.peer.world.note(self.peer.ident, "on_error", repr(exc))
 

@@ -197,8 +197,9 @@ class Ledger:
         ):
             raise Violation(f"{entry!r} came with ttl {message.ttl}")
         self._check_repetition(entry, receiver)
-        # What was dropped, and was not deleted when its sender was killed, comes late.
-        if not entry.offers[receiver.life] and "dropped" not in entry.settled.values():
+        # What was settled, and was not deleted when its sender was killed, comes late.
+        comes_late = "dropped" in entry.settled.values() or entry.deletion_failed
+        if not entry.offers[receiver.life] and not comes_late:
             self._check_order(entry, receiver)
         entry.offers[receiver.life] += 1
         entry.standing[receiver.life] = Standing.OFFERED

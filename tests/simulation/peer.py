@@ -123,6 +123,17 @@ class Peer:
                 raise Killed
 
     @property
+    def works_on_too_much(self) -> bool:
+        """Has a sender come back again and again, while the application has not processed what it
+        had sent before?"""
+        receiver = self.process.messaging._receiver
+        window = self.settings.window_messages
+        return any(
+            inbox.open_messages >= 2 * window or inbox.open_bytes >= 2 * self.settings.window_bytes
+            for inbox in receiver._inboxes.values()
+        )
+
+    @property
     def storage_was_broken(self) -> bool:
         """In this life."""
         return self.process.storage.broken_until > 0.0
