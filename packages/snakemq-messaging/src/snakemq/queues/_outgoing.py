@@ -167,6 +167,8 @@ class OutgoingQueue:
                 self.waiting_bytes -= len(entry.message.data)
                 expired.append(entry)
         self._waiting_count -= len(expired)
+        while self._waiting and self._waiting[0].place is not Place.WAITING:
+            self._waiting.popleft()  # see oldest()
         if len(self._waiting) > 2 * self._waiting_count + 100:
             self._waiting = deque(e for e in self._waiting if e.place is Place.WAITING)
         return expired

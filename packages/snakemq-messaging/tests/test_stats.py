@@ -1,0 +1,304 @@
+"""The figures of a stack are those of what has happened."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import asdict
+
+import pytest
+from memory_peers import MakePeer, MakeRawPeer, Peer
+
+from snakemq.link import Link
+from snakemq.link.testing import MemoryNetwork
+from snakemq.message import Message
+from snakemq.messaging import DropReason, Messaging, PeerStats, QueueLimits, WhenFull, _stats
+from snakemq.packeter import Packeter
+
+PATIENCE = 30.0
+"""Seconds after which a test has failed; it goes on as soon as it can."""
+
+NOTHING = PeerStats(
+    connected=False,
+    connections=0,
+    queued=0,
+    queued_bytes=0,
+    in_flight=0,
+    in_flight_bytes=0,
+    oldest_age=None,
+    sent=0,
+    sent_bytes=0,
+    resent=0,
+    delivered=0,
+    dropped={},
+    received=0,
+    received_bytes=0,
+    rejected=0,
+    duplicates=0,
+    round_trip=None,
+)
+
+
+def of(peer: Peer, ident: str) -> PeerStats:
+    return peer.messaging.stats().peers[ident]
+
+
+def differs(stats: PeerStats, **expected: object) -> dict[str, tuple[object, object]]:
+    """Fields that are neither as expected nor, where nothing is, those of a fresh peer."""
+    wanted = {**asdict(NOTHING), **expected}
+    found = asdict(stats)
+    return {name: (found[name], wanted[name]) for name in found if found[name] != wanted[name]}
+
+
+def test_story_of_two_peers(network: MemoryNetwork, alice: Peer, peer: MakePeer) -> None:
+    bob = peer("bob", manual_ack=True, window_messages=2)
+    assert alice.messaging.stats().peers == {}
+
+    alice.send("bob", b"12345", ttl=None)
+    stats = alice.messaging.stats()
+    assert (stats.unread_outbox, stats.peers) == (1, {})
+    network.advance(1)
+    assert alice.messaging.stats().unread_outbox == 0
+    assert not differs(of(alice, "bob"), queued=1, queued_bytes=5, oldest_age=1.0)
+
+    for _ in range(2):
+        alice.send("bob", b"12345", ttl=None)
+    network.advance(1)
+    at_alice, _ = alice.connect(bob)
+    under_way = {
+        "connected": True,
+        "connections": 1,
+        "queued": 1,
+        "queued_bytes": 5,
+        "in_flight": 2,
+        "in_flight_bytes": 10,
+        "oldest_age": 2.0,
+        "sent": 2,
+        "sent_bytes": 10,
+    }
+    assert not differs(of(alice, "bob"), **under_way)
+    taken = {"connected": True, "connections": 1, "received": 2, "received_bytes": 10}
+    assert not differs(of(bob, "alice"), **taken)
+
+    network.disconnect(at_alice)
+    network.run_until_idle()
+    waiting = {"connections": 1, "queued": 3, "queued_bytes": 15, "sent": 2, "sent_bytes": 10}
+    assert not differs(of(alice, "bob"), **waiting, oldest_age=2.0)
+
+    alice.connect(bob)
+    again = {"connections": 2, "sent": 4, "sent_bytes": 20, "resent": 2}
+    assert not differs(of(alice, "bob"), **{**under_way, **again})
+    repeated = {"connections": 2, "received": 4, "received_bytes": 20, "duplicates": 2}
+    assert not differs(of(bob, "alice"), **{**taken, **repeated})
+
+    network.advance(0.5)
+    for number in range(3):
+        bob.messaging.ack(bob.received[number][2])
+        network.run_until_idle()
+    finished = {"connected": True, "connections": 2, "resent": 2, "delivered": 3}
+    sent = {"sent": 5, "sent_bytes": 25, "round_trip": of(alice, "bob").round_trip}
+    assert not differs(of(alice, "bob"), **finished, **sent)
+    stats = alice.messaging.stats()
+    assert (stats.connections, stats.connected, stats.reconnected) == (1, 2, 1)
+
+
+def test_each_reason_for_a_drop(network: MemoryNetwork, peer: MakePeer) -> None:
+    limits = QueueLimits(peer_messages=2, when_full=WhenFull.DROP_OLDEST)
+    alice, bob = peer("alice", queue_limits=limits), peer("bob", max_packet_size=100)
+    expected: dict[DropReason, int] = {}
+
+    def happened(reason: DropReason) -> None:
+        network.run_until_idle()
+        expected[reason] = 1
+        assert of(alice, "bob").dropped == expected
+
+    alice.send("bob", ttl=0)
+    happened(DropReason.ABSENT)
+    alice.send("bob", ttl=5)
+    network.advance(5)
+    happened(DropReason.EXPIRED)
+    for _ in range(3):
+        alice.send("bob", ttl=None)
+    happened(DropReason.QUEUE_FULL)
+    at_alice, _ = alice.connect(bob)
+    alice.send("bob", b"x" * 100, ttl=None)
+    happened(DropReason.TOO_LARGE)
+    network.stall(at_alice)
+    alice.send("bob", ttl=0)
+    network.run_until_idle()
+    network.disconnect(at_alice)
+    happened(DropReason.DISCONNECTED)
+    assert set(expected) == set(DropReason)
+
+
+def test_rejected_messages_are_counted(network: MemoryNetwork, alice: Peer, peer: MakePeer) -> None:
+    def fail(*_: object) -> None:
+        raise ValueError
+
+    bob = peer("bob", max_attempts=2)
+    bob.messaging.on_message_recv.add(fail)
+    alice.connect(bob)
+    alice.send("bob", ttl=None)
+    network.run_until_idle()
+    assert of(bob, "alice").rejected == 0
+    network.advance(60)
+    assert (of(bob, "alice").rejected, of(bob, "alice").received) == (1, 1)
+
+
+def test_1_6_peer_has_no_deliveries(network: MemoryNetwork, alice: Peer, raw: MakeRawPeer) -> None:
+    raw().join(alice, "old")
+    alice.send("old", b"12345", ttl=None)
+    network.advance(60)
+    sent = {"connected": True, "connections": 1, "sent": 1, "sent_bytes": 5}
+    assert not differs(of(alice, "old"), **sent)
+
+
+def test_message_that_has_expired_is_not_the_oldest(network: MemoryNetwork, alice: Peer) -> None:
+    alice.send("bob", ttl=5)
+    network.advance(3)
+    alice.send("bob", ttl=None)
+    network.advance(1)
+    assert of(alice, "bob").oldest_age == 4
+    network.advance(1)
+    assert of(alice, "bob").oldest_age == 2
+
+
+# -- round trips
+
+
+@pytest.mark.parametrize("latency", [0.01, 0.2])
+def test_round_trip_is_there_and_back(latency: float) -> None:
+    network = MemoryNetwork(latency=latency)
+    alice, bob = Peer(network, "alice"), Peer(network, "bob")
+    network.connect(alice.link, bob.link)
+    network.advance(1)
+    assert of(alice, "bob").round_trip is None
+    for _ in range(5):
+        alice.send("bob", ttl=None)
+        network.advance(2)
+        assert of(alice, "bob").round_trip == pytest.approx(2 * latency)
+
+
+def test_round_trip_is_smoothed(network: MemoryNetwork, alice: Peer, peer: MakePeer) -> None:
+    bob = peer("bob", manual_ack=True)
+    alice.connect(bob)
+    for seconds, expected in [(1, 1.0), (9, 1.0 + 8 / 8), (2, 2.0)]:
+        alice.send("bob", ttl=None)
+        network.advance(seconds)
+        bob.messaging.ack(bob.received[-1][2])
+        network.run_until_idle()
+        assert of(alice, "bob").round_trip == pytest.approx(expected)
+
+
+def test_connection_that_breaks_measures_nothing(
+    network: MemoryNetwork, alice: Peer, bob: Peer
+) -> None:
+    at_alice, at_bob = alice.connect(bob)
+    bob.link.pause_reading(at_bob)
+    alice.send("bob", ttl=None)
+    network.advance(50)
+    network.disconnect(at_alice)
+    network.advance(50)
+    alice.connect(bob)
+    network.run_until_idle()
+    assert of(alice, "bob").round_trip == 0
+
+
+# -- bounds and threads
+
+
+def test_counters_of_so_many_peers_are_kept(
+    network: MemoryNetwork, alice: Peer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert _stats.MAX_PEERS == 10_000
+    monkeypatch.setattr(_stats, "MAX_PEERS", 3)
+    for number in range(10):
+        alice.send(f"absent {number}", ttl=0)
+        network.run_until_idle()
+    assert list(alice.messaging.stats().peers) == ["absent 7", "absent 8", "absent 9"]
+
+
+def test_peer_that_is_connected_is_told_of_whoever_was_forgotten(
+    network: MemoryNetwork, alice: Peer, bob: Peer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_stats, "MAX_PEERS", 3)
+    alice.connect(bob)
+    for number in range(10):
+        alice.send(f"absent {number}", ttl=0)
+    network.run_until_idle()
+    stats = alice.messaging.stats()
+    assert stats.connections == 1
+    assert stats.peers["bob"].connected
+    assert len(stats.peers) <= 4
+
+
+def test_what_is_returned_does_not_change_any_more(network: MemoryNetwork, alice: Peer) -> None:
+    alice.send("bob", ttl=0)
+    network.run_until_idle()
+    before = of(alice, "bob")
+    alice.send("bob", ttl=0)
+    network.run_until_idle()
+    assert before.dropped == {DropReason.ABSENT: 1}
+
+
+@pytest.fixture
+def links() -> Iterator[list[Link]]:
+    """Links whose loops run; they are ended whatever happens."""
+    links = [Link(), Link()]
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)  # many chances for threads to meet in the middle of something
+    yield links
+    sys.setswitchinterval(interval)
+    for link in links:
+        link.cleanup()
+
+
+def test_figures_can_be_read_while_the_loop_is_busy(links: list[Link]) -> None:
+    count = 3000
+    alice = Messaging("alice", "", Packeter(links[0]))
+    Messaging("bob", "", Packeter(links[1]), window_messages=50)
+    delivered: list[bytes] = []
+    complete, dropped = threading.Event(), threading.Semaphore(0)
+    alice.on_message_drop.add(lambda *_: dropped.release())
+
+    def on_delivered(conn_id: str, ident: str, uuid: bytes) -> None:
+        delivered.append(uuid)
+        if len(delivered) == count:
+            complete.set()
+
+    alice.on_message_delivered.add(on_delivered)
+    errors: list[Exception] = []
+    pictures: list[int] = []
+
+    def look() -> None:
+        last = 0
+        try:
+            while not complete.is_set():
+                stats = alice.stats()
+                bob_stats = stats.peers.get("bob", NOTHING)
+                assert last <= bob_stats.delivered <= bob_stats.sent <= count
+                assert bob_stats.oldest_age is None or bob_stats.oldest_age >= 0
+                last = bob_stats.delivered
+                pictures.append(last)
+        except Exception as exc:
+            errors.append(exc)
+
+    links[0].add_connector(links[1].add_listener(("127.0.0.1", 0)), reconnect_interval=0.05)
+    lookers = [threading.Thread(target=look, daemon=True) for _ in range(3)]
+    for thread in (*lookers, *(threading.Thread(target=k.loop, daemon=True) for k in links)):
+        thread.start()
+    for number in range(count):
+        alice.send_message("bob", Message(b"x" * 10, ttl=None))
+        alice.send_message(f"absent {number % 20}", Message(b"", ttl=0))  # queues come and go
+    assert complete.wait(PATIENCE)
+    for looker in lookers:
+        looker.join(PATIENCE)
+        assert not looker.is_alive()
+    for _ in range(count):
+        assert dropped.acquire(timeout=PATIENCE)
+    assert errors == []
+    assert pictures
+    final = alice.stats()
+    assert (final.peers["bob"].sent_bytes, final.peers["bob"].resent) == (10 * count, 0)
+    assert sum(stats.dropped.get(DropReason.ABSENT, 0) for stats in final.peers.values()) == count
