@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from real_links import LOCALHOST, DiaryLink, connect, pass_once, plain_client, run_until
@@ -124,3 +127,35 @@ def test_what_had_arrived_is_handed_over_although_sending_failed_first(link: Dia
     link.send(conn_id, b"x")
     run_until(lambda: link.disconnected, link)
     assert len(link.received[conn_id]) == size > 65536
+
+
+def test_peer_that_ceases_to_read_and_goes_on_sending_does_not_hold_up_the_loop(
+    link: DiaryLink, tmp_path: Path
+) -> None:
+    """Over a Unix socket sending to it fails at once, while there is always something to read."""
+    path = link.add_listener(str(tmp_path / "peer.socket"))
+    ticks: list[float] = []
+
+    def tick() -> None:
+        ticks.append(link.time())
+        link.call_later(0, tick)
+
+    with plain_client(path, socket.AF_UNIX) as client:
+        run_until(lambda: link.connected, link)
+        (conn_id,) = link.connected
+        client.shutdown(socket.SHUT_RD)
+        client.setblocking(False)
+
+        def chatter(*_: object) -> None:
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    client.send(bytes(65536))
+
+        chatter()
+        # As quick as a process beside this one can be, but for a bound that lets the test fail.
+        link.on_recv.add(lambda *_: len(link.received[conn_id]) < 100_000_000 and chatter())
+        link.call_later(0, tick)
+        link.send(conn_id, b"nobody reads it")
+        run_until(lambda: link.disconnected, link)
+    assert len(link.received[conn_id]) < 32_000_000
+    assert len(ticks) > 8

@@ -54,6 +54,10 @@ _LONGEST_SLEEP = 3600.0
 """Seconds. The systems take no more than 24.8 days, and timers may be planned for years; a pass
 an hour costs nothing."""
 
+_LAST_WORDS = 8 * 1024 * 1024
+"""Bytes that are still read from a connection on which nothing can be sent any more: more than a
+system keeps for one whose other side has closed it."""
+
 _ACCEPTS_PER_PASS = 64
 _ACCEPT_PAUSE = 0.5
 _CLEANUP_TIMEOUT = 10.0
@@ -548,19 +552,19 @@ class Link:
         if mask & _READ and not conn.closed:
             self._on_readable(conn)
 
-    def _on_readable(self, conn: LinkSocket) -> bool:
-        """True if there was something to read."""
+    def _on_readable(self, conn: LinkSocket) -> int:
+        """How many bytes were read."""
         size = conn.recv_size
         try:
             data = conn.recv(size)
         except WOULD_BLOCK:
-            return False
+            return 0
         except OSError as exc:
             self._drop(conn, str(exc))
-            return False
+            return 0
         if not data:
             self._drop(conn, "by the other side")
-            return False
+            return 0
         # The buffer for each read is allocated anew, which is cheap at 64 KiB and not at 1 MiB; so
         # it is large during bulk transfers only.
         if len(data) >= size < self.recv_block_size:
@@ -576,7 +580,7 @@ class Link:
             # again must not go on in the middle of it.
             self._drop(conn, "interrupted")
             raise
-        return True
+        return len(data)
 
     def _try_to_send(self, conn: LinkSocket) -> None:
         data = conn.send_pending
@@ -587,7 +591,8 @@ class Link:
             self._want(conn, write=True)
         except OSError as exc:
             reason = str(exc)
-            self.call_later(0, lambda: self._drop_after_reading(conn, reason))  # not within send()
+            # Not within send().
+            self.call_later(0, lambda: self._drop_after_reading(conn, reason, _LAST_WORDS))
         else:
             conn.send_pending = sent
             if sent == len(data) and not conn.want_write:
@@ -620,11 +625,16 @@ class Link:
                 conn.sock, _READ | _WRITE if write else _READ, partial(self._on_io, conn)
             )
 
-    def _drop_after_reading(self, conn: LinkSocket, reason: str) -> None:
-        """What the other side has sent before it closed is still there, and may be a lot."""
-        while not conn.closed and self._on_readable(conn):
-            pass
-        self._drop(conn, reason)
+    def _drop_after_reading(self, conn: LinkSocket, reason: str, limit: int) -> None:
+        """What the other side has sent before it closed is still there, and may be a lot.
+
+        A block in a pass, and an end: it may also have ceased to read and go on sending.
+        """
+        size = 0 if conn.closed else self._on_readable(conn)
+        if 0 < size < limit:
+            self.call_later(0, lambda: self._drop_after_reading(conn, reason, limit - size))
+        else:
+            self._drop(conn, reason)
 
     def _drop(self, conn: LinkSocket, reason: str) -> None:
         if conn.closed:
