@@ -30,6 +30,13 @@ only needs to know that there is room in the window. So a call and its reply cos
 MAX_ABSENT_INBOXES = 1024
 """Absent peers whose last messages are remembered."""
 
+MAX_ABSENT_UUIDS = 256 * 1024
+"""How many messages of all these together are, which is about 30 MB. Idents cost nothing, so one
+peer with many of them must not make this one hoard."""
+
+WINDOWS_OF_OLD_PEERS = 16
+"""What a peer that knows no window may leave unprocessed, in windows."""
+
 RECORD_RETRY_DELAY = 1.0
 """Seconds until a failed inbox storage is tried again."""
 
@@ -67,7 +74,10 @@ class Receiver:
         self._events = events
         self._log = logging.getLogger("snakemq.messaging")
         self._connected: dict[str, Session] = {}
-        self._inboxes: OrderedDict[str, Inbox] = OrderedDict()  # the longest unused first
+        self._inboxes: dict[str, Inbox] = {}
+        # Those that may be forgotten, the longest absent first, with the number of their uuids.
+        self._absent: OrderedDict[str, int] = OrderedDict()
+        self._absent_uuids = 0
         self._open: dict[Message, Delivery] = {}
         self._acks_from_threads: deque[Delivery] = deque()
 
@@ -100,17 +110,23 @@ class Receiver:
 
     def disconnected(self, ident: str) -> None:
         del self._connected[ident]
-        self._record(ident, self._inboxes[ident])
-        self._inboxes.move_to_end(ident)
-        absent = len(self._inboxes) - len(self._connected)
-        for other in list(self._inboxes) if absent > MAX_ABSENT_INBOXES else ():
-            if absent <= MAX_ABSENT_INBOXES:
-                break
-            if other not in self._connected and not self._inboxes[other].open_messages:
-                del self._inboxes[other]
-                absent -= 1
+        inbox = self._inboxes[ident]
+        self._record(ident, inbox)
+        if not inbox.open_messages:
+            self._let_go(ident, inbox)
+
+    def _let_go(self, ident: str, inbox: Inbox) -> None:
+        """A peer is absent and nothing of it is open: its inbox may be forgotten, the longest
+        absent first."""
+        self._absent[ident] = len(inbox.seen)
+        self._absent_uuids += len(inbox.seen)
+        while len(self._absent) > MAX_ABSENT_INBOXES or self._absent_uuids > MAX_ABSENT_UUIDS:
+            forgotten, uuids = self._absent.popitem(last=False)
+            self._absent_uuids -= uuids
+            del self._inboxes[forgotten]
 
     def _inbox(self, ident: str) -> Inbox:
+        self._absent_uuids -= self._absent.pop(ident, 0)
         inbox = self._inboxes.get(ident)
         if inbox is None:
             # Two windows: what its sender has in flight, and what was acked but is not deleted
@@ -243,17 +259,22 @@ class Receiver:
                 self._finish(delivery)
                 raise fault from None
             self._offer_failed(session.conn_id, delivery, exc)
+        except BaseException:  # Ctrl-C: the link closes the connection, and it will come again
+            self._withdraw(delivery)
+            raise
 
     def _check_open(self, session: Session, inbox: Inbox, uuid: bytes) -> None:
         """The window is one of a connection; here a peer is stopped that comes again and again.
 
         Two windows, because what it had sent before may have expired there, or died with it. It
-        loses nothing that it keeps: it sends that again on the next connection.
+        loses nothing that it keeps: it sends that again on the next connection. A 1.6 peer knows
+        no window and keeps nothing, so it may go much further, but not without end.
         """
         settings = self._settings
-        if session.acks and (
-            inbox.open_messages >= 2 * settings.window_messages
-            or inbox.open_bytes >= 2 * settings.window_bytes
+        windows = 2 if session.acks else WINDOWS_OF_OLD_PEERS
+        if (
+            inbox.open_messages >= windows * settings.window_messages
+            or inbox.open_bytes >= windows * settings.window_bytes
         ):
             inbox.seen.discard(uuid)
             raise SnakeMQFlood(
@@ -303,6 +324,9 @@ class Receiver:
             else:
                 self._proved_broken(delivery, session, fault)
             return
+        except BaseException:  # Ctrl-C
+            self._link.call_later(self._settings.retry_delay, lambda: self._offer_again(delivery))
+            raise
         if not self._manual_ack:
             self._finish(delivery)
             self._after_gaps_closed(delivery.ident)
@@ -339,16 +363,25 @@ class Receiver:
         """A delivery is processed."""
         if delivery.done:
             return
+        uuid = delivery.message.uuid
+        inbox = self._inboxes[delivery.ident]
+        if uuid in inbox.open:
+            inbox.seen.add(uuid)
+            if self._storage is not None:
+                inbox.unrecorded.append(uuid)
+        self._withdraw(delivery)
+
+    def _withdraw(self, delivery: Delivery) -> None:
+        """A delivery is not open any more."""
         delivery.done = True
-        message = delivery.message
-        self._open.pop(message, None)
+        self._open.pop(delivery.message, None)
         inbox = self._inboxes[delivery.ident]  # kept for as long as anything is open
+        inbox.open.pop(delivery.message.uuid, None)
         inbox.open_messages -= 1
         inbox.open_bytes -= delivery.size
-        if inbox.open.pop(message.uuid, None) is not None:
-            inbox.seen.add(message.uuid)
-            if self._storage is not None:
-                inbox.unrecorded.append(message.uuid)
+        if not inbox.open_messages and delivery.ident not in self._connected:
+            self._record(delivery.ident, inbox)
+            self._let_go(delivery.ident, inbox)
 
     def _after_gaps_closed(self, ident: str) -> None:
         session = self._connected.get(ident)
