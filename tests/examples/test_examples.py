@@ -166,6 +166,65 @@ def test_worker_threads(run: Scripts) -> None:
     assert workers.lines == ["300 answers, each thread's in order: True"]
 
 
+def test_manual_ack_worker_pool(run: Scripts) -> None:
+    listener = run.start("manual_ack_worker_pool.py", 0, 2)
+    port = port_of(listener)
+    texts = ["one", "two", "three", "four", "five"]
+    connector = run.start("messaging_connector.py", port, *texts)
+    listener.wait_for("begin three")
+    listener.kill()
+    finished = [line for line in listener.lines if line.startswith("done")]
+    assert len(finished) < len(texts)
+    listener = run.start("manual_ack_worker_pool.py", port, 2)
+    assert connector.wait() == 0, connector
+    # One that was answered and not acknowledged in time may be answered twice.
+    assert {line.removeprefix("listener: ") for line in connector.lines} <= {
+        text.upper() for text in texts
+    }
+    press_ctrl_c(listener)
+
+
+def test_queue_limits(run: Scripts) -> None:
+    listener = run.start("messaging_listener.py", 0)
+    limited = run.start("queue_limits.py", port_of(listener))
+    assert limited.wait() == 0, limited
+    assert limited.lines == [
+        "refused 2 of 5",
+        "dropped a message to display",
+        "100 answers, with 3 messages on their way at most",
+    ]
+
+
+def test_stats(run: Scripts) -> None:
+    listener = run.start("messaging_listener.py", 0)
+    stats = run.start("stats.py", port_of(listener))
+    assert stats.wait() == 0, stats
+    round_trip = stats.lines.pop()
+    assert re.fullmatch(r"listener: a round trip takes [\d.]+ ms", round_trip)
+    assert sorted(stats.lines) == [
+        "connections: 1, reconnected: 0",
+        "listener: 0 queued, 0 in flight, 100 sent",
+        "listener: 100 delivered, 0 of them sent again",
+        "nobody: 0 delivered, 0 of them sent again",
+        "nobody: 0 queued, 0 in flight, 0 sent",
+        "nobody: 1 dropped, absent",
+    ]
+
+
+def test_inbox(run: Scripts) -> None:
+    listener = run.start("inbox.py", 0, "inbox.db")
+    port = port_of(listener)
+    sender = run.start("persistent_queue.py", port, "queue.db", "one", "two")
+    assert sender.wait() == 0, sender
+    listener.kill()
+    listener = run.start("inbox.py", port, "inbox.db")
+    listener.wait_for("listening")
+    sender = run.start("persistent_queue.py", port, "queue.db", "three")
+    assert sender.wait() == 0, sender
+    press_ctrl_c(listener)
+    assert listener.lines[1:-1] == ["persistent sender: three"]
+
+
 def test_unix_socket(run: Scripts, tmp_path: Path) -> None:
     listener = run.start("unix_socket.py", "listen", "peer.sock")
     assert listener.wait_for("listening") == "listening on peer.sock"
