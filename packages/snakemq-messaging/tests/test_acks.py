@@ -101,22 +101,6 @@ def test_sent_is_told_before_delivered(seed: int) -> None:
     assert list(told.values()) == [["s", "d"]] * 50
 
 
-def test_ack_that_is_here_before_the_send_is_finished_tells_both(
-    alice: Peer, sender: RawPeer
-) -> None:
-    """The bytes are at the peer, but the link has not said yet that they were taken over."""
-    told: list[str] = []
-    alice.messaging.on_message_sent.add(lambda *_: told.append("sent"))
-    alice.messaging.on_message_delivered.add(lambda *_: told.append("delivered"))
-    join(sender, alice)
-    sender.packeter.on_packet_recv.add(
-        lambda conn_id, packet: packet[0] == 3 and sender.packeter.send_packet(conn_id, ack(1))
-    )
-    alice.send("raw", b"data", ttl=None)
-    alice.network.run_until_idle()
-    assert told == ["sent", "delivered"]
-
-
 def test_1_6_peer_acknowledges_nothing(
     network: MemoryNetwork, alice: Peer, raw: MakeRawPeer
 ) -> None:
