@@ -3,10 +3,185 @@
 from __future__ import annotations
 
 import socket
+import threading
+import time
 
 import pytest
+from real_links import DiaryLink, connect, pass_once, run_until, running, wait_for
 
-from snakemq.link import Link, LinkSocket
+from snakemq.link import BytesLike, Link, LinkSocket
+
+
+class Interrupt:
+    """A callback that Ctrl-C interrupts the first time."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def __call__(self, *_: object) -> None:
+        self.calls += 1
+        if self.calls == 1:
+            raise KeyboardInterrupt
+
+
+def interrupted_run(link: DiaryLink, other: DiaryLink) -> None:
+    """Run both until Ctrl-C comes in a callback of ``link``."""
+    with pytest.raises(KeyboardInterrupt):
+        run_until(lambda: False, link, other)
+
+
+def talk(link: DiaryLink, other: DiaryLink) -> None:
+    """There is a connection, or there will be one, and it carries bytes both ways."""
+
+    def passes_bytes() -> bool:
+        for side in (link, other):
+            for conn_id in side.open:
+                ready = side.get_socket_by_conn(conn_id).send_pending is None
+                if ready and conn_id not in asked:
+                    asked.add(conn_id)
+                    side.send(conn_id, b"still here")
+        return all(
+            any(side.received[conn_id].endswith(b"still here") for conn_id in side.open)
+            for side in (link, other)
+        )
+
+    asked: set[str] = set()
+    run_until(passes_bytes, link, other)
+
+
+EVENTS = ("on_connect", "on_disconnect", "on_recv", "on_ready_to_send", "on_loop_pass")
+
+
+@pytest.mark.parametrize("event", EVENTS)
+@pytest.mark.parametrize("who", ["dials", "listens"])
+def test_loop_that_is_entered_again_after_an_interrupted_callback_talks_as_before(
+    link: DiaryLink, other: DiaryLink, event: str, who: str
+) -> None:
+    interrupt = Interrupt()
+    if event == "on_connect":
+        link.on_connect.add(interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            connect(*((other, link) if who == "dials" else (link, other)))
+    else:
+        there, here = connect(other, link) if who == "dials" else connect(link, other)[::-1]
+        getattr(link, event).add(interrupt)
+        link.send(here, b"x")
+        other.send(there, b"x")
+        if event == "on_disconnect":
+            run_until(lambda: link.received[here] and other.received[there], link, other)
+            other.close(there)
+        interrupted_run(link, other)
+    talk(link, other)
+
+
+@pytest.mark.parametrize("plan", ["call_later", "call_from_thread"])
+def test_calls_behind_an_interrupted_one_are_still_made(link: DiaryLink, plan: str) -> None:
+    made = threading.Event()
+    for func in (Interrupt(), made.set):
+        if plan == "call_later":
+            link.call_later(0, func)
+        else:
+            link.call_from_thread(func)
+    with pytest.raises(KeyboardInterrupt):
+        link.loop(runtime=10)
+    assert not made.is_set()
+    assert plan == "call_later" or link._sleep_time(None, None) == 0
+    pass_once(link)
+    assert made.is_set()
+
+
+def test_interrupted_on_loop_pass_is_called_again_without_a_sleep(link: DiaryLink) -> None:
+    """What it has not come to yet, packets to send for example, would wait for the next event."""
+    interrupt = Interrupt()
+    link.on_loop_pass.add(interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        link.loop(runtime=0)
+    link.on_loop_pass.add(link.stop)
+    link.loop(poll_timeout=60, runtime=60)
+    assert interrupt.calls == 2
+
+
+def test_reports_of_sends_behind_an_interrupted_one_are_still_made(
+    link: DiaryLink, other: DiaryLink
+) -> None:
+    connections = [connect(other, link)[1] for _ in range(3)]
+    link.on_ready_to_send.add(Interrupt())
+    for conn_id in connections:
+        link.send(conn_id, b"x")
+    with pytest.raises(KeyboardInterrupt):
+        link.loop(runtime=10)
+    assert link.disconnected == connections[:1]
+    pass_once(link)
+    assert [link.sent[conn_id] for conn_id in connections[1:]] == [1, 1]
+
+
+def test_interrupted_send_costs_the_connection_because_nobody_knows_how_much_was_sent(
+    link: DiaryLink, other: DiaryLink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, here = connect(other, link)
+    send = LinkSocket.send
+
+    def interrupted(conn: LinkSocket, data: BytesLike) -> int:
+        monkeypatch.undo()
+        send(conn, data)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(LinkSocket, "send", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        link.send(here, b"x")
+    assert not link.disconnected  # never within send()
+    run_until(lambda: link.disconnected == [here], link, other)
+    talk(link, other)
+
+
+def test_loop_can_be_entered_again_if_the_interrupt_came_right_at_its_beginning(
+    link: DiaryLink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    enter = link._enter_loop
+
+    def interrupted() -> None:
+        monkeypatch.undo()
+        enter()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(link, "_enter_loop", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        link.loop()
+    assert not link.in_loop()
+    link.loop(runtime=0)
+
+
+def fall_asleep(link: DiaryLink) -> None:
+    while not link._sleeping:
+        time.sleep(0)
+
+
+def interrupt_ring(link: DiaryLink, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted() -> None:
+        monkeypatch.undo()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(link._wakeup, "ring", interrupted)
+
+
+def test_interrupted_wakeup_does_not_keep_the_next_one_from_the_loop(
+    link: DiaryLink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    called = threading.Event()
+    with running(link):
+        fall_asleep(link)
+        interrupt_ring(link, monkeypatch)
+        with pytest.raises(KeyboardInterrupt):
+            link.wakeup_poll()
+        link.call_from_thread(called.set)
+        wait_for(called)
+
+
+def test_stop_rings_whoever_else_should_have_done_it(link: DiaryLink) -> None:
+    """A thread may have been interrupted between its note that it rings and the ring."""
+    with running(link):
+        fall_asleep(link)
+        link._wakeup_pending = True
 
 
 @pytest.mark.parametrize("when", ["before", "after"])

@@ -128,7 +128,7 @@ class Link:
 
         self._timers = TimerHeap()
         # Sends that were finished at once, to be reported at the end of the pass.
-        self._finished_sends: list[LinkSocket] = []
+        self._finished_sends: deque[LinkSocket] = deque()
         self._from_threads: deque[Callable[[], object]] = deque()
 
         self._pid = os.getpid()
@@ -280,8 +280,10 @@ class Link:
         :meth:`cleanup`, and in a process that inherited the link through a fork: parent and
         child would take each other's bytes. Make the link after the fork.
         """
-        self._enter_loop()
+        if self.in_loop():
+            raise LoopError("the loop is running already: this is a callback of it")
         try:
+            self._enter_loop()  # in here, because Ctrl-C may come right after it
             end = None if runtime is None else self.time() + runtime
             while not self._stop_requested and (count is None or count > 0):
                 events = self._sleep(poll_timeout, end)
@@ -291,11 +293,8 @@ class Link:
                 if end is not None and self.time() >= end:
                     break
         finally:
-            if self._cleaned_up:
-                self._release()
-            self._stop_requested = False
-            self._loop_thread = None
-            self._loop_ended.set()
+            if self.in_loop():  # else it was refused
+                self._leave_loop()
 
     def stop(self) -> None:
         """Make :meth:`loop` return at once. Thread-safe.
@@ -304,7 +303,9 @@ class Link:
         still starting its loop cannot miss it.
         """
         self._stop_requested = True
-        self.wakeup_poll()
+        # Whoever has set the flag of wakeup_poll() may have been interrupted before it rang.
+        if self._sleeping:
+            self._wakeup.ring()
 
     def wakeup_poll(self) -> None:
         """See :meth:`LinkInterface.wakeup_poll`. Thread-safe."""
@@ -312,9 +313,13 @@ class Link:
         # And rung only for a loop that sleeps, so 100,000 calls cost a ring or none. It is not
         # asked which thread calls: a signal handler interrupts the sleep of the loop's own one.
         if not self._wakeup_pending:
-            self._wakeup_pending = True
-            if self._sleeping:
-                self._wakeup.ring()
+            try:
+                self._wakeup_pending = True
+                if self._sleeping:
+                    self._wakeup.ring()
+            except BaseException:
+                self._wakeup.ring()  # Ctrl-C; and others who have found the flag rely on it
+                raise
 
     def in_loop(self) -> bool:
         """See :meth:`LinkInterface.in_loop`. Thread-safe."""
@@ -371,8 +376,6 @@ class Link:
             )
 
     def _enter_loop(self) -> None:
-        if self.in_loop():
-            raise LoopError("the loop is running already: this is a callback of it")
         with self._enter_lock:
             self._check_usable()
             if self._loop_thread is not None:
@@ -380,12 +383,21 @@ class Link:
             self._loop_ended.clear()
             self._loop_thread = threading.get_ident()
 
+    def _leave_loop(self) -> None:
+        try:
+            if self._cleaned_up:
+                self._release()
+        finally:
+            self._stop_requested = False
+            self._loop_thread = None
+            self._loop_ended.set()
+
     def _sleep(
         self, poll_timeout: float | None, end: float | None
     ) -> list[tuple[selectors.SelectorKey, int]]:
         """Sleep until there is something to do; returns what sockets have to say."""
-        # First the flag, then the question whether somebody has called wakeup_poll: the other
-        # way round a call in between would be slept through.
+        # First the flag, then the question whether somebody has called wakeup_poll or stop: the
+        # other way round a call in between would be slept through.
         self._sleeping = True
         try:
             return self.selector.select(self._sleep_time(poll_timeout, end))
@@ -393,7 +405,7 @@ class Link:
             self._sleeping = False
 
     def _sleep_time(self, poll_timeout: float | None, end: float | None) -> float | None:
-        if self._wakeup_pending or self._finished_sends:
+        if self._wakeup_pending or self._finished_sends or self._stop_requested:
             return 0.0
         timer = self._timers.next_time()
         if timer is None and end is None and poll_timeout is None:
@@ -410,17 +422,20 @@ class Link:
         self._end_pass()
         if self._finished_sends:
             # Those that are begun meanwhile wait for the next pass: the others have their turn.
-            finished, self._finished_sends = self._finished_sends, []
-            for conn in finished:
-                self._report_send(conn)
+            for _ in range(len(self._finished_sends)):
+                self._report_send(self._finished_sends.popleft())
             self._end_pass()
 
     def _end_pass(self) -> None:
         self._wakeup_pending = False
-        # After the flag: what is put there while it is set must not wait for another wake-up.
-        while self._from_threads:
-            self._call(self._from_threads.popleft())
-        self._call(self.on_loop_pass)
+        try:
+            # After the flag: what is put there while it is set must not wait for another wake-up.
+            while self._from_threads:
+                self._call(self._from_threads.popleft())
+            self._call(self.on_loop_pass)
+        except BaseException:
+            self._wakeup_pending = True  # Ctrl-C: what is left is for a loop that is entered again
+            raise
 
     def _call(self, func: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> None:
         """Nothing that a callback raises may stop the loop."""
@@ -428,6 +443,22 @@ class Link:
             func(*args, **kwargs)
         except Exception:
             self.log.exception("a callback raised")
+
+    def _tell(
+        self, conn: LinkSocket, func: Callable[P, object], *args: P.args, **kwargs: P.kwargs
+    ) -> None:
+        """The same for a callback that is about a connection, which costs it when interrupted.
+
+        After Ctrl-C nobody knows how far it got and who was told, so a loop that is entered again
+        must not go on in the middle of it.
+        """
+        try:
+            func(*args, **kwargs)
+        except Exception:
+            self.log.exception("a callback raised")
+        except BaseException:
+            self._drop(conn, "interrupted")
+            raise
 
     # -- events of sockets
 
@@ -518,7 +549,7 @@ class Link:
     def _announce(self, conn: LinkSocket) -> None:
         conn.connected_at = self.time()
         self.log.info("connect %s %r", conn.conn_id, conn.remote_peer)
-        self._call(self.on_connect.call_while, lambda: not conn.closed, conn.conn_id)
+        self._tell(conn, self.on_connect.call_while, lambda: not conn.closed, conn.conn_id)
 
     def _shake_hands(self, conn: LinkSocket) -> None:
         assert isinstance(conn.sock, ssl.SSLSocket)
@@ -571,15 +602,7 @@ class Link:
             conn.recv_size = min(size * 4, self.recv_block_size)
         elif len(data) * 16 < size > RECV_SIZE:
             conn.recv_size = size // 4
-        try:
-            self.on_recv(conn.conn_id, data)
-        except Exception:
-            self.log.exception("a callback raised")
-        except BaseException:
-            # Ctrl-C in a callback. Nobody knows how far the data got, so a loop that is entered
-            # again must not go on in the middle of it.
-            self._drop(conn, "interrupted")
-            raise
+        self._tell(conn, self.on_recv, conn.conn_id, data)
         return len(data)
 
     def _try_to_send(self, conn: LinkSocket) -> None:
@@ -593,6 +616,10 @@ class Link:
             reason = str(exc)
             # Not within send().
             self.call_later(0, lambda: self._drop_after_reading(conn, reason, _LAST_WORDS))
+        except BaseException:
+            # Ctrl-C, or out of memory: nobody knows how much was sent.
+            self.call_later(0, lambda: self._drop(conn, "interrupted"))
+            raise
         else:
             conn.send_pending = sent
             if sent == len(data) and not conn.want_write:
@@ -616,7 +643,7 @@ class Link:
             sent = conn.send_pending
             assert isinstance(sent, int)
             conn.send_pending = None
-            self._call(self.on_ready_to_send, conn.conn_id, sent)
+            self._tell(conn, self.on_ready_to_send, conn.conn_id, sent)
 
     def _want(self, conn: LinkSocket, *, write: bool) -> None:
         if conn.want_write != write:
@@ -640,14 +667,17 @@ class Link:
         if conn.closed:
             return
         self.log.info("disconnect %s: %s", conn.conn_id, reason)
-        with contextlib.suppress(KeyError):  # interrupted at the first attempt
-            self.selector.unregister(conn.sock)
-        conn.shut()
-        self._connections.pop(conn.conn_id, None)
-        lasted = None
-        if conn.connected_at is not None:
-            lasted = self.time() - conn.connected_at
-            self._call(self.on_disconnect, conn.conn_id)
-        if conn.connector is not None:
-            self._connection_of.pop(conn.connector, None)
-            conn.connector.connection_ended(lasted)
+        lasted = None if conn.connected_at is None else self.time() - conn.connected_at
+        try:
+            with contextlib.suppress(KeyError):  # interrupted at the first attempt
+                self.selector.unregister(conn.sock)
+            conn.shut()
+            self._connections.pop(conn.conn_id, None)
+            if lasted is not None:
+                self._call(self.on_disconnect, conn.conn_id)
+        finally:
+            # Also after Ctrl-C, or it would never dial again; and once, however often it is begun.
+            connector = conn.connector
+            if connector is not None and self._connection_of.get(connector) is conn:
+                del self._connection_of[connector]
+                connector.connection_ended(lasted)
