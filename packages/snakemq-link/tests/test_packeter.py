@@ -9,10 +9,12 @@ from memory_packeters import Pair, framed
 
 from snakemq.exceptions import (
     NoConnection,
+    SendNotFinished,
     SnakeMQException,
     SnakeMQMessageTooLarge,
     SnakeMQPacketTooLarge,
 )
+from snakemq.link import BytesLike
 from snakemq.link.testing import MemoryNetwork, byte_by_byte
 from snakemq.packeter import MAX_PACKET_SIZE, Packeter
 from snakemq.packeter._framing import BLOCK_SIZE, FORMAT_LIMIT
@@ -271,3 +273,40 @@ def test_packet_for_which_there_is_no_memory_ends_its_connection(
     assert [type(error) for _, error in pair.b.errors] == [MemoryError]
     assert pair.b.disconnected == [pair.at_b]
     assert not pair.network.errors
+
+
+# -- a link that refuses to send
+
+
+def test_connection_on_which_the_link_refuses_to_send_is_not_stuck_nor_are_those_behind_it(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other_a, other_b = pair.connect()
+    pair.a.send_packet(pair.at_a, b"refused at first")
+    pair.a.send_packet(other_a, b"behind it")
+    send = pair.link_a.send
+
+    def refuse(conn_id: str, data: BytesLike) -> None:
+        if conn_id == pair.at_a:
+            monkeypatch.undo()
+            raise NoConnection("a whim")
+        send(conn_id, data)
+
+    monkeypatch.setattr(pair.link_a, "send", refuse)
+    pair.run()
+    assert pair.b.received[other_b] == [b"behind it"]
+    assert [conn_id for conn_id, _ in pair.a.errors] == [pair.at_a]
+    pair.a.send_packet(pair.at_a, b"and then not")
+    pair.run()
+    assert pair.b.received[pair.at_b] == [b"refused at first", b"and then not"]
+
+
+def test_connection_that_somebody_else_sends_on_is_not_confused(pair: Pair) -> None:
+    pair.link_a.send(pair.at_a, framed(b"from below"))
+    numbers = [pair.a.send_packet(pair.at_a, b"from above")]
+    with pytest.raises(SendNotFinished):
+        pair.a.flush(pair.at_a)
+    numbers.append(pair.a.send_packet(pair.at_a, b"and more"))
+    pair.run()
+    assert pair.b.received[pair.at_b] == [b"from below", b"from above", b"and more"]
+    assert pair.a.sent[pair.at_a] == numbers

@@ -66,8 +66,8 @@ class Packeter:
         """The name that the documentation of 1.6 has for :attr:`on_packet_sent`."""
         self.on_error: Callback[[str, Exception]] = Callback()
         """``func(conn_id, exception)``: the peer broke the rules, and its connection is closed
-        after this call; or a callback of ``on_packet_recv`` or ``on_packet_sent`` raised, and
-        nothing else happens."""
+        after this call; or a callback of ``on_packet_recv`` or ``on_packet_sent`` raised, or the
+        link refused to send now, and nothing else happens."""
 
         # The same events a batch at a time, for layers above that handle many small packets.
         self.on_packets_recv: Callback[[str, list[bytes]]] = Callback()
@@ -223,12 +223,13 @@ class Packeter:
         conn = self._connections.get(conn_id)
         if conn is None:
             return
-        conn.sending = False
-        last_id = conn.writer.sent(sent)
-        if last_id is not None:
-            # Before more is sent, because those who listen may have more to send, and larger
-            # blocks mean fewer system calls.
-            self._packets_sent(conn, last_id)
+        if conn.sending:  # else somebody else has sent on this connection
+            conn.sending = False
+            last_id = conn.writer.sent(sent)
+            if last_id is not None:
+                # Before more is sent, because those who listen may have more to send, and larger
+                # blocks mean fewer system calls.
+                self._packets_sent(conn, last_id)
         self._send(conn)
 
     def _packets_sent(self, conn: _Connection, last_id: int) -> None:
@@ -241,7 +242,11 @@ class Packeter:
         if self._dirty:
             for conn in self._dirty:
                 conn.dirty = False
-                self._send(conn)
+                try:
+                    self._send(conn)
+                except Exception as exc:
+                    self.log.error("conn=%s cannot send: %r", conn.conn_id, exc)
+                    self._report(conn.conn_id, exc)
             self._dirty.clear()  # at last: Ctrl-C in between is to leave nobody behind
 
     def _send(self, conn: _Connection) -> None:
@@ -250,4 +255,8 @@ class Packeter:
         block = conn.writer.next_block()
         if block:
             conn.sending = True
-            self.link.send(conn.conn_id, block)
+            try:
+                self.link.send(conn.conn_id, block)
+            except Exception:
+                conn.sending = False  # it will not be reported; the block is the next one again
+                raise
