@@ -47,6 +47,7 @@ class MariaDb(Server):
             "--innodb-buffer-pool-size=32M",
             "--innodb-log-file-size=96M",
             "--skip-name-resolve",
+            "--innodb-flush-method=fsync",
         ]
 
     def is_ready(self) -> bool:

@@ -26,6 +26,7 @@ class PostgreSql(Server):
 
     def command(self) -> list[str]:
         settings = ["listen_addresses=127.0.0.1", "shared_buffers=32MB", "max_connections=20"]
+        settings.append("dynamic_shared_memory_type=mmap")  # of files that go with the folder
         options = [word for setting in settings for word in ("-c", setting)]
         place = ["-D", f"{self.folder}/data", "-k", str(self.folder), "-p", str(self.port)]
         return [self.postgres, *place, *options]

@@ -27,10 +27,12 @@ class Server(ABC):
     crash_signal = signal.SIGKILL
     account: str | None = None
     """Whose rights the server has, when root starts it."""
+    place: str | None = None
+    """Where the folder is made; in the system's one for temporary files if it is not said."""
 
     def __init__(self) -> None:
         self.find()
-        self.folder = Path(tempfile.mkdtemp(prefix=f"{self.name}-"))
+        self.folder = Path(tempfile.mkdtemp(prefix=f"{self.name}-", dir=self.place))
         self.port = free_port()
         self.process: subprocess.Popen[bytes] | None = None
         account = self.account_if_root()
@@ -95,7 +97,7 @@ class Server(ABC):
 
     def remove(self) -> None:
         if self.process is not None:
-            self._end(signal.SIGKILL)
+            self._end(self.quit_signal)  # a killed PostgreSQL leaves its shared memory behind
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def __enter__(self) -> Server:
