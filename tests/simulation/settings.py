@@ -43,8 +43,9 @@ class WorldSettings:
 
 def draw_peer(random: Random, is_old: bool, world: WorldSettings) -> PeerSettings:
     limits = None
-    # A 1.6 peer does not know the limit of others, and would be disconnected again and again.
-    small = MAX_PACKET_SIZE if world.with_old else 800
+    # A 1.6 peer does not know the limit of others, and would be disconnected again and again. A
+    # reply holds a traceback, which is as long as the paths of the machine make it.
+    small = MAX_PACKET_SIZE if world.with_old or world.with_calls else 800
     if random.random() < 0.2 and not world.with_calls:
         limits = QueueLimits(
             peer_messages=random.choice((2, 5, 20)),
