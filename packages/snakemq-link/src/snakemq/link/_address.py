@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import socket
 import stat
 import sys
@@ -14,6 +15,9 @@ Address: TypeAlias = "tuple[str, int] | str"
 
 _UNIX_PATH_LIMIT = 107 if sys.platform == "linux" else 103
 """Bytes. What fits into ``sun_path``, of 108 bytes on Linux and 104 on the BSDs and macOS."""
+
+
+_LIKE_HOST_AND_PORT = re.compile(r"(?P<host>[^/\\]*):(?P<port>[0-9]+)")
 
 
 class Endpoint(NamedTuple):
@@ -30,6 +34,14 @@ def normalize(address: object) -> Address:
     """
     if isinstance(address, (str, bytes, os.PathLike)):
         path = os.fsdecode(address)
+        if meant := _LIKE_HOST_AND_PORT.fullmatch(path):
+            if isinstance(address, str):
+                host, port = meant["host"].strip("[]"), int(meant["port"])
+                raise ValueError(
+                    f"{path!r} is no address: write {(host, port)!r}, a tuple, for TCP, "
+                    f"or './{path}' if the path of a Unix socket is meant"
+                )
+            path = os.path.join(os.curdir, path)  # so that it is an address as a string, too
         if not path:
             raise ValueError("the path of a Unix socket must not be empty")
         if not hasattr(socket, "AF_UNIX"):
