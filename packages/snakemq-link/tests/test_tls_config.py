@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 from collections.abc import Callable
 
@@ -134,12 +135,17 @@ def test_files_that_cannot_be_read_are_an_error_of_whoever_adds(
     link: DiaryLink, authority: Authority
 ) -> None:
     keyfile, certfile = authority.issue("server")
-    with pytest.raises(FileNotFoundError):
-        link.add_listener(LOCALHOST, SSLConfig("nowhere.key", "nowhere.crt"))
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(FileNotFoundError, match=r"nowhere\.crt"):
+        link.add_listener(LOCALHOST, SSLConfig(keyfile, "nowhere.crt"))
+    with pytest.raises(FileNotFoundError, match=r"nowhere\.key"):
+        link.add_listener(LOCALHOST, SSLConfig("nowhere.key", certfile))
+    with pytest.raises(FileNotFoundError, match=r"nowhere\.crt"):
         link.add_connector(("localhost", 4000), ssl_config=SSLConfig(ca_certs="nowhere.crt"))
-    with pytest.raises(ssl.SSLError):
+    with pytest.raises(ssl.SSLError, match=re.escape(f"'{keyfile}', '{certfile}'")) as caught:
         link.add_listener(LOCALHOST, SSLConfig(certfile, keyfile))  # the wrong way round
+    assert caught.value.library == "SSL"
+    with pytest.raises(ssl.SSLError, match=re.escape(f"ca_certs from '{keyfile}'")):
+        link.add_connector(("localhost", 4000), ssl_config=SSLConfig(ca_certs=keyfile))
     with pytest.raises(ValueError, match="needs a certfile"):
         link.add_listener(LOCALHOST, SSLConfig(ca_certs=authority.ca_certs))
     link.add_connector(("localhost", 4000))  # nothing was left behind

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import ssl
 import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 _log = logging.getLogger("snakemq.link")
 
@@ -114,11 +116,29 @@ class SSLConfig:
                     warnings.simplefilter("ignore", DeprecationWarning)  # the user asked for it
                     context.minimum_version = context.maximum_version = version
         if self.certfile is not None:
-            context.load_cert_chain(self.certfile, self.keyfile)
+            files = [self.certfile] if self.keyfile is None else [self.certfile, self.keyfile]
+            with _named("certificate and key", files):
+                context.load_cert_chain(self.certfile, self.keyfile)
         elif server_side:
             raise ValueError("a TLS listener needs a certfile")
         if self.ca_certs is not None:
-            context.load_verify_locations(self.ca_certs)
+            with _named("ca_certs", [self.ca_certs]):
+                context.load_verify_locations(self.ca_certs)
         if self.cert_reqs == ssl.CERT_NONE:
             _log.warning("TLS without checking the other side's certificate: anybody can be there")
         return context
+
+
+@contextmanager
+def _named(what: str, files: Sequence[str]) -> Iterator[None]:
+    """Errors of the ssl module with the names of the files, which it keeps to itself."""
+    for file in files:
+        with open(file, "rb"):  # what cannot be opened is named by this
+            pass
+    try:
+        yield
+    except ssl.SSLError as exc:
+        names = ", ".join(map(repr, files))
+        named = type(exc)(exc.errno, f"cannot load {what} from {names}: {exc.strerror}")
+        named.library, named.reason = exc.library, exc.reason
+        raise named from exc
