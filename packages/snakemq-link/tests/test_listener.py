@@ -93,6 +93,17 @@ def test_connections_stay_when_their_listener_is_deleted(link: DiaryLink, other:
     assert link.add_listener(address) == address  # it is free again
 
 
+def test_listener_is_deleted_by_the_address_that_was_given(link: DiaryLink) -> None:
+    address = link.add_listener(("localhost", 0))
+    link.del_listener(("localhost", 0))
+    with pytest.raises(ConnectionRefusedError), plain_client(address):
+        pass
+    for _ in range(2):
+        link.add_listener(LOCALHOST)
+    with pytest.raises(KeyError, match="2 listeners"):
+        link.del_listener(LOCALHOST)
+
+
 def test_listener_that_is_not_there_is_a_key_error(link: DiaryLink) -> None:
     with pytest.raises(KeyError):
         link.del_listener(("127.0.0.1", 1))

@@ -210,10 +210,19 @@ class Link:
     def del_listener(self, address: Address | os.PathLike[str]) -> None:
         """Stop listening; connections that came in stay.
 
-        Raises ``KeyError`` when there is no listener on that address.
+        ``address``: what :meth:`add_listener` has returned, or what it was given.
+
+        Raises ``KeyError`` when there is no listener on that address, or several were given it
+        (port 0 for example).
         """
         self._check_process()
-        listener = self._listeners.pop(normalize(address))
+        address = normalize(address)
+        if address not in self._listeners:
+            wanted = [real for real, one in self._listeners.items() if one.wanted == address]
+            if len(wanted) != 1:
+                raise KeyError(f"there are {len(wanted)} listeners on {address!r}")
+            address = wanted[0]
+        listener = self._listeners.pop(address)
         with contextlib.suppress(KeyError):  # while accepting is paused
             self.selector.unregister(listener.sock)
         listener.close()

@@ -23,6 +23,7 @@ class Listener:
     """One listening socket. Raises ``OSError`` when it cannot listen there."""
 
     def __init__(self, address: Address, ssl_config: SSLConfig | None, backlog: int) -> None:
+        self.wanted = address  # the real one may have another host or port
         self.ssl_context: ssl.SSLContext | None = None
         if ssl_config is not None:
             self.ssl_context = ssl_config.get_context(server_side=True)
