@@ -207,6 +207,56 @@ def test_connection_that_is_reset_before_it_was_noticed_is_dialled_again(
     assert next(resets, None) is None
 
 
+# -- what a person is told
+
+
+def complaints(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [
+        record.getMessage()
+        for record in caplog.records
+        if record.levelno >= logging.WARNING and record.name == "snakemq.link"
+    ]
+
+
+def test_first_failure_of_a_series_is_a_warning_and_the_others_are_not(
+    link: DiaryLink, other: DiaryLink, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "snakemq.link")
+    address = other.add_listener(LOCALHOST)
+    other.del_listener(address)
+    link.add_connector(address)
+    for series in range(1, 3):
+        failed = caplog.text.count("cannot connect to")
+        run_until(lambda: caplog.text.count("cannot connect to") >= failed + 3, link)  # noqa: B023
+        expected = f"cannot connect to {address!r}: Connection refused; trying again"
+        assert complaints(caplog) == [expected] * series
+        other.add_listener(address)
+        run_until(lambda: link.open and other.open, link, other)
+        other.del_listener(address)
+        other.close(other.open[0])
+        run_until(lambda: not link.open, link)
+
+
+def test_name_that_is_not_found_is_a_warning_once(
+    link: DiaryLink, resolver: Resolver, caplog: pytest.LogCaptureFixture
+) -> None:
+    link.add_connector(NAME)
+    run_until(lambda: len(resolver.asked) == 4, link)
+    (warning,) = complaints(caplog)
+    assert repr(NAME) in warning
+    assert "cannot resolve 'peer.example.org': [Errno -2] no such name" in warning
+
+
+def test_endpoints_before_the_one_that_answers_are_no_warning(
+    link: DiaryLink, other: DiaryLink, resolver: Resolver, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Of localhost, ::1 often."""
+    resolver.answers = [refused(), endpoint(other.add_listener(LOCALHOST))]
+    link.add_connector(NAME)
+    run_until(lambda: link.open and other.open, link, other)
+    assert complaints(caplog) == []
+
+
 # -- what add_connector takes and says
 
 

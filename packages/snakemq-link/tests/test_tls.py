@@ -237,7 +237,7 @@ def test_plaintext_peer_on_a_tls_port_is_turned_away(
 ) -> None:
     with plain_client(link.add_listener(LOCALHOST, authority.config("server"))) as client:
         client.sendall(b"\0\0\0\x05hello, in packets of 1.6")
-        run_until(lambda: "TLS handshake with" in caplog.text, link)
+        run_until(lambda: "is it TLS?" in caplog.text, link)
         with contextlib.suppress(ConnectionResetError):
             while client.recv(100):  # an alert of TLS, and then the end
                 pass
@@ -245,12 +245,26 @@ def test_plaintext_peer_on_a_tls_port_is_turned_away(
     assert not link.disconnected
 
 
+def test_connector_to_a_plaintext_port_asks_once_whether_that_is_tls(
+    link: DiaryLink, other: DiaryLink, authority: Authority, caplog: pytest.LogCaptureFixture
+) -> None:
+    link.on_connect.add(lambda conn_id: link.send(conn_id, b"\0\0\0\x05\0\0\0\0\1"))
+    other.add_connector(link.add_listener(LOCALHOST), ssl_config=authority.config("client"))
+    run_until(lambda: caplog.text.count("is it TLS?") >= 3, link, other)
+    asked = [record for record in caplog.records if "is it TLS?" in record.getMessage()]
+    assert [record.levelno for record in asked[:3]] == [
+        logging.WARNING,
+        logging.INFO,
+        logging.INFO,
+    ]
+
+
 def test_silent_peer_does_not_stay(
     new_link: NewLink, authority: Authority, caplog: pytest.LogCaptureFixture
 ) -> None:
     link = new_link(handshake_timeout=0.05)
     with plain_client(link.add_listener(LOCALHOST, authority.config("server"))) as client:
-        run_until(lambda: "TLS handshake: no answer" in caplog.text, link)
+        run_until(lambda: "no answer in 0.05 s" in caplog.text, link)
         assert client.recv(1) == b""
     assert not link.connected
     assert not link.disconnected

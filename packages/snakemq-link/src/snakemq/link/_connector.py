@@ -71,6 +71,8 @@ class Connector:
         self._endpoints: list[Endpoint] = []
         self._sock: socket.socket | None = None  # the attempt that is under way
         self._timer: Timer | None = None  # the next round, or the deadline of the attempt
+        self._reasons: list[str] = []  # why the endpoints of this round could not be reached
+        self._warned = False  # since it was connected last
 
     def begin(self) -> None:
         """The first round, unless the connector was removed before the loop came to it."""
@@ -95,8 +97,7 @@ class Connector:
         try:
             resolver.start()
         except RuntimeError as exc:  # the system has no thread to spare now
-            _log.error("cannot resolve %r: %s", self.address[0], exc)
-            self._plan_next_round()
+            self._round_failed(f"cannot resolve {self.address[0]!r}: {exc}")
 
     def remove(self) -> None:
         """Stop for good. The connection, if there is one, is the link's to close."""
@@ -106,7 +107,20 @@ class Connector:
     def connection_ended(self, lasted: float | None) -> None:
         """``lasted``: seconds for which the connection was usable; ``None``: it never was."""
         if lasted is not None:
+            self._warned = False
             self._backoff.connection_lasted(lasted)
+        self._plan_next_round()
+
+    def failure_level(self) -> int:
+        """How loudly to log a failure: the first one since it was connected is for a person."""
+        level = logging.INFO if self._warned else logging.WARNING
+        self._warned = True
+        return level
+
+    def _round_failed(self, reason: str) -> None:
+        _log.log(
+            self.failure_level(), "cannot connect to %r: %s; trying again", self.address, reason
+        )
         self._plan_next_round()
 
     def _plan_next_round(self) -> None:
@@ -115,19 +129,24 @@ class Connector:
 
     def _resolve_in_thread(self, round_: int) -> None:
         assert not isinstance(self.address, str)
+        answer: list[Endpoint] | str
         try:
-            endpoints = resolve(self.address)
+            answer = resolve(self.address)
         except OSError as exc:
-            _log.info("cannot resolve %r: %s", self.address[0], exc)
-            endpoints = []
-        self._driver.call_from_thread(lambda: self._resolved(round_, endpoints))
+            answer = f"cannot resolve {self.address[0]!r}: {exc}"
+        self._driver.call_from_thread(lambda: self._resolved(round_, answer))
 
-    def _resolved(self, round_: int, endpoints: list[Endpoint]) -> None:
-        if not self._removed and round_ == self._round:
-            self._connect_to(endpoints)
+    def _resolved(self, round_: int, answer: list[Endpoint] | str) -> None:
+        if self._removed or round_ != self._round:
+            return
+        if isinstance(answer, str):
+            self._round_failed(answer)
+        else:
+            self._connect_to(answer)
 
     def _connect_to(self, endpoints: list[Endpoint]) -> None:
         self._endpoints = endpoints
+        self._reasons = []
         self._try_next_endpoint()
 
     def _try_next_endpoint(self) -> None:
@@ -136,7 +155,7 @@ class Connector:
             try:
                 sock = socket.socket(endpoint.family, socket.SOCK_STREAM)
             except OSError as exc:  # no descriptors left, or a family this system lacks
-                _log.error("cannot make a socket for %r: %s", self.address, exc)
+                self._reasons.append(f"cannot make a socket: {exc}")
                 continue
             sock.setblocking(False)
             error = sock.connect_ex(endpoint.sockaddr)
@@ -149,7 +168,8 @@ class Connector:
                 return
             if self._attempt_finished(sock, error):
                 return
-        self._plan_next_round()
+        # One reason for several endpoints is the rule: localhost, where nobody listens.
+        self._round_failed(", ".join(dict.fromkeys(self._reasons)))
 
     def _on_event(self, mask: int) -> None:
         sock = self._sock
@@ -160,7 +180,9 @@ class Connector:
             self._try_next_endpoint()
 
     def _attempt_timed_out(self) -> None:
-        _log.info("connect %r: no answer in %g s", self.address, self._driver.connect_timeout)
+        reason = f"no answer in {self._driver.connect_timeout:g} s"
+        _log.info("connect %r: %s", self.address, reason)
+        self._reasons.append(reason)
         self._abandon_attempt()
         self._try_next_endpoint()
 
@@ -172,6 +194,7 @@ class Connector:
             remote_peer = _peer_of(sock)
         except OSError as exc:
             _log.debug("connect %r: %s", self.address, exc.strerror)
+            self._reasons.append(exc.strerror or str(exc))
             sock.close()
             return False
         self._endpoints = []

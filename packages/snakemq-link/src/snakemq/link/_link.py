@@ -26,7 +26,7 @@ from ._interface import BytesLike
 from ._listener import OUT_OF_RESOURCES, Listener
 from ._socket import RECV_SIZE, WOULD_BLOCK, LinkSocket
 from ._timers import Timer, TimerHeap
-from ._tls import SSLConfig
+from ._tls import NOT_TLS, SSLConfig
 from ._wakeup import WakeUp
 
 P = ParamSpec("P")
@@ -534,8 +534,8 @@ class Link:
                     server_hostname=server_hostname,
                 )
             except (OSError, ValueError) as exc:
-                self.log.error("TLS with %r: %s", remote_peer, exc)
                 sock.close()
+                self._log_tls_failure(remote_peer, connector, str(exc))
                 if connector is not None:
                     connector.connection_ended(None)
                 return
@@ -551,7 +551,7 @@ class Link:
             self._announce(conn)
         else:
             conn.handshake_deadline = self.call_later(
-                self.handshake_timeout, lambda: self._drop(conn, "TLS handshake: no answer")
+                self.handshake_timeout, lambda: self._handshake_timed_out(conn)
             )
             self._shake_hands(conn)
 
@@ -569,7 +569,8 @@ class Link:
         except ssl.SSLWantWriteError:
             self._want(conn, write=True)
         except (OSError, ValueError) as exc:  # ValueError: closed below us before it began
-            self.log.error("TLS handshake with %r: %s", conn.remote_peer, exc)
+            question = ": is it TLS?" if getattr(exc, "reason", None) in NOT_TLS else ""
+            self._log_tls_failure(conn.remote_peer, conn.connector, f"{exc}{question}")
             self._drop(conn, "TLS handshake failed")
         else:
             if conn.handshake_deadline is not None:
@@ -580,6 +581,18 @@ class Link:
                 # The first bytes may have come along with the end of the handshake: TLS has them
                 # and the selector knows nothing of them.
                 self._on_readable(conn)
+
+    def _handshake_timed_out(self, conn: LinkSocket) -> None:
+        self._log_tls_failure(
+            conn.remote_peer, conn.connector, f"no answer in {self.handshake_timeout:g} s"
+        )
+        self._drop(conn, "TLS handshake failed")
+
+    def _log_tls_failure(
+        self, remote_peer: object, connector: Connector | None, reason: str
+    ) -> None:
+        level = logging.ERROR if connector is None else connector.failure_level()
+        self.log.log(level, "TLS handshake with %r: %s", remote_peer, reason)
 
     def _on_io(self, conn: LinkSocket, mask: int) -> None:
         if conn.closed:

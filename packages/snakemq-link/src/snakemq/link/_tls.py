@@ -16,6 +16,9 @@ _EXACT_VERSIONS = {
     "PROTOCOL_TLSv1_2": ssl.TLSVersion.TLSv1_2,
 }
 
+NOT_TLS = {"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG", "UNKNOWN_PROTOCOL"}
+"""What OpenSSL says, as the ``reason`` of an ``SSLError``, when plain text comes."""
+
 _VERSIONS = {value for name, value in vars(ssl).items() if name.startswith("PROTOCOL_")}
 
 
