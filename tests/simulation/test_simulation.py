@@ -74,7 +74,7 @@ def test_everything_that_can_go_wrong_went_wrong(tally: Tally) -> None:
     print(tally)
     if tally.runs < ENOUGH:
         pytest.skip("only some of the runs were done")
-    assert set(tally.faults) == KINDS
+    assert KINDS - set(tally.faults) == set()
     assert all(tally.figures[figure] > 0 for figure in ("calls", "processed", "1.6 worlds"))
 
 
