@@ -93,7 +93,7 @@ def types(session: nox.Session) -> None:
     # of them has an __init__.py for it; without them it would take their paths for package names.
     sources = [str(package.source) for package in PACKAGES.values() if package.modules()]
     session.env["MYPYPATH"] = os.pathsep.join(sources)
-    session.run("mypy", *sources, "noxfile.py", "tools", "tests/packaging")
+    session.run("mypy", *sources, "noxfile.py", "tools", "tests/packaging", "tests/types")
 
 
 @nox.session

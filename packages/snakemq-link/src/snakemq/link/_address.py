@@ -8,7 +8,7 @@ import re
 import socket
 import stat
 import sys
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias, overload
 
 Address: TypeAlias = "tuple[str, int] | str"
 """``("host", port)`` or the path of a Unix socket."""
@@ -27,6 +27,12 @@ class Endpoint(NamedTuple):
     sockaddr: tuple[str, int] | tuple[str, int, int, int] | str
 
 
+@overload
+def normalize(address: tuple[str, int]) -> tuple[str, int]: ...
+@overload
+def normalize(address: str | os.PathLike[str]) -> str: ...
+@overload
+def normalize(address: object) -> Address: ...
 def normalize(address: object) -> Address:
     """Check an address given by the user; paths become ``str``.
 

@@ -14,7 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from typing import ParamSpec
+from typing import ParamSpec, overload
 
 from snakemq.callbacks import Callback
 from snakemq.exceptions import LoopError, NoConnection, SendNotFinished
@@ -143,6 +143,27 @@ class Link:
 
     # -- connectors and listeners
 
+    @overload
+    def add_connector(
+        self,
+        address: tuple[str, int],
+        reconnect_interval: float | None = None,
+        ssl_config: SSLConfig | None = None,
+    ) -> tuple[str, int]: ...
+    @overload
+    def add_connector(
+        self,
+        address: str | os.PathLike[str],
+        reconnect_interval: float | None = None,
+        ssl_config: SSLConfig | None = None,
+    ) -> str: ...
+    @overload
+    def add_connector(
+        self,
+        address: Address | os.PathLike[str],
+        reconnect_interval: float | None = None,
+        ssl_config: SSLConfig | None = None,
+    ) -> Address: ...
     def add_connector(
         self,
         address: Address | os.PathLike[str],
@@ -184,6 +205,18 @@ class Link:
         if conn is not None:
             self._drop(conn, "its connector was deleted")
 
+    @overload
+    def add_listener(
+        self, address: tuple[str, int], ssl_config: SSLConfig | None = None
+    ) -> tuple[str, int]: ...
+    @overload
+    def add_listener(
+        self, address: str | os.PathLike[str], ssl_config: SSLConfig | None = None
+    ) -> str: ...
+    @overload
+    def add_listener(
+        self, address: Address | os.PathLike[str], ssl_config: SSLConfig | None = None
+    ) -> Address: ...
     def add_listener(
         self, address: Address | os.PathLike[str], ssl_config: SSLConfig | None = None
     ) -> Address:
