@@ -7,9 +7,11 @@ import socket
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from real_links import (
+    DEADLINE,
     LOCALHOST,
     DiaryLink,
     connect,
@@ -21,7 +23,9 @@ from real_links import (
 )
 from resolver import NAME, Resolver, endpoint
 
+from snakemq.exceptions import LoopError
 from snakemq.link._address import Endpoint
+from snakemq.link._connector import Connector
 
 NewLink = Callable[..., DiaryLink]
 
@@ -308,3 +312,43 @@ def test_connector_can_be_added_from_another_thread_while_the_loop_sleeps(
     with running(link, other):
         link.add_connector(address)
         wait_for(connected)
+
+
+def test_one_of_two_threads_that_add_the_same_connector_at_once_is_refused(
+    link: DiaryLink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both = threading.Barrier(2, timeout=DEADLINE)
+
+    def connector(*args: Any) -> Connector:
+        both.wait()
+        return Connector(*args)
+
+    monkeypatch.setattr("snakemq.link._link.Connector", connector)
+    outcomes: list[str] = []
+
+    def add() -> None:
+        try:
+            link.add_connector(("127.0.0.1", 4000))
+            outcomes.append("added")
+        except ValueError:
+            outcomes.append("refused")
+
+    threads = [threading.Thread(target=add) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(DEADLINE)
+    assert sorted(outcomes) == ["added", "refused"]
+
+
+def test_connector_that_a_thread_adds_while_the_link_is_cleaned_up_is_refused(
+    link: DiaryLink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def connector(*args: Any) -> Connector:
+        link.cleanup()
+        return Connector(*args)
+
+    monkeypatch.setattr("snakemq.link._link.Connector", connector)
+    with pytest.raises(LoopError):
+        link.add_connector(("127.0.0.1", 4000))
+    assert not link._connectors

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 import ssl
+import threading
 from collections.abc import Callable
 
 import pytest
 from certificates import Authority
-from real_links import LOCALHOST, DiaryLink, run_until
+from real_links import DEADLINE, LOCALHOST, DiaryLink, run_until
 
 from snakemq.link import SSLConfig
 
@@ -149,3 +150,22 @@ def test_files_that_cannot_be_read_are_an_error_of_whoever_adds(
     with pytest.raises(ValueError, match="needs a certfile"):
         link.add_listener(LOCALHOST, SSLConfig(ca_certs=authority.ca_certs))
     link.add_connector(("localhost", 4000))  # nothing was left behind
+
+
+def test_two_threads_that_use_a_config_first_get_the_same_context(
+    authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = authority.config("server")
+    both = threading.Barrier(2, timeout=DEADLINE)
+    make = config._make_context
+    monkeypatch.setattr(config, "_make_context", lambda side: (both.wait(), make(side))[1])
+    contexts: list[ssl.SSLContext] = []
+    threads = [
+        threading.Thread(target=lambda: contexts.append(config.get_context(server_side=True)))
+        for _ in range(2)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(DEADLINE)
+    assert contexts[0] is contexts[1]

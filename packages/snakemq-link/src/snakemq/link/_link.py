@@ -80,8 +80,8 @@ class Link:
     The interface to the layers above is :class:`~snakemq.link.LinkInterface`. All methods are
     for the thread that runs :meth:`loop`, or for any one thread while none does, with these
     exceptions which are thread-safe: :meth:`stop`, :meth:`wakeup_poll`, :meth:`time`,
-    :meth:`in_loop`, :meth:`add_connector`, :meth:`cleanup`. Signal handlers may call
-    :meth:`stop` and :meth:`wakeup_poll`.
+    :meth:`in_loop`, :meth:`call_from_thread`, :meth:`add_connector`, :meth:`cleanup`. Signal
+    handlers may call :meth:`stop` and :meth:`wakeup_poll`.
 
     Limits, all seconds or counts: ``max_connections`` (what comes in beyond is closed at once),
     ``listen_backlog``, ``connect_timeout``, ``handshake_timeout``. See the constants of this
@@ -124,6 +124,7 @@ class Link:
         self._last_conn_number = 0
         self._listeners: dict[Address, Listener] = {}
         self._connectors: dict[Address, Connector] = {}
+        self._add_lock = threading.Lock()  # no connector comes after _close_all() has begun
         self._connection_of: dict[Connector, LinkSocket] = {}
 
         self._timers = TimerHeap()
@@ -183,13 +184,15 @@ class Link:
         address = normalize(address)
         if isinstance(address, tuple) and address[1] == 0:
             raise ValueError("port 0 cannot be dialled")
-        if address in self._connectors:
-            raise ValueError(f"there is a connector to {address!r} already")
         interval = self.reconnect_interval if reconnect_interval is None else reconnect_interval
         if not interval > 0:
             raise ValueError(f"reconnect_interval must be above 0 seconds, not {interval!r}")
         connector = Connector(self, address, ssl_config, Backoff(interval, random.random))
-        self._connectors[address] = connector
+        with self._add_lock:
+            self._check_usable()
+            if address in self._connectors:
+                raise ValueError(f"there is a connector to {address!r} already")
+            self._connectors[address] = connector
         self.call_from_thread(connector.begin)
         return address
 
@@ -392,7 +395,8 @@ class Link:
         self._release()
 
     def _close_all(self) -> None:
-        self._cleaned_up = True
+        with self._add_lock:
+            self._cleaned_up = True
         # Their callbacks may remove others meanwhile.
         while self._connectors:
             self.del_connector(next(iter(self._connectors)))

@@ -88,7 +88,7 @@ class SSLConfig:
         self._contexts: dict[bool, ssl.SSLContext] = {}
 
     def get_context(self, *, server_side: bool) -> ssl.SSLContext:
-        """The context for one side; made once.
+        """The context for one side; always the same one. Thread-safe.
 
         Raises ``OSError`` and ``ssl.SSLError`` of the files, and ``ValueError`` when this
         configuration is not one for that side.
@@ -101,9 +101,12 @@ class SSLConfig:
                     f"was made with {other_side.name}"
                 )
             return self._context
-        if server_side not in self._contexts:
-            self._contexts[server_side] = self._make_context(server_side)
-        return self._contexts[server_side]
+        context = self._contexts.get(server_side)
+        if context is None:
+            # No lock, which could not be copied to another process. Of two threads one makes its
+            # context in vain.
+            context = self._contexts.setdefault(server_side, self._make_context(server_side))
+        return context
 
     def _make_context(self, server_side: bool) -> ssl.SSLContext:
         context = ssl.SSLContext(
