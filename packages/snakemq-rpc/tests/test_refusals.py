@@ -45,7 +45,8 @@ REQUEST = {"command": "call", "object": "object", "method": "echo", "args": (), 
 
 
 class Unregistered:
-    pass
+    def __repr__(self) -> str:  # in the names of tests, which are to be the same in every process
+        return "Unregistered()"
 
 
 @pytest.mark.parametrize(
