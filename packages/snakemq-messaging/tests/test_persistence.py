@@ -332,3 +332,14 @@ def test_deletions_of_many_messages_are_collected(
     network.advance(60)
     assert failing.get_queues() == []
     assert failing.attempts_to_delete < 50
+
+
+def test_storage_can_be_given_as_a_url_and_is_closed_with_the_stack(network: MemoryNetwork) -> None:
+    messaging = Messaging("alice", "", Packeter(network.link("alice")), "memory:")
+    storage = messaging.queues_storage
+    assert isinstance(storage, MemoryQueuesStorage)
+    messaging.send_message("bob", Message(b"stored", ttl=None, flags=FLAG_PERSISTENT))
+    assert [item.data for item in storage.get_items("bob")] == [b"stored"]
+    messaging.close()
+    with pytest.raises(StorageError):
+        storage.get_items("bob")

@@ -1,5 +1,7 @@
 """Messaging: messages between peers that are addressed by ident, and queues for absent ones."""
 
+from snakemq.queues import open_storage
+
 from ._connections import IDENTIFICATION_TIMEOUT, MAX_HANDSHAKE_PACKET_SIZE
 from ._frames import MAX_IDENT_LENGTH, PROTOCOL_VERSION
 from ._keepalive import KEEPALIVE_WAIT
@@ -27,4 +29,5 @@ __all__ = [
     "QueueLimits",
     "ReceiveHook",
     "WhenFull",
+    "open_storage",
 ]

@@ -8,7 +8,7 @@ import os
 from snakemq.exceptions import LoopError, SnakeMQMessageTooLarge
 from snakemq.message import Message
 from snakemq.packeter import Packeter
-from snakemq.queues import InboxStorage, QueuesStorageBase
+from snakemq.queues import InboxStorage, QueuesStorageBase, open_storage
 
 from . import _fork
 from . import _frames as frames
@@ -42,7 +42,8 @@ class Messaging:
     ``identifier``: the ident of this peer, at most 50 characters, unique among the peers it is
     connected with. ``domain``: unused, as in 1.6. ``packeter``: the
     :class:`~snakemq.packeter.Packeter` below. ``queues_storage``: where messages with
-    ``FLAG_PERSISTENT`` wait; those that are found in it are delivered first.
+    ``FLAG_PERSISTENT`` wait, or its URL for :func:`open_storage`; messages that are found in it are
+    delivered first.
 
     Between two 2.x peers a message stays in its queue, and in the storage, until the receiver has
     *processed* it and says so. What is not acknowledged when the connection breaks is sent again,
@@ -75,7 +76,7 @@ class Messaging:
         identifier: str,
         domain: str,
         packeter: Packeter,
-        queues_storage: QueuesStorageBase | None = None,
+        queues_storage: QueuesStorageBase | str | None = None,
         *,
         inbox: InboxStorage | None = None,
         manual_ack: bool = False,
@@ -86,6 +87,9 @@ class Messaging:
         queue_limits: QueueLimits | None = None,
     ) -> None:
         _check_ident(identifier)
+        self._opened_storage: QueuesStorageBase | None = None
+        if isinstance(queues_storage, str):
+            queues_storage = self._opened_storage = open_storage(queues_storage)
         if queues_storage is not None and not isinstance(queues_storage, QueuesStorageBase):
             raise TypeError(f"queues_storage must be a QueuesStorageBase, not {queues_storage!r}")
         if inbox is not None and not isinstance(inbox, InboxStorage):
@@ -271,9 +275,12 @@ class Messaging:
 
         Optional, and possible at any time: without it a few delivered messages may be delivered
         again after the next start. It closes neither the link nor the storage, which are not
-        this object's. Raises :exc:`~snakemq.exceptions.StorageError`.
+        this object's; but a storage that was given as a URL is closed, so that this is the end.
+        Raises :exc:`~snakemq.exceptions.StorageError`.
         """
         self._sender.close()
+        if self._opened_storage is not None:
+            self._opened_storage.close()
 
 
 def _inherited() -> LoopError:
