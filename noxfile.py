@@ -42,6 +42,9 @@ SUITES = {
 ALL = "all-packages"
 SUITES[ALL] = ["tests", "--ignore=tests/interop"]
 
+#: Many tests wait for other processes. A file stays together, with the servers that it has started.
+PARALLEL = ("--numprocesses=2", "--dist=loadfile")
+
 
 def tools_of(group: str) -> tuple[str, ...]:
     return nox.project.dependency_groups(GROUPS, group)
@@ -120,10 +123,10 @@ def tests(session: nox.Session, suite: str) -> None:
         session.env["SIMULATION_RUNS"] = "200"
     if suite != ALL and session.python != PYTHONS[-1]:
         # Databases do not care for the Python; the oldest one meets them in `lowest`.
-        session.run("pytest", *SUITES[suite], "-m", "not server", *session.posargs)
+        session.run("pytest", *PARALLEL, *SUITES[suite], "-m", "not server", *session.posargs)
         return
     install_servers(session, suite)
-    session.run("pytest", *SUITES[suite], *session.posargs)
+    session.run("pytest", *PARALLEL, *SUITES[suite], *session.posargs)
 
 
 def install_servers(session: nox.Session, suite: str) -> None:
@@ -140,7 +143,7 @@ def lowest(session: nox.Session, suite: str) -> None:
     session.install("--resolution=lowest-direct", *built(wanted), *foreign(wanted))
     session.install(*tools_of("test"))
     install_servers(session, suite)
-    session.run("pytest", *SUITES[suite], *session.posargs)
+    session.run("pytest", *PARALLEL, *SUITES[suite], *session.posargs)
 
 
 @nox.session(python=PYTHON_OF_1_6, requires=["wheels"], venv_backend="venv")
@@ -210,7 +213,7 @@ def interop(session: nox.Session) -> None:
     session.run(f"python{PYTHON_OF_1_6}", "-m", "venv", "--clear", str(old), external=True)
     python = str(old / ("Scripts" if os.name == "nt" else "bin") / "python")
     session.run(python, "-m", "pip", "install", "--quiet", "snakemq==1.6", external=True)
-    session.run("pytest", str(suite), *session.posargs, env={"SNAKEMQ16_PYTHON": python})
+    session.run("pytest", *PARALLEL, str(suite), *session.posargs, env={"SNAKEMQ16_PYTHON": python})
 
 
 @nox.session(default=False, requires=["wheels"])

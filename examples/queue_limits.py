@@ -2,7 +2,7 @@
 
     python queue_limits.py [PORT]
 
-Sends to the peer "listener", which is messaging_listener.py, and to nobody at first. Ends by itself.
+Sends to "listener", which is messaging_listener.py, and to nobody at first. Ends by itself.
 """
 
 import sys
