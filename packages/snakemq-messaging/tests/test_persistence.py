@@ -228,7 +228,9 @@ def test_ttl_goes_on_after_a_restart(
 
 def test_storage_that_is_none_is_refused(network: MemoryNetwork) -> None:
     with pytest.raises(TypeError, match="queues_storage"):
-        Messaging("alice", "", Packeter(network.link("x")), "queues.db")  # type: ignore[arg-type]
+        Messaging("alice", "", Packeter(network.link("x")), 42)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"queues\.db"):
+        Messaging("alice", "", Packeter(network.link("y")), "queues.db")
 
 
 class Failing(MemoryQueuesStorage):
