@@ -90,7 +90,7 @@ def test_cleanup_inside_a_callback_ends_the_loop(
     pass_once(other)
     getattr(link, event).add(lambda *_: link.cleanup())
     link.wakeup_poll()  # an event of the bell in the same pass
-    link._wakeup.ring()
+    link._loop._wakeup.ring()
     link.loop()
     assert sorted(link.disconnected) == sorted(link.connected)
     assert link.connected
@@ -112,7 +112,7 @@ def test_cleanup_from_another_thread_wakes_the_loop_and_waits_for_its_end(
     connect(link, other)
     thread = threading.Thread(target=link.loop)
     thread.start()
-    while not link._sleeping:
+    while not link._loop._sleeping:
         time.sleep(0)
     link.cleanup()
     assert not link.open
@@ -138,7 +138,7 @@ def test_cleanup_from_another_thread_waits_while_callbacks_run(
     wait_for(inside)
     cleaner = threading.Thread(target=lambda: (link.cleanup(), ended.append("cleanup")))
     cleaner.start()
-    while not link._stop_requested:
+    while not link._loop._stop_requested:
         time.sleep(0)
     assert link.open
     go_on.set()
@@ -151,7 +151,7 @@ def test_cleanup_from_another_thread_waits_while_callbacks_run(
 def test_cleanup_gives_up_when_a_callback_blocks_the_loop(
     link: DiaryLink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("snakemq.link._link._CLEANUP_TIMEOUT", 0.01)
+    monkeypatch.setattr("snakemq.link._loop._CLEANUP_TIMEOUT", 0.01)
     inside, go_on = threading.Event(), threading.Event()
     link.call_later(0, lambda: (inside.set(), wait_for(go_on)))
     with running(link):

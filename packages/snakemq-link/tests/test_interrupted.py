@@ -85,7 +85,7 @@ def test_calls_behind_an_interrupted_one_are_still_made(link: DiaryLink, plan: s
     with pytest.raises(KeyboardInterrupt):
         link.loop(runtime=10)
     assert not made.is_set()
-    assert plan == "call_later" or link._sleep_time(None, None) == 0
+    assert plan == "call_later" or link._loop._sleep_time(None, None) == 0
     pass_once(link)
     assert made.is_set()
 
@@ -137,14 +137,14 @@ def test_interrupted_send_costs_the_connection_because_nobody_knows_how_much_was
 def test_loop_can_be_entered_again_if_the_interrupt_came_right_at_its_beginning(
     link: DiaryLink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    enter = link._enter_loop
+    enter = link._loop._enter_loop
 
     def interrupted() -> None:
         monkeypatch.undo()
         enter()
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(link, "_enter_loop", interrupted)
+    monkeypatch.setattr(link._loop, "_enter_loop", interrupted)
     with pytest.raises(KeyboardInterrupt):
         link.loop()
     assert not link.in_loop()
@@ -152,7 +152,7 @@ def test_loop_can_be_entered_again_if_the_interrupt_came_right_at_its_beginning(
 
 
 def fall_asleep(link: DiaryLink) -> None:
-    while not link._sleeping:
+    while not link._loop._sleeping:
         time.sleep(0)
 
 
@@ -161,7 +161,7 @@ def interrupt_ring(link: DiaryLink, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.undo()
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(link._wakeup, "ring", interrupted)
+    monkeypatch.setattr(link._loop._wakeup, "ring", interrupted)
 
 
 def test_interrupted_wakeup_does_not_keep_the_next_one_from_the_loop(
@@ -181,7 +181,7 @@ def test_stop_rings_whoever_else_should_have_done_it(link: DiaryLink) -> None:
     """A thread may have been interrupted between its note that it rings and the ring."""
     with running(link):
         fall_asleep(link)
-        link._wakeup_pending = True
+        link._loop._wakeup_pending = True
 
 
 @pytest.mark.parametrize("when", ["before", "after"])

@@ -35,8 +35,8 @@ def sleeps(link: DiaryLink) -> list[float | None]:
     counting = CountingSelector()
     for key in link.selector.get_map().values():
         counting.register(key.fileobj, key.events, key.data)
-    link.selector.close()
-    link.selector = counting
+    link._loop.selector.close()
+    link._loop.selector = counting
     return counting.timeouts
 
 
@@ -185,7 +185,7 @@ def test_runtime_of_zero_is_one_pass(link: DiaryLink) -> None:
 def test_stop_from_another_thread_ends_the_sleep_at_once(link: DiaryLink) -> None:
     thread = threading.Thread(target=link.loop)
     thread.start()
-    while not link._sleeping:  # a thread that is stopped while it is starting proves less
+    while not link._loop._sleeping:  # a thread that is stopped while it is starting proves less
         time.sleep(0)
     start = time.monotonic()
     link.stop()
@@ -219,7 +219,7 @@ def test_stop_in_a_signal_handler_ends_the_sleep_at_once(link: DiaryLink) -> Non
     def kill_until_awake() -> None:
         # More than once: Python does not see a signal that comes right before the system call.
         while not handled.wait(0.01):
-            if link._sleeping:
+            if link._loop._sleeping:
                 signal.pthread_kill(main, signal.SIGUSR1)
 
     thread = threading.Thread(target=kill_until_awake)

@@ -83,7 +83,7 @@ def attempts_within(link: DiaryLink, clock: FakeClock, seconds: float) -> int:
     pass_once(link)
     attempts = 0
     end = clock.time() + seconds
-    while (when := link._timers.next_time()) is not None and when < end:
+    while (when := link._loop._timers.next_time()) is not None and when < end:
         clock.advance_to(when)
         pass_once(link)
         attempts += 1
@@ -96,7 +96,7 @@ def test_attempts_become_rare_and_the_interval_of_the_connector_bounds_the_wait(
     attempts = []
     for interval in (3600.0, 1.0):
         link, clock = new_link(), FakeClock(1000.0)
-        link.time = clock.time
+        link._loop.time = clock.time
         link.add_connector(tmp_path / "nobody", reconnect_interval=interval)
         attempts.append(attempts_within(link, clock, 600.0))
     assert attempts[0] < 60
@@ -107,7 +107,7 @@ def test_interval_of_the_link_is_for_connectors_without_one(
     link: DiaryLink, tmp_path: Path
 ) -> None:
     clock = FakeClock(1000.0)
-    link.time = clock.time
+    link._loop.time = clock.time
     link.add_connector(tmp_path / "nobody")
     assert attempts_within(link, clock, 60.0) < 50
     link.del_connector(tmp_path / "nobody")

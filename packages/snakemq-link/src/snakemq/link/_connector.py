@@ -30,8 +30,10 @@ _IN_PROGRESS = {errno.EWOULDBLOCK if os.name == "nt" else errno.EINPROGRESS}
 class Driver(Protocol):
     """What a connector needs of its link."""
 
-    selector: selectors.BaseSelector
     connect_timeout: float
+
+    @property
+    def selector(self) -> selectors.BaseSelector: ...
 
     def call_later(self, delay: float, func: Callable[[], object]) -> Timer: ...
     def call_from_thread(self, func: Callable[[], object]) -> None: ...

@@ -1,4 +1,4 @@
-"""The driver: the one place that touches sockets, the selector, the clock and the loop."""
+"""The driver: listeners, connectors, and the input and output of connections."""
 
 from __future__ import annotations
 
@@ -10,24 +10,22 @@ import selectors
 import socket
 import ssl
 import threading
-import time
-from collections import deque
 from collections.abc import Callable
 from functools import partial
 from typing import ParamSpec, overload
 
 from snakemq.callbacks import Callback
-from snakemq.exceptions import LoopError, NoConnection, SendNotFinished
+from snakemq.exceptions import NoConnection, SendNotFinished
 
 from ._address import Address, normalize
 from ._backoff import Backoff
 from ._connector import Connector
 from ._interface import BytesLike
 from ._listener import OUT_OF_RESOURCES, Listener
+from ._loop import Loop
 from ._socket import RECV_SIZE, WOULD_BLOCK, LinkSocket
-from ._timers import Timer, TimerHeap
+from ._timers import Timer
 from ._tls import NOT_TLS, SSLConfig
-from ._wakeup import WakeUp
 
 P = ParamSpec("P")
 
@@ -50,17 +48,12 @@ CONNECT_TIMEOUT = 10.0
 HANDSHAKE_TIMEOUT = 10.0
 """Seconds for a TLS handshake."""
 
-_LONGEST_SLEEP = 3600.0
-"""Seconds. The systems take no more than 24.8 days, and timers may be planned for years; a pass
-an hour costs nothing."""
-
 _LAST_WORDS = 8 * 1024 * 1024
 """Bytes that are still read from a connection on which nothing can be sent any more: more than a
 system keeps for one whose other side has closed it."""
 
 _ACCEPTS_PER_PASS = 64
 _ACCEPT_PAUSE = 0.5
-_CLEANUP_TIMEOUT = 10.0
 
 _READ = selectors.EVENT_READ
 _WRITE = selectors.EVENT_WRITE
@@ -114,11 +107,7 @@ class Link:
         self.on_ready_to_send: Callback[[str, int]] = Callback()
         self.on_loop_pass: Callback[[]] = Callback()
 
-        self.time: Callable[[], float] = time.monotonic
-
-        self.selector: selectors.BaseSelector = selectors.DefaultSelector()
-        self._wakeup = WakeUp()
-        self.selector.register(self._wakeup, _READ, self._on_wakeup)
+        self._loop = Loop(self.on_loop_pass)
 
         self._connections: dict[str, LinkSocket] = {}
         self._last_conn_number = 0
@@ -127,20 +116,10 @@ class Link:
         self._add_lock = threading.Lock()  # no connector comes after _close_all() has begun
         self._connection_of: dict[Connector, LinkSocket] = {}
 
-        self._timers = TimerHeap()
-        # Sends that were finished at once, to be reported at the end of the pass.
-        self._finished_sends: deque[LinkSocket] = deque()
-        self._from_threads: deque[Callable[[], object]] = deque()
-
-        self._pid = os.getpid()
-        self._loop_thread: int | None = None
-        self._loop_ended = threading.Event()
-        self._loop_ended.set()
-        self._enter_lock = threading.Lock()
-        self._stop_requested = False
-        self._wakeup_pending = False
-        self._sleeping = False
-        self._cleaned_up = False
+    @property
+    def selector(self) -> selectors.BaseSelector:
+        """What the loop sleeps in."""
+        return self._loop.selector
 
     # -- connectors and listeners
 
@@ -180,7 +159,7 @@ class Link:
         for a wrong address or one that has a connector already, and whatever loading the
         files of ``ssl_config`` raises.
         """
-        self._check_usable()
+        self._loop.check_usable()
         address = normalize(address)
         if isinstance(address, tuple) and address[1] == 0:
             raise ValueError("port 0 cannot be dialled")
@@ -189,7 +168,7 @@ class Link:
             raise ValueError(f"reconnect_interval must be above 0 seconds, not {interval!r}")
         connector = Connector(self, address, ssl_config, Backoff(interval, random.random))
         with self._add_lock:
-            self._check_usable()
+            self._loop.check_usable()
             if address in self._connectors:
                 raise ValueError(f"there is a connector to {address!r} already")
             self._connectors[address] = connector
@@ -201,7 +180,7 @@ class Link:
 
         Raises ``KeyError`` when there is no connector to that address.
         """
-        self._check_process()
+        self._loop.check_process()
         connector = self._connectors.pop(normalize(address))
         connector.remove()
         conn = self._connection_of.get(connector)
@@ -233,7 +212,7 @@ class Link:
         ``TypeError``, ``ValueError`` (also when there is a listener already), ``OSError`` (the
         address is not free, or not ours) and whatever loading the files of ``ssl_config`` raises.
         """
-        self._check_usable()
+        self._loop.check_usable()
         address = normalize(address)
         if address in self._listeners:
             raise ValueError(f"there is a listener on {address!r} already")
@@ -251,7 +230,7 @@ class Link:
         Raises ``KeyError`` when there is no listener on that address, or several were given it
         (port 0 for example).
         """
-        self._check_process()
+        self._loop.check_process()
         address = normalize(address)
         if address not in self._listeners:
             wanted = [real for real, one in self._listeners.items() if one.wanted == address]
@@ -279,7 +258,7 @@ class Link:
 
     def close(self, conn_id: str) -> None:
         """See :meth:`LinkInterface.close`. A connector will dial again."""
-        self._check_process()
+        self._loop.check_process()
         self._drop(self.get_socket_by_conn(conn_id), "by this side")
 
     def get_socket_by_conn(self, conn_id: str) -> LinkSocket:
@@ -294,17 +273,17 @@ class Link:
 
     # -- time
 
+    def time(self) -> float:
+        """See :meth:`LinkInterface.time`. Thread-safe."""
+        return self._loop.time()
+
     def call_later(self, delay: float, func: Callable[[], object]) -> Timer:
         """See :meth:`LinkInterface.call_later`."""
-        timer = self._timers.add(self.time() + delay, func)
-        if not self.in_loop():
-            self.wakeup_poll()  # it may sleep for longer than that
-        return timer
+        return self._loop.call_later(delay, func)
 
     def call_from_thread(self, func: Callable[[], object]) -> None:
         """Call ``func()`` in the loop soon. Thread-safe."""
-        self._from_threads.append(func)
-        self.wakeup_poll()
+        self._loop.call_from_thread(func)
 
     # -- the loop
 
@@ -325,21 +304,7 @@ class Link:
         :meth:`cleanup`, and in a process that inherited the link through a fork: parent and
         child would take each other's bytes. Make the link after the fork.
         """
-        if self.in_loop():
-            raise LoopError("the loop is running already: this is a callback of it")
-        try:
-            self._enter_loop()  # in here, because Ctrl-C may come right after it
-            end = None if runtime is None else self.time() + runtime
-            while not self._stop_requested and (count is None or count > 0):
-                events = self._sleep(poll_timeout, end)
-                self._one_pass(events)
-                if events and count is not None:
-                    count -= 1
-                if end is not None and self.time() >= end:
-                    break
-        finally:
-            if self.in_loop():  # else it was refused
-                self._leave_loop()
+        self._loop.run(poll_timeout, count, runtime)
 
     def stop(self) -> None:
         """Make :meth:`loop` return at once. Thread-safe.
@@ -347,28 +312,15 @@ class Link:
         Before :meth:`loop` was called it makes the next call return, so that a thread which is
         still starting its loop cannot miss it.
         """
-        self._stop_requested = True
-        # Whoever has set the flag of wakeup_poll() may have been interrupted before it rang.
-        if self._sleeping:
-            self._wakeup.ring()
+        self._loop.stop()
 
     def wakeup_poll(self) -> None:
         """See :meth:`LinkInterface.wakeup_poll`. Thread-safe."""
-        # Cleared right before on_loop_pass: whoever finds it set knows that one is still to come.
-        # And rung only for a loop that sleeps, so 100,000 calls cost a ring or none. It is not
-        # asked which thread calls: a signal handler interrupts the sleep of the loop's own one.
-        if not self._wakeup_pending:
-            try:
-                self._wakeup_pending = True
-                if self._sleeping:
-                    self._wakeup.ring()
-            except BaseException:
-                self._wakeup.ring()  # Ctrl-C; and others who have found the flag rely on it
-                raise
+        self._loop.wake_up()
 
     def in_loop(self) -> bool:
         """See :meth:`LinkInterface.in_loop`. Thread-safe."""
-        return threading.get_ident() == self._loop_thread
+        return self._loop.in_loop()
 
     def cleanup(self) -> None:
         """Close all connections and remove all connectors and listeners; the end of this link.
@@ -378,25 +330,11 @@ class Link:
         :exc:`~snakemq.exceptions.LoopError` when the loop does not end within 10 seconds because
         a callback blocks it, and in a process that inherited the link through a fork.
         """
-        self._check_process()
-        if self.in_loop():
-            self.stop()
-            self._close_all()  # the loop needs its selector until it ends
-            return
-        with self._enter_lock:  # so that no loop begins meanwhile
-            if self._loop_thread is not None:
-                self.stop()
-                if not self._loop_ended.wait(_CLEANUP_TIMEOUT):
-                    raise LoopError(f"the loop did not end within {_CLEANUP_TIMEOUT:g} s")
-            if self._cleaned_up:
-                return
-            self._cleaned_up = True
-        self._close_all()
-        self._release()
+        self._loop.end(self._close_all)
 
     def _close_all(self) -> None:
         with self._add_lock:
-            self._cleaned_up = True
+            self._loop.ended = True
         # Their callbacks may remove others meanwhile.
         while self._connectors:
             self.del_connector(next(iter(self._connectors)))
@@ -406,94 +344,10 @@ class Link:
             # Taken out here: a drop that Ctrl-C has interrupted is not begun again.
             self._drop(self._connections.popitem()[1], "cleanup")
 
-    def _release(self) -> None:
-        self.selector.close()
-        self._wakeup.close()
-
-    def _check_usable(self) -> None:
-        self._check_process()
-        if self._cleaned_up:
-            raise LoopError("this link was cleaned up; make a new one")
-
-    def _check_process(self) -> None:
-        if os.getpid() != self._pid:
-            raise LoopError(
-                f"this link belongs to process {self._pid}; after a fork make one of your own"
-            )
-
-    def _enter_loop(self) -> None:
-        with self._enter_lock:
-            self._check_usable()
-            if self._loop_thread is not None:
-                raise LoopError("the loop is running already, in another thread")
-            self._loop_ended.clear()
-            self._loop_thread = threading.get_ident()
-
-    def _leave_loop(self) -> None:
-        try:
-            if self._cleaned_up:
-                self._release()
-        finally:
-            self._stop_requested = False
-            self._loop_thread = None
-            self._loop_ended.set()
-
-    def _sleep(
-        self, poll_timeout: float | None, end: float | None
-    ) -> list[tuple[selectors.SelectorKey, int]]:
-        """Sleep until there is something to do; returns what sockets have to say."""
-        # First the flag, then the question whether somebody has called wakeup_poll or stop: the
-        # other way round a call in between would be slept through.
-        self._sleeping = True
-        try:
-            return self.selector.select(self._sleep_time(poll_timeout, end))
-        finally:
-            self._sleeping = False
-
-    def _sleep_time(self, poll_timeout: float | None, end: float | None) -> float | None:
-        if self._wakeup_pending or self._finished_sends or self._stop_requested:
-            return 0.0
-        timer = self._timers.next_time()
-        if timer is None and end is None and poll_timeout is None:
-            return None
-        now = self.time()
-        times = [_LONGEST_SLEEP, poll_timeout, timer and timer - now, end and end - now]
-        return max(0.0, min(t for t in times if t is not None))
-
-    def _one_pass(self, events: list[tuple[selectors.SelectorKey, int]]) -> None:
-        for key, mask in events:
-            self._call(key.data, mask)
-        for timer_func in self._timers.pop_due(self.time()):
-            self._call(timer_func)
-        self._end_pass()
-        if self._finished_sends:
-            # Those that are begun meanwhile wait for the next pass: the others have their turn.
-            for _ in range(len(self._finished_sends)):
-                self._report_send(self._finished_sends.popleft())
-            self._end_pass()
-
-    def _end_pass(self) -> None:
-        self._wakeup_pending = False
-        try:
-            # After the flag: what is put there while it is set must not wait for another wake-up.
-            while self._from_threads:
-                self._call(self._from_threads.popleft())
-            self._call(self.on_loop_pass)
-        except BaseException:
-            self._wakeup_pending = True  # Ctrl-C: what is left is for a loop that is entered again
-            raise
-
-    def _call(self, func: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> None:
-        """Nothing that a callback raises may stop the loop."""
-        try:
-            func(*args, **kwargs)
-        except Exception:
-            self.log.exception("a callback raised")
-
     def _tell(
         self, conn: LinkSocket, func: Callable[P, object], *args: P.args, **kwargs: P.kwargs
     ) -> None:
-        """The same for a callback that is about a connection, which costs it when interrupted.
+        """Call a callback that is about a connection, which costs it when interrupted.
 
         After Ctrl-C nobody knows how far it got and who was told, so a loop that is entered again
         must not go on in the middle of it.
@@ -507,9 +361,6 @@ class Link:
             raise
 
     # -- events of sockets
-
-    def _on_wakeup(self, mask: int) -> None:
-        self._wakeup.silence()
 
     def _on_acceptable(self, listener: Listener, mask: int) -> None:
         for _ in range(_ACCEPTS_PER_PASS):
@@ -682,7 +533,7 @@ class Link:
         else:
             conn.send_pending = sent
             if sent == len(data) and not conn.want_write:
-                self._finished_sends.append(conn)
+                self._loop.finish(partial(self._report_send, conn))
             else:
                 # The system is full; reported when it is not. If the selector is asked already,
                 # it alone reports: a send that is in both places would be reported twice.
@@ -733,7 +584,7 @@ class Link:
             conn.shut()
             self._connections.pop(conn.conn_id, None)
             if lasted is not None:
-                self._call(self.on_disconnect, conn.conn_id)
+                self._loop.call(self.on_disconnect, conn.conn_id)
         finally:
             # Also after Ctrl-C, or it would never dial again; and once, however often it is begun.
             connector = conn.connector

@@ -1,0 +1,219 @@
+"""The loop: sleep, timers, wake-ups, threads. It knows nothing of connections."""
+
+from __future__ import annotations
+
+import logging
+import os
+import selectors
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import ParamSpec
+
+from snakemq.exceptions import LoopError
+
+from ._timers import Timer, TimerHeap
+from ._wakeup import WakeUp
+
+P = ParamSpec("P")
+
+_log = logging.getLogger("snakemq.link")
+
+_LONGEST_SLEEP = 3600.0
+"""Seconds. The systems take no more than 24.8 days, and timers may be planned for years; a pass
+an hour costs nothing."""
+
+_CLEANUP_TIMEOUT = 10.0
+
+
+class Loop:
+    """Calls whatever has something to do, and sleeps when nothing has.
+
+    The ``data`` of what is registered in :attr:`selector` is called with the mask of its events.
+    A pass is: events, timers, calls from threads, ``on_pass``; and when sends were finished at
+    once, their reports, calls from threads and ``on_pass`` again.
+
+    Its methods are as thread-safe as those of :class:`~snakemq.link.Link` that bear their names.
+    """
+
+    def __init__(self, on_pass: Callable[[], object]) -> None:
+        self.time: Callable[[], float] = time.monotonic
+        self.selector: selectors.BaseSelector = selectors.DefaultSelector()
+        self.ended = False
+        self._on_pass = on_pass
+        self._wakeup = WakeUp()
+        self.selector.register(self._wakeup, selectors.EVENT_READ, self._on_wakeup)
+
+        self._timers = TimerHeap()
+        self._finished: deque[Callable[[], object]] = deque()
+        self._from_threads: deque[Callable[[], object]] = deque()
+
+        self._pid = os.getpid()
+        self._loop_thread: int | None = None
+        self._loop_ended = threading.Event()
+        self._loop_ended.set()
+        self._enter_lock = threading.Lock()
+        self._stop_requested = False
+        self._wakeup_pending = False
+        self._sleeping = False
+
+    def call_later(self, delay: float, func: Callable[[], object]) -> Timer:
+        timer = self._timers.add(self.time() + delay, func)
+        if not self.in_loop():
+            self.wake_up()  # it may sleep for longer than that
+        return timer
+
+    def call_from_thread(self, func: Callable[[], object]) -> None:
+        self._from_threads.append(func)
+        self.wake_up()
+
+    def finish(self, report: Callable[[], object]) -> None:
+        """Call ``report()`` at the end of this pass, or of the next one if that is under way."""
+        self._finished.append(report)
+
+    def run(self, poll_timeout: float | None, count: int | None, runtime: float | None) -> None:
+        """See :meth:`snakemq.link.Link.loop`."""
+        if self.in_loop():
+            raise LoopError("the loop is running already: this is a callback of it")
+        try:
+            self._enter_loop()  # in here, because Ctrl-C may come right after it
+            end = None if runtime is None else self.time() + runtime
+            while not self._stop_requested and (count is None or count > 0):
+                events = self._sleep(poll_timeout, end)
+                self._one_pass(events)
+                if events and count is not None:
+                    count -= 1
+                if end is not None and self.time() >= end:
+                    break
+        finally:
+            if self.in_loop():  # else it was refused
+                self._leave_loop()
+
+    def stop(self) -> None:
+        self._stop_requested = True
+        # Whoever has set the flag of wakeup_poll() may have been interrupted before it rang.
+        if self._sleeping:
+            self._wakeup.ring()
+
+    def wake_up(self) -> None:
+        """Make sure that there is one more pass."""
+        # Cleared right before on_loop_pass: whoever finds it set knows that one is still to come.
+        # And rung only for a loop that sleeps, so 100,000 calls cost a ring or none. It is not
+        # asked which thread calls: a signal handler interrupts the sleep of the loop's own one.
+        if not self._wakeup_pending:
+            try:
+                self._wakeup_pending = True
+                if self._sleeping:
+                    self._wakeup.ring()
+            except BaseException:
+                self._wakeup.ring()  # Ctrl-C; and others who have found the flag rely on it
+                raise
+
+    def in_loop(self) -> bool:
+        return threading.get_ident() == self._loop_thread
+
+    def end(self, close_all: Callable[[], object]) -> None:
+        """Stop for good, and have everything closed in between. See ``Link.cleanup``."""
+        self.check_process()
+        if self.in_loop():
+            self.stop()
+            close_all()  # the loop needs its selector until it ends
+            return
+        with self._enter_lock:  # so that no loop begins meanwhile
+            if self._loop_thread is not None:
+                self.stop()
+                if not self._loop_ended.wait(_CLEANUP_TIMEOUT):
+                    raise LoopError(f"the loop did not end within {_CLEANUP_TIMEOUT:g} s")
+            if self.ended:
+                return
+            self.ended = True
+        close_all()
+        self._release()
+
+    def _release(self) -> None:
+        self.selector.close()
+        self._wakeup.close()
+
+    def check_usable(self) -> None:
+        self.check_process()
+        if self.ended:
+            raise LoopError("this link was cleaned up; make a new one")
+
+    def check_process(self) -> None:
+        if os.getpid() != self._pid:
+            raise LoopError(
+                f"this link belongs to process {self._pid}; after a fork make one of your own"
+            )
+
+    def _enter_loop(self) -> None:
+        with self._enter_lock:
+            self.check_usable()
+            if self._loop_thread is not None:
+                raise LoopError("the loop is running already, in another thread")
+            self._loop_ended.clear()
+            self._loop_thread = threading.get_ident()
+
+    def _leave_loop(self) -> None:
+        try:
+            if self.ended:
+                self._release()
+        finally:
+            self._stop_requested = False
+            self._loop_thread = None
+            self._loop_ended.set()
+
+    def _sleep(
+        self, poll_timeout: float | None, end: float | None
+    ) -> list[tuple[selectors.SelectorKey, int]]:
+        """Sleep until there is something to do; returns what sockets have to say."""
+        # First the flag, then the question whether somebody has called wakeup_poll or stop: the
+        # other way round a call in between would be slept through.
+        self._sleeping = True
+        try:
+            return self.selector.select(self._sleep_time(poll_timeout, end))
+        finally:
+            self._sleeping = False
+
+    def _sleep_time(self, poll_timeout: float | None, end: float | None) -> float | None:
+        if self._wakeup_pending or self._finished or self._stop_requested:
+            return 0.0
+        timer = self._timers.next_time()
+        if timer is None and end is None and poll_timeout is None:
+            return None
+        now = self.time()
+        times = [_LONGEST_SLEEP, poll_timeout, timer and timer - now, end and end - now]
+        return max(0.0, min(t for t in times if t is not None))
+
+    def _one_pass(self, events: list[tuple[selectors.SelectorKey, int]]) -> None:
+        for key, mask in events:
+            self.call(key.data, mask)
+        for timer_func in self._timers.pop_due(self.time()):
+            self.call(timer_func)
+        self._end_pass()
+        if self._finished:
+            # Those that are begun meanwhile wait for the next pass: the others have their turn.
+            for _ in range(len(self._finished)):
+                self._finished.popleft()()
+            self._end_pass()
+
+    def _end_pass(self) -> None:
+        self._wakeup_pending = False
+        try:
+            # After the flag: what is put there while it is set must not wait for another wake-up.
+            while self._from_threads:
+                self.call(self._from_threads.popleft())
+            self.call(self._on_pass)
+        except BaseException:
+            self._wakeup_pending = True  # Ctrl-C: what is left is for a loop that is entered again
+            raise
+
+    def call(self, func: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> None:
+        """Nothing that a callback raises may stop the loop."""
+        try:
+            func(*args, **kwargs)
+        except Exception:
+            _log.exception("a callback raised")
+
+    def _on_wakeup(self, mask: int) -> None:
+        self._wakeup.silence()
