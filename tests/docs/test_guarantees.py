@@ -14,7 +14,7 @@ from snakemq.link.testing import MemoryLink, MemoryNetwork
 from snakemq.message import FLAG_PERSISTENT, Message
 from snakemq.messaging import Messaging
 from snakemq.messaging._queues import DELETE_BATCH, DELETE_DELAY
-from snakemq.messaging._receiver import ACK_DELAY, MAX_ABSENT_INBOXES
+from snakemq.messaging._receiver import ACK_DELAY, MAX_ABSENT_INBOXES, MAX_ABSENT_UUIDS
 from snakemq.packeter import Packeter
 from snakemq.queues import MemoryQueuesStorage
 from snakemq.rpc import RpcServer
@@ -447,7 +447,8 @@ def test_the_limits_of_rpc_on_the_page_are_the_limits(argument: str, value: str,
 
 def test_numbers_in_the_text_are_those_of_the_code() -> None:
     text = " ".join(PAGE.split())
-    assert f"Of absent senders it remembers {MAX_ABSENT_INBOXES:,};" in text
+    absent = f"{MAX_ABSENT_INBOXES:,}, with {MAX_ABSENT_UUIDS:,} uuids together;"
+    assert f"Of absent senders it remembers {absent}" in text
     assert f"within {DELETE_DELAY} seconds or {DELETE_BATCH:,} messages" in text
     protocol = " ".join((DOCS / "protocol.md").read_text().split())
     assert f"or after {ACK_DELAY} s." in protocol

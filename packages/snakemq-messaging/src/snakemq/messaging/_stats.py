@@ -174,7 +174,7 @@ def _peer_stats(now: float, counters: Counters, queue: OutgoingQueue, connected:
         queued_bytes=queue.waiting_bytes,
         in_flight=len(queue.in_flight),
         in_flight_bytes=queue.in_flight_bytes,
-        oldest_age=None if oldest is None else now - oldest.queued_at,
+        oldest_age=None if oldest is None else max(0.0, now - oldest.queued_at),
         sent=counters.sent,
         sent_bytes=counters.sent_bytes,
         resent=counters.resent,
