@@ -306,3 +306,26 @@ def test_wrong_ident_of_this_peer_is_refused(
 ) -> None:
     with pytest.raises(error):
         Messaging(ident, "", Packeter(network.link("alice")))
+
+
+@pytest.mark.parametrize("name", ["keepalive_wait", "identification_timeout"])
+@pytest.mark.parametrize(
+    ("value", "error"), [(None, TypeError), ("1", TypeError), (-1, ValueError)]
+)
+def test_times_that_make_no_sense_are_refused_when_they_are_set(
+    alice: Peer, name: str, value: object, error: type[Exception]
+) -> None:
+    with pytest.raises(error, match=name):
+        setattr(alice.messaging, name, value)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"window_messages": 0}, {"window_bytes": 2**32}, {"max_attempts": 0}, {"retry_delay": -1}],
+    ids=str,
+)
+def test_settings_that_make_no_sense_are_refused(
+    network: MemoryNetwork, settings: dict[str, int]
+) -> None:
+    with pytest.raises(ValueError, match=next(iter(settings))):
+        Messaging("carol", "", Packeter(network.link("carol")), **settings)  # type: ignore[arg-type]

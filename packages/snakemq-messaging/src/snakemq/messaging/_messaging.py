@@ -26,6 +26,9 @@ has. The receiver may hold as many unprocessed, and remembers twice as many uuid
 WINDOW_BYTES = 16 * 1024 * 1024
 """The same in bytes of message data. One message may always be under way, however large."""
 
+MAX_WINDOW = 0xFFFFFFFF
+"""The largest window that a FEATURES frame can tell, in messages and in bytes."""
+
 MAX_ATTEMPTS = 5
 """How often a message is offered to callbacks that raise before it is rejected."""
 
@@ -94,8 +97,11 @@ class Messaging:
             raise TypeError(f"queues_storage must be a QueuesStorageBase, not {queues_storage!r}")
         if inbox is not None and not isinstance(inbox, InboxStorage):
             raise TypeError(f"inbox must be an InboxStorage, not {inbox!r}")
-        if min(window_messages, window_bytes, max_attempts) < 1:
-            raise ValueError("window_messages, window_bytes and max_attempts must be at least 1")
+        if not (1 <= window_messages <= MAX_WINDOW and 1 <= window_bytes <= MAX_WINDOW):
+            raise ValueError(f"window_messages and window_bytes must be 1 to {MAX_WINDOW}")
+        if max_attempts < 1:
+            raise ValueError(f"max_attempts must be at least 1, not {max_attempts!r}")
+        _check_seconds("retry_delay", retry_delay)
         self.identifier = identifier
         self.domain = domain
         self.packeter = packeter
@@ -233,6 +239,7 @@ class Messaging:
 
     @keepalive_wait.setter
     def keepalive_wait(self, wait: float) -> None:
+        _check_seconds("keepalive_wait", wait)
         self._connections.keepalive.wait = wait
 
     @property
@@ -242,6 +249,7 @@ class Messaging:
 
     @identification_timeout.setter
     def identification_timeout(self, timeout: float) -> None:
+        _check_seconds("identification_timeout", timeout)
         self._connections.identification_timeout = timeout
 
     # -- the rest
@@ -285,6 +293,13 @@ class Messaging:
 
 def _inherited() -> LoopError:
     return LoopError("this stack belongs to the parent process; after a fork make one of your own")
+
+
+def _check_seconds(name: str, seconds: float) -> None:
+    if not isinstance(seconds, (int, float)):
+        raise TypeError(f"{name} must be a number of seconds, not {seconds!r}")
+    if not seconds >= 0:
+        raise ValueError(f"{name} must be at least 0 seconds, not {seconds!r}")
 
 
 def _check_ident(ident: str) -> None:
