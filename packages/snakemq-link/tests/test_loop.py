@@ -290,6 +290,7 @@ def test_child_of_a_fork_is_told_that_the_link_is_not_its_own(
         "add_connector": lambda: other.add_connector(("localhost", 4000)),
         "add_listener": lambda: other.add_listener(LOCALHOST),
         "del_connector": lambda: other.del_connector(connector),
+        "send": lambda: other.send(there, b"of the child"),
         "close": lambda: other.close(there),
         "cleanup": other.cleanup,
     }

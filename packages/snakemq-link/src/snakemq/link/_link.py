@@ -246,6 +246,7 @@ class Link:
 
     def send(self, conn_id: str, data: BytesLike) -> None:
         """See :meth:`LinkInterface.send`. Most efficient with 64 KiB and more at a time."""
+        self._loop.check_process()  # a child of a fork would write into the stream of its parent
         conn = self.get_socket_by_conn(conn_id)
         if conn.send_pending is not None:
             raise SendNotFinished(f"wait for on_ready_to_send of {conn_id} before the next send")
