@@ -355,6 +355,7 @@ def test_the_time_is_over_and_the_request_was_sent(
     with pytest.raises(PartialCall, match="server"):
         result(future)
     assert outstanding(client) == 0
+    server.network.run_until(lambda: server.requests, patience=10)  # it may still be under way
     server.reply("too late")
     assert client_node.errors == []
 
