@@ -25,7 +25,7 @@ def main(port: str = "4000", folder: str = "certs", ident: str = "connector") ->
         print(f"{ident}: {message.data.decode()}")
         link.stop()
 
-    def on_disconnect(conn_id: str, ident: str) -> None:
+    def on_disconnect(conn_id: str) -> None:
         nonlocal refusals
         refusals += 1
         if refusals == 5:
@@ -33,7 +33,8 @@ def main(port: str = "4000", folder: str = "certs", ident: str = "connector") ->
             link.stop()
 
     messaging.on_message_recv.add(on_message_recv)
-    messaging.on_disconnect.add(on_disconnect)
+    # the link's: the listener may close the connection before it has said who it is
+    link.on_disconnect.add(on_disconnect)
     messaging.send_message("listener", Message(b"hello", ttl=60))
 
     config = SSLConfig(
