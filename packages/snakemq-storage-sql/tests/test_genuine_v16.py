@@ -1,6 +1,6 @@
 """A file that the genuine snakeMQ 1.6 has written, and its DDL.
 
-``SNAKEMQ_V16_PYTHON`` names the Python of an environment with snakemq 1.6 from PyPI.
+``SNAKEMQ16_PYTHON`` names the Python of an environment with snakemq 1.6 from PyPI.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ import pytest
 
 from snakemq.storage.sqlite import SqliteQueuesStorage
 
-PYTHON = os.environ.get("SNAKEMQ_V16_PYTHON")
+PYTHON = os.environ.get("SNAKEMQ16_PYTHON")
 
-pytestmark = pytest.mark.skipif(not PYTHON, reason="SNAKEMQ_V16_PYTHON is not set")
+pytestmark = pytest.mark.skipif(not PYTHON, reason="SNAKEMQ16_PYTHON is not set")
 
 
 @pytest.fixture
