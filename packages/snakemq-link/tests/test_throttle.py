@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from memory_packeters import DiaryPacketer, framed
 
-from snakemq.exceptions import NoConnection
+from snakemq.exceptions import NoConnection, SendNotFinished
 from snakemq.link.testing import FakeClock, MemoryLink, MemoryNetwork
 from snakemq.packeter import Packeter
 from snakemq.throttle import Throttle
@@ -216,3 +216,20 @@ def test_throttle_over_a_throttle_is_as_slow_as_the_slower_one() -> None:
     packeter.send_packet(here, bytes(100_000))
     network.advance(5)
     assert line.arrived(there, -1, 5) == pytest.approx(50_000, rel=0.15)
+
+
+def test_send_that_the_link_refuses_is_not_taken_for_one_under_way() -> None:
+    network = MemoryNetwork()
+    link, peer = network.link("a"), network.link("b")
+    throttle = Throttle(link, 1_000_000)
+    conn_id, _ = network.connect(link, peer)
+    network.run_until_idle()
+    link.send(conn_id, b"past the throttle")
+    with pytest.raises(SendNotFinished):
+        throttle.send(conn_id, b"refused")
+    received: list[bytes] = []
+    peer.on_recv.add(lambda _conn_id, data: received.append(data))
+    network.run_until_idle()
+    throttle.send(conn_id, b"taken")
+    network.run_until_idle()
+    assert received[-1] == b"taken"

@@ -102,7 +102,11 @@ class Throttle:
                 max(wait, _SHORTEST_WAIT), partial(self._send_when_allowed, conn_id, bucket)
             )
         else:
-            self.link.send(conn_id, memoryview(bucket.data)[:allowed])
+            try:
+                self.link.send(conn_id, memoryview(bucket.data)[:allowed])
+            except BaseException:
+                bucket.data = None  # refused: nothing will be reported
+                raise
 
     def _on_connect(self, conn_id: str) -> None:
         self._buckets[conn_id] = _Bucket(self.speed, self.link.time())
