@@ -93,10 +93,6 @@ def decode_identification(frame: bytes) -> str:
     return ident
 
 
-def encode_message_header(uuid: bytes, ttl: int | None, flags: int) -> bytes:
-    return _MESSAGE.pack(FRAME_TYPE_MESSAGE, uuid, INFINITE_TTL if ttl is None else ttl, flags)
-
-
 PACKET_SIZE_LENGTH = _MESSAGE_PACKET.size - _MESSAGE.size
 
 pack_message_packet = _MESSAGE_PACKET.pack
