@@ -22,11 +22,12 @@ class WatchedStorage(MemoryQueuesStorage):
         self.broken_until = 0.0
         """The disk is full until then."""
 
-    def push(self, queue_name: str, item: Message) -> None:
+    def push(self, queue_name: str, item: Message) -> int | None:
         self._reach("push")
-        super().push(queue_name, item)
+        position = super().push(queue_name, item)
         self._peer.world.ledger.entries[item.uuid].in_storage = True
         self._peer.reach("after push")
+        return position
 
     def delete(self, queue_name: str, items: Iterable[Message]) -> None:
         self._reach("delete")

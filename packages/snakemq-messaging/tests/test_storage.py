@@ -1,20 +1,24 @@
 """The storage in memory keeps the contract, and the suite notices storages that do not."""
 
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 
 import pytest
 
+from snakemq.link.testing import FakeClock
 from snakemq.message import Message
 from snakemq.queues import MemoryQueuesStorage, QueuesStorageBase, StoredMessage
 from snakemq.queues.testing import INBOX_CHECKS, STORAGE_CHECKS, Check, OpenStorage, check_storage
 
 
-def remembering(storage_class: type[MemoryQueuesStorage]) -> OpenStorage:
+def remembering(
+    storage_class: type[MemoryQueuesStorage], clock: Callable[[], float] | None = None
+) -> OpenStorage:
     """Opens storages in memory; the same token goes on where the last one was closed."""
     opened: dict[str, MemoryQueuesStorage] = {}
 
     def open_storage(token: str) -> QueuesStorageBase:
-        opened[token] = storage_class(opened.get(token))
+        opened[token] = storage_class(opened.get(token), clock=clock)
         return opened[token]
 
     return open_storage
@@ -23,6 +27,25 @@ def remembering(storage_class: type[MemoryQueuesStorage]) -> OpenStorage:
 @pytest.mark.parametrize("check", STORAGE_CHECKS + INBOX_CHECKS, ids=lambda c: c.__name__)
 def test_memory_storage(check: Check) -> None:
     check(remembering(MemoryQueuesStorage))
+
+
+@pytest.mark.parametrize("check", STORAGE_CHECKS + INBOX_CHECKS, ids=lambda c: c.__name__)
+def test_memory_storage_with_a_clock(check: Check) -> None:
+    check(remembering(MemoryQueuesStorage, time.monotonic))
+
+
+def test_memory_storage_counts_ttl_with_its_clock_while_it_is_in_use() -> None:
+    clock = FakeClock()
+    first = MemoryQueuesStorage(clock=clock.time)
+    message = Message(b"", ttl=10.0)
+    first.push("peer", message)
+    clock.advance(4)
+    assert [item.ttl for item in first.get_items("peer")] == [6.0]
+    second = MemoryQueuesStorage(first, clock=clock.time)
+    clock.advance(1)
+    second.update_items_ttl([Message(b"", 100.0, 0, message.uuid)])
+    clock.advance(30)
+    assert [stored.message.ttl for stored in second.get_page("peer", None, 1)] == [70.0]
 
 
 def test_check_storage_runs_all_checks() -> None:
@@ -158,6 +181,12 @@ class ForgetsWhatItProcessed(MemoryQueuesStorage):
 Pages = Sequence[StoredMessage]
 
 
+class TellsOtherPositions(MemoryQueuesStorage):
+    def push(self, queue_name: str, item: Message) -> int:
+        super().push(queue_name, item)
+        return self.count(queue_name) + 1
+
+
 class PagesByIndex(MemoryQueuesStorage):
     """The position is an index into what is there now."""
 
@@ -219,6 +248,7 @@ class CountsAll(MemoryQueuesStorage):
         (DeleteAllLeavesQueues, "delete_all_deletes_all"),
         (ListsEmptyQueues, "deletion_is_idempotent"),
         (LosesPushesOfThreads, "two_threads_push"),
+        (TellsOtherPositions, "pushes_tell_positions"),
         (PagesByIndex, "pages_are_stable"),
         (PagesIncludeTheirPlace, "pages_are_stable"),
         (PagesAreTooLong, "pages_are_the_queue"),

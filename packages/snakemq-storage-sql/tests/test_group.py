@@ -48,14 +48,17 @@ class Commits:
 
     def __init__(self) -> None:
         self.calls: list[list[str]] = []
+        self.numbered = 0
         self.failing: dict[str, BaseException] = {}
         self.group = GroupCommit(threading.Lock(), self.commit)
 
-    def commit(self, rows: Sequence[str]) -> None:
+    def commit(self, rows: Sequence[str]) -> int:
         self.calls.append(list(rows))
         for row in rows:
             if row in self.failing:
                 raise self.failing[row]
+        self.numbered += len(rows)
+        return self.numbered - len(rows)
 
     def write_together(self, *rows: str) -> dict[str, BaseException | None]:
         """Each row from a thread of its own, all of them while a commit is under way."""
@@ -74,9 +77,20 @@ class Commits:
 
 def test_a_lone_writer_commits_at_once() -> None:
     commits = Commits()
-    commits.group.write(["a", "b"])
-    commits.group.write(["c"])
+    assert commits.group.write(["a", "b"]) == range(2)
+    assert commits.group.write(["c"]) == range(2, 3)
     assert commits.calls == [["a", "b"], ["c"]]
+
+
+def test_each_writer_gets_the_numbers_of_its_own_rows() -> None:
+    commits = Commits()
+    numbers: dict[str, range] = {}
+
+    def write(*rows: str) -> None:
+        numbers["".join(rows)] = commits.group.write(rows)
+
+    start_together(commits.group, [partial(write, *rows) for rows in ("a", "bcd", "ef")])
+    assert numbers == {"a": range(1), "bcd": range(1, 4), "ef": range(4, 6)}
 
 
 def test_writers_that_wait_share_a_commit_in_the_order_of_their_coming() -> None:
@@ -96,11 +110,11 @@ def test_the_others_go_on_when_the_committing_thread_is_interrupted() -> None:
     commits = Commits()
     interrupted: list[Sequence[str]] = []
 
-    def interrupt_once(rows: Sequence[str]) -> None:
+    def interrupt_once(rows: Sequence[str]) -> int:
         if not interrupted:
             interrupted.append(rows)
             raise KeyboardInterrupt
-        commits.calls.append(list(rows))
+        return commits.commit(rows)
 
     commits.group = GroupCommit(threading.Lock(), interrupt_once)
     outcome = commits.write_together(*"abcd")
@@ -140,7 +154,12 @@ def test_one_unstorable_push_does_not_fail_those_of_the_other_threads(path: Path
 
 def test_many_writers_lose_nothing_and_wait_for_nobody_for_ever() -> None:
     written: list[tuple[int, int]] = []
-    group = GroupCommit[tuple[int, int]](threading.Lock(), written.extend)
+
+    def commit(rows: Sequence[tuple[int, int]]) -> int:
+        written.extend(rows)
+        return len(written) - len(rows)
+
+    group = GroupCommit[tuple[int, int]](threading.Lock(), commit)
 
     def write(writer: int) -> None:
         for n in range(300):

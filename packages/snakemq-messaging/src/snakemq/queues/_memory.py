@@ -4,40 +4,53 @@ from __future__ import annotations
 
 import threading
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import NamedTuple
 
 from snakemq.exceptions import StorageError
 from snakemq.message import Message
 
 from ._storage import QueuesStorageBase, StoredMessage
+from .parts import OwnerClock, ttl_left
+
+
+class _Row(NamedTuple):
+    position: int
+    message: Message
+    stored_at: float
+    """What the owner's clock read when the message had the ttl that it has."""
 
 
 class _MemoryQueue:
     """Messages by uuid, and in their order."""
 
     def __init__(self) -> None:
-        self.messages: dict[bytes, StoredMessage] = {}  # a dict keeps the order of pushes
+        self.messages: dict[bytes, _Row] = {}  # a dict keeps the order of pushes
         self._order: list[tuple[int, bytes]] = []  # ascending; deleted ones stay for a while
         self._last = 0
 
-    def push(self, item: Message) -> None:
+    def push(self, item: Message, now: float) -> int:
+        self._last += 1
         if item.uuid not in self.messages:
-            self._last += 1
-            self.messages[item.uuid] = StoredMessage(self._last, _copy(item))
+            self.messages[item.uuid] = _Row(self._last, _copy(item), now)
             self._order.append((self._last, item.uuid))
+        return self._last
 
     def delete(self, item: Message) -> None:
         self.messages.pop(item.uuid, None)
         if len(self._order) > 2 * len(self.messages) + 100:
-            self._order = [(stored.position, uuid) for uuid, stored in self.messages.items()]
+            self._order = [(row.position, uuid) for uuid, row in self.messages.items()]
 
-    def behind(self, position: int) -> Iterator[StoredMessage]:
+    def behind(self, position: int, now: float) -> Iterator[StoredMessage]:
+        """Copies of the messages behind that position, with what is left of their ttl."""
         for n in range(bisect_right(self._order, (position, b"\xff" * 17)), len(self._order)):
             place, uuid = self._order[n]
-            stored = self.messages.get(uuid)
-            if stored is not None and stored.position == place:
-                yield stored
+            row = self.messages.get(uuid)
+            if row is not None and row.position == place:
+                message = _copy(row.message)
+                message.ttl = ttl_left(message.ttl, row.stored_at, now)
+                yield StoredMessage(place, message)
 
 
 class MemoryQueuesStorage(QueuesStorageBase):
@@ -46,14 +59,22 @@ class MemoryQueuesStorage(QueuesStorageBase):
     ``predecessor``: a storage whose messages this one goes on with, as a restarted process
     would with those in its database.
 
-    It does not count ttl by itself.
+    ``clock``: monotonic seconds, by which ttl is counted while the storage is in use. Without it
+    ttl is not counted, and positions are not told: that makes it a storage as of snakeMQ 1.6.
     """
 
     __module__ = "snakemq.queues"
 
-    def __init__(self, predecessor: MemoryQueuesStorage | None = None) -> None:
+    def __init__(
+        self,
+        predecessor: MemoryQueuesStorage | None = None,
+        *,
+        clock: Callable[[], float] | None = None,
+    ) -> None:
         self._lock = threading.Lock()
         self._closed = False
+        elapsed = predecessor._clock.now() if predecessor and predecessor._clock else 0.0
+        self._clock = OwnerClock(clock, elapsed) if clock else None
         self._queues: dict[str, _MemoryQueue] = predecessor._queues if predecessor else {}
         self._inboxes: dict[str, list[bytes]] = predecessor._inboxes if predecessor else {}
 
@@ -75,7 +96,7 @@ class MemoryQueuesStorage(QueuesStorageBase):
     def get_items(self, queue_name: str) -> Sequence[Message]:
         with self._open():
             queue = self._queues.get(queue_name)
-            return [_copy(stored.message) for stored in queue.behind(0)] if queue else []
+            return [stored.message for stored in queue.behind(0, self._now())] if queue else []
 
     def get_page(
         self, queue_name: str, after: int | None, limit: int, max_bytes: int | None = None
@@ -84,8 +105,8 @@ class MemoryQueuesStorage(QueuesStorageBase):
         with self._open():
             queue = self._queues.get(queue_name)
             size = 0
-            for stored in queue.behind(after or 0) if queue else ():
-                page.append(StoredMessage(stored.position, _copy(stored.message)))
+            for stored in queue.behind(after or 0, self._now()) if queue else ():
+                page.append(stored)
                 size += len(stored.message.data)
                 if len(page) >= limit or (max_bytes is not None and size >= max_bytes):
                     break
@@ -96,9 +117,11 @@ class MemoryQueuesStorage(QueuesStorageBase):
             queue = self._queues.get(queue_name)
             return len(queue.messages) if queue else 0
 
-    def push(self, queue_name: str, item: Message) -> None:
+    def push(self, queue_name: str, item: Message) -> int | None:
         with self._open():
-            self._queues.setdefault(queue_name, _MemoryQueue()).push(item)
+            queue = self._queues.setdefault(queue_name, _MemoryQueue())
+            position = queue.push(item, self._now())
+            return position if self._clock else None
 
     def delete_items(self, items: Iterable[Message]) -> None:
         with self._open():
@@ -116,16 +139,17 @@ class MemoryQueuesStorage(QueuesStorageBase):
     def delete_all(self) -> None:
         with self._open():
             for queue in self._queues.values():  # they stay: positions must not begin again
-                for stored in list(queue.messages.values()):
-                    queue.delete(stored.message)
+                for row in list(queue.messages.values()):
+                    queue.delete(row.message)
 
     def update_items_ttl(self, items: Iterable[Message]) -> None:
         with self._open():
             for item in items:
                 for queue in self._queues.values():
-                    stored = queue.messages.get(item.uuid)
-                    if stored is not None:
-                        stored.message.ttl = item.ttl
+                    row = queue.messages.get(item.uuid)
+                    if row is not None:
+                        row.message.ttl = item.ttl
+                        queue.messages[item.uuid] = row._replace(stored_at=self._now())
 
     def remember(self, ident: str, uuids: Sequence[bytes], keep: int) -> None:
         """See :class:`InboxStorage`."""
@@ -138,6 +162,9 @@ class MemoryQueuesStorage(QueuesStorageBase):
         """See :class:`InboxStorage`."""
         with self._open():
             return self._inboxes.get(ident, [])[-count:]
+
+    def _now(self) -> float:
+        return self._clock.now() if self._clock else 0.0
 
 
 def _copy(item: Message) -> Message:

@@ -45,6 +45,7 @@ class QueuesStorageBase(ABC):
     - *Ttl*: the time during which nobody has the storage open does not count. The time while
       it is open is counted by the storage, if it can do so without rewriting its rows, or else
       by its user through :meth:`update_items_ttl`. An expired message has 0 left, never less.
+      A storage whose :meth:`push` returns positions has to count.
     - *Copies*: changing a message after it was pushed, or one that was returned, changes
       nothing in the storage.
     - *Thread-safety*: :meth:`push` and :meth:`push_many` are called from any thread, the others
@@ -84,8 +85,14 @@ class QueuesStorageBase(ABC):
         """
 
     @abstractmethod
-    def push(self, queue_name: str, item: Message) -> None:
-        """Append a message; it is durable when this returns."""
+    def push(self, queue_name: str, item: Message) -> int | None:
+        """Append a message; it is durable when this returns.
+
+        Returns its position, as :meth:`get_page` will give it: above those of all pushes to this
+        queue that had returned before. Then its user need not keep a long queue in memory. If the
+        message was ignored, the number is one that no other message has. ``None``, as of a
+        storage that was written for snakeMQ 1.6: not known.
+        """
 
     def get_page(
         self, queue_name: str, after: int | None, limit: int, max_bytes: int | None = None
@@ -119,14 +126,15 @@ class QueuesStorageBase(ABC):
         """How many messages the queue has. This default reads them all; override it."""
         return len(self.get_items(queue_name))
 
-    def push_many(self, queue_name: str, items: Iterable[Message]) -> None:
-        """Append messages; they are durable when this returns.
+    def push_many(self, queue_name: str, items: Iterable[Message]) -> Sequence[int] | None:
+        """Append messages; they are durable when this returns. Returns their positions.
 
         When it raises, a storage that has transactions has stored none of them. This default
         pushes one after the other, and leaves those that came before the error.
         """
-        for item in items:
-            self.push(queue_name, item)
+        positions = [self.push(queue_name, item) for item in items]
+        known = [position for position in positions if position is not None]
+        return known if len(known) == len(positions) else None
 
     @abstractmethod
     def delete_items(self, items: Iterable[Message]) -> None:

@@ -11,11 +11,12 @@ Row = TypeVar("Row")
 
 
 class _Ticket(Generic[Row]):
-    __slots__ = ("done", "error", "rows", "wake")
+    __slots__ = ("done", "error", "first", "rows", "wake")
 
     def __init__(self, rows: Sequence[Row]) -> None:
         self.rows = rows
         self.done = False
+        self.first = 0
         self.error: Exception | None = None
         self.wake = threading.Lock()
         """Released when it is done, or is to lead."""
@@ -30,7 +31,8 @@ class GroupCommit(Generic[Row]):
 
     ``lock``: held during ``commit``. Others may use it, too.
 
-    ``commit``: makes all rows durable in their order, or none, and raises.
+    ``commit``: makes all rows durable in their order, or none, and raises. Returns the number of
+    the first row; those of the others follow it one by one.
     """
 
     # The others sleep on locks of their own. If all of them queued for the one lock, each commit
@@ -40,15 +42,18 @@ class GroupCommit(Generic[Row]):
 
     __module__ = "snakemq.queues.parts"
 
-    def __init__(self, lock: threading.Lock, commit: Callable[[Sequence[Row]], None]) -> None:
+    def __init__(self, lock: threading.Lock, commit: Callable[[Sequence[Row]], int]) -> None:
         self._lock = lock
         self._commit = commit
         self._mutex = threading.Lock()  # for these two, and never held for long
         self._waiting: deque[_Ticket[Row]] = deque()
         self._leader: _Ticket[Row] | None = None
 
-    def write(self, rows: Sequence[Row]) -> None:
-        """Return when the rows are durable. Thread-safe. Raises what ``commit`` raised for them."""
+    def write(self, rows: Sequence[Row]) -> range:
+        """Return the numbers of the rows when they are durable. Thread-safe.
+
+        Raises what ``commit`` raised for them.
+        """
         ticket = _Ticket(rows)
         try:
             with self._mutex:
@@ -70,6 +75,7 @@ class GroupCommit(Generic[Row]):
             raise
         if ticket.error is not None:
             raise ticket.error
+        return range(ticket.first, ticket.first + len(rows))
 
     def _lead(self, leader: _Ticket[Row]) -> None:
         group: list[_Ticket[Row]] = []
@@ -103,14 +109,16 @@ class GroupCommit(Generic[Row]):
 
     def _commit_all(self, group: list[_Ticket[Row]]) -> None:
         try:
-            self._commit([row for ticket in group for row in ticket.rows])
+            number = self._commit([row for ticket in group for row in ticket.rows])
             for ticket in group:
+                ticket.first = number
+                number += len(ticket.rows)
                 ticket.done = True
         except Exception:
             # One may be at fault for all, too large for the disk for example.
             for ticket in group:
                 try:
-                    self._commit(ticket.rows)
+                    ticket.first = self._commit(ticket.rows)
                 except Exception as error:
                     ticket.error = error
                 ticket.done = True

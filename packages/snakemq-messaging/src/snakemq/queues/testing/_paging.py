@@ -40,6 +40,22 @@ def positions_ascend(open_storage: OpenStorage) -> None:
         require(sorted(set(second)) == second, "positions do not ascend")
 
 
+def pushes_tell_positions(open_storage: OpenStorage) -> None:
+    """If a push returns a position, it is the one that pages have."""
+    with fresh(open_storage) as storage:
+        items = [message() for _ in range(8)]
+        pushed = [storage.push("peer", item) for item in items[:3]]
+        pushed += storage.push_many("peer", items[3:6]) or [None] * 3
+        ignored = storage.push("peer", items[1])
+        pushed += [storage.push("peer", item) for item in items[6:]]
+        found = [stored.position for stored in storage.get_page("peer", None, 100)]
+        if None in pushed:
+            require(set(pushed) == {None} and ignored is None, "some positions are not told")
+        else:
+            require(pushed == found, f"pushes returned {pushed}, pages have {found}")
+            require(ignored not in found[:1] + found[2:], "an ignored push has another's position")
+
+
 def pages_end_with_enough_bytes(open_storage: OpenStorage) -> None:
     """A page ends with the message that reaches ``max_bytes``, and has at least one."""
     with fresh(open_storage) as storage:
@@ -167,6 +183,7 @@ def _can_page(storage: QueuesStorageBase) -> bool:
 PAGING_CHECKS: tuple[Check, ...] = (
     pages_are_the_queue,
     positions_ascend,
+    pushes_tell_positions,
     pages_end_with_enough_bytes,
     pages_are_stable,
     an_emptied_queue_goes_on,

@@ -23,8 +23,8 @@ class Insertion:
         self._seq = seq
         self._doubtful: list[Document] = []
 
-    def insert(self, rows: Sequence[tuple[str, Message]], now: float) -> None:
-        """Append messages, but those whose uuid is in their queue already.
+    def insert(self, rows: Sequence[tuple[str, Message]], now: float) -> int:
+        """Append messages, but those whose uuid is in their queue already; number the first.
 
         Raises what pymongo raises; what was inserted until then is deleted, now or by
         :meth:`undo`. Raises :exc:`Lost` if the numbers are those of another owner.
@@ -33,6 +33,7 @@ class Insertion:
             document_of(seq, queue_name, item, now)
             for seq, (queue_name, item) in enumerate(rows, self._seq)
         ]
+        first = self._seq
         self._seq += len(documents)
         try:
             if len(documents) == 1:
@@ -42,6 +43,7 @@ class Insertion:
         except BaseException:
             self._doubtful += [{"_id": d["_id"], "uuid": d["uuid"]} for d in documents]
             raise
+        return first
 
     def undo(self) -> None:
         """Delete what insertions that failed may have left behind."""

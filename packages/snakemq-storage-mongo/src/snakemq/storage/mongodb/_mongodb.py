@@ -208,23 +208,22 @@ class MongoDbQueuesStorage(QueuesStorageBase):
         """How many messages the queue has. The server counts them in an index."""
         return self._run(lambda: self._messages.count_documents({"queue_name": queue_name}))
 
-    def push(self, queue_name: str, item: Message) -> None:
+    def push(self, queue_name: str, item: Message) -> int:
         """Append a message; it is durable when this returns.
 
         A message whose uuid is in this queue already is ignored.
         """
         _check_size(queue_name, item)
         self._check_usable()
-        self._group.write(((queue_name, item),))
+        return self._group.write(((queue_name, item),))[0]
 
-    def push_many(self, queue_name: str, items: Iterable[Message]) -> None:
+    def push_many(self, queue_name: str, items: Iterable[Message]) -> Sequence[int]:
         """Append messages; when this raises, none of them stays."""
         rows = [(queue_name, item) for item in items]
         for _, item in rows:
             _check_size(queue_name, item)
         self._check_usable()
-        if rows:
-            self._group.write(rows)
+        return self._group.write(rows) if rows else ()
 
     def delete_items(self, items: Iterable[Message]) -> None:
         """Delete messages by their uuid, from every queue that has them."""
@@ -312,10 +311,10 @@ class MongoDbQueuesStorage(QueuesStorageBase):
         if self._unusable:
             raise StorageError(f"MongoDB storage {self._place}: {self._unusable}")
 
-    def _insert(self, rows: Sequence[tuple[str, Message]]) -> None:
-        """Called by the group commit, with the lock held."""
+    def _insert(self, rows: Sequence[tuple[str, Message]]) -> int:
+        """Called by the group commit, with the lock held. Returns the first one's position."""
         self._check_usable()
-        self._run_locked(lambda: self._insertion.insert(rows, self._clock.now()))
+        return self._run_locked(lambda: self._insertion.insert(rows, self._clock.now()))
 
     def _delete(self, queue: Document, items: Iterable[Message]) -> None:
         uuids = [item.uuid for item in items]

@@ -163,23 +163,22 @@ class SqlAlchemyQueuesStorage(QueuesStorageBase):
         name = {"name": encoded(queue_name)}
         return self._run(lambda c: c.execute(self._sql.count, name).scalar() or 0)
 
-    def push(self, queue_name: str, item: Message) -> None:
+    def push(self, queue_name: str, item: Message) -> int:
         """Append a message; it is durable when this returns.
 
         A message whose uuid is in this queue already is ignored. Raises
         :exc:`SnakeMQMessageTooLarge` for one that the server never takes.
         """
         self._dialect.check_size(item.data)
-        self._group.write(((encoded(queue_name), item),))
+        return self._group.write(((encoded(queue_name), item),))[0]
 
-    def push_many(self, queue_name: str, items: Iterable[Message]) -> None:
+    def push_many(self, queue_name: str, items: Iterable[Message]) -> Sequence[int]:
         """Append messages in one commit: when this raises, none of them was stored."""
         name = encoded(queue_name)
         rows = [(name, item) for item in items]
         for _, item in rows:
             self._dialect.check_size(item.data)
-        if rows:
-            self._group.write(rows)
+        return self._group.write(rows) if rows else ()
 
     def delete_items(self, items: Iterable[Message]) -> None:
         """Delete messages by their uuid, from every queue that has them. One commit."""
@@ -294,12 +293,12 @@ class SqlAlchemyQueuesStorage(QueuesStorageBase):
         assert self._clock is not None
         return self._clock.now()
 
-    def _insert(self, rows: Sequence[tuple[bytes, Message]]) -> None:
-        """Called by the group commit, with the lock held."""
+    def _insert(self, rows: Sequence[tuple[bytes, Message]]) -> int:
+        """Called by the group commit, with the lock held. Returns the first row's position."""
         self._check_usable()
         attempted: list[dict[str, Any]] = []
 
-        def insert(connection: sa.Connection) -> None:
+        def insert(connection: sa.Connection) -> int:
             now, seq = self._now(), self._next_seq
             columns = [
                 {
@@ -327,10 +326,11 @@ class SqlAlchemyQueuesStorage(QueuesStorageBase):
             else:
                 with self._session.transaction(connection):
                     self._sql.insert.execute(connection, columns)
+            return seq
 
         with translated(self._place, self._dialect):
             try:
-                self._session.run(insert)
+                return self._session.run(insert)
             except BaseException:
                 if self._session.connection is None:  # lost, and with it the outcome
                     self._doubtful += attempted

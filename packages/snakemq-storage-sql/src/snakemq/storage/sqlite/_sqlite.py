@@ -146,18 +146,17 @@ class SqliteQueuesStorage(QueuesStorageBase):
                 self._set_aside(connection, unreadable)
         return page
 
-    def push(self, queue_name: str, item: Message) -> None:
+    def push(self, queue_name: str, item: Message) -> int:
         """Append a message; it is durable when this returns.
 
         A message whose uuid is in this queue already is ignored.
         """
-        self._group.write(((queue_name, item),))
+        return self._group.write(((queue_name, item),))[0]
 
-    def push_many(self, queue_name: str, items: Iterable[Message]) -> None:
+    def push_many(self, queue_name: str, items: Iterable[Message]) -> Sequence[int]:
         """Append messages in one commit: when this raises, none of them was stored."""
         rows = [(queue_name, item) for item in items]
-        if rows:
-            self._group.write(rows)
+        return self._group.write(rows) if rows else ()
 
     def delete_items(self, items: Iterable[Message]) -> None:
         """Delete messages by their uuid, from every queue that has them. One commit."""
@@ -247,8 +246,8 @@ class SqliteQueuesStorage(QueuesStorageBase):
         with self._transaction() as connection:
             connection.executemany(statement, parameters)
 
-    def _insert(self, rows: Sequence[tuple[str, Message]]) -> None:
-        """Called by the group commit, with the lock held."""
+    def _insert(self, rows: Sequence[tuple[str, Message]]) -> int:
+        """Called by the group commit, with the lock held. Returns the first row's position."""
         self._check_usable()
         now, seq = self._clock.now(), self._next_seq
         columns = [
@@ -262,6 +261,7 @@ class SqliteQueuesStorage(QueuesStorageBase):
                 with _atomic(self._connection):
                     self._connection.executemany(INSERT, columns)
         self._next_seq = seq + len(columns)
+        return seq
 
     def _write_clock(self, connection: sqlite3.Connection) -> None:
         connection.execute("UPDATE clock SET seconds = ?", (self._clock.now(),))
