@@ -17,7 +17,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from snakemq.rpc import Error, SafePickler, UnregisteredClass
-from snakemq.rpc._opcodes import MAX_DEPTH, is_plain
+from snakemq.rpc._opcodes import _SHORT_AND_PLAIN, MAX_DEPTH, _walk, is_plain
 from snakemq.rpc._pickler import loads_inert
 
 executed: list[object] = []
@@ -576,6 +576,30 @@ def test_mutated_pickles_are_refused_or_harmless(data: bytes, draw: st.DataObjec
     cut = draw.draw(st.integers(0, 5))
     insert = draw.draw(PIECES)
     loads_or_refuses(data[:position] + insert + data[position + cut :])
+
+
+SHORT_PIECES = st.one_of(
+    st.sampled_from(list(b"\x94)]}\x8fN\x88\x89aesu\x90\x85\x86\x87t\x91(.\x95hj")).map(
+        lambda op: bytes([op])
+    ),
+    st.sampled_from([text("a"), b"K\x01", b"C\x02xy", b"h\x00", b"J1234", b"G12345678"]),
+    st.binary(max_size=2),
+)
+
+
+@given(
+    st.lists(SHORT_PIECES, max_size=12).map(b"".join), st.sampled_from([b"", b"\x95" + b"8" * 8])
+)
+@example(b"(e", b"")
+@example(b"\x94", b"\x95" + b"8" * 8)
+@example(b"\x8c\x05abcd", b"")
+@example(b"K", b"")
+@example(b".", b"")
+def test_the_shortcut_lets_nothing_through_that_the_walk_does_not(
+    program: bytes, frame: bytes
+) -> None:
+    data = b"\x80\x04" + frame + program + b"."
+    assert _SHORT_AND_PLAIN.fullmatch(data) is None or _walk(data)
 
 
 @given(st.sampled_from(INTERESTING), st.data())

@@ -18,7 +18,7 @@ import snakemq.exceptions
 import snakemq.rpc
 from snakemq.exceptions import StorageError
 from snakemq.rpc import NoMethodError, RemoteError, SafePickler, UnregisteredClass
-from snakemq.rpc._opcodes import is_plain
+from snakemq.rpc._opcodes import _SHORT_AND_PLAIN, is_plain
 from snakemq.rpc._pickler import loads_inert
 
 PROTOCOLS = st.integers(0, pickle.HIGHEST_PROTOCOL)
@@ -94,6 +94,28 @@ def test_whatever_takes_the_fast_way_is_plain(value: object) -> None:
 def test_a_request_takes_the_fast_way() -> None:
     request = {"command": "call", "args": (1, "a", "a"), "kwargs": {"x": [1.5, None]}}
     assert is_plain(SafePickler.dumps(request))
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        (),
+        (0, 255, 65535, -1, 2**31 - 1, 2**40, 1.5),
+        (None, True, False, "", "x" * 39, b"", b"y" * 39),
+        ([], [1, 2], {}, {"a": 1}, {"b": 1, "c": 2}, (), (1,), (1, 2, 3, 4), {1}, frozenset([1])),
+    ],
+    ids=["none", "numbers", "scalars", "containers"],
+)
+def test_a_short_request_takes_the_shortcut(args: tuple[object, ...]) -> None:
+    request = {
+        "command": "call",
+        "object": "account",
+        "method": "deposit",
+        "args": args,
+        "kwargs": {},
+        "req_id": bytes(16),
+    }
+    assert _SHORT_AND_PLAIN.fullmatch(SafePickler.dumps(request))
 
 
 @given(PROTOCOLS)

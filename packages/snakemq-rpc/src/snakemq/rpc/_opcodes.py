@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
+
 MAX_DEPTH = 500
 """Tuples in tuples: CPython hashes them recursively without a guard for its C stack."""
 
@@ -50,8 +53,49 @@ _MEMOIZE_BYTE = 0x94
 _FILL_BYTES = b"eu\x90"  # APPENDS, SETITEMS, ADDITEMS
 
 
+def _counted(opcode: bytes, lengths: Iterable[int]) -> bytes:
+    """A pattern of an opcode, a byte with a length, and as many bytes. What is frequent first."""
+    choices = (re.escape(bytes([length])) + b".{%d}" % length for length in lengths)
+    return re.escape(opcode) + b"(?:" + b"|".join(choices) + b")"
+
+
+_LENGTHS_OF_NAMES = sorted(range(40), key=lambda length: (not 2 < length < 9, length))
+
+# What _walk() takes, but for opcodes that short messages have no use for, and for those that name
+# an object again: without them nothing is shared. Possessive, so that it never goes back.
+_SHORT_AND_PLAIN = re.compile(
+    rb"(?s:\x80[\x04\x05](?:\x95.{8}(?!\x94))?+(?:"
+    + b"|".join(
+        (
+            _counted(b"\x8c", _LENGTHS_OF_NAMES) + rb"\x94?+",
+            rb"[\x94)\]}\x8fN\x88\x89aesu\x90\x85\x86\x87t\x91]",
+            rb"K.",
+            rb"\((?![eu\x90])",
+            _counted(b"C", (16, *range(16), *range(17, 40))),
+            rb"M.{2}",
+            rb"J.{4}",
+            rb"G.{8}",
+            _counted(b"\x8a", range(5, 10)),
+        )
+    )
+    + rb")*+\.)"
+)
+
+
 def is_plain(data: bytes) -> bool:
     """May ``pickle.loads`` have this data, whoever wrote it? Never raises.
+
+    The regular expression takes 1.0 µs for a request with two numbers, which has 33 opcodes, and
+    :func:`_walk` 3.2 µs; ``pickle.loads`` takes 1.1 µs for it (CPython 3.11, 2.6 GHz EPYC).
+    """
+    # Not longer than MAX_DEPTH: so nothing in it is nested deeper than that.
+    if len(data) <= MAX_DEPTH and _SHORT_AND_PLAIN.fullmatch(data) is not None:
+        return True
+    return _walk(data)
+
+
+def _walk(data: bytes) -> bool:
+    """The same, opcode by opcode.
 
     True only if there are no other opcodes than those which protocols 4 and 5 use for None, bool,
     int, float, str, bytes, bytearray, list, tuple, dict, set and frozenset; if no length goes
@@ -60,8 +104,7 @@ def is_plain(data: bytes) -> bool:
     bytes has 2**40 leaves. Hence tuples and frozensets are not shared, nor deeply nested.
     Whatever is doubtful is not wrong: the careful :mod:`._machine` decides.
 
-    A request with two numbers has 33 opcodes and takes 3 µs here, while ``pickle.loads`` takes
-    1.1 µs for it (CPython 3.11, 2.6 GHz EPYC); a list of 1,000 small numbers 73 µs against 20 µs.
+    A list of 1,000 small numbers takes 73 µs here, while ``pickle.loads`` takes 20 µs for it.
     """
     table = _TABLE
     memo = tuples = gets = longest = 0
