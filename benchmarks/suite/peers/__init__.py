@@ -1,0 +1,67 @@
+"""Who takes part. A module of this package has a function for each side that its peer can play."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from functools import cached_property
+
+
+@dataclass(frozen=True)
+class Peer:
+    """``needs``: what must be importable; ``distributions``: whose versions are told."""
+
+    name: str
+    title: str
+    needs: str = ""
+    distributions: tuple[str, ...] = ()
+    server: str = ""
+    """The name of the broker that has to run for it, see ``services.py``."""
+    environment: str = ""
+    """The variable that has the Python whose environment has it; ours if there is none."""
+
+    @cached_property
+    def python(self) -> str:
+        return os.environ.get(self.environment, "") if self.environment else sys.executable
+
+    @cached_property
+    def obstacle(self) -> str:
+        """Why it cannot take part; empty if it can."""
+        if not self.python:
+            return f"{self.environment} does not say which Python has it"
+        if self.needs and self._ask(f"import {self.needs}") is None:
+            return f"{self.needs} cannot be imported by {self.python}"
+        return ""
+
+    @cached_property
+    def version(self) -> str:
+        return ", ".join(
+            f"{name} {self._ask(f'import importlib.metadata as m; print(m.version({name!r}))')}"
+            for name in self.distributions
+        )
+
+    def _ask(self, code: str) -> str | None:
+        answer = subprocess.run([self.python, "-c", code], capture_output=True, text=True)
+        return answer.stdout.strip() if answer.returncode == 0 else None
+
+
+PEERS = {
+    peer.name: peer
+    for peer in (
+        Peer(
+            "snakemq2",
+            "snakeMQ 2",
+            "snakemq.messaging",
+            ("snakemq-link", "snakemq-messaging", "snakemq-rpc", "snakemq-storage-sql"),
+        ),
+        Peer("snakemq16", "snakeMQ 1.6", "snakemq", ("snakemq",), environment="SNAKEMQ16_PYTHON"),
+        Peer("pyzmq", "pyzmq", "zmq", ("pyzmq",)),
+        Peer("rpyc", "RPyC", "rpyc", ("rpyc",)),
+        Peer("pyro5", "Pyro5", "Pyro5.api", ("Pyro5",)),
+        Peer("nats", "NATS", "nats", ("nats-py",), server="nats"),
+        Peer("rabbitmq", "RabbitMQ", "pika", ("pika",), server="rabbitmq"),
+        Peer("floor", "floor"),
+    )
+}

@@ -1,0 +1,30 @@
+"""Pyro5, with its default serializer; a proxy belongs to one thread, so each caller has its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import Pyro5.api
+
+from benchmarks.suite.role import Role, time_callers
+
+
+@Pyro5.api.expose
+class Calculator:
+    def add(self, a: int, b: int) -> int:
+        return a + b
+
+
+def calls_server(role: Role) -> None:
+    daemon = Pyro5.api.Daemon(host="127.0.0.1")
+    role.ready(str(daemon.register(Calculator())))
+    daemon.requestLoop()
+
+
+def calls_client(role: Role) -> None:
+    def new_call() -> Callable[[int, int], int]:
+        add: Callable[[int, int], int] = Pyro5.api.Proxy(role.address).add
+        return add
+
+    time_callers(role, new_call)
+    role.stay()

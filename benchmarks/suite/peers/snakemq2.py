@@ -1,0 +1,154 @@
+"""snakeMQ 2 as a user gets it: acknowledgements, repetitions, callbacks and statistics are on."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from benchmarks.suite.role import Role, time_callers
+from snakemq.link import Link
+from snakemq.message import Message
+from snakemq.messaging import Messaging, ReceiveHook
+from snakemq.packeter import Packeter
+
+TTL = 60.0
+
+
+def stack(ident: str, storage: str | None = None) -> tuple[Link, Messaging]:
+    link = Link()
+    return link, Messaging(ident, "", Packeter(link), storage)
+
+
+# -- packets
+
+
+def packets_receiver(role: Role) -> None:
+    link = Link()
+    packeter = Packeter(link)
+    left = role.count
+
+    def on_packet(conn_id: str, packet: bytes) -> None:
+        nonlocal left
+        left -= 1
+        if not left:
+            role.finish()
+
+    packeter.on_connect.add(lambda conn_id: role.meet())
+    packeter.on_packet_recv.add(on_packet)
+    role.ready(link.add_listener(("127.0.0.1", 0)))
+    link.loop()
+
+
+def packets_sender(role: Role) -> None:
+    link = Link()
+    packeter = Packeter(link)
+    packet = role.payload
+
+    def on_connect(conn_id: str) -> None:
+        role.meet()
+        for _ in range(role.count):
+            packeter.send_packet(conn_id, packet)
+
+    packeter.on_connect.add(on_connect)
+    link.add_connector(tuple(role.address))
+    link.loop()
+
+
+# -- messages
+
+
+def messages_receiver(role: Role) -> None:
+    link, messaging = stack("receiver")
+    left = role.count
+
+    def on_message(conn_id: str, ident: str, message: Message) -> None:
+        nonlocal left
+        left -= 1
+        if not left:
+            role.finish()
+
+    messaging.on_connect.add(lambda conn_id, ident: role.meet())
+    messaging.on_message_recv.add(on_message)
+    role.ready(link.add_listener(("127.0.0.1", 0)))
+    link.loop()
+
+
+def messages_sender(role: Role) -> None:
+    """``way``: ``queued`` at once in the loop, ``chained`` one after another, by a ``thread``."""
+    link, messaging = stack("sender")
+    data, count = role.payload, role.count
+
+    def send_all() -> None:
+        for _ in range(count):
+            messaging.send_message("receiver", Message(data, TTL))
+
+    if role.way == "thread":
+        connected = threading.Event()
+
+        def run() -> None:
+            connected.wait()
+            role.meet()
+            send_all()
+
+        threading.Thread(target=run, daemon=True).start()
+        messaging.on_connect.add(lambda conn_id, ident: connected.set())
+    elif role.way == "queued":
+
+        def on_connect(conn_id: str, ident: str) -> None:
+            role.meet()
+            send_all()
+
+        messaging.on_connect.add(on_connect)
+    else:
+        left = count
+
+        def send_next(*_: object) -> None:
+            nonlocal left
+            if left:
+                left -= 1
+                messaging.send_message("receiver", Message(data, TTL))
+
+        def begin(conn_id: str, ident: str) -> None:
+            role.meet()
+            send_next()
+
+        messaging.on_connect.add(begin)
+        messaging.on_message_sent.add(send_next)
+    link.add_connector(tuple(role.address))
+    link.loop()
+
+
+# -- calls
+
+
+class Calculator:
+    def add(self, a: int, b: int) -> int:
+        return a + b
+
+
+def calls_server(role: Role) -> None:
+    """``method``: as ``inline`` says, in the thread of the loop, or else in a pool of threads."""
+    from snakemq.rpc import RpcServer, inline
+
+    if role.method == "inline":
+        inline(Calculator.add)
+    link, messaging = stack("server")
+    RpcServer(ReceiveHook(messaging)).register_object(Calculator(), "calculator")
+    role.ready(link.add_listener(("127.0.0.1", 0)))
+    link.loop()
+
+
+def calls_client(role: Role) -> None:
+    from snakemq.rpc import RpcClient
+
+    link, messaging = stack("client")
+    client = RpcClient(ReceiveHook(messaging))
+    link.add_connector(tuple(role.address))
+    threading.Thread(target=link.loop, daemon=True).start()
+    add = client.get_proxy("server", "calculator").add
+
+    def new_call() -> Callable[[int, int], int]:
+        return add
+
+    time_callers(role, new_call)
+    role.stay()

@@ -1,0 +1,164 @@
+"""What a workload consists of: data that the modules of ``workloads/`` fill in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from .stage import Side, Stage
+
+OURS = "snakemq2"
+FLOOR = "floor"
+
+Figures = dict[str, float]
+Measure = Callable[[Stage, "Task"], Figures]
+
+
+@dataclass(frozen=True)
+class Column:
+    """A figure, as it is printed. The first one of a workload is the one that is compared."""
+
+    name: str
+    title: str
+    factor: float = 1
+    digits: int = 0
+    more_is_better: bool = True
+
+    def text(self, value: float) -> str:
+        return f"{value * self.factor:,.{self.digits}f}"
+
+
+@dataclass(frozen=True, eq=False)
+class Contestant:
+    """A peer, and how it does the work if there is more than one way."""
+
+    peer: str
+    way: str = ""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    share: float = 1
+    """Of the count, for one so slow that the whole would take long and say nothing more."""
+
+    @property
+    def key(self) -> str:
+        return f"{self.peer} {self.way}".strip()
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """The same work in another size."""
+
+    name: str
+    settings: Mapping[str, Any]
+    x: float | None = None
+    """Where it stands on the axis of a workload that shows how cost grows."""
+    together: bool = False
+    """All sides on one CPU, instead of each on its own."""
+    short: bool = True
+    """Is it part of the short form?"""
+    without: tuple[str, ...] = ()
+    """Peers that cannot do it; why is said in the workload."""
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What is wanted of one of our ways: a ratio to a contestant, or an absolute limit."""
+
+    case: str
+    way: str
+    text: str
+    against: str = ""
+    """Key of the contestant; an absolute goal if there is none."""
+    at_least: float | None = None
+    at_most: float | None = None
+    column: str = ""
+    """Which figure; the first one of the workload by default. A ratio above 1: we are better."""
+
+
+@dataclass(frozen=True, eq=False)
+class Workload:
+    name: str
+    title: str
+    columns: tuple[Column, ...]
+    contestants: tuple[Contestant, ...]
+    cases: tuple[Case, ...]
+    measure: Measure
+    goals: tuple[Goal, ...] = ()
+    axis: str = ""
+    """Name of the axis, for a workload that shows how cost grows."""
+    rounds: int | None = None
+    """At most so many: for what does not scatter, or takes long."""
+    note: str = ""
+    """What a reader of the table has to know."""
+
+    def column(self, name: str) -> Column:
+        return next((c for c in self.columns if c.name == name), self.columns[0])
+
+
+@dataclass(frozen=True)
+class Task:
+    """One measurement: a contestant in a case."""
+
+    workload: Workload
+    case: Case
+    contestant: Contestant
+    settings: Mapping[str, Any]
+    """Of the case and the contestant; ``count`` is scaled already."""
+
+    @property
+    def count(self) -> int:
+        return int(self.settings["count"])
+
+
+def one_way(kind: str) -> Measure:
+    """``count`` things from the first ``send`` to the last one received, in other processes."""
+
+    def measure(stage: Stage, task: Task) -> Figures:
+        receiver = stage.start(f"{kind}_receiver", task.settings)
+        address = stage.expect("ready", receiver)
+        sender = stage.start(f"{kind}_sender", {**task.settings, "address": address})
+        stage.go([receiver, sender])
+        done = stage.expect("finished", receiver)
+        return two_sided(stage, receiver, sender, done, task.count)
+
+    return measure
+
+
+def two_sided(stage: Stage, receiver: Side, sender: Side, done: Figures, count: int) -> Figures:
+    # The clock is the system's, the same in all processes. Both were let go at once, and whoever
+    # was late to wake up is waited for by the other one.
+    lasted = done["ended"] - done["began"]
+    received, sent = stage.totals(receiver), stage.totals(sender)
+    return {
+        "rate": count / lasted,
+        "seconds": lasted,
+        "received_cpu": received["cpu"] / count,
+        "sent_cpu": sent["cpu"] / count,
+        "received_peak": received["peak"],
+        "sent_peak": sent["peak"],
+        "received_memory": received["memory"],
+        "sent_memory": sent["memory"],
+        "switches": (received["switches"] + sent["switches"]) / lasted,
+    }
+
+
+def calls(stage: Stage, task: Task) -> Figures:
+    """Calls that a client makes to a server."""
+    server = stage.start("calls_server", task.settings)
+    address = stage.expect("ready", server)
+    client = stage.start("calls_client", {**task.settings, "address": address})
+    stage.go([client])
+    done = stage.expect("finished", client)
+    lasted, count = done["ended"] - done["began"], done["calls"]
+    figures = {
+        "rate": count / lasted,
+        "received_cpu": stage.totals(server)["cpu"] / count,
+        "sent_cpu": stage.totals(client)["cpu"] / count,
+    }
+    return figures | {name: done[name] for name in ("p50", "p99") if name in done}
+
+
+RATE_COLUMNS = (
+    Column("sent_cpu", "CPU µs sending", 1e6, 2, more_is_better=False),
+    Column("received_cpu", "receiving", 1e6, 2, more_is_better=False),
+)

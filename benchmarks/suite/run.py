@@ -1,0 +1,127 @@
+"""Runs rounds: every contestant in the first one, then every contestant in the second one, ...
+
+So whatever else the machine does meanwhile meets all of them alike.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from .peers import PEERS, Peer
+from .plan import Case, Contestant, Figures, Task, Workload
+from .services import Services
+from .stage import SideFailed, Stage
+
+
+@dataclass(frozen=True)
+class Options:
+    rounds: int = 5
+    scale: float = 1
+    """Of all counts."""
+    cpus: tuple[int, ...] = ()
+    """The sides are pinned to these by turns; not at all if there are none."""
+    peers: frozenset[str] = frozenset(PEERS)
+    short: bool = False
+
+
+@dataclass
+class Row:
+    """What a contestant reached in a case: the figures of each round."""
+
+    workload: Workload
+    case: Case
+    contestant: Contestant
+    rounds: list[Figures] = field(default_factory=list)
+    problem: str = ""
+
+
+@dataclass
+class Results:
+    rows: list[Row] = field(default_factory=list)
+    left_out: dict[str, str] = field(default_factory=dict)
+    """Names of peers and why."""
+    seconds: float = 0
+
+    def of(self, workload: Workload, case: Case) -> list[Row]:
+        return [row for row in self.rows if row.workload is workload and row.case is case]
+
+
+def default_cpus() -> tuple[int, ...]:
+    """Two of those that this process may use."""
+    if not hasattr(os, "sched_getaffinity"):
+        return ()
+    return tuple(sorted(os.sched_getaffinity(0))[:2])
+
+
+def run(
+    workloads: Iterable[Workload], options: Options, say: Callable[[str], object] = print
+) -> Results:
+    began = time.monotonic()
+    results = Results()
+    with Services() as services:
+        for workload in workloads:
+            _run_workload(workload, options, results, services, say)
+    results.seconds = time.monotonic() - began
+    return results
+
+
+def _run_workload(
+    workload: Workload,
+    options: Options,
+    results: Results,
+    services: Services,
+    say: Callable[[str], object],
+) -> None:
+    present = [c for c in workload.contestants if _takes_part(c, options, results, services, say)]
+    rows = [
+        Row(workload, case, contestant)
+        for case in workload.cases
+        if case.short or not options.short
+        for contestant in present
+        if contestant.peer not in case.without
+    ]
+    results.rows += rows
+    rounds = min(options.rounds, workload.rounds or options.rounds)
+    for number in range(rounds):
+        say(f"{workload.name} {workload.title}: round {number + 1} of {rounds}")
+        for row in rows:
+            if row.problem:
+                continue
+            try:
+                row.rounds.append(_measure(row, options, services))
+            except SideFailed as failure:
+                row.problem = str(failure)
+                say(f"{row.contestant.key}, {row.case.name}: failed\n{failure}")
+
+
+def _takes_part(
+    contestant: Contestant,
+    options: Options,
+    results: Results,
+    services: Services,
+    say: Callable[[str], object],
+) -> bool:
+    if contestant.peer not in options.peers:
+        return False
+    peer = PEERS[contestant.peer]
+    obstacle = peer.obstacle or (peer.server and services.obstacle(peer.server))
+    if obstacle and peer.name not in results.left_out:
+        results.left_out[peer.name] = obstacle
+        say(f"{peer.title} is left out: {obstacle}")
+    return not obstacle
+
+
+def _measure(row: Row, options: Options, services: Services) -> Figures:
+    peer: Peer = PEERS[row.contestant.peer]
+    settings = {**row.case.settings, **row.contestant.settings}
+    if "count" in settings:
+        count = settings["count"] * options.scale * row.contestant.share
+        settings["count"] = max(settings.get("callers", 1), int(count))
+    if peer.server:
+        settings["service"] = services.address(peer.server)
+    cpus = options.cpus[:1] if row.case.together else options.cpus
+    with Stage(peer.python, peer.name, cpus) as stage:
+        return row.workload.measure(stage, Task(row.workload, row.case, row.contestant, settings))

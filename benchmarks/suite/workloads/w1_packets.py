@@ -1,0 +1,25 @@
+"""W1: small packets, one way, as fast as they go."""
+
+from __future__ import annotations
+
+from benchmarks.suite.plan import RATE_COLUMNS, Case, Column, Contestant, Goal, Workload, one_way
+
+WORKLOADS = (
+    Workload(
+        "W1",
+        "small packets, one way",
+        columns=(Column("rate", "packets/s"), *RATE_COLUMNS),
+        contestants=(
+            Contestant("snakemq2"),
+            Contestant("snakemq16", share=0.5),
+            Contestant("pyzmq", "PUSH/PULL"),
+            Contestant("floor", "bare loops"),
+        ),
+        cases=tuple(Case(f"{size} B", {"size": size, "count": 200_000}) for size in (5, 100)),
+        measure=one_way("packets"),
+        goals=tuple(
+            Goal(case, "", "at least pyzmq", against="pyzmq PUSH/PULL", at_least=1)
+            for case in ("5 B", "100 B")
+        ),
+    ),
+)

@@ -1,0 +1,36 @@
+"""W2: small messages to a name."""
+
+from __future__ import annotations
+
+from benchmarks.suite.plan import RATE_COLUMNS, Case, Column, Contestant, Goal, Workload, one_way
+
+
+def ways(peer: str, share: float = 1) -> tuple[Contestant, ...]:
+    return tuple(
+        Contestant(peer, way, {"way": way}, share) for way in ("queued", "chained", "thread")
+    )
+
+
+WORKLOADS = (
+    Workload(
+        "W2",
+        "messages to a name, first send to last receive",
+        columns=(Column("rate", "messages/s"), *RATE_COLUMNS),
+        contestants=(
+            *ways("snakemq2"),
+            *ways("snakemq16", share=0.25),
+            Contestant("pyzmq", "ROUTER/DEALER"),
+            Contestant("floor", "bare loops"),
+        ),
+        cases=(Case("100 B", {"size": 100, "count": 100_000}),),
+        measure=one_way("messages"),
+        goals=tuple(
+            Goal("100 B", way, "1.2 x pyzmq", against="pyzmq ROUTER/DEALER", at_least=1.2)
+            for way in ("queued", "thread")
+        ),
+        note=(
+            "queued: all in one callback of the loop; chained: each in the callback that says that "
+            "the one before it is sent; thread: by another thread than that of the loop."
+        ),
+    ),
+)
