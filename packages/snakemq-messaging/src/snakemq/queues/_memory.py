@@ -74,7 +74,7 @@ class MemoryQueuesStorage(QueuesStorageBase):
         self._lock = threading.Lock()
         self._closed = False
         elapsed = predecessor._clock.now() if predecessor and predecessor._clock else 0.0
-        self._clock = OwnerClock(clock, elapsed) if clock else None
+        self._clock: OwnerClock | None = OwnerClock(clock, elapsed) if clock else None
         self._queues: dict[str, _MemoryQueue] = predecessor._queues if predecessor else {}
         self._inboxes: dict[str, list[bytes]] = predecessor._inboxes if predecessor else {}
 
