@@ -119,14 +119,15 @@ def test_interrupted_send_costs_the_connection_because_nobody_knows_how_much_was
     link: DiaryLink, other: DiaryLink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, here = connect(other, link)
-    send = LinkSocket.send
+    conn = link.get_socket_by_conn(here)
+    send = conn.send
 
-    def interrupted(conn: LinkSocket, data: BytesLike) -> int:
+    def interrupted(data: BytesLike) -> int:
         monkeypatch.undo()
-        send(conn, data)
+        send(data)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(LinkSocket, "send", interrupted)
+    monkeypatch.setattr(conn, "send", interrupted)
     with pytest.raises(KeyboardInterrupt):
         link.send(here, b"x")
     assert not link.disconnected  # never within send()

@@ -50,7 +50,7 @@ def test_exception_of_the_driver_itself_does_not_end_the_loop(
         monkeypatch.undo()
         raise MemoryError
 
-    monkeypatch.setattr("snakemq.link._link.LinkSocket.recv", out_of_memory)
+    monkeypatch.setattr(link.get_socket_by_conn(here), "recv", out_of_memory)
     other.send(there, b"x")
     run_until(lambda: link.received[here] == b"x", link, other)
 

@@ -9,12 +9,14 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import ClassVar
+from unittest.mock import patch
 
 import pytest
 import trustme
 
 from snakemq.exceptions import SendNotFinished
 from snakemq.link import BytesLike, Link, LinkInterface, SSLConfig
+from snakemq.link._poller import SelectorPoller
 from snakemq.link.testing import (
     LINK_CHECKS,
     LinkCheck,
@@ -208,6 +210,9 @@ class MakePair:
                 return MemoryPair(MemoryNetwork(seed=8, latency=(0.0, 0.02)), wrap=wrap)
             case "tcp":
                 return SocketPair(lambda: ("127.0.0.1", 0), wrap=wrap)
+            case "tcp-selectors":
+                with patch("snakemq.link._loop.make_poller", SelectorPoller):
+                    return SleepingSocketPair(lambda: ("127.0.0.1", 0), wrap=wrap)
             case "tcp-sleeping":
                 return SleepingSocketPair(lambda: ("127.0.0.1", 0), wrap=wrap)
             case "unix":
@@ -226,6 +231,7 @@ KINDS = (
     "memory-seed throttled",
     "tcp",
     "tcp-sleeping",
+    "tcp-selectors",  # as on systems without epoll
     "unix",
     "tls",
     "tcp throttled",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import selectors
 import signal
 import threading
 import time
@@ -17,27 +16,18 @@ from snakemq.exceptions import LoopError
 NewLink = Callable[..., DiaryLink]
 
 
-class CountingSelector(selectors.DefaultSelector):
-    """Counts its sleeps, and remembers how long they were meant to be."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.timeouts: list[float | None] = []
-
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        self.timeouts.append(timeout)
-        return super().select(timeout)
-
-
 @pytest.fixture
-def sleeps(link: DiaryLink) -> list[float | None]:
+def sleeps(link: DiaryLink, monkeypatch: pytest.MonkeyPatch) -> list[float | None]:
     """The time-outs of the sleeps of ``link``."""
-    counting = CountingSelector()
-    for key in link.selector.get_map().values():
-        counting.register(key.fileobj, key.events, key.data)
-    link._loop.selector.close()
-    link._loop.selector = counting
-    return counting.timeouts
+    timeouts: list[float | None] = []
+    poll = link.poller.poll
+
+    def counting(timeout: float | None) -> object:
+        timeouts.append(timeout)
+        return poll(timeout)
+
+    monkeypatch.setattr(link.poller, "poll", counting)
+    return timeouts
 
 
 # -- sleeping

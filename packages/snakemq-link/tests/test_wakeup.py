@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import select
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import closing
 from itertools import count
 from types import FrameType
 
+import pytest
 from real_links import DEADLINE, DiaryLink, run_until, running, wait_for
 
-from snakemq.link._wakeup import WakeUp
+from snakemq.link._poller import EpollPoller, Poller, SelectorPoller
+from snakemq.link._wakeup import EventWakeUp, SocketWakeUp, make_wakeup
 
 
 def test_storm_of_wakeups_without_a_loop_never_blocks(link: DiaryLink) -> None:
@@ -46,13 +51,59 @@ def test_storm_of_wakeups_from_threads_while_the_loop_runs(link: DiaryLink) -> N
     assert link.passes
 
 
-def test_bell_that_is_rung_more_often_than_it_can_hold_does_not_block() -> None:
-    bell = WakeUp()
-    for _ in range(100_000):
+POLLERS = [SelectorPoller]
+if hasattr(select, "epoll"):
+    POLLERS.append(EpollPoller)
+
+
+def sleep_is_over(poller: Poller) -> bool:
+    """Is it woken without having to wait?"""
+    events = poller.poll(0)
+    for handler, mask in events:
+        handler(mask)
+    return bool(events)
+
+
+@pytest.mark.parametrize("kind", POLLERS)
+def test_each_ring_of_the_bell_ends_one_sleep(kind: type[Poller]) -> None:
+    with closing(kind()) as poller, closing(make_wakeup(poller)) as bell:
+        assert not sleep_is_over(poller)
+        for _ in range(3):
+            bell.ring()
+            bell.ring()
+            assert sleep_is_over(poller)
+            assert not sleep_is_over(poller)
+
+
+@pytest.mark.parametrize("kind", POLLERS)
+def test_bell_that_is_rung_more_often_than_it_can_hold_does_not_block(kind: type[Poller]) -> None:
+    with closing(kind()) as poller:
+        bell = make_wakeup(poller)
+        for _ in range(100_000):
+            bell.ring()
+        assert sleep_is_over(poller)
+        assert not sleep_is_over(poller)
+        bell.close()
+        bell.ring()  # nobody is left to be woken
+
+
+@pytest.mark.skipif(not hasattr(os, "eventfd"), reason="this system has another bell")
+def test_bell_of_the_system_that_is_full_does_not_block() -> None:
+    with closing(EpollPoller()) as poller:
+        bell = EventWakeUp(poller)
+        os.eventfd_write(bell._file.fileno(), 2**64 - 2)
         bell.ring()
-    bell.silence()
-    bell.close()
-    bell.ring()  # nobody is left to be woken
+        assert sleep_is_over(poller)
+        bell.close()
+
+
+def test_pair_of_sockets_is_the_bell_where_there_is_no_better_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delattr(os, "eventfd", raising=False)
+    for kind in POLLERS:
+        with closing(kind()) as poller, closing(make_wakeup(poller)) as bell:
+            assert isinstance(bell, SocketWakeUp)
 
 
 def test_each_wakeup_from_a_thread_is_followed_by_a_pass(link: DiaryLink) -> None:

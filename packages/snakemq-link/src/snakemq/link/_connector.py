@@ -6,7 +6,6 @@ import contextlib
 import errno
 import logging
 import os
-import selectors
 import socket
 import ssl
 import threading
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from ._address import Address, Endpoint, literal, resolve
 from ._backoff import Backoff
+from ._poller import WRITE, Poller
 from ._tls import SSLConfig
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class Driver(Protocol):
     connect_timeout: float
 
     @property
-    def selector(self) -> selectors.BaseSelector: ...
+    def poller(self) -> Poller: ...
 
     def call_later(self, delay: float, func: Callable[[], object]) -> Timer: ...
     def call_from_thread(self, func: Callable[[], object]) -> None: ...
@@ -163,7 +163,7 @@ class Connector:
             error = sock.connect_ex(endpoint.sockaddr)
             if error in _IN_PROGRESS:
                 self._sock = sock
-                self._driver.selector.register(sock, selectors.EVENT_WRITE, self._on_event)
+                self._driver.poller.register(sock.fileno(), WRITE, self._on_event)
                 self._timer = self._driver.call_later(
                     self._driver.connect_timeout, self._attempt_timed_out
                 )
@@ -215,7 +215,7 @@ class Connector:
     def _forget_attempt(self, sock: socket.socket) -> None:
         self._sock = None
         with contextlib.suppress(KeyError):
-            self._driver.selector.unregister(sock)
+            self._driver.poller.unregister(sock.fileno())
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

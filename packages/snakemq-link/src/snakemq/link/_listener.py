@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import os
 import socket
 import ssl
+from collections.abc import Callable
+from typing import Protocol
 
 from ._address import (
     Address,
@@ -14,15 +17,37 @@ from ._address import (
     public_address,
     remove_stale_unix_socket,
 )
+from ._poller import READ, Poller
+from ._socket import WOULD_BLOCK
 from ._tls import SSLConfig
 
-OUT_OF_RESOURCES = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+_log = logging.getLogger("snakemq.link")
+
+_OUT_OF_RESOURCES = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+_ACCEPTS_PER_PASS = 64
+_ACCEPT_PAUSE = 0.5
+
+
+class Driver(Protocol):
+    """What a listener needs of its link."""
+
+    @property
+    def poller(self) -> Poller: ...
+
+    def call_later(self, delay: float, func: Callable[[], object]) -> object: ...
+    def adopt_accepted(
+        self, sock: socket.socket, remote_peer: object, listener: Listener
+    ) -> None: ...
 
 
 class Listener:
     """One listening socket. Raises ``OSError`` when it cannot listen there."""
 
-    def __init__(self, address: Address, ssl_config: SSLConfig | None, backlog: int) -> None:
+    def __init__(
+        self, driver: Driver, address: Address, ssl_config: SSLConfig | None, backlog: int
+    ) -> None:
+        self._driver = driver
+        self._closed = False
         self.wanted = address  # the real one may have another host or port
         self.ssl_context: ssl.SSLContext | None = None
         if ssl_config is not None:
@@ -51,11 +76,37 @@ class Listener:
             raise _cannot_listen(address, exc) from exc
         self._inode = self._socket_file_inode()
 
-    def accept(self) -> tuple[socket.socket, object]:
-        """Raises ``OSError``, also when nobody is waiting."""
-        return self.sock.accept()
+    def begin(self) -> None:
+        """Accept connections, from now on or again."""
+        if not self._closed:
+            self._driver.poller.register(self.sock.fileno(), READ, self._on_acceptable)
+
+    def _on_acceptable(self, mask: int) -> None:
+        for _ in range(_ACCEPTS_PER_PASS):
+            if self._closed:
+                return  # by a callback
+            try:
+                sock, remote_peer = self.sock.accept()
+            except WOULD_BLOCK:
+                return
+            except OSError as exc:
+                if exc.errno in _OUT_OF_RESOURCES:
+                    self._pause(exc)
+                    return
+                _log.info("accept on %r: %s", self.address, exc)  # gone before we came
+            else:
+                self._driver.adopt_accepted(sock, remote_peer, self)
+
+    def _pause(self, exc: OSError) -> None:
+        # The waiting connection keeps the listener readable: without a pause the loop would spin.
+        _log.error("accept on %r: %s; pausing for %g s", self.address, exc, _ACCEPT_PAUSE)
+        self._driver.poller.unregister(self.sock.fileno())
+        self._driver.call_later(_ACCEPT_PAUSE, self.begin)
 
     def close(self) -> None:
+        self._closed = True
+        with contextlib.suppress(KeyError):  # while accepting is paused
+            self._driver.poller.unregister(self.sock.fileno())
         self.sock.close()
         # The file may be another listener's by now, that took the path over.
         if self._inode is not None and self._inode == self._socket_file_inode():

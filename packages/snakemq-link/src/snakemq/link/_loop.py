@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import selectors
 import threading
 import time
 from collections import deque
@@ -13,8 +12,10 @@ from typing import ParamSpec
 
 from snakemq.exceptions import LoopError
 
+from . import _fork
+from ._poller import Handler, Poller, make_poller
 from ._timers import Timer, TimerHeap
-from ._wakeup import WakeUp
+from ._wakeup import make_wakeup
 
 P = ParamSpec("P")
 
@@ -30,7 +31,7 @@ _CLEANUP_TIMEOUT = 10.0
 class Loop:
     """Calls whatever has something to do, and sleeps when nothing has.
 
-    The ``data`` of what is registered in :attr:`selector` is called with the mask of its events.
+    The handlers of what is registered in :attr:`poller` are called with the mask of their events.
     A pass is: events, timers, calls from threads, ``on_pass``; and when sends were finished at
     once, their reports, calls from threads and ``on_pass`` again.
 
@@ -39,17 +40,20 @@ class Loop:
 
     def __init__(self, on_pass: Callable[[], object]) -> None:
         self.time: Callable[[], float] = time.monotonic
-        self.selector: selectors.BaseSelector = selectors.DefaultSelector()
+        self.poller: Poller = make_poller()
         self.ended = False
         self._on_pass = on_pass
-        self._wakeup = WakeUp()
-        self.selector.register(self._wakeup, selectors.EVENT_READ, self._on_wakeup)
+        self._wakeup = make_wakeup(self.poller)
 
         self._timers = TimerHeap()
         self._finished: deque[Callable[[], object]] = deque()
+        self.finish: Callable[[Callable[[], object]], None] = self._finished.append
+        """``finish(report)``: have ``report()`` called at the end of this pass, or of the next one
+        if that is under way."""
         self._from_threads: deque[Callable[[], object]] = deque()
 
         self._pid = os.getpid()
+        self._forks = _fork.count
         self._loop_thread: int | None = None
         self._loop_ended = threading.Event()
         self._loop_ended.set()
@@ -67,10 +71,6 @@ class Loop:
     def call_from_thread(self, func: Callable[[], object]) -> None:
         self._from_threads.append(func)
         self.wake_up()
-
-    def finish(self, report: Callable[[], object]) -> None:
-        """Call ``report()`` at the end of this pass, or of the next one if that is under way."""
-        self._finished.append(report)
 
     def run(self, poll_timeout: float | None, count: int | None, runtime: float | None) -> None:
         """See :meth:`snakemq.link.Link.loop`."""
@@ -132,7 +132,7 @@ class Loop:
         self._release()
 
     def _release(self) -> None:
-        self.selector.close()
+        self.poller.close()
         self._wakeup.close()
 
     def check_usable(self) -> None:
@@ -141,7 +141,7 @@ class Loop:
             raise LoopError("this link was cleaned up; make a new one")
 
     def check_process(self) -> None:
-        if os.getpid() != self._pid:
+        if _fork.count != self._forks:
             raise LoopError(
                 f"this link belongs to process {self._pid}; after a fork make one of your own"
             )
@@ -163,15 +163,13 @@ class Loop:
             self._loop_thread = None
             self._loop_ended.set()
 
-    def _sleep(
-        self, poll_timeout: float | None, end: float | None
-    ) -> list[tuple[selectors.SelectorKey, int]]:
+    def _sleep(self, poll_timeout: float | None, end: float | None) -> list[tuple[Handler, int]]:
         """Sleep until there is something to do; returns what sockets have to say."""
         # First the flag, then the question whether somebody has called wakeup_poll or stop: the
         # other way round a call in between would be slept through.
         self._sleeping = True
         try:
-            return self.selector.select(self._sleep_time(poll_timeout, end))
+            return self.poller.poll(self._sleep_time(poll_timeout, end))
         finally:
             self._sleeping = False
 
@@ -185,16 +183,21 @@ class Loop:
         times = [_LONGEST_SLEEP, poll_timeout, timer and timer - now, end and end - now]
         return max(0.0, min(t for t in times if t is not None))
 
-    def _one_pass(self, events: list[tuple[selectors.SelectorKey, int]]) -> None:
-        for key, mask in events:
-            self.call(key.data, mask)
-        for timer_func in self._timers.pop_due(self.time()):
-            self.call(timer_func)
+    def _one_pass(self, events: list[tuple[Handler, int]]) -> None:
+        for handler, mask in events:
+            try:
+                handler(mask)
+            except Exception:
+                _log.exception("a callback raised")
+        if self._timers:
+            for timer_func in self._timers.pop_due(self.time()):
+                self.call(timer_func)
         self._end_pass()
-        if self._finished:
+        finished = self._finished
+        if finished:
             # Those that are begun meanwhile wait for the next pass: the others have their turn.
-            for _ in range(len(self._finished)):
-                self._finished.popleft()()
+            for _ in range(len(finished)):
+                finished.popleft()()
             self._end_pass()
 
     def _end_pass(self) -> None:
@@ -203,7 +206,10 @@ class Loop:
             # After the flag: what is put there while it is set must not wait for another wake-up.
             while self._from_threads:
                 self.call(self._from_threads.popleft())
-            self.call(self._on_pass)
+            try:
+                self._on_pass()
+            except Exception:
+                _log.exception("a callback raised")
         except BaseException:
             self._wakeup_pending = True  # Ctrl-C: what is left is for a loop that is entered again
             raise
@@ -214,6 +220,3 @@ class Loop:
             func(*args, **kwargs)
         except Exception:
             _log.exception("a callback raised")
-
-    def _on_wakeup(self, mask: int) -> None:
-        self._wakeup.silence()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import ssl
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
@@ -30,8 +31,11 @@ class LinkSocket:
         "connected_at",
         "connector",
         "handshake_deadline",
+        "recv",
         "recv_size",
         "remote_peer",
+        "report_planned",
+        "send",
         "send_pending",
         "sock",
         "want_write",
@@ -48,11 +52,21 @@ class LinkSocket:
         self.closed = False
         self.connected_at: float | None = None  # None: the TLS handshake is not finished
         self.handshake_deadline: Timer | None = None
+
+        self.recv: Callable[[int], bytes] = sock.recv
+        """About so many bytes at most; empty at the end. Raises ``OSError``."""
+        self.send: Callable[[BytesLike], int] = sock.send
+        """How many bytes the system took, at least one. Raises ``OSError``; after one of
+        :data:`WOULD_BLOCK` the same data has to be given again."""
+        if isinstance(sock, ssl.SSLSocket):  # asked here, once, and not for each read
+            self.recv = self._recv_records
+            self.send = self._send_records
         self.recv_size = RECV_SIZE
         # A send that is not reported yet: its data while none of it could be sent, the count
         # of bytes that were.
         self.send_pending: BytesLike | int | None = None
         self.want_write = False
+        self.report_planned = False
 
     @property
     def is_connector(self) -> bool:
@@ -72,40 +86,30 @@ class LinkSocket:
             return None
         return cast("dict[str, Any] | bytes | None", self.sock.getpeercert(binary_form))
 
-    def recv(self, size: int) -> bytes:
-        """About ``size`` bytes at most; empty at the end. Raises ``OSError``.
-
-        TLS gives one record of at most 16 KiB at a time, and what it has decrypted already is
-        out of the selector's sight, so it is asked until it has no more.
-        """
-        if not isinstance(self.sock, ssl.SSLSocket):
-            return self.sock.recv(size)
-        data = self.sock.recv(size)
+    def _recv_records(self, size: int) -> bytes:
+        """TLS gives one record of at most 16 KiB at a time, and what it has decrypted already is
+        out of the poller's sight, so it is asked until it has no more."""
+        sock = cast("ssl.SSLSocket", self.sock)
+        data = sock.recv(size)
         if not data:
             return data
         records = [data]
         received = len(data)
         # OSError: it will come again at the next read, after this data has been handed over
         with contextlib.suppress(OSError):
-            while received < size or self.sock.pending():
-                data = self.sock.recv(size)
+            while received < size or sock.pending():
+                data = sock.recv(size)
                 if not data:
                     break
                 records.append(data)
                 received += len(data)
         return b"".join(records)
 
-    def send(self, data: BytesLike) -> int:
-        """How many bytes the system took, at least one. Raises ``OSError``.
-
-        After one of :data:`WOULD_BLOCK` the same data has to be given again: TLS has encrypted
-        its first record already and insists on it.
-        """
-        if isinstance(self.sock, ssl.SSLSocket):
-            # It takes all or nothing, so it is not given more at a time than the other connections
-            # can be asked to wait for.
-            data = memoryview(data)[:TLS_SEND_SIZE]
-        return self.sock.send(data)
+    def _send_records(self, data: BytesLike) -> int:
+        """TLS takes all or nothing, and insists on the same data after it has encrypted a record
+        that it could not send. It is not given more than the other connections can be asked to
+        wait for."""
+        return self.sock.send(memoryview(data)[:TLS_SEND_SIZE])
 
     def shut(self) -> None:
         self.closed = True
@@ -115,6 +119,7 @@ class LinkSocket:
         with contextlib.suppress(OSError):
             socket.socket.shutdown(self.sock, socket.SHUT_RDWR)
         self.sock.close()
+        self.recv, self.send = self.sock.recv, self.sock.send  # so that this is no cycle
 
     def __repr__(self) -> str:
         return f"<LinkSocket conn_id={self.conn_id!r} remote_peer={self.remote_peer!r}>"

@@ -1,0 +1,123 @@
+"""What the loop sleeps in: tells which sockets have something to say, and to whom."""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import selectors
+from collections.abc import Callable
+from typing import Protocol, TypeAlias
+
+Handler: TypeAlias = Callable[[int], object]
+"""Is called with the mask of its events. Anything beyond :data:`READ` and :data:`WRITE` in it, as
+hang-ups and errors, is told by reading and by writing; so ask for ``mask & ~WRITE`` to know whether
+to read."""
+
+
+READ, WRITE = 1, 4
+"""As epoll has them."""
+
+
+class Poller(Protocol):
+    """File descriptors, each with the events that are of interest, and a handler."""
+
+    def register(self, fd: int, events: int, handler: Handler) -> None:
+        """Raises ``OSError``."""
+
+    def modify(self, fd: int, events: int, handler: Handler) -> None:
+        """Raises ``KeyError`` when it is not registered."""
+
+    def unregister(self, fd: int) -> None:
+        """To be called before the file is closed. Raises ``KeyError``."""
+
+    def poll(self, timeout: float | None) -> list[tuple[Handler, int]]:
+        """Sleep until there are events; ``None``: for as long as it takes.
+
+        Handlers are those of the time of the call: a descriptor that is closed by one of them, and
+        used again for something else, is not taken for it.
+        """
+
+    def __len__(self) -> int:
+        """How many descriptors are registered."""
+
+    def close(self) -> None: ...
+
+
+class EpollPoller:
+    """Of Linux. :mod:`selectors` would do it as well, for 0.5 µs more in each pass."""
+
+    def __init__(self) -> None:
+        self._epoll = select.epoll()
+        self._handlers: dict[int, Handler] = {}
+
+    def register(self, fd: int, events: int, handler: Handler) -> None:
+        self._epoll.register(fd, events)
+        self._handlers[fd] = handler
+
+    def modify(self, fd: int, events: int, handler: Handler) -> None:
+        if fd not in self._handlers:
+            raise KeyError(fd)
+        self._epoll.modify(fd, events)
+        self._handlers[fd] = handler
+
+    def unregister(self, fd: int) -> None:
+        del self._handlers[fd]
+        with contextlib.suppress(OSError):
+            self._epoll.unregister(fd)
+
+    def poll(self, timeout: float | None) -> list[tuple[Handler, int]]:
+        handlers = self._handlers
+        return [
+            (handlers[fd], mask)
+            for fd, mask in self._epoll.poll(timeout, _EVENTS_PER_PASS)
+            if fd in handlers
+        ]
+
+    def __len__(self) -> int:
+        return len(self._handlers)
+
+    def close(self) -> None:
+        self._epoll.close()
+        self._handlers.clear()
+
+
+class SelectorPoller:
+    """Wherever Python runs."""
+
+    def __init__(self) -> None:
+        self._selector = selectors.DefaultSelector()
+
+    def register(self, fd: int, events: int, handler: Handler) -> None:
+        self._selector.register(fd, _OF_SELECTORS[events], handler)
+
+    def modify(self, fd: int, events: int, handler: Handler) -> None:
+        self._selector.modify(fd, _OF_SELECTORS[events], handler)
+
+    def unregister(self, fd: int) -> None:
+        self._selector.unregister(fd)
+
+    def poll(self, timeout: float | None) -> list[tuple[Handler, int]]:
+        return [(key.data, _OURS[mask]) for key, mask in self._selector.select(timeout)]
+
+    def __len__(self) -> int:
+        return len(self._selector.get_map())
+
+    def close(self) -> None:
+        self._selector.close()
+
+
+_OF_SELECTORS = {
+    READ: selectors.EVENT_READ,
+    WRITE: selectors.EVENT_WRITE,
+    READ | WRITE: selectors.EVENT_READ | selectors.EVENT_WRITE,
+}
+_OURS = {theirs: ours for ours, theirs in _OF_SELECTORS.items()}
+
+_EVENTS_PER_PASS = 1024
+"""More of them have their turn in the next pass; the system goes round. Room for them is made in
+each call."""
+
+
+def make_poller() -> Poller:
+    """The best one that the system has."""
+    return EpollPoller() if hasattr(select, "epoll") else SelectorPoller()

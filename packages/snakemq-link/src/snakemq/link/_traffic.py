@@ -1,0 +1,320 @@
+"""Connections from their first byte to their last: TLS handshakes, input, output, ends."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import socket
+import ssl
+from collections.abc import Callable
+from functools import partial
+from typing import ParamSpec, Protocol
+
+from snakemq.callbacks import Callback
+from snakemq.exceptions import NoConnection, SendNotFinished
+
+from ._connector import Connector
+from ._interface import BytesLike
+from ._loop import Loop
+from ._poller import READ, WRITE
+from ._socket import RECV_SIZE, WOULD_BLOCK, LinkSocket
+from ._tls import NOT_TLS
+
+P = ParamSpec("P")
+
+_LAST_WORDS = 8 * 1024 * 1024
+"""Bytes that are still read from a connection on which nothing can be sent any more: more than a
+system keeps for one whose other side has closed it."""
+
+
+class Settings(Protocol):
+    """Of the link."""
+
+    recv_block_size: int
+    handshake_timeout: float
+
+
+class Traffic:
+    """The connections of a link that are made, whoever dialled."""
+
+    def __init__(self, loop: Loop, settings: Settings) -> None:
+        self.on_connect: Callback[[str]] = Callback()
+        self.on_disconnect: Callback[[str]] = Callback()
+        self.on_recv: Callback[[str, bytes]] = Callback()
+        self.on_ready_to_send: Callback[[str, int]] = Callback()
+        self.connections: dict[str, LinkSocket] = {}
+        self.connection_of: dict[Connector, LinkSocket] = {}
+        self._loop = loop
+        self._settings = settings
+        self._log = logging.getLogger("snakemq.link")
+        self._last_conn_number = 0
+
+    def get(self, conn_id: str) -> LinkSocket:
+        """Raises :exc:`~snakemq.exceptions.NoConnection`."""
+        try:
+            return self.connections[conn_id]
+        except KeyError:
+            raise NoConnection(f"there is no connection {conn_id!r} (any more)") from None
+
+    # -- beginning
+
+    def adopt(
+        self,
+        sock: socket.socket,
+        remote_peer: object,
+        ssl_context: ssl.SSLContext | None,
+        connector: Connector | None = None,
+    ) -> None:
+        """A socket is connected."""
+        sock.setblocking(False)
+        if sock.family != getattr(socket, "AF_UNIX", None):
+            with contextlib.suppress(OSError):  # reset meanwhile; reading will tell
+                # The layers above write whole batches; waiting for more would only delay them.
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if ssl_context is not None:
+            try:
+                sock.getpeername()  # wrap_socket() forgets to close one that was reset
+                sock = ssl_context.wrap_socket(
+                    sock,
+                    server_side=connector is None,
+                    do_handshake_on_connect=False,
+                    server_hostname=None if connector is None else connector.server_hostname,
+                )
+            except (OSError, ValueError) as exc:
+                sock.close()
+                self._log_tls_failure(remote_peer, connector, str(exc))
+                if connector is not None:
+                    connector.connection_ended(None)
+                return
+        self._last_conn_number += 1
+        conn_id = f"{self._last_conn_number}fd{sock.fileno()}"
+        conn = LinkSocket(sock, conn_id, remote_peer, connector)
+        conn.recv_size = min(conn.recv_size, self._settings.recv_block_size)
+        self.connections[conn_id] = conn
+        if connector is not None:
+            self.connection_of[connector] = conn
+        self._loop.poller.register(sock.fileno(), READ, partial(self._on_io, conn))
+        if ssl_context is None:
+            self._announce(conn)
+        else:
+            conn.handshake_deadline = self._loop.call_later(
+                self._settings.handshake_timeout, lambda: self._handshake_timed_out(conn)
+            )
+            self._shake_hands(conn)
+
+    def _announce(self, conn: LinkSocket) -> None:
+        conn.connected_at = self._loop.time()
+        self._log.info("connect %s %r", conn.conn_id, conn.remote_peer)
+        self._tell(conn, self.on_connect.call_while, lambda: not conn.closed, conn.conn_id)
+
+    def _shake_hands(self, conn: LinkSocket) -> None:
+        assert isinstance(conn.sock, ssl.SSLSocket)
+        try:
+            conn.sock.do_handshake()
+        except ssl.SSLWantReadError:
+            self._want(conn, write=False)
+        except ssl.SSLWantWriteError:
+            self._want(conn, write=True)
+        except (OSError, ValueError) as exc:  # ValueError: closed below us before it began
+            question = ": is it TLS?" if getattr(exc, "reason", None) in NOT_TLS else ""
+            self._log_tls_failure(conn.remote_peer, conn.connector, f"{exc}{question}")
+            self.drop(conn, "TLS handshake failed")
+        else:
+            if conn.handshake_deadline is not None:
+                conn.handshake_deadline.cancel()
+            self._want(conn, write=False)
+            self._announce(conn)
+            if not conn.closed:
+                # The first bytes may have come along with the end of the handshake: TLS has them
+                # and the poller knows nothing of them.
+                self._on_readable(conn)
+
+    def _handshake_timed_out(self, conn: LinkSocket) -> None:
+        reason = f"no answer in {self._settings.handshake_timeout:g} s"
+        self._log_tls_failure(conn.remote_peer, conn.connector, reason)
+        self.drop(conn, "TLS handshake failed")
+
+    def _log_tls_failure(
+        self, remote_peer: object, connector: Connector | None, reason: str
+    ) -> None:
+        level = logging.ERROR if connector is None else connector.failure_level()
+        self._log.log(level, "TLS handshake with %r: %s", remote_peer, reason)
+
+    # -- input
+
+    def _on_io(self, conn: LinkSocket, mask: int) -> None:
+        if conn.closed:
+            return  # by a callback of another connection in this pass
+        if conn.connected_at is None:
+            self._shake_hands(conn)
+            return
+        if conn.want_write and mask & ~READ:
+            self._on_writable(conn)
+            if conn.closed:
+                return
+        if mask & ~WRITE:
+            self._on_readable(conn)
+
+    def _on_readable(self, conn: LinkSocket) -> int:
+        """How many bytes were read."""
+        size = conn.recv_size
+        try:
+            data = conn.recv(size)
+        except WOULD_BLOCK:
+            return 0
+        except OSError as exc:
+            self.drop(conn, str(exc))
+            return 0
+        received = len(data)
+        if not received:
+            self.drop(conn, "by the other side")
+            return 0
+        # The buffer for each read is allocated anew, which is cheap at 64 KiB and not at 1 MiB; so
+        # it is large during bulk transfers only.
+        if received >= size < self._settings.recv_block_size:
+            conn.recv_size = min(size * 4, self._settings.recv_block_size)
+        elif received * 16 < size > RECV_SIZE:
+            conn.recv_size = size // 4
+        conn_id = conn.conn_id
+        # One by one, and not as a call of the event, which takes as long again as all of this.
+        for func in self.on_recv.callbacks:
+            try:
+                func(conn_id, data)
+            except Exception:
+                self._log.exception("a callback raised")
+            except BaseException:
+                self._interrupted(conn)
+                raise
+        return received
+
+    def _tell(
+        self, conn: LinkSocket, func: Callable[P, object], *args: P.args, **kwargs: P.kwargs
+    ) -> None:
+        try:
+            func(*args, **kwargs)
+        except Exception:
+            self._log.exception("a callback raised")
+        except BaseException:
+            self._interrupted(conn)
+            raise
+
+    def _interrupted(self, conn: LinkSocket) -> None:
+        """After Ctrl-C in a callback nobody knows how far it got and who was told, so it costs the
+        connection: a loop that is entered again must not go on in the middle of it."""
+        self.drop(conn, "interrupted")
+
+    # -- output
+
+    def send(self, conn_id: str, data: BytesLike) -> None:
+        """See :meth:`LinkInterface.send`."""
+        conn = self.get(conn_id)
+        if conn.send_pending is not None:
+            raise SendNotFinished(f"wait for on_ready_to_send of {conn_id} before the next send")
+        if not isinstance(data, (bytes, bytearray, memoryview)):
+            raise TypeError(f"only bytes can be sent, not {type(data).__name__}")
+        if not len(data):
+            raise ValueError("there is nothing to send")
+        conn.send_pending = data
+        self._try_to_send(conn, data)
+
+    def take_report(self, conn_id: str) -> int:
+        """See :meth:`snakemq.link.Link.take_report`."""
+        conn = self.connections.get(conn_id)
+        if conn is None or conn.want_write or not isinstance(conn.send_pending, int):
+            return 0
+        sent = conn.send_pending
+        conn.send_pending = None
+        return sent
+
+    def _try_to_send(self, conn: LinkSocket, data: BytesLike) -> None:
+        try:
+            sent = conn.send(data)
+        except WOULD_BLOCK:
+            self._want(conn, write=True)
+        except OSError as exc:
+            reason = str(exc)
+            # Not within send().
+            self._loop.call_later(0, lambda: self._drop_after_reading(conn, reason, _LAST_WORDS))
+        except BaseException:
+            # Ctrl-C, or out of memory: nobody knows how much was sent.
+            self._loop.call_later(0, lambda: self._interrupted(conn))
+            raise
+        else:
+            conn.send_pending = sent
+            if sent < len(data) or conn.want_write:
+                # The system is full; reported when it is not. If the poller is asked already,
+                # it alone reports: a send that is in both places would be reported twice.
+                self._want(conn, write=True)
+            elif not conn.report_planned:
+                conn.report_planned = True
+                self._loop.finish(partial(self._report_send, conn))
+
+    def _on_writable(self, conn: LinkSocket) -> None:
+        data = conn.send_pending
+        if isinstance(data, int):
+            self._report_send(conn)
+        elif data is not None:
+            self._want(conn, write=False)
+            self._try_to_send(conn, data)
+        if not conn.closed and conn.send_pending is None:
+            self._want(conn, write=False)
+
+    def _report_send(self, conn: LinkSocket) -> None:
+        conn.report_planned = False
+        sent = conn.send_pending
+        if isinstance(sent, int) and not conn.closed:  # else its report was taken
+            conn.send_pending = None
+            conn_id = conn.conn_id
+            for func in self.on_ready_to_send.callbacks:  # as in _on_readable()
+                try:
+                    func(conn_id, sent)
+                except Exception:
+                    self._log.exception("a callback raised")
+                except BaseException:
+                    self._interrupted(conn)
+                    raise
+
+    def _want(self, conn: LinkSocket, *, write: bool) -> None:
+        if conn.want_write != write:
+            conn.want_write = write
+            self._loop.poller.modify(
+                conn.sock.fileno(), READ | WRITE if write else READ, partial(self._on_io, conn)
+            )
+
+    # -- the end
+
+    def _drop_after_reading(self, conn: LinkSocket, reason: str, limit: int) -> None:
+        """What the other side has sent before it closed is still there, and may be a lot.
+
+        A block in a pass, and an end: it may also have ceased to read and go on sending.
+        """
+        size = 0 if conn.closed else self._on_readable(conn)
+        if 0 < size < limit:
+            self._loop.call_later(0, lambda: self._drop_after_reading(conn, reason, limit - size))
+        else:
+            self.drop(conn, reason)
+
+    def drop(self, conn: LinkSocket, reason: str) -> None:
+        """Close a connection, and tell it."""
+        if conn.closed:
+            return
+        self._log.info("disconnect %s: %s", conn.conn_id, reason)
+        lasted = None if conn.connected_at is None else self._loop.time() - conn.connected_at
+        try:
+            with contextlib.suppress(KeyError):  # interrupted at the first attempt
+                self._loop.poller.unregister(conn.sock.fileno())
+            conn.shut()
+            self.connections.pop(conn.conn_id, None)
+            if lasted is not None:
+                self._loop.call(self.on_disconnect, conn.conn_id)
+        finally:
+            # Also after Ctrl-C, or it would never dial again; and once, however often it is begun.
+            connector = conn.connector
+            if connector is not None and self.connection_of.get(connector) is conn:
+                del self.connection_of[connector]
+                connector.connection_ended(lasted)
+
+    def close_all(self) -> None:
+        while self.connections:
+            # Taken out here: a drop that Ctrl-C has interrupted is not begun again.
+            self.drop(self.connections.popitem()[1], "cleanup")
