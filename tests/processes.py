@@ -21,14 +21,17 @@ DEADLINE = 20.0
 class Script:
     """A running script. What it prints is read line by line, and no wait is without an end."""
 
-    def __init__(self, path: Path, arguments: Iterable[str], cwd: Path) -> None:
+    def __init__(
+        self, path: Path, arguments: Iterable[str], cwd: Path, under: Iterable[str] = ()
+    ) -> None:
+        """``under``: the command of a tool that runs the script and watches it."""
         self.name = path.name
         self.lines: list[str] = []
         """What was read so far."""
         self._incoming: queue.Queue[str | None] = queue.Queue()
         self._stderr = tempfile.TemporaryFile(mode="w+")  # noqa: SIM115 (closed by end())
         self.process = subprocess.Popen(
-            [sys.executable, "-u", str(path), *arguments],
+            [*under, sys.executable, "-u", str(path), *arguments],
             cwd=cwd,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

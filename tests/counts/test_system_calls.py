@@ -1,0 +1,109 @@
+"""System calls for each packet, message and call, on both sides, as strace counts them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from .system_calls import Traced
+
+MANY = 10_000
+"""Of what is sent in batches: enough for many of them."""
+
+SOME = 300
+"""Of what goes one by one."""
+
+BATCHED = 10 / 1000
+"""Calls for each of many. Today it is one or two in a thousand; how the batches fall depends on how
+the two processes take turns."""
+
+ALONE = 3
+"""Calls for one that comes and is answered: the loop wakes up, reads, and writes at once. Nothing
+is asked twice, and the selector is not told to look for room to write where there is."""
+
+FEW = 30
+"""Calls that have nothing to do with their number: acks that come by time, a keep-alive."""
+
+
+class Side(NamedTuple):
+    calls: Counter[str]
+    passes: int
+
+    @property
+    def total(self) -> int:
+        return self.calls.total()
+
+
+Run = Callable[..., tuple[Side, Side]]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Iterator[Run]:
+    """Run both sides of a script, each with those arguments; what dials gets the port and more."""
+    with ExitStack() as stack:
+
+        def start(script: str, *arguments: object) -> Traced:
+            traced = Traced(tmp_path, script, *arguments)
+            stack.callback(traced.script.end)
+            return traced
+
+        def run(
+            script: str, *arguments: object, more: tuple[object, ...] = ()
+        ) -> tuple[Side, Side]:
+            listening = start(script, *arguments)
+            port = listening.script.read_line()
+            dialling = start(script, *arguments, port, *more)
+            return side(dialling), side(listening)
+
+        yield run
+
+
+def side(traced: Traced) -> Side:
+    calls = traced.calls()
+    return Side(calls, int((traced.script.lines or ["0"])[-1]))
+
+
+def test_packets_that_are_queued_together(run: Run) -> None:
+    for side in run("packets.py", "burst", MANY):
+        assert side.total <= BATCHED * MANY, side
+        assert side.passes <= BATCHED * MANY, side
+
+
+def test_packets_there_and_back(run: Run) -> None:
+    for side in run("packets.py", "echo", SOME):
+        assert side.total <= ALONE * SOME + FEW, side
+        # After the events, and again if something was sent and reported in between.
+        assert side.passes <= 2 * SOME + FEW, side
+        assert not side.calls["epoll_ctl"], side
+
+
+def test_messages_from_the_loop(run: Run) -> None:
+    for side in run("messages.py", MANY, more=("loop",)):
+        assert side.total <= BATCHED * MANY, side
+
+
+def test_messages_from_another_thread(run: Run) -> None:
+    sender, receiver = run("messages.py", MANY, more=("thread",))
+    # The two threads of the sender take turns as the machine likes, and a batch is what came in
+    # between. Usually it takes 2 calls for 1,000 messages.
+    assert sender.total <= 10 * BATCHED * MANY, sender
+    assert receiver.total <= 10 * BATCHED * MANY, receiver
+    # The loop is woken once in each sleep, however much is sent meanwhile.
+    assert sender.calls["write"] <= sender.calls["epoll_wait"], sender
+
+
+def test_messages_each_of_which_waits_for_the_last_one_to_be_delivered(run: Run) -> None:
+    for side in run("messages.py", SOME, more=("one_by_one",)):
+        assert side.total <= ALONE * SOME + FEW, side
+
+
+def test_calls_of_remote_methods(run: Run) -> None:
+    client, server = run("calls.py", SOME)
+    # Another thread wakes the loop, which notices it, and sleeps once more until the answer comes.
+    assert client.total <= (ALONE + 3) * SOME + FEW, client
+    assert server.total <= ALONE * SOME + FEW, server
