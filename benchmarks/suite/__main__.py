@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 
-from .peers import PEERS
+from .peers import BEFORE, PEERS, before
 from .report import terminal
 from .run import Options, default_cpus, run
-from .workloads import WORKLOADS
+from .workloads import WORKLOADS, named
 
 
 def main() -> int:
@@ -17,22 +18,30 @@ def main() -> int:
     parser.add_argument("--peers", help="only these, separated by commas: " + ", ".join(PEERS))
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--scale", type=float, help="multiplies all counts")
+    parser.add_argument(
+        "--before", type=Path, metavar="CLONE", help="compare with snakeMQ 2 of another clone"
+    )
     options = parser.parse_args()
     short = "short" in options.what
-    names = [name for name in options.what if name != "short"] or list(WORKLOADS)
-    if unknown := set(names) - set(WORKLOADS):
-        parser.error(f"no such workload: {', '.join(sorted(unknown))}")
-    chosen = frozenset(options.peers.split(",")) if options.peers else frozenset(PEERS)
+    workloads = []
+    for name in [name for name in options.what if name != "short"] or WORKLOADS:
+        if not named(name):
+            parser.error(f"no such workload: {name}; there are {', '.join(WORKLOADS)}")
+        workloads += named(name)
+    chosen = options.peers.split(",") if options.peers else list(PEERS)
     if unknown := set(chosen) - set(PEERS):
         parser.error(f"no such peer: {', '.join(sorted(unknown))}")
+    peers = {name: PEERS[name] for name in chosen}
+    if options.before:
+        peers[BEFORE] = before(options.before)
 
     results = run(
-        [WORKLOADS[name] for name in names],
+        workloads,
         Options(
             rounds=options.rounds or (1 if short else 5),
             scale=options.scale or (0.1 if short else 1),
             cpus=default_cpus(),
-            peers=chosen,
+            peers=peers,
             short=short,
         ),
         say=lambda text: print(text, file=sys.stderr, flush=True),

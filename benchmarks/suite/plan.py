@@ -129,7 +129,9 @@ def two_sided(stage: Stage, receiver: Side, sender: Side, done: Figures, count: 
     # was late to wake up is waited for by the other one.
     lasted = done["ended"] - done["began"]
     received, sent = stage.totals(receiver), stage.totals(sender)
-    return {
+    taken = {"began", "ended"}
+    notes = {name: value for name, value in (sent | done).items() if name not in taken}
+    return notes | {
         "rate": count / lasted,
         "seconds": lasted,
         "received_cpu": received["cpu"] / count,
@@ -159,6 +161,6 @@ def calls(stage: Stage, task: Task) -> Figures:
 
 
 RATE_COLUMNS = (
-    Column("sent_cpu", "CPU µs sending", 1e6, 2, more_is_better=False),
+    Column("sent_cpu", "CPU us sending", 1e6, 2, more_is_better=False),
     Column("received_cpu", "receiving", 1e6, 2, more_is_better=False),
 )

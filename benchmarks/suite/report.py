@@ -5,7 +5,6 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterator
 
-from .peers import PEERS
 from .plan import OURS, Column
 from .run import Results, Row
 
@@ -35,8 +34,8 @@ def ratio(ours: Row, other: Row, column: Column) -> float:
     return 1 / middle if middle else float("inf")
 
 
-def title(row: Row) -> str:
-    return f"{PEERS[row.contestant.peer].title} {row.contestant.way}".strip()
+def title(row: Row, results: Results) -> str:
+    return f"{results.peers[row.contestant.peer].title} {row.contestant.way}".strip()
 
 
 def tables(results: Results) -> Iterator[tuple[str, list[list[str]]]]:
@@ -44,24 +43,31 @@ def tables(results: Results) -> Iterator[tuple[str, list[list[str]]]]:
     for workload, case in dict.fromkeys((row.workload, row.case) for row in results.rows):
         rows = results.of(workload, case)
         ours = [row for row in rows if row.contestant.peer == OURS and row.rounds]
-        first = workload.columns[0]
-        shown = [
-            c for c in workload.columns if any(c.name in r.rounds[0] for r in rows if r.rounds)
-        ]
-        head = ["", *(column.title for column in shown), "±"]
+        shown = [c for c in workload.columns if any(has(row, c) for row in rows)]
+        head = ["", *(column.title for column in shown), "+-"]
         head += [f"{row.contestant.way or 'ours'} is" for row in ours]
         lines = [head]
         for row in rows:
             if not row.rounds:
-                lines.append([title(row), "failed", *[""] * (len(head) - 2)])
+                lines.append([title(row, results), "failed", *[""] * (len(head) - 2)])
                 continue
-            cells = [c.text(value(row, c)) if c.name in row.rounds[0] else "" for c in shown]
-            cells.append(f"{spread(row, first):.0%}")
-            cells += [
-                f"{ratio(mine, row, first):.2f} x" if mine is not row else "" for mine in ours
-            ]
-            lines.append([title(row), *cells])
+            cells = [c.text(value(row, c)) if has(row, c) else "" for c in shown]
+            cells.append(f"{spread(row, next(c for c in shown if has(row, c))):.0%}")
+            cells += [comparison(mine, row) if mine is not row else "" for mine in ours]
+            lines.append([title(row, results), *cells])
         yield f"{workload.name} {workload.title}: {case.name}", lines
+
+
+def comparison(ours: Row, other: Row) -> str:
+    """In the first figure that both have."""
+    for column in ours.workload.columns:
+        if has(ours, column) and has(other, column):
+            return f"{ratio(ours, other, column):.2f} x"
+    return ""
+
+
+def has(row: Row, column: Column) -> bool:
+    return bool(row.rounds) and column.name in row.rounds[0]
 
 
 def aligned(lines: list[list[str]]) -> str:

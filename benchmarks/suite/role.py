@@ -32,8 +32,9 @@ class Role:
         os.dup2(2, 1)
         self._go = threading.Event()
         self._memory = memory()["VmRSS"]
+        self._notes: dict[str, float] = {}
         self._began = self._cpu = 0.0
-        self._switches = 0
+        self._switches = self._memory_then = 0
         threading.Thread(target=self._obey, daemon=True).start()
 
     def __getattr__(self, name: str) -> Any:
@@ -49,6 +50,7 @@ class Role:
 
     def ready(self, address: Any = None) -> None:
         """This side listens; the others get ``address`` as a setting."""
+        self._began = time.perf_counter()
         self._tell("ready", address)
 
     def meet(self) -> None:
@@ -62,6 +64,10 @@ class Role:
         """The measurement is over. ``figures``: what this side has measured itself."""
         self._tell("finished", {**figures, "began": self._began, "ended": time.perf_counter()})
 
+    def note(self, **figures: float) -> None:
+        """What the side that does not finish has measured."""
+        self._notes.update(figures)
+
     def stay(self) -> NoReturn:
         """Nothing is left to do; the stage ends this process."""
         threading.Event().wait()
@@ -74,7 +80,9 @@ class Role:
     def _obey(self) -> None:
         for command in sys.stdin:
             if command == "go\n":
-                self._cpu, self._switches = time.process_time(), switches()
+                self._memory_then = memory()["VmRSS"]
+                self._cpu = time.process_time()
+                self._switches = switches() + 1  # this thread waits once more, for the end
                 self._go.set()
             elif command == "end\n":
                 self._tell("ended", self._totals())
@@ -82,12 +90,14 @@ class Role:
         os._exit(0)  # whatever the loop of the peer does
 
     def _totals(self) -> dict[str, float]:
+        cpu, waited = time.process_time(), switches()  # before anything that takes its time
         now = memory()
         return {
-            "cpu": time.process_time() - self._cpu,
-            "switches": switches() - self._switches,
-            "memory": now["VmRSS"] - self._memory,
+            "cpu": cpu - self._cpu,
+            "switches": max(0, waited - self._switches),
+            "memory": self._memory_then - self._memory,  # when it was let go
             "peak": now["VmHWM"] - self._memory,
+            **self._notes,
         }
 
 
@@ -115,6 +125,15 @@ def switches() -> int:
     except ImportError:
         return 0
     return resource.getrusage(resource.RUSAGE_SELF).ru_nvcsw
+
+
+def raise_limit_of_descriptors() -> None:
+    try:
+        import resource
+    except ImportError:
+        return
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def time_calls(role: Role, call: Callable[[int, int], int]) -> None:
@@ -175,8 +194,11 @@ def main() -> None:
     cpu = settings.pop("cpu", None)
     if cpu is not None and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {cpu})
+    raise_limit_of_descriptors()
     play = getattr(importlib.import_module(f"benchmarks.suite.peers.{peer}"), part)
-    play(Role(settings))
+    role = Role(settings)
+    play(role)
+    role.stay()
 
 
 if __name__ == "__main__":

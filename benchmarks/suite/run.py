@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
 
-from .peers import PEERS, Peer
-from .plan import Case, Contestant, Figures, Task, Workload
+from .peers import BEFORE, PEERS, Peer
+from .plan import OURS, Case, Contestant, Figures, Task, Workload
 from .services import Services
 from .stage import SideFailed, Stage
 
@@ -23,7 +24,8 @@ class Options:
     """Of all counts."""
     cpus: tuple[int, ...] = ()
     """The sides are pinned to these by turns; not at all if there are none."""
-    peers: frozenset[str] = frozenset(PEERS)
+    peers: Mapping[str, Peer] = field(default_factory=lambda: PEERS)
+    """Who may take part, by name."""
     short: bool = False
 
 
@@ -41,6 +43,7 @@ class Row:
 @dataclass
 class Results:
     rows: list[Row] = field(default_factory=list)
+    peers: Mapping[str, Peer] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
     """Names of peers and why."""
     seconds: float = 0
@@ -60,7 +63,7 @@ def run(
     workloads: Iterable[Workload], options: Options, say: Callable[[str], object] = print
 ) -> Results:
     began = time.monotonic()
-    results = Results()
+    results = Results(peers=options.peers)
     with Services() as services:
         for workload in workloads:
             _run_workload(workload, options, results, services, say)
@@ -75,7 +78,10 @@ def _run_workload(
     services: Services,
     say: Callable[[str], object],
 ) -> None:
-    present = [c for c in workload.contestants if _takes_part(c, options, results, services, say)]
+    contestants = list(workload.contestants)
+    if BEFORE in options.peers:
+        contestants += [replace(c, peer=BEFORE) for c in contestants if c.peer == OURS]
+    present = [c for c in contestants if _takes_part(c, options, results, services, say)]
     rows = [
         Row(workload, case, contestant)
         for case in workload.cases
@@ -104,9 +110,9 @@ def _takes_part(
     services: Services,
     say: Callable[[str], object],
 ) -> bool:
-    if contestant.peer not in options.peers:
+    peer = options.peers.get(contestant.peer)
+    if peer is None:
         return False
-    peer = PEERS[contestant.peer]
     obstacle = peer.obstacle or (peer.server and services.obstacle(peer.server))
     if obstacle and peer.name not in results.left_out:
         results.left_out[peer.name] = obstacle
@@ -115,13 +121,18 @@ def _takes_part(
 
 
 def _measure(row: Row, options: Options, services: Services) -> Figures:
-    peer: Peer = PEERS[row.contestant.peer]
+    peer = options.peers[row.contestant.peer]
     settings = {**row.case.settings, **row.contestant.settings}
     if "count" in settings:
         count = settings["count"] * options.scale * row.contestant.share
-        settings["count"] = max(settings.get("callers", 1), int(count))
+        settings["count"] = max(_at_least(settings), int(count))
     if peer.server:
         settings["service"] = services.address(peer.server)
     cpus = options.cpus[:1] if row.case.together else options.cpus
-    with Stage(peer.python, peer.name, cpus) as stage:
+    with Stage(peer, cpus) as stage:
         return row.workload.measure(stage, Task(row.workload, row.case, row.contestant, settings))
+
+
+def _at_least(settings: Mapping[str, Any]) -> int:
+    """However short the form is."""
+    return min(settings["count"], settings.get("at_least", 1) * settings.get("callers", 1))

@@ -16,6 +16,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from .peers import Peer
+
 ROOT = Path(__file__).parents[2]
 PATIENCE = 60.0
 """Seconds for a whole measurement. The longest take a few."""
@@ -28,15 +30,14 @@ class SideFailed(Exception):
 class Side:
     """A running role. See :mod:`benchmarks.suite.role` for what is at its other end."""
 
-    def __init__(
-        self, python: str, peer: str, part: str, settings: Mapping[str, Any], heard: Heard
-    ) -> None:
-        self.name = f"{part} of {peer}"
+    def __init__(self, peer: Peer, part: str, settings: Mapping[str, Any], heard: Heard) -> None:
+        self.name = f"{part} of {peer.name}"
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed by kill())
-        command = [python, "-m", "benchmarks.suite.role", peer, part, json.dumps(settings)]
+        role = ["-m", "benchmarks.suite.role", peer.module or peer.name, part]
         self._process = subprocess.Popen(
-            command,
+            [peer.python, *role, json.dumps(settings)],
             cwd=ROOT,
+            env={**os.environ, **peer.variables},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
@@ -87,21 +88,19 @@ class Stage:
     ``cpus``: the sides are pinned to these by turns; to none if there are none.
     """
 
-    def __init__(
-        self, python: str, peer: str, cpus: Sequence[int] = (), patience: float = PATIENCE
-    ) -> None:
-        self._python = python
-        self._peer = peer
+    def __init__(self, peer: Peer, cpus: Sequence[int] = (), patience: float = PATIENCE) -> None:
+        self.peer = peer
         self._cpus = cpus
         self._deadline = time.monotonic() + patience
         self._sides: list[Side] = []
         self._heard: Heard = queue.Queue()
         self._unexpected: deque[tuple[Side, str, Any]] = deque()
 
-    def start(self, part: str, settings: Mapping[str, Any]) -> Side:
+    def start(self, part: str, settings: Mapping[str, Any], peer: Peer | None = None) -> Side:
+        """Start a side of this peer, or of another one."""
         cpus = self._cpus
         pinned = {"cpu": cpus[len(self._sides) % len(cpus)]} if cpus else {}
-        side = Side(self._python, self._peer, part, {**settings, **pinned}, self._heard)
+        side = Side(peer or self.peer, part, {**settings, **pinned}, self._heard)
         self._sides.append(side)
         return side
 
@@ -132,6 +131,10 @@ class Stage:
         """When these sides are ready to begin, let all of them begin."""
         for side in sides:
             self.expect("here", side)
+        self.mark()
+
+    def mark(self) -> None:
+        """From now on all sides count what they use. The first time lets them go."""
         for side in self._sides:
             side.say("go")
 

@@ -5,8 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
+
+BEFORE = "before"
+"""The name of snakeMQ 2 from another clone."""
 
 
 @dataclass(frozen=True)
@@ -21,6 +26,10 @@ class Peer:
     """The name of the broker that has to run for it, see ``services.py``."""
     environment: str = ""
     """The variable that has the Python whose environment has it; ours if there is none."""
+    module: str = ""
+    """Of this package; the one of its name if there is none."""
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """Of the environment, for its processes."""
 
     @cached_property
     def python(self) -> str:
@@ -43,7 +52,12 @@ class Peer:
         )
 
     def _ask(self, code: str) -> str | None:
-        answer = subprocess.run([self.python, "-c", code], capture_output=True, text=True)
+        answer = subprocess.run(
+            [self.python, "-c", code],
+            capture_output=True,
+            text=True,
+            env={**os.environ, **self.variables},
+        )
         return answer.stdout.strip() if answer.returncode == 0 else None
 
 
@@ -65,3 +79,16 @@ PEERS = {
         Peer("floor", "floor"),
     )
 }
+
+
+def before(clone: Path) -> Peer:
+    """snakeMQ 2 of another clone, for instance of the commit before a change."""
+    sources = sorted(clone.resolve().glob("packages/*/src"))
+    if not sources:
+        raise ValueError(f"{clone} has no packages")
+    return Peer(
+        BEFORE,
+        "snakeMQ before",
+        module="snakemq2",
+        variables={"PYTHONPATH": os.pathsep.join(map(str, sources))},
+    )

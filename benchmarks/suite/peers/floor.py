@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import pickle
 import socket
+import sqlite3
 import struct
 import threading
 from collections.abc import Callable
@@ -71,7 +74,28 @@ def packets_sender(role: Role) -> None:
     role.stay()
 
 
-messages_receiver, messages_sender = packets_receiver, packets_sender
+def messages_receiver(role: Role) -> None:
+    """``raw``: nobody asks where a message begins."""
+    if not role.settings.get("raw"):
+        packets_receiver(role)
+    connection = listen(role)
+    buffer = bytearray(1 << 20)
+    left = role.count * role.size
+    role.meet()
+    while left:
+        left -= connection.recv_into(buffer)
+    role.finish()
+    role.stay()
+
+
+def messages_sender(role: Role) -> None:
+    if not role.settings.get("raw"):
+        packets_sender(role)
+    connection, data = dial(role), role.payload
+    role.meet()
+    for _ in range(role.count):
+        connection.sendall(data)
+    role.stay()
 
 
 # -- ping-pong
@@ -115,3 +139,101 @@ def calls_client(role: Role) -> None:
 
     time_callers(role, new_call)
     role.stay()
+
+
+# -- the disk
+
+
+def durable_appends(role: Role) -> None:
+    data = role.payload * role.batch
+    with open(f"{role.folder}/log", "wb", buffering=0) as log:
+        role.meet()
+        for _ in range(role.count // role.batch):
+            log.write(data)
+            os.fdatasync(log.fileno())
+        role.finish()
+    role.stay()
+
+
+def durable_inserts(role: Role) -> None:
+    connection = sqlite3.connect(f"{role.folder}/queue.db", isolation_level=None)
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=FULL")
+    connection.execute("CREATE TABLE items (id INTEGER PRIMARY KEY, data BLOB)")
+    rows = [(role.payload,)] * role.batch
+    role.meet()
+    for _ in range(role.count // role.batch):
+        connection.execute("BEGIN")
+        connection.executemany("INSERT INTO items (data) VALUES (?)", rows)
+        connection.execute("COMMIT")
+    role.finish()
+    role.stay()
+
+
+# -- many connections
+
+
+def connections_receiver(role: Role) -> None:
+    asyncio.run(receive_streams(role))
+
+
+async def receive_streams(role: Role) -> None:
+    left, missing = role.count, role.connections
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal left, missing
+        missing -= 1
+        if not missing:
+            role.meet()
+        while True:
+            (size,) = SIZE.unpack(await reader.readexactly(4))
+            await reader.readexactly(size)
+            left -= 1
+            if not left:
+                role.finish()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, backlog=1024)
+    role.ready(server.sockets[0].getsockname())
+    await server.serve_forever()
+
+
+def connections_sender(role: Role) -> None:
+    """Writes packets into many connections, for all peers that have this format."""
+    connections = []
+    for number in range(role.connections):
+        # From many source addresses, so that no system runs out of ports.
+        source = (f"127.0.0.{1 + number // 2000}", 0)
+        connections.append(socket.create_connection(tuple(role.address), source_address=source))
+    packet = SIZE.pack(role.size) + role.payload
+    block = packet * role.each
+    role.meet()
+    for connection in connections:
+        connection.sendall(block)
+    role.stay()
+
+
+# -- presence
+
+
+def idle_listener(role: Role) -> None:
+    asyncio.run(listen_idly(role))
+
+
+async def listen_idly(role: Role) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        role.meet()
+        await reader.read()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    role.ready(server.sockets[0].getsockname())
+    await server.serve_forever()
+
+
+def idle_dialler(role: Role) -> None:
+    asyncio.run(dial_idly(role))
+
+
+async def dial_idly(role: Role) -> None:
+    reader, _ = await asyncio.open_connection(*role.address)
+    role.meet()
+    await reader.read()

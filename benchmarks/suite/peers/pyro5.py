@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 
 import Pyro5.api
@@ -27,4 +28,19 @@ def calls_client(role: Role) -> None:
         return add
 
     time_callers(role, new_call)
+    role.stay()
+
+
+def idle_listener(role: Role) -> None:
+    daemon = Pyro5.api.Daemon(host="127.0.0.1")
+    role.ready(str(daemon.register(Calculator())))
+    threading.Thread(target=daemon.requestLoop, daemon=True).start()
+    role.meet()
+    role.stay()
+
+
+def idle_dialler(role: Role) -> None:
+    proxy = Pyro5.api.Proxy(role.address)
+    assert proxy.add(1, 2) == 3
+    role.meet()
     role.stay()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import time
 from collections.abc import Callable
 
 import zmq
@@ -99,3 +100,62 @@ def calls_client(role: Role) -> None:
 
     time_callers(role, new_call)
     role.stay()
+
+
+def connections_receiver(role: Role) -> None:
+    socket = zmq.Context.instance().socket(zmq.PULL)
+    role.ready(bind(socket))
+    for _ in range(role.connections):
+        socket.recv()
+    role.meet()
+    for _ in range(role.count):
+        socket.recv()
+    role.finish()
+    role.stay()
+
+
+def connections_sender(role: Role) -> None:
+    zmq.Context.instance().set(zmq.MAX_SOCKETS, role.connections + 100)
+    sockets = [connected(role, zmq.PUSH) for _ in range(role.connections)]
+    packet = role.payload
+    for socket in sockets:
+        socket.send(b"")
+    role.meet()
+    for socket in sockets:
+        for _ in range(role.each):
+            socket.send(packet)
+    role.stay()
+
+
+def idle_listener(role: Role) -> None:
+    socket = zmq.Context.instance().socket(zmq.PULL)
+    role.ready(bind(socket))
+    socket.recv()
+    role.meet()
+    socket.recv()
+
+
+def idle_dialler(role: Role) -> None:
+    socket = connected(role, zmq.PUSH)
+    socket.send(b"")
+    role.meet()
+    role.stay()
+
+
+def reconnect_listener(role: Role) -> None:
+    socket = zmq.Context.instance().socket(zmq.PULL)
+    if address := role.settings.get("address"):
+        socket.bind(address)
+        role.ready(address)
+    else:
+        role.ready(bind(socket))
+    socket.recv()
+    role.finish()
+    role.stay()
+
+
+def reconnect_dialler(role: Role) -> None:
+    socket = connected(role, zmq.PUSH)
+    while True:  # what was handed to the connection that broke is lost
+        socket.send(b"here again")
+        time.sleep(0.001)

@@ -1,6 +1,8 @@
 """snakeMQ 1.6 from PyPI. Runs in an environment of its own, where nothing of ours is."""
 
+import socket
 import threading
+import time
 
 import snakemq.link
 import snakemq.message
@@ -18,15 +20,13 @@ def stack(ident: str, storage=None):
     return link, snakemq.messaging.Messaging(ident, "", packeter, storage)
 
 
-def listen(link) -> tuple[str, int]:
-    address = ("127.0.0.1", free_port())
+def listen(link, address=None):
+    address = tuple(address or ("127.0.0.1", free_port()))
     link.add_listener(address)
     return address
 
 
 def free_port() -> int:
-    import socket
-
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         return sock.getsockname()[1]
@@ -145,3 +145,86 @@ def calls_client(role: Role) -> None:
     add = client.get_proxy("server", "calculator").add
     time_callers(role, lambda: add)
     role.stay()
+
+
+def durable_sender(role: Role) -> None:
+    """In the loop, because its storage refuses calls of any other thread."""
+    from snakemq.storage.sqlite import SqliteQueuesStorage
+
+    flags = snakemq.message.FLAG_PERSISTENT
+    storage = SqliteQueuesStorage(f"{role.folder}/queue.db")
+    if backlog := role.settings.get("backlog"):
+        row = role.payload, 3600.0, flags
+        with storage.conn:
+            storage.conn.executemany(
+                "INSERT INTO items VALUES ('absent', ?, ?, ?, ?)",
+                ((f"{number:032x}", *row) for number in range(backlog)),
+            )
+    link, messaging = stack("sender", storage)
+
+    def on_connect(conn_id, ident):
+        role.meet()
+        began = time.perf_counter()
+        for _ in range(role.count):
+            message = snakemq.message.Message(role.payload, TTL, flags)
+            messaging.send_message("receiver", message)
+        role.note(accepted=time.perf_counter() - began)
+
+    messaging.on_connect.add(on_connect)
+    link.add_connector(tuple(role.address))
+    link.loop()
+
+
+def connections_receiver(role: Role) -> None:
+    link = snakemq.link.Link()
+    packeter = snakemq.packeter.Packeter(link)
+    left, missing = role.count, role.connections
+
+    def on_connect(conn_id):
+        nonlocal missing
+        missing -= 1
+        if not missing:
+            role.meet()
+
+    def on_packet(conn_id, packet):
+        nonlocal left
+        left -= 1
+        if not left:
+            role.finish()
+
+    packeter.on_connect.add(on_connect)
+    packeter.on_packet_recv.add(on_packet)
+    role.ready(listen(link))
+    link.loop()
+
+
+def idle_listener(role: Role) -> None:
+    link, messaging = stack("listener")
+    messaging.on_connect.add(lambda conn_id, ident: role.meet())
+    role.ready(listen(link))
+    link.loop()
+
+
+def idle_dialler(role: Role) -> None:
+    link, messaging = stack("dialler")
+    messaging.on_connect.add(lambda conn_id, ident: role.meet())
+    link.add_connector(tuple(role.address))
+    link.loop()
+
+
+def reconnect_listener(role: Role) -> None:
+    link, messaging = stack("listener")
+    messaging.on_message_recv.add(lambda conn_id, ident, message: role.finish())
+    role.ready(listen(link, role.settings.get("address")))
+    link.loop()
+
+
+def reconnect_dialler(role: Role) -> None:
+    link, messaging = stack("dialler")
+    messaging.on_connect.add(
+        lambda conn_id, ident: messaging.send_message(
+            ident, snakemq.message.Message(b"here again", TTL)
+        )
+    )
+    link.add_connector(tuple(role.address))
+    link.loop()

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import threading
+import time
+from collections import deque
 from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import closing
 
 from benchmarks.suite.role import Role, time_callers
 from snakemq.link import Link
-from snakemq.message import Message
+from snakemq.message import FLAG_PERSISTENT, Message
 from snakemq.messaging import Messaging, ReceiveHook
 from snakemq.packeter import Packeter
+from snakemq.queues import open_storage
 
 TTL = 60.0
+OUTSTANDING = 1_000
+"""Futures that are waited for at the same time."""
 
 
 def stack(ident: str, storage: str | None = None) -> tuple[Link, Messaging]:
@@ -150,5 +157,121 @@ def calls_client(role: Role) -> None:
     def new_call() -> Callable[[int, int], int]:
         return add
 
-    time_callers(role, new_call)
+    if role.settings.get("futures"):
+        time_futures(role, add.future)
+    else:
+        time_callers(role, new_call)
     role.stay()
+
+
+def time_futures(role: Role, call: Callable[[int, int], Future[int]]) -> None:
+    """One thread that has up to 1,000 calls outstanding."""
+    assert call(1, 2).result() == 3
+    role.meet()
+    waiting: deque[Future[int]] = deque()
+    for _ in range(role.count):
+        waiting.append(call(1, 2))
+        if len(waiting) == OUTSTANDING:
+            waiting.popleft().result()
+    for future in waiting:
+        future.result()
+    role.finish(calls=role.count)
+
+
+# -- durable messages
+
+
+def durable_sender(role: Role) -> None:
+    """``in_flight`` threads that send one after another; ``backlog`` waits for another peer."""
+    url = f"sqlite:///{role.folder}/queue.db"
+    if backlog := role.settings.get("backlog"):
+        with closing(open_storage(url)) as storage:
+            for begin in range(0, backlog, 10_000):
+                number = min(10_000, backlog - begin)
+                storage.push_many("absent", [durable(role.payload) for _ in range(number)])
+    link, messaging = stack("sender", url)
+    data, connected = role.payload, threading.Event()
+
+    def send(count: int) -> None:
+        for _ in range(count):
+            messaging.send_message("receiver", durable(data))
+
+    def run() -> None:
+        each = role.count // role.in_flight
+        threads = [threading.Thread(target=send, args=(each,)) for _ in range(role.in_flight)]
+        connected.wait()
+        role.meet()
+        began = time.perf_counter()
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        role.note(accepted=time.perf_counter() - began)
+
+    threading.Thread(target=run, daemon=True).start()
+    messaging.on_connect.add(lambda conn_id, ident: connected.set())
+    link.add_connector(tuple(role.address))
+    link.loop()
+
+
+def durable(data: bytes) -> Message:
+    return Message(data, None, FLAG_PERSISTENT)
+
+
+# -- many connections
+
+
+def connections_receiver(role: Role) -> None:
+    link = Link()
+    packeter = Packeter(link)
+    left, missing = role.count, role.connections
+
+    def on_connect(conn_id: str) -> None:
+        nonlocal missing
+        missing -= 1
+        if not missing:
+            role.meet()
+
+    def on_packet(conn_id: str, packet: bytes) -> None:
+        nonlocal left
+        left -= 1
+        if not left:
+            role.finish()
+
+    packeter.on_connect.add(on_connect)
+    packeter.on_packet_recv.add(on_packet)
+    role.ready(link.add_listener(("127.0.0.1", 0)))
+    link.loop()
+
+
+# -- presence
+
+
+def idle_listener(role: Role) -> None:
+    link, messaging = stack("listener")
+    messaging.on_connect.add(lambda conn_id, ident: role.meet())
+    role.ready(link.add_listener(("127.0.0.1", 0)))
+    link.loop()
+
+
+def idle_dialler(role: Role) -> None:
+    link, messaging = stack("dialler")
+    messaging.on_connect.add(lambda conn_id, ident: role.meet())
+    link.add_connector(tuple(role.address))
+    link.loop()
+
+
+def reconnect_listener(role: Role) -> None:
+    link, messaging = stack("listener")
+    messaging.on_message_recv.add(lambda conn_id, ident, message: role.finish())
+    role.ready(link.add_listener(tuple(role.settings.get("address", ("127.0.0.1", 0)))))
+    link.loop()
+
+
+def reconnect_dialler(role: Role) -> None:
+    link, messaging = stack("dialler")
+    messaging.on_connect.add(
+        lambda conn_id, ident: messaging.send_message(ident, Message(b"here again", TTL))
+    )
+    link.add_connector(tuple(role.address))
+    link.loop()

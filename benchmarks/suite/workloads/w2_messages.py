@@ -34,3 +34,35 @@ WORKLOADS = (
         ),
     ),
 )
+
+
+def _growth(size: int) -> Case:
+    # As many as make up 50 MB, so that the large ones take no longer than the small ones.
+    count = min(20_000, 50_000_000 // max(1, size))
+    return Case(
+        f"{size:,} B",
+        {"size": size, "count": count, "at_least": 3},
+        x=size,
+        short=size in (0, 1_000, 1_000_000),
+    )
+
+
+GROWTH = (
+    Workload(
+        "G1",
+        "messages to a name, by size",
+        columns=(Column("rate", "messages/s"), *RATE_COLUMNS),
+        contestants=(
+            Contestant("snakemq2", "", {"way": "queued"}),
+            Contestant("snakemq16", "", {"way": "queued"}, share=0.25),
+            Contestant("pyzmq", "ROUTER/DEALER"),
+            Contestant("floor", "bare loops"),
+        ),
+        cases=tuple(
+            _growth(size) for size in (0, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000)
+        ),
+        measure=one_way("messages"),
+        axis="bytes",
+        rounds=2,
+    ),
+)
