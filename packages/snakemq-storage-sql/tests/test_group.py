@@ -129,7 +129,7 @@ def test_pushes_of_many_threads_share_commits_of_the_storage(path: Path) -> None
         storage._connection.set_trace_callback(statements.append)
         items = [Message(b"", None) for _ in range(10)]
         start_together(storage._group, [partial(storage.push, "peer", item) for item in items])
-        assert statements.count("COMMIT") == 1
+        assert len(statements) == 1
         assert [item.uuid for item in storage.get_items("peer")] == [item.uuid for item in items]
 
 

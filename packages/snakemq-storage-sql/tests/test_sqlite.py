@@ -115,7 +115,12 @@ def test_push_many_is_one_commit(path: Path) -> None:
         statements: list[str] = []
         storage._connection.set_trace_callback(statements.append)
         storage.push_many("peer", [Message(b"", None) for _ in range(100)])
-        assert statements.count("COMMIT") == 1
+        assert len(statements) == 1
+        statements.clear()
+        storage.push_many("peer", [Message(b"", None) for _ in range(250)])
+        assert statements[0] == "BEGIN IMMEDIATE"
+        assert statements.index("COMMIT") == len(statements) - 1
+        assert storage.count("peer") == 350
 
 
 def test_an_ident_that_is_not_unicode_is_refused_and_harms_nobody(path: Path) -> None:

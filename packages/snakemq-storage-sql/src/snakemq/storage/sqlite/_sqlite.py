@@ -16,7 +16,7 @@ from . import _fork, _inbox
 from ._connection import connect
 from ._errors import translated
 from ._rows import Columns, UnreadableRow, read_message, read_queue_name
-from ._statements import INSERT, PAGE, QUEUE_NAMES, log, set_aside
+from ._statements import PAGE, QUEUE_NAMES, ROWS_PER_INSERT, insert_rows, log, set_aside
 
 
 class SqliteQueuesStorage(QueuesStorageBase):
@@ -250,18 +250,24 @@ class SqliteQueuesStorage(QueuesStorageBase):
         """Called by the group commit, with the lock held. Returns the first row's position."""
         self._check_usable()
         now, seq = self._clock.now(), self._next_seq
-        columns = [
+        columns: list[tuple[object, ...]] = [
             (n, queue_name, item.uuid, item.ttl, now, item.flags, item.data)
             for n, (queue_name, item) in enumerate(rows, seq)
         ]
         with translated(self._filename):
-            if len(columns) == 1:
-                self._connection.execute(INSERT, columns[0])
+            if len(columns) <= ROWS_PER_INSERT:
+                self._insert_chunk(columns)
             else:
                 with _atomic(self._connection):
-                    self._connection.executemany(INSERT, columns)
+                    for start in range(0, len(columns), ROWS_PER_INSERT):
+                        self._insert_chunk(columns[start : start + ROWS_PER_INSERT])
         self._next_seq = seq + len(columns)
         return seq
+
+    def _insert_chunk(self, columns: list[tuple[object, ...]]) -> None:
+        self._connection.execute(
+            insert_rows(len(columns)), [value for row in columns for value in row]
+        )
 
     def _write_clock(self, connection: sqlite3.Connection) -> None:
         connection.execute("UPDATE clock SET seconds = ?", (self._clock.now(),))
