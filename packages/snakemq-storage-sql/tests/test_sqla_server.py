@@ -123,6 +123,60 @@ def test_crashes_under_load_lose_nothing_and_keep_what_failed_out(server: Server
     assert not failed & set(found)
 
 
+def test_a_batch_that_fails_in_the_middle_leaves_nothing(server: Server) -> None:
+    with closing(Storage(server.url)) as storage:
+        unstorable = Message(b"", None)
+        unstorable.flags = 1 << 64
+        with pytest.raises(StorageError) as caught:
+            storage.push_many("peer", [Message(b"x" * 1000, None), unstorable])
+        assert not caught.value.temporary
+        assert storage.get_queues() == []
+        storage.push("peer", Message(b"good", None))
+        assert texts(storage) == [b"good"]
+
+
+@pytest.mark.parametrize("number", [1, 3])
+def test_a_push_whose_answer_was_lost_is_where_it_says(
+    server: Server, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    with closing(Storage(server.url)) as storage:
+        insert = storage._insertion._insert
+
+        def insert_and_lose_the_answer(connection: sa.Connection, rows: Any) -> None:
+            monkeypatch.undo()
+            insert(connection, rows)
+            raise sa.exc.OperationalError("", {}, Exception("lost"), connection_invalidated=True)
+
+        monkeypatch.setattr(storage._insertion, "_insert", insert_and_lose_the_answer)
+        items = [Message(b"%d" % n, None) for n in range(number)]
+        positions = list(storage.push_many("peer", items))
+        page = storage.get_page("peer", None, 10)
+        assert [stored.position for stored in page] == positions
+        assert [stored.message.uuid for stored in page] == [item.uuid for item in items]
+
+
+@pytest.mark.parametrize("size", [100, 100_000])
+def test_a_batch_of_any_size_is_kept_exactly(server: Server, size: int) -> None:
+    """One statement, or more than one may have; with and without some that are there already."""
+    ttls = [None, 0, 0.1, 60]
+    data = bytes(range(256)) * (size // 256 + 1)
+    items = [Message(data[:size] + b"%d" % n, ttls[n % 4], n * 0x1000000) for n in range(200)]
+    with closing(Storage(server.url, clock=lambda: 0.0)) as storage:
+        storage.push("peer", items[150])
+        storage.push_many("peer", items)
+        storage.push_many("other", items)
+        for name, expected in (
+            ("peer", [items[150], *items[:150], *items[151:]]),
+            ("other", items),
+        ):
+            found = storage.get_items(name)
+            for item in (*found, *expected):
+                assert item.ttl is None or isinstance(item.ttl, float)
+            assert [(i.uuid, i.ttl, i.flags, i.data) for i in found] == [
+                (i.uuid, i.ttl, i.flags, i.data) for i in expected
+            ]
+
+
 def test_a_message_beyond_the_servers_packets_is_refused_and_harms_nobody(server: Server) -> None:
     if not isinstance(server, MariaDb):
         pytest.skip("PostgreSQL takes a gigabyte")

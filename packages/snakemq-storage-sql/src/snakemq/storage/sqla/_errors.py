@@ -9,7 +9,7 @@ from sqlalchemy import exc
 
 from snakemq.exceptions import StorageError
 
-from ._dialects import IN_USE, Dialect, InUse
+from ._dialect import IN_USE, Dialect, InUse
 
 
 @contextmanager

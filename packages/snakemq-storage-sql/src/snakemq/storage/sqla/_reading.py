@@ -88,7 +88,8 @@ def _set_aside(
     with session.transaction(connection):
         for row, reason in unreadable:
             connection.execute(sa.insert(tables.set_aside), {**row, "reason": reason})
-            connection.execute(sa.delete(messages).where(messages.c.seq == row["seq"]))
+            is_it = (messages.c.queue_name == row["queue_name"]) & (messages.c.seq == row["seq"])
+            connection.execute(sa.delete(messages).where(is_it))
     for row, reason in unreadable:
         log.error(
             "a row of queue %r is not a message (%s); it was moved to %s, seq %d",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import sqlalchemy as sa
 
@@ -11,6 +12,18 @@ from snakemq.queues.parts import ttl_left
 
 from ..sqlite._rows import UnreadableRow, read_v16_message
 from ._schema import LONGEST_NAME
+
+
+class Row(NamedTuple):
+    """The columns of a message in the order of the table."""
+
+    seq: int
+    queue_name: bytes
+    uuid: bytes
+    ttl: float | None
+    stored_at: float
+    flags: int
+    data: bytes
 
 
 def encoded(queue_name: str) -> bytes:
@@ -55,4 +68,4 @@ def read_v16_row(row: sa.RowMapping) -> tuple[bytes, Message]:
     return name, read_v16_message(uuid, row["ttl"], row["flags"], row["data"])
 
 
-__all__ = ["UnreadableRow", "encoded", "read_message", "read_queue_name", "read_v16_row"]
+__all__ = ["Row", "UnreadableRow", "encoded", "read_message", "read_queue_name", "read_v16_row"]

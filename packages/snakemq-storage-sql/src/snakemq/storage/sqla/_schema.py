@@ -36,15 +36,17 @@ class Tables:
         self.messages = sa.Table(
             f"{prefix}messages",
             self.metadata,
-            sa.Column("seq", sa.BigInteger(), primary_key=True, autoincrement=False),
+            sa.Column("seq", sa.BigInteger(), nullable=False),
             sa.Column("queue_name", _NAME, nullable=False),
             sa.Column("uuid", _UUID, nullable=False),
             sa.Column("ttl", sa.Double()),  # seconds that were left at stored_at
             sa.Column("stored_at", sa.Double(), nullable=False),  # by the owners' clock
             sa.Column("flags", sa.BigInteger(), nullable=False),
             sa.Column("data", _DATA, nullable=False),
+            # Two indexes and no third one for seq alone: each costs a batch a fifth of its time.
+            # MySQL keeps the rows themselves in the order of the first one, that of reading.
+            sa.PrimaryKeyConstraint("queue_name", "seq"),
             sa.UniqueConstraint("uuid", "queue_name", name=f"{prefix}messages_by_uuid"),
-            sa.Index(f"{prefix}messages_in_order", "queue_name", "seq"),
             **_OPTIONS,
         )
         # What was processed of each peer.
@@ -100,8 +102,6 @@ class Tables:
                     " Nothing was changed."
                 )
         self.metadata.create_all(connection)
-        for index in self.messages.indexes:
-            index.create(connection, checkfirst=True)
         row = {"id": 1, "version": SCHEMA_VERSION, "seconds": 0.0, "v16_taken": 0}
         connection.execute(sa.insert(state), row)
 

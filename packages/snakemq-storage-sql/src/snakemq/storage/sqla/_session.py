@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 from sqlalchemy import exc
 
-from ._dialects import Dialect
+from ._dialect import Dialect
 from ._errors import is_lost
 
 T = TypeVar("T")
@@ -34,6 +34,7 @@ class OwnerSession:
         self._settled = settled
         self.connection: sa.Connection | None = None
         self._driver: Any = None
+        self._cursor: Any = None
 
     def run(self, work: Callable[[sa.Connection], T]) -> T:
         """Run ``work``, once more if the connection turns out to be lost.
@@ -47,21 +48,40 @@ class OwnerSession:
         try:
             return self._run(work)
         except exc.DBAPIError as error:
-            if is_new or not (is_lost(error) or self._dialect.is_temporary(error)):
+            if is_new or not self.ends_with(error):
                 raise
         return self._run(work)
+
+    def ends_with(self, error: BaseException) -> bool:
+        """After an error that has to do with the server, or an interruption in the middle of an
+        answer, nothing is taken for granted."""
+        if isinstance(error, exc.DBAPIError):
+            return is_lost(error) or self._dialect.is_temporary(error)
+        return True
+
+    @contextmanager
+    def driver_cursor(self, connection: sa.Connection) -> Iterator[Any]:
+        """A cursor of the driver itself, whose errors are raised as SQLAlchemy would do it."""
+        dialect = connection.dialect
+        try:
+            yield self._cursor
+        except dialect.loaded_dbapi.Error as error:
+            raise exc.DBAPIError.instance(
+                None,
+                None,
+                error,
+                dialect.loaded_dbapi.Error,
+                connection_invalidated=dialect.is_disconnect(error, self._driver, self._cursor),
+                dialect=dialect,
+            ) from error
 
     def _run(self, work: Callable[[sa.Connection], T]) -> T:
         connection = self.connection or self._connect()
         try:
             return work(connection)
-        except exc.DBAPIError as error:
-            # After an error that has to do with the server, nothing is taken for granted.
-            if is_lost(error) or self._dialect.is_temporary(error):
+        except BaseException as error:
+            if self.ends_with(error):
                 self.drop()
-            raise
-        except BaseException:
-            self.drop()  # interrupted in the middle of an answer
             raise
 
     def _connect(self) -> sa.Connection:
@@ -73,6 +93,7 @@ class OwnerSession:
             # which must end when it is closed.
             connection = connection.execution_options(isolation_level="AUTOCOMMIT")
             connection.detach()
+            self._cursor = self._driver.cursor()
             self._dialect.settle(connection)
             self._own(connection)
             self._settled(connection)

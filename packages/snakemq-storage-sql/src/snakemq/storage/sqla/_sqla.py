@@ -16,11 +16,12 @@ from snakemq.queues.parts import GroupCommit, OwnerClock
 from ..sqlite import _fork
 from ._dialects import dialect_of
 from ._errors import translated
+from ._insertion import Insertion
 from ._reading import read_page, read_queue_names
 from ._rows import encoded
 from ._schema import Tables
 from ._session import OwnerSession
-from ._statements import MAX_ARRAY, Statements, chunks
+from ._statements import Statements, chunks
 from ._takeover import take_over_v16
 
 T = TypeVar("T")
@@ -104,12 +105,10 @@ class SqlAlchemyQueuesStorage(QueuesStorageBase):
         self._lock = threading.Lock()
         self._group = GroupCommit(self._lock, self._insert)
         self._session = OwnerSession(engine, self._dialect, self._own, self._settled)
+        self._insertion = Insertion(self._session, self._dialect, self._sql)
         self._unusable = ""
-        self._next_seq = 1
         self._clock: OwnerClock | None = None
         self._clock_written = 0.0
-        # Pushes that raised after they had been sent: by number, what the server may have done.
-        self._doubtful: list[dict[str, Any]] = []
         self._run(lambda connection: None)
         _fork.watch(self)
 
@@ -224,12 +223,11 @@ class SqlAlchemyQueuesStorage(QueuesStorageBase):
                 # If the answer to the commit was what got lost, it is there already.
                 if not is_repeated or self._recall(connection, ident, len(uuids)) != list(uuids):
                     is_repeated = True
-                    rows = [
-                        {"ident": name["name"], "seq": n, "uuid": uuid}
-                        for n, uuid in enumerate(uuids, seq)
-                    ]
+                    rows = [(name["name"], n, uuid) for n, uuid in enumerate(uuids, seq)]
                     if rows:
-                        self._sql.remember.execute(connection, rows)
+                        statement = self._sql.remember
+                        parameters = [statement.parameters(row) for row in rows]
+                        connection.exec_driver_sql(statement.text, parameters)
                     seq += len(rows)
                 connection.execute(self._sql.forget, name | {"after": seq - keep})
 
@@ -270,22 +268,23 @@ class SqlAlchemyQueuesStorage(QueuesStorageBase):
     def _settled(self, connection: sa.Connection) -> None:
         """We are the owner, perhaps again, and perhaps another one was it meanwhile."""
         self._tables.create(connection)
-        last = connection.execute(self._sql.last_seq).scalar() or 0
-        self._next_seq = max(self._next_seq, last + 1)
-        readings = [connection.execute(self._sql.seconds).scalar() or 0.0]
-        readings.append(connection.execute(self._sql.last_stored_at).scalar() or 0.0)
-        if self._clock is not None:
-            readings.append(self._clock.now())
-        self._clock = OwnerClock(self._time, max(readings))
-        if self._doubtful:
-            connection.execute(self._sql.delete_seq, self._doubtful)
-            self._doubtful = []
-        self._next_seq = take_over_v16(
+        rows = connection.execute(self._sql.last).all()
+        name, last = max(rows, key=lambda row: row.seq, default=(b"", 0))
+        readings = [
+            connection.execute(self._sql.seconds).scalar(),
+            connection.execute(self._sql.stored_at, {"name": name, "seq": last}).scalar(),
+            self._clock and self._clock.now(),
+        ]
+        self._clock = OwnerClock(self._time, max(reading or 0.0 for reading in readings))
+        insertion = self._insertion
+        insertion.next_seq = max(insertion.next_seq, last + 1)
+        insertion.undo(connection)
+        insertion.next_seq = take_over_v16(
             self._session,
             connection,
             self._tables,
             self._sql.insert_message,
-            self._next_seq,
+            insertion.next_seq,
             self._now(),
         )
 
@@ -296,45 +295,8 @@ class SqlAlchemyQueuesStorage(QueuesStorageBase):
     def _insert(self, rows: Sequence[tuple[bytes, Message]]) -> int:
         """Called by the group commit, with the lock held. Returns the first row's position."""
         self._check_usable()
-        attempted: list[dict[str, Any]] = []
-
-        def insert(connection: sa.Connection) -> int:
-            now, seq = self._now(), self._next_seq
-            columns = [
-                {
-                    "seq": n,
-                    "queue_name": name,
-                    "uuid": item.uuid,
-                    "ttl": item.ttl,
-                    "stored_at": now,
-                    "flags": item.flags,
-                    "data": item.data,
-                }
-                for n, (name, item) in enumerate(rows, seq)
-            ]
-            self._next_seq = seq + len(columns)
-            attempted.extend(
-                {"s": c["seq"], "name": c["queue_name"], "u": c["uuid"]} for c in columns
-            )
-            if len(columns) == 1:
-                self._sql.insert.execute(connection, columns)
-            elif self._sql.insert_arrays and sum(len(i.data) for _, i in rows) <= MAX_ARRAY:
-                # Measured, without the sync: 17,700 messages a second in batches of 100;
-                # row by row 15,400.
-                arrays = {name: [row[name] for row in columns] for name in columns[0]}
-                connection.exec_driver_sql(self._sql.insert_arrays, arrays)
-            else:
-                with self._session.transaction(connection):
-                    self._sql.insert.execute(connection, columns)
-            return seq
-
         with translated(self._place, self._dialect):
-            try:
-                return self._session.run(insert)
-            except BaseException:
-                if self._session.connection is None:  # lost, and with it the outcome
-                    self._doubtful += attempted
-                raise
+            return self._session.run(lambda c: self._insertion.insert(c, rows, self._now()))
 
     def _delete(self, statement: sa.Delete, items: Iterable[Message], name: dict[str, Any]) -> None:
         uuids = [item.uuid for item in items]

@@ -1,0 +1,70 @@
+"""Appending messages: numbers, duplicates, and what may or may not have arrived."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from snakemq.message import Message
+
+from ._dialect import Dialect
+from ._rows import Row
+from ._session import OwnerSession
+from ._statements import Prepared, Statements
+
+
+class Insertion:
+    """Not thread-safe. ``next_seq``: the first number that is free."""
+
+    def __init__(self, session: OwnerSession, dialect: Dialect, sql: Statements) -> None:
+        self.next_seq = 1
+        self._session = session
+        self._dialect = dialect
+        self._sql = sql
+        # Pushes that raised after they had been sent: by number, what the server may have done.
+        self._doubtful: list[dict[str, Any]] = []
+
+    def insert(
+        self, connection: sa.Connection, rows: Sequence[tuple[bytes, Message]], now: float
+    ) -> int:
+        """Append messages, but those whose uuid is in their queue already; number the first.
+
+        All or none. Raises what SQLAlchemy raises; :meth:`undo` deletes what the server may have
+        done before the connection was lost.
+        """
+        seq = self.next_seq
+        numbered = [
+            Row(n, name, item.uuid, item.ttl, now, item.flags, item.data)
+            for n, (name, item) in enumerate(rows, seq)
+        ]
+        self.next_seq = seq + len(numbered)
+        try:
+            self._insert(connection, numbered)
+        except BaseException as error:
+            if self._session.ends_with(error):  # and with it the outcome is lost
+                self._doubtful += [
+                    {"s": row.seq, "name": row.queue_name, "u": row.uuid} for row in numbered
+                ]
+            raise
+        return seq
+
+    def undo(self, connection: sa.Connection) -> None:
+        """Delete what insertions that failed may have left behind."""
+        if self._doubtful:
+            connection.execute(self._sql.delete_seq, self._doubtful)
+            self._doubtful = []
+
+    def _insert(self, connection: sa.Connection, rows: list[Row]) -> None:
+        insert: Prepared = self._sql.insert
+        with self._session.driver_cursor(connection) as cursor:
+            if self._dialect.insert_at_once(cursor, self._sql.table, rows):
+                return
+            if len(rows) == 1:
+                # Measured with PostgreSQL, without the sync: 158 µs. Through the connection of
+                # SQLAlchemy it takes 45 more, through the statement's own execution 90.
+                cursor.execute(insert.text, insert.parameters(rows[0]))
+                return
+        with self._session.transaction(connection):
+            connection.exec_driver_sql(insert.text, [insert.parameters(row) for row in rows])

@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import hashlib
+import logging
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import exc
+from sqlalchemy.dialects import mysql
+
+from snakemq.exceptions import SnakeMQMessageTooLarge
+
+from ._dialect import CONNECT_TIMEOUT, Dialect, InUse
+from ._rows import Row
+
+log = logging.getLogger("snakemq.storage.sqla")
+
+_MAX_STATEMENT = 4 * 1024 * 1024
+
+_OVERHEAD = 20_000
+"""Bytes of a statement for the names, the numbers, and itself."""
+
+_NUMBERS = 200
+"""The same of each further row."""
+
+
+class MySql(Dialect):
+    """MySQL and MariaDB."""
+
+    # Full disks and tables, too many connections, shutdowns, lock waits, and of the client: no
+    # connection, or not any more.
+    _TEMPORARY = frozenset({1021, 1040, 1053, 1114, 1203, 1205, 1213, 1226, 1927}) | frozenset(
+        {2002, 2003, 2006, 2013, 2055}
+    )
+
+    def __init__(self) -> None:
+        self._longest_packet = 1 << 24
+
+    def engine_options(self, url: sa.URL) -> dict[str, Any]:
+        return {"connect_args": {"connect_timeout": CONNECT_TIMEOUT}}
+
+    def settle(self, connection: sa.Connection) -> None:
+        # Without it too long a value is cut.
+        connection.exec_driver_sql(
+            "SET SESSION sql_mode = CONCAT(@@sql_mode, ',STRICT_ALL_TABLES')"
+        )
+        statement = "SELECT @@max_allowed_packet, @@innodb_flush_log_at_trx_commit"
+        row = connection.exec_driver_sql(statement).one()
+        self._longest_packet = int(row[0])
+        if int(row[1]) != 1:
+            log.warning(
+                "innodb_flush_log_at_trx_commit is %s: after a power cut messages that were"
+                " accepted may be gone; set it to 1 in the server's configuration",
+                row[1],
+            )
+
+    def own(self, connection: sa.Connection, prefix: str, timeout: float) -> None:
+        schema = connection.exec_driver_sql("SELECT DATABASE()").scalar()
+        digest = hashlib.sha256(f"{schema}\0{prefix}".encode()).hexdigest()
+        statement = f"SELECT GET_LOCK('snakemq-{digest[:40]}', {math.ceil(timeout)})"
+        if connection.exec_driver_sql(statement).scalar() != 1:
+            raise InUse
+
+    def insert(self, messages: sa.Table) -> sa.Insert:
+        # Not INSERT IGNORE, which ignores much more.
+        return mysql.insert(messages).on_duplicate_key_update(seq=messages.c.seq)
+
+    def insert_at_once(self, cursor: Any, table: str, rows: Sequence[Row]) -> bool:
+        # Measured with 100 messages on a disk: 1.4 ms; by executemany() in a transaction 2.6. With
+        # one, without the sync: 130 µs; with parameters 144.
+        size = sum(2 * (len(row.data) + len(row.queue_name)) + _NUMBERS for row in rows)
+        if size > min(_MAX_STATEMENT, self._longest_packet - _OVERHEAD):
+            return False
+        values = ",".join(map(_literals, rows))
+        columns = ",".join(Row._fields)
+        ignore = f"ON DUPLICATE KEY UPDATE seq={table}.seq"
+        cursor.execute(f"INSERT INTO {table} ({columns}) VALUES {values} {ignore}")
+        return True
+
+    def queue_names(self, messages: sa.Table) -> sa.FromClause:
+        return sa.select(messages.c.queue_name.label("name")).distinct().subquery()
+
+    def check_size(self, data: bytes) -> None:
+        room = self._longest_packet - _OVERHEAD
+        if 2 * len(data) > room:  # two characters for a byte: an escaped one, or hexadecimal
+            raise SnakeMQMessageTooLarge(
+                f"a message of {len(data)} bytes takes {2 * len(data)} in a statement, and the"
+                f" server's max_allowed_packet is {self._longest_packet}; set it higher (up to 1G)"
+            )
+
+    def is_temporary(self, error: exc.SQLAlchemyError) -> bool:
+        if isinstance(error, exc.InterfaceError):
+            return True  # used after it was lost
+        return _mysql_code(error) in self._TEMPORARY
+
+
+def _mysql_code(error: exc.SQLAlchemyError) -> object:
+    arguments = getattr(getattr(error, "orig", None), "args", ())
+    return arguments[0] if arguments else None
+
+
+def _literals(row: Row) -> str:
+    """A row as it stands in a statement, nothing in it but digits."""
+    seq, queue_name, uuid, ttl, stored_at, flags, data = row
+    return (
+        f"({seq:d},x'{queue_name.hex()}',x'{uuid.hex()}',"
+        f"{'NULL' if ttl is None else repr(float(ttl))},{float(stored_at)!r},{flags:d},"
+        f"x'{data.hex()}')"
+    )
