@@ -129,9 +129,7 @@ def two_sided(stage: Stage, receiver: Side, sender: Side, done: Figures, count: 
     # was late to wake up is waited for by the other one.
     lasted = done["ended"] - done["began"]
     received, sent = stage.totals(receiver), stage.totals(sender)
-    taken = {"began", "ended"}
-    notes = {name: value for name, value in (sent | done).items() if name not in taken}
-    return notes | {
+    return {
         "rate": count / lasted,
         "seconds": lasted,
         "received_cpu": received["cpu"] / count,

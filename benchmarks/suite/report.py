@@ -24,14 +24,15 @@ def spread(row: Row, column: Column) -> float:
 def ratio(ours: Row, other: Row, column: Column) -> float:
     """How much better we are: the median of the ratios of each round. Above 1: better."""
     pairs = zip(ours.rounds, other.rounds, strict=False)
-    ratios = [
-        mine[column.name] / theirs[column.name] if theirs[column.name] else float("inf")
-        for mine, theirs in pairs
-    ]
-    middle = statistics.median(ratios)
     if column.more_is_better:
-        return middle
-    return 1 / middle if middle else float("inf")
+        return statistics.median(_over(mine[column.name], his[column.name]) for mine, his in pairs)
+    return statistics.median(_over(his[column.name], mine[column.name]) for mine, his in pairs)
+
+
+def _over(a: float, b: float) -> float:
+    if a == b:
+        return 1.0  # nothing is as good as nothing
+    return a / b if b else float("inf")
 
 
 def title(row: Row, results: Results) -> str:

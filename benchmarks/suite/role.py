@@ -32,7 +32,6 @@ class Role:
         os.dup2(2, 1)
         self._go = threading.Event()
         self._memory = memory()["VmRSS"]
-        self._notes: dict[str, float] = {}
         self._began = self._cpu = 0.0
         self._switches = self._memory_then = 0
         threading.Thread(target=self._obey, daemon=True).start()
@@ -51,29 +50,26 @@ class Role:
     def ready(self, address: Any = None) -> None:
         """This side listens; the others get ``address`` as a setting."""
         self._began = time.perf_counter()
-        self._tell("ready", address)
+        self.tell("ready", address)
 
     def meet(self) -> None:
         """Wait until the others are here as well. The time counts from now on."""
-        self._tell("here", None)
+        self.tell("here", None)
         self._go.wait()
         # The stage lets both sides go at once; what either does before it is awake is not counted.
         self._began = time.perf_counter()
 
     def finish(self, **figures: float) -> None:
         """The measurement is over. ``figures``: what this side has measured itself."""
-        self._tell("finished", {**figures, "began": self._began, "ended": time.perf_counter()})
-
-    def note(self, **figures: float) -> None:
-        """What the side that does not finish has measured."""
-        self._notes.update(figures)
+        self.tell("finished", {**figures, "began": self._began, "ended": time.perf_counter()})
 
     def stay(self) -> NoReturn:
         """Nothing is left to do; the stage ends this process."""
         threading.Event().wait()
         raise AssertionError("nobody sets it")
 
-    def _tell(self, event: str, value: Any) -> None:
+    def tell(self, event: str, value: Any) -> None:
+        """For a workload that expects it."""
         # One write: the lines of two threads do not mix.
         self._stage.write(json.dumps({"event": event, "value": value}) + "\n")
 
@@ -82,22 +78,20 @@ class Role:
             if command == "go\n":
                 self._memory_then = memory()["VmRSS"]
                 self._cpu = time.process_time()
-                self._switches = switches() + 1  # this thread waits once more, for the end
+                self._switches = switches()
                 self._go.set()
-            elif command == "end\n":
-                self._tell("ended", self._totals())
-                break
-        os._exit(0)  # whatever the loop of the peer does
+            elif command == "tell\n":
+                self.tell("totals", self._totals())
+        os._exit(0)  # whatever the loop of the peer does: the stage is gone
 
     def _totals(self) -> dict[str, float]:
         cpu, waited = time.process_time(), switches()  # before anything that takes its time
         now = memory()
         return {
             "cpu": cpu - self._cpu,
-            "switches": max(0, waited - self._switches),
+            "switches": waited - self._switches,
             "memory": self._memory_then - self._memory,  # when it was let go
             "peak": now["VmHWM"] - self._memory,
-            **self._notes,
         }
 
 
@@ -119,12 +113,15 @@ def memory() -> dict[str, int]:
 
 
 def switches() -> int:
-    """How often this process has waited for something: it has been woken up as often."""
+    """How often the other threads of this process have waited: they were woken up as often."""
     try:
         import resource
     except ImportError:
         return 0
-    return resource.getrusage(resource.RUSAGE_SELF).ru_nvcsw
+    mine = (
+        resource.getrusage(resource.RUSAGE_THREAD) if hasattr(resource, "RUSAGE_THREAD") else None
+    )
+    return resource.getrusage(resource.RUSAGE_SELF).ru_nvcsw - (mine.ru_nvcsw if mine else 0)
 
 
 def raise_limit_of_descriptors() -> None:

@@ -135,4 +135,5 @@ def _measure(row: Row, options: Options, services: Services) -> Figures:
 
 def _at_least(settings: Mapping[str, Any]) -> int:
     """However short the form is."""
-    return min(settings["count"], settings.get("at_least", 1) * settings.get("callers", 1))
+    count: int = settings["count"]
+    return min(count, settings.get("at_least", 1) * settings.get("callers", 1))

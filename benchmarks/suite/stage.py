@@ -139,18 +139,14 @@ class Stage:
             side.say("go")
 
     def totals(self, side: Side) -> dict[str, float]:
-        """End a side; returns what it used since :meth:`go`."""
-        side.say("end")
-        totals: dict[str, float] = self.expect("ended", side)
-        self._remove(side)
+        """What a side has used since :meth:`mark`. It stays: its end would be work for others."""
+        side.say("tell")
+        totals: dict[str, float] = self.expect("totals", side)
         return totals
 
     def crash(self, side: Side) -> None:
         """``kill -9`` as a part of the measurement."""
         side.signal(signal.SIGKILL if os.name != "nt" else signal.SIGTERM)
-        self._remove(side)
-
-    def _remove(self, side: Side) -> None:
         self._sides.remove(side)
         side.kill()
 

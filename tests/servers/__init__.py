@@ -7,6 +7,14 @@ server cannot be found, a laptop skips its tests with the reason, and CI fails.
 from ._mariadb import MariaDb
 from ._mongodb import MongoDb
 from ._postgresql import PostgreSql
-from ._server import Server, ServerNotFound
+from ._server import Server, ServerNotFound, executable, free_port
 
-__all__ = ["MariaDb", "MongoDb", "PostgreSql", "Server", "ServerNotFound"]
+__all__ = [
+    "MariaDb",
+    "MongoDb",
+    "PostgreSql",
+    "Server",
+    "ServerNotFound",
+    "executable",
+    "free_port",
+]

@@ -168,7 +168,7 @@ def durable_sender(role: Role) -> None:
         for _ in range(role.count):
             message = snakemq.message.Message(role.payload, TTL, flags)
             messaging.send_message("receiver", message)
-        role.note(accepted=time.perf_counter() - began)
+        role.tell("accepted", time.perf_counter() - began)
 
     messaging.on_connect.add(on_connect)
     link.add_connector(tuple(role.address))

@@ -206,7 +206,7 @@ def durable_sender(role: Role) -> None:
             thread.start()
         for thread in threads:
             thread.join()
-        role.note(accepted=time.perf_counter() - began)
+        role.tell("accepted", time.perf_counter() - began)
 
     threading.Thread(target=run, daemon=True).start()
     messaging.on_connect.add(lambda conn_id, ident: connected.set())

@@ -20,6 +20,8 @@ WORKLOADS = (
             *ways("snakemq2"),
             *ways("snakemq16", share=0.25),
             Contestant("pyzmq", "ROUTER/DEALER"),
+            Contestant("nats", share=0.5),
+            Contestant("rabbitmq", share=0.2),
             Contestant("floor", "bare loops"),
         ),
         cases=(Case("100 B", {"size": 100, "count": 100_000}),),

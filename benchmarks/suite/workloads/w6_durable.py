@@ -33,8 +33,8 @@ def measure(stage: Stage, task: Task) -> Figures:
         sender = stage.start("durable_sender", settings)
         stage.go([receiver, sender])
         done = stage.expect("finished", receiver)
-        figures = two_sided(stage, receiver, sender, done, task.count)
-        return figures | {"accepted": task.count / figures.pop("accepted")}
+        accepted = task.count / stage.expect("accepted", sender)
+        return two_sided(stage, receiver, sender, done, task.count) | {"accepted": accepted}
 
 
 def floor(way: str, part: str, batch: int) -> Contestant:
