@@ -106,6 +106,24 @@ def test_only_the_writer_at_fault_gets_the_error() -> None:
     assert commits.calls == [list("abc"), ["a"], ["b"], ["c"]]
 
 
+def test_those_that_were_there_last_time_are_waited_for_but_not_for_ever() -> None:
+    commits = Commits()
+    commits.write_together(*"abc")
+    commits.calls.clear()
+    commits.group._patience = 60
+    threads = [threading.Thread(target=commits.group.write, args=[[row]]) for row in "def"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert [sorted(rows) for rows in commits.calls] == [["d", "e", "f"]]
+    commits.group._patience = 0
+    commits.group.write(["g"])  # alone
+    commits.group._patience = 60
+    commits.group.write(["h"])  # and from then on it waits for nobody
+    assert commits.calls[1:] == [["g"], ["h"]]
+
+
 def test_the_others_go_on_when_the_committing_thread_is_interrupted() -> None:
     commits = Commits()
     interrupted: list[Sequence[str]] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
@@ -19,7 +20,7 @@ class _Ticket(Generic[Row]):
         self.first = 0
         self.error: Exception | None = None
         self.wake = threading.Lock()
-        """Released when it is done, or is to lead."""
+        """Released when it is done, or is to lead, or leads and has waited for enough others."""
         self.wake.acquire()
 
 
@@ -27,7 +28,8 @@ class GroupCommit(Generic[Row]):
     """Collects rows while a commit is under way, and commits them together in the next one.
 
     One of the waiting threads leads: it commits for all that wait; no thread of its own is
-    needed, and a lone writer waits for nobody.
+    needed. It waits a moment for those that were there last time, up to half of what the last
+    commit took; a lone writer waits for nobody.
 
     ``lock``: held during ``commit``. Others may use it, too.
 
@@ -48,6 +50,9 @@ class GroupCommit(Generic[Row]):
         self._mutex = threading.Lock()  # for these two, and never held for long
         self._waiting: deque[_Ticket[Row]] = deque()
         self._leader: _Ticket[Row] | None = None
+        self._gathering: _Ticket[Row] | None = None  # the leader, while it waits for others
+        self._expected = 1
+        self._patience = 0.0
 
     def write(self, rows: Sequence[Row]) -> range:
         """Return the numbers of the rows when they are durable. Thread-safe.
@@ -60,6 +65,9 @@ class GroupCommit(Generic[Row]):
                 self._waiting.append(ticket)
                 if self._leader is None:
                     self._leader = ticket
+                elif self._gathering is not None and len(self._waiting) == self._expected:
+                    self._gathering.wake.release()
+                    self._gathering = None
             if self._leader is not ticket:
                 ticket.wake.acquire()
             if not ticket.done:
@@ -81,10 +89,16 @@ class GroupCommit(Generic[Row]):
         group: list[_Ticket[Row]] = []
         with self._lock:
             try:
+                self._gather(leader)
                 with self._mutex:
+                    self._gathering = None
                     group.extend(self._waiting)
                     self._waiting.clear()
+                began = time.perf_counter()
                 self._commit_all(group)
+                self._patience = (time.perf_counter() - began) / 2
+                with self._mutex:
+                    self._expected = len(group) + len(self._waiting)
             except BaseException:
                 # This thread was interrupted, the others were not: the next of them leads. A row
                 # that is durable already is ignored the second time.
@@ -97,6 +111,16 @@ class GroupCommit(Generic[Row]):
                     if ticket.done and ticket is not leader:
                         ticket.wake.release()
         self._pass_on(leader)
+
+    def _gather(self, leader: _Ticket[Row]) -> None:
+        # Otherwise threads that do nothing but write come in two halves: one prepares its next rows
+        # while those of the other are committed. Measured with 16 of them: 30 % more messages a
+        # second if a commit takes 1 ms, 5 % more if it takes 0.25.
+        with self._mutex:
+            if len(self._waiting) >= self._expected:
+                return
+            self._gathering = leader
+        leader.wake.acquire(timeout=self._patience)
 
     def _pass_on(self, leader: _Ticket[Row]) -> None:
         """Whoever has come meanwhile leads next."""
