@@ -8,6 +8,8 @@ installed is left out. Messages have 100 bytes. The rounds of all kinds of work 
 median of each is printed; only figures of one run compare.
 
 raw: one insert per commit with the driver alone, into a table with nothing but an id and the data.
+raw batches: 100 of them per commit, in the way that the driver has for many rows.
+In brackets: the share of the raw rate, and how many times the rate of one thread.
 --backlog: how long a storage with so many messages of 200 bytes takes to open, to its first page of
 1000, and the memory that the process has then.
 """
@@ -15,7 +17,6 @@ raw: one insert per commit with the driver alone, into a table with nothing but 
 from __future__ import annotations
 
 import argparse
-import itertools
 import sqlite3
 import statistics
 import subprocess
@@ -35,7 +36,12 @@ from tests.servers import MariaDb, MongoDb, PostgreSql, ServerNotFound
 
 THREADS, BATCH, DATA = 16, 100, bytes(100)
 
-Insert = Callable[[int], object]
+Insert = Callable[[int, int], object]
+"""Inserts rows in one commit: the first number, how many."""
+
+
+def rows(first: int, number: int) -> list[tuple[int, bytes]]:
+    return [(n, DATA) for n in range(first, first + number)]
 
 
 @contextmanager
@@ -50,7 +56,16 @@ def raw_sqlite(url: str) -> Iterator[Insert]:
             "CREATE TABLE raw (id INTEGER PRIMARY KEY, data BLOB)",
         ):
             c.execute(statement)
-        yield lambda n: c.execute("INSERT INTO raw VALUES (?, ?)", (n, DATA))
+
+        def insert(first: int, number: int) -> None:
+            if number == 1:
+                c.execute("INSERT INTO raw VALUES (?, ?)", (first, DATA))
+                return
+            c.execute("BEGIN")
+            c.executemany("INSERT INTO raw VALUES (?, ?)", rows(first, number))
+            c.execute("COMMIT")
+
+        yield insert
 
 
 @contextmanager
@@ -59,7 +74,15 @@ def raw_postgresql(url: str) -> Iterator[Insert]:
 
     with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as c:
         c.execute("CREATE TABLE raw (id BIGINT PRIMARY KEY, data BYTEA)")
-        yield lambda n: c.execute("INSERT INTO raw VALUES (%s, %s)", (n, DATA))
+
+        def insert(first: int, number: int) -> None:
+            if number == 1:
+                c.execute("INSERT INTO raw VALUES (%s, %s)", (first, DATA))
+                return
+            with c.transaction(), c.cursor() as cursor:
+                cursor.executemany("INSERT INTO raw VALUES (%s, %s)", rows(first, number))
+
+        yield insert
 
 
 @contextmanager
@@ -74,7 +97,10 @@ def raw_mariadb(url: str) -> Iterator[Insert]:
     ) as c:
         cursor = c.cursor()
         cursor.execute("CREATE TABLE raw (id BIGINT PRIMARY KEY, data LONGBLOB)")
-        yield lambda n: cursor.execute("INSERT INTO raw VALUES (%s, %s)", (n, DATA))
+        # PyMySQL makes one statement of this.
+        yield lambda first, number: cursor.executemany(
+            "INSERT INTO raw VALUES (%s, %s)", rows(first, number)
+        )
 
 
 @contextmanager
@@ -83,7 +109,15 @@ def raw_mongodb(url: str) -> Iterator[Insert]:
 
     with pymongo.MongoClient(url) as client:
         raw = client["raw"].get_collection("raw", write_concern=pymongo.WriteConcern(w=1, j=True))
-        yield lambda n: raw.insert_one({"_id": n, "data": DATA})
+
+        def insert(first: int, number: int) -> None:
+            documents = [{"_id": n, "data": data} for n, data in rows(first, number)]
+            if number == 1:
+                raw.insert_one(documents[0])
+            else:
+                raw.insert_many(documents)
+
+        yield insert
 
 
 ENGINES = {
@@ -130,17 +164,20 @@ def push_from_threads(storage: QueuesStorageBase, seconds: float) -> float:
 
 
 def measure(url: str, insert: Insert, seconds: float, rounds: int) -> dict[str, float]:
-    numbers = itertools.count(1)
+    free = 1
 
-    def raw() -> int:
-        insert(next(numbers))
-        return 1
+    def raw(number: int) -> int:
+        nonlocal free
+        free += number
+        insert(free - number, number)
+        return number
 
     rates: dict[str, list[float]] = {}
     with closing(open_storage(url)) as storage:
         for _ in range(rounds):
             for name, rate in (
-                ("raw", lambda: repeat(raw, seconds)),
+                ("raw", lambda: repeat(lambda: raw(1), seconds)),
+                ("raw batches", lambda: repeat(lambda: raw(BATCH), seconds)),
                 ("one thread", lambda: repeat(lambda: push_one(storage), seconds)),
                 (f"{THREADS} threads", lambda: push_from_threads(storage, seconds)),
                 (f"batches of {BATCH}", lambda: repeat(lambda: push_batch(storage), seconds)),
@@ -209,9 +246,13 @@ def main() -> None:
                 with raw(url) as insert:
                     rates = measure(url, insert, arguments.seconds, arguments.rounds)
                 if first:
-                    print(f"{'':12}" + "".join(f"{work:>24}" for work in rates))
-                cells = [f"{rate:,.0f}/s ({rate / rates['raw']:.2f})" for rate in rates.values()]
-                print(f"{name:12}" + "".join(f"{cell:>24}" for cell in cells), flush=True)
+                    print(f"{'':12}" + "".join(f"{work:>26}" for work in rates))
+                one = rates["one thread"]
+                cells = [
+                    f"{rate:,.0f}/s ({rate / rates['raw']:.2f}, {rate / one:.1f} x)"
+                    for rate in rates.values()
+                ]
+                print(f"{name:12}" + "".join(f"{cell:>26}" for cell in cells), flush=True)
             first = False
 
 
