@@ -9,6 +9,8 @@ from typing import Any
 from .stage import Side, Stage
 
 OURS = "snakemq2"
+BEFORE = "before"
+"""snakeMQ 2 of another clone."""
 FLOOR = "floor"
 
 Figures = dict[str, float]
@@ -24,6 +26,9 @@ class Column:
     factor: float = 1
     digits: int = 0
     more_is_better: bool = True
+
+    unit: str = ""
+    """For a goal, where the title is not beside it."""
 
     def text(self, value: float) -> str:
         return f"{value * self.factor:,.{self.digits}f}"

@@ -1,77 +1,62 @@
-"""What came out: a table on the terminal."""
+"""Tables: for the terminal, and as a page."""
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Iterator
 
-from .plan import OURS, Column
-from .run import Results, Row
+from .goals import Verdict, has, median, ratio, spread, verdicts
+from .plan import BEFORE, OURS, Case, Workload
+from .results import Results, Row
+from .scripts import SCRIPTS
+
+Lines = list[list[str]]
 
 
-def value(row: Row, column: Column) -> float:
-    """The median of all rounds."""
-    return statistics.median(figures[column.name] for figures in row.rounds)
+def table(results: Results, workload: Workload, case: Case) -> Lines:
+    """The cells, the first line being the names of the columns."""
+    rows = results.of(workload, case)
+    ours = [row for row in rows if row.contestant.peer == OURS and row.rounds]
+    shown = [column for column in workload.columns if any(has(row, column) for row in rows)]
+    head = ["", *(column.title for column in shown), "+-"]
+    head += [f"{row.contestant.way or 'ours'} is" for row in ours]
+    lines = [head]
+    for row in rows:
+        if not row.rounds:
+            lines.append([row.title, "failed", *[""] * (len(head) - 2)])
+            continue
+        cells = [c.text(median(row, c)) if has(row, c) else "" for c in shown]
+        cells.append(f"{spread(row, next(c for c in shown if has(row, c))):.0%}")
+        cells += [_comparison(mine, row) for mine in ours]
+        lines.append([row.title, *cells])
+    return lines
 
 
-def spread(row: Row, column: Column) -> float:
-    """Half of the distance between the lowest and the highest, as a part of the median."""
-    values = [figures[column.name] for figures in row.rounds]
-    middle = statistics.median(values)
-    return (max(values) - min(values)) / 2 / middle if middle else 0.0
-
-
-def ratio(ours: Row, other: Row, column: Column) -> float:
-    """How much better we are: the median of the ratios of each round. Above 1: better."""
-    pairs = zip(ours.rounds, other.rounds, strict=False)
-    if column.more_is_better:
-        return statistics.median(_over(mine[column.name], his[column.name]) for mine, his in pairs)
-    return statistics.median(_over(his[column.name], mine[column.name]) for mine, his in pairs)
-
-
-def _over(a: float, b: float) -> float:
-    if a == b:
-        return 1.0  # nothing is as good as nothing
-    return a / b if b else float("inf")
-
-
-def title(row: Row, results: Results) -> str:
-    return f"{results.peers[row.contestant.peer].title} {row.contestant.way}".strip()
-
-
-def tables(results: Results) -> Iterator[tuple[str, list[list[str]]]]:
-    """A heading and the cells, the first line being the names of the columns."""
-    for workload, case in dict.fromkeys((row.workload, row.case) for row in results.rows):
-        rows = results.of(workload, case)
-        ours = [row for row in rows if row.contestant.peer == OURS and row.rounds]
-        shown = [c for c in workload.columns if any(has(row, c) for row in rows)]
-        head = ["", *(column.title for column in shown), "+-"]
-        head += [f"{row.contestant.way or 'ours'} is" for row in ours]
-        lines = [head]
-        for row in rows:
-            if not row.rounds:
-                lines.append([title(row, results), "failed", *[""] * (len(head) - 2)])
-                continue
-            cells = [c.text(value(row, c)) if has(row, c) else "" for c in shown]
-            cells.append(f"{spread(row, next(c for c in shown if has(row, c))):.0%}")
-            cells += [comparison(mine, row) if mine is not row else "" for mine in ours]
-            lines.append([title(row, results), *cells])
-        yield f"{workload.name} {workload.title}: {case.name}", lines
-
-
-def comparison(ours: Row, other: Row) -> str:
-    """In the first figure that both have."""
+def _comparison(ours: Row, other: Row) -> str:
+    """In the first figure that both have; nothing among ourselves, but with another clone."""
+    if other.contestant.peer == OURS:
+        return ""
+    if other.contestant.peer == BEFORE and other.contestant.way != ours.contestant.way:
+        return ""
     for column in ours.workload.columns:
         if has(ours, column) and has(other, column):
             return f"{ratio(ours, other, column):.2f} x"
     return ""
 
 
-def has(row: Row, column: Column) -> bool:
-    return bool(row.rounds) and column.name in row.rounds[0]
+def goals(results: Results) -> Lines:
+    lines = [["goal", "", "wanted", "reached", ""]]
+    for verdict in verdicts(results):
+        goal = verdict.goal
+        where = f"{verdict.workload.name} {goal.case}"
+        lines.append([where, goal.way or "ours", goal.text, verdict.text, _judgement(verdict)])
+    return lines
 
 
-def aligned(lines: list[list[str]]) -> str:
+def _judgement(verdict: Verdict) -> str:
+    return {True: "yes", False: "MISSED", None: ""}[verdict.met]
+
+
+def aligned(lines: Lines) -> str:
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join(
         f"{line[0]:<{widths[0]}}  "
@@ -81,5 +66,58 @@ def aligned(lines: list[list[str]]) -> str:
 
 
 def terminal(results: Results) -> str:
-    parts = [f"{heading}\n{aligned(lines)}" for heading, lines in tables(results)]
-    return "\n\n".join(parts)
+    return "\n\n".join(_terminal(results))
+
+
+def _terminal(results: Results) -> Iterator[str]:
+    yield "\n".join(f"{name}: {fact}" for name, fact in results.facts.items())
+    for workload, case in results.cases():
+        note = f"\n({workload.note})" if workload.note and case is workload.cases[-1] else ""
+        cells = aligned(table(results, workload, case))
+        yield f"{workload.name} {workload.title}: {case.name}\n{cells}{note}"
+    for name, text in results.texts.items():
+        yield f"{name}: {SCRIPTS[name].title}\n{text}"
+    if len(lines := goals(results)) > 1:
+        yield aligned(lines)
+    if results.left_out:
+        yield "\n".join(f"left out: {name}: {why}" for name, why in results.left_out.items())
+    for row in results.failed:
+        yield f"FAILED: {row.workload.name} {row.case.name}, {row.title}: {row.problem}"
+
+
+HEADER = """\
+# Results
+
+Written by `nox -s bench -- page`; do not edit. How to read it: [performance](../performance.md).
+"""
+
+
+def page(results: Results, pictures: list[str]) -> str:
+    """Markdown. ``pictures``: the names of the files beside the page."""
+    return "\n".join((HEADER, *_page(results, pictures)))
+
+
+def _page(results: Results, pictures: list[str]) -> Iterator[str]:
+    yield _markdown([["", ""], *([name, fact] for name, fact in results.facts.items())])
+    for name in pictures:
+        yield f"![{name.removesuffix('.svg')}]({name})\n"
+    if len(lines := goals(results)) > 1:
+        yield f"## Goals\n\n{_markdown(lines)}"
+    before = None
+    for workload, case in results.cases():
+        if workload is not before:
+            note = f"\n{workload.note}\n" if workload.note else ""
+            yield f"## {workload.name}: {workload.title}\n{note}"
+        before = workload
+        yield f"{case.name}:\n\n{_markdown(table(results, workload, case))}"
+    for name, text in results.texts.items():
+        yield f"## {SCRIPTS[name].title}\n\n```text\n{text}\n```\n"
+    if results.left_out:
+        yield "## Left out\n"
+        yield "".join(f"- {name}: {why}\n" for name, why in results.left_out.items())
+
+
+def _markdown(lines: Lines) -> str:
+    head, *rest = lines
+    rule = ["---", *["---:"] * (len(head) - 1)]
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in (head, rule, *rest))

@@ -11,8 +11,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from .peers import BEFORE, PEERS, Peer
-from .plan import OURS, Case, Contestant, Figures, Task, Workload
+from .machine import facts, load
+from .peers import PEERS, Peer
+from .plan import BEFORE, OURS, Contestant, Figures, Task, Workload
+from .results import Results, Row
 from .services import Services
 from .stage import SideFailed, Stage
 
@@ -29,29 +31,6 @@ class Options:
     short: bool = False
 
 
-@dataclass
-class Row:
-    """What a contestant reached in a case: the figures of each round."""
-
-    workload: Workload
-    case: Case
-    contestant: Contestant
-    rounds: list[Figures] = field(default_factory=list)
-    problem: str = ""
-
-
-@dataclass
-class Results:
-    rows: list[Row] = field(default_factory=list)
-    peers: Mapping[str, Peer] = field(default_factory=dict)
-    left_out: dict[str, str] = field(default_factory=dict)
-    """Names of peers and why."""
-    seconds: float = 0
-
-    def of(self, workload: Workload, case: Case) -> list[Row]:
-        return [row for row in self.rows if row.workload is workload and row.case is case]
-
-
 def default_cpus() -> tuple[int, ...]:
     """Two of those that this process may use."""
     if not hasattr(os, "sched_getaffinity"):
@@ -62,12 +41,13 @@ def default_cpus() -> tuple[int, ...]:
 def run(
     workloads: Iterable[Workload], options: Options, say: Callable[[str], object] = print
 ) -> Results:
+    results = Results(facts=facts(options.peers, options.cpus))
     began = time.monotonic()
-    results = Results(peers=options.peers)
     with Services() as services:
         for workload in workloads:
             _run_workload(workload, options, results, services, say)
-    results.seconds = time.monotonic() - began
+    minutes, seconds = divmod(round(time.monotonic() - began), 60)
+    results.facts |= {"load after": load(), "took": f"{minutes} min {seconds} s"}
     return results
 
 
@@ -83,7 +63,7 @@ def _run_workload(
         contestants += [replace(c, peer=BEFORE) for c in contestants if c.peer == OURS]
     present = [c for c in contestants if _takes_part(c, options, results, services, say)]
     rows = [
-        Row(workload, case, contestant)
+        Row(workload, case, contestant, _title(contestant, options))
         for case in workload.cases
         if case.short or not options.short
         for contestant in present
@@ -114,10 +94,14 @@ def _takes_part(
     if peer is None:
         return False
     obstacle = peer.obstacle or (peer.server and services.obstacle(peer.server))
-    if obstacle and peer.name not in results.left_out:
-        results.left_out[peer.name] = obstacle
+    if obstacle and peer.title not in results.left_out:
+        results.left_out[peer.title] = obstacle
         say(f"{peer.title} is left out: {obstacle}")
     return not obstacle
+
+
+def _title(contestant: Contestant, options: Options) -> str:
+    return f"{options.peers[contestant.peer].title} {contestant.way}".strip()
 
 
 def _measure(row: Row, options: Options, services: Services) -> Figures:
@@ -135,5 +119,5 @@ def _measure(row: Row, options: Options, services: Services) -> Figures:
 
 def _at_least(settings: Mapping[str, Any]) -> int:
     """However short the form is."""
-    count: int = settings["count"]
-    return min(count, settings.get("at_least", 1) * settings.get("callers", 1))
+    count, at_least, callers = (int(settings.get(n, 1)) for n in ("count", "at_least", "callers"))
+    return min(count, at_least * callers)

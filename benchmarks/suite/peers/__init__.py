@@ -10,9 +10,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-BEFORE = "before"
-"""The name of snakeMQ 2 from another clone."""
-
 
 @dataclass(frozen=True)
 class Peer:
@@ -41,7 +38,7 @@ class Peer:
         if not self.python:
             return f"{self.environment} does not say which Python has it"
         if self.needs and self._ask(f"import {self.needs}") is None:
-            return f"{self.needs} cannot be imported by {self.python}"
+            return f"{self.needs} cannot be imported (pip install {' '.join(self.distributions)})"
         return ""
 
     @cached_property
@@ -87,7 +84,7 @@ def before(clone: Path) -> Peer:
     if not sources:
         raise ValueError(f"{clone} has no packages")
     return Peer(
-        BEFORE,
+        "before",
         "snakeMQ before",
         module="snakemq2",
         variables={"PYTHONPATH": os.pathsep.join(map(str, sources))},

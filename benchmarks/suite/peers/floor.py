@@ -198,18 +198,29 @@ async def receive_streams(role: Role) -> None:
 
 
 def connections_sender(role: Role) -> None:
-    """Writes packets into many connections, for all peers that have this format."""
+    """Writes packets into many connections, for all peers that have this format.
+
+    ``messages``: each introduces itself as a peer of version 1, and the packets are messages.
+    """
+    messages = role.settings.get("messages")
     connections = []
     for number in range(role.connections):
         # From many source addresses, so that no system runs out of ports.
         source = (f"127.0.0.{1 + number // 2000}", 0)
-        connections.append(socket.create_connection(tuple(role.address), source_address=source))
-    packet = SIZE.pack(role.size) + role.payload
-    block = packet * role.each
+        connection = socket.create_connection(tuple(role.address), source_address=source)
+        if messages:
+            version, ident = b"\0\0\0\0\1", b"\2" + str(number).encode()
+            connection.sendall(framed(version) + framed(ident))
+        connections.append(connection)
+    block = framed(b"\3" + bytes(24) + role.payload if messages else role.payload) * role.each
     role.meet()
     for connection in connections:
         connection.sendall(block)
     role.stay()
+
+
+def framed(packet: bytes) -> bytes:
+    return SIZE.pack(len(packet)) + packet
 
 
 # -- presence

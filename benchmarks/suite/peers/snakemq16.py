@@ -180,7 +180,7 @@ def connections_receiver(role: Role) -> None:
     packeter = snakemq.packeter.Packeter(link)
     left, missing = role.count, role.connections
 
-    def on_connect(conn_id):
+    def on_connect(*_):
         nonlocal missing
         missing -= 1
         if not missing:
@@ -192,8 +192,19 @@ def connections_receiver(role: Role) -> None:
         if not left:
             role.finish()
 
-    packeter.on_connect.add(on_connect)
-    packeter.on_packet_recv.add(on_packet)
+    def on_message(conn_id, ident, message):
+        nonlocal left
+        left -= 1
+        if not left:
+            role.finish()
+
+    if role.settings.get("messages"):
+        messaging = snakemq.messaging.Messaging("receiver", "", packeter)
+        messaging.on_connect.add(on_connect)
+        messaging.on_message_recv.add(on_message)
+    else:
+        packeter.on_connect.add(on_connect)
+        packeter.on_packet_recv.add(on_packet)
     role.ready(listen(link))
     link.loop()
 

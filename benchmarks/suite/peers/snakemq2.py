@@ -222,11 +222,12 @@ def durable(data: bytes) -> Message:
 
 
 def connections_receiver(role: Role) -> None:
+    """``messages``: those who connect are identified, and send messages; else packets."""
     link = Link()
     packeter = Packeter(link)
     left, missing = role.count, role.connections
 
-    def on_connect(conn_id: str) -> None:
+    def on_connect(*_: str) -> None:
         nonlocal missing
         missing -= 1
         if not missing:
@@ -238,8 +239,19 @@ def connections_receiver(role: Role) -> None:
         if not left:
             role.finish()
 
-    packeter.on_connect.add(on_connect)
-    packeter.on_packet_recv.add(on_packet)
+    def on_message(conn_id: str, ident: str, message: Message) -> None:
+        nonlocal left
+        left -= 1
+        if not left:
+            role.finish()
+
+    if role.settings.get("messages"):
+        messaging = Messaging("receiver", "", packeter)
+        messaging.on_connect.add(on_connect)
+        messaging.on_message_recv.add(on_message)
+    else:
+        packeter.on_connect.add(on_connect)
+        packeter.on_packet_recv.add(on_packet)
     role.ready(link.add_listener(("127.0.0.1", 0)))
     link.loop()
 

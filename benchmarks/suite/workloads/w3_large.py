@@ -29,8 +29,8 @@ WORKLOADS = (
         "large messages",
         columns=(
             Column("bytes", "MiB/s", 1 / MIB),
-            Column("sent_peak", "memory sending, sizes", 1, 2, more_is_better=False),
-            Column("received_peak", "receiving", 1, 2, more_is_better=False),
+            Column("sent_peak", "memory sending", 1, 2, more_is_better=False, unit="x its size"),
+            Column("received_peak", "receiving", 1, 2, more_is_better=False, unit="x its size"),
         ),
         contestants=(
             Contestant("snakemq2", "packets", {"packets": True}),

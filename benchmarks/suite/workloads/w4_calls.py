@@ -34,7 +34,7 @@ W4 = Workload(
     contestants=(INLINE, POOLED, *OTHERS, PING_PONG, RAW_PING_PONG),
     cases=(
         Case(APART, {"callers": 1, "count": 5_000}),
-        Case("both sides on one CPU", {"callers": 1, "count": 5_000}, together=True),
+        Case("both sides on one CPU", {"callers": 1, "count": 5_000}, together=True, short=False),
     ),
     measure=calls,
     goals=(

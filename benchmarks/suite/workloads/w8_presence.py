@@ -53,7 +53,7 @@ def imports(peer: str, way: str, code: str) -> Contestant:
 IMPORT = Workload(
     "W8a",
     "import",
-    columns=(Column("seconds", "ms", 1e3, 1, more_is_better=False),),
+    columns=(Column("seconds", "ms", 1e3, 1, more_is_better=False, unit="ms"),),
     contestants=(
         imports("snakemq2", "messaging", "snakemq.messaging"),
         imports("snakemq2", "all", "snakemq.messaging, snakemq.rpc, snakemq.storage.sqlite"),
@@ -78,7 +78,7 @@ IDLE = Workload(
     "W8b",
     "a connected pair that has nothing to do",
     columns=(
-        Column("wakeups", "wake-ups/s", 1, 1, more_is_better=False),
+        Column("wakeups", "wake-ups/s", 1, 1, more_is_better=False, unit="per s"),
         Column("cpu", "% of a CPU", 100, 3, more_is_better=False),
     ),
     contestants=(
@@ -97,7 +97,7 @@ IDLE = Workload(
 RECONNECT = Workload(
     "W8c",
     "first message after the listener was killed and is back",
-    columns=(Column("seconds", "ms", 1e3, 1, more_is_better=False),),
+    columns=(Column("seconds", "ms", 1e3, 1, more_is_better=False, unit="ms"),),
     contestants=(
         Contestant("snakemq2"),
         Contestant("snakemq16"),

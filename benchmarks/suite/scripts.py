@@ -1,0 +1,53 @@
+"""The single questions of ``benchmarks/``: scripts that print a table, part of a full run."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import dataclass
+
+from .stage import ROOT
+
+PATIENCE = 180.0
+"""Seconds."""
+
+
+@dataclass(frozen=True)
+class Script:
+    title: str
+    file: str
+    short: tuple[str, ...] = ("--short",)
+    full: tuple[str, ...] = ()
+
+    def run(self, short: bool) -> str:
+        """What it prints; why it failed, if it did."""
+        command = [sys.executable, f"benchmarks/{self.file}", *(self.short if short else self.full)]
+        try:
+            done = subprocess.run(
+                command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE
+            )
+        except subprocess.TimeoutExpired:
+            return f"failed: not done after {PATIENCE:g} s"
+        if done.returncode:
+            return f"failed: {done.stderr.strip().splitlines()[-1]}"
+        return done.stdout.rstrip()
+
+
+_ALL = {
+    "idle-connections": Script(
+        "Do 5,000 idle connections slow down one more?",
+        "idle_connections.py",
+        full=("--slices", "30"),
+    ),
+    "throttle": Script("How near to its speed does a throttle keep?", "throttle_accuracy.py"),
+    "stores": Script(
+        "Durable pushes a second into each storage, beside the raw commits of its engine",
+        "stores.py",
+        short=("--seconds", "0.2", "--rounds", "1"),
+        full=("--seconds", "0.5", "--rounds", "3"),
+    ),
+    "backlog": Script("What does a backlog of a million cost?", "backlog.py"),
+}
+SCRIPTS = {
+    name: script for name, script in _ALL.items() if (ROOT / "benchmarks" / script.file).exists()
+}
