@@ -207,11 +207,17 @@ def interop(session: nox.Session) -> None:
     if PYTHON_OF_1_6 not in PYTHONS and "CI" not in os.environ:
         session.skip(f"snakeMQ 1.6 needs Python {PYTHON_OF_1_6}")
     session.install(*built(published()), *tools_of("test"))
+    environment = {"SNAKEMQ16_PYTHON": python_with_1_6(session)}
+    session.run("pytest", *PARALLEL, *suites, *session.posargs, env=environment)
+
+
+def python_with_1_6(session: nox.Session) -> str:
+    """Make an environment for the genuine snakeMQ 1.6; returns its Python."""
     old = Path(session.create_tmp()).absolute() / "snakemq-1.6"
     session.run(f"python{PYTHON_OF_1_6}", "-m", "venv", "--clear", str(old), external=True)
     python = str(old / ("Scripts" if os.name == "nt" else "bin") / "python")
     session.run(python, "-m", "pip", "install", "--quiet", "snakemq==1.6", external=True)
-    session.run("pytest", *PARALLEL, *suites, *session.posargs, env={"SNAKEMQ16_PYTHON": python})
+    return python
 
 
 @nox.session(default=False, requires=["wheels"])
@@ -236,3 +242,18 @@ def chaos(session: nox.Session) -> None:
     """100,000 messages between real processes that are killed, over connections that are cut."""
     session.install(*built(["snakemq[sqlite]"]))
     session.run("python", "-m", "tests.chaos", *session.posargs)
+
+
+@nox.session(default=False, requires=["wheels"])
+def bench(session: nox.Session) -> None:
+    """Our wheels beside 1.6, pyzmq, RPyC, Pyro5, and NATS and RabbitMQ if their servers are there.
+
+    ``nox -s bench -- short`` takes a minute, ``nox -s bench -- W2 W4`` does only these workloads,
+    ``nox -s bench -- page`` does all and writes docs/performance.
+    """
+    wanted = complete(published())
+    session.install(*built(wanted), *foreign(wanted), *tools_of("bench"))
+    environment = {}
+    if PYTHON_OF_1_6 in PYTHONS:
+        environment["SNAKEMQ16_PYTHON"] = python_with_1_6(session)
+    session.run("python", "-m", "benchmarks.suite", *session.posargs, env=environment)

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from .goals import has, median, ratio
+from .peers import PEERS
 from .plan import FLOOR, OURS, Workload
 from .results import Results, Row
 
@@ -76,7 +77,8 @@ def _ratios(results: Results) -> Figure | None:
     axes.invert_yaxis()
     axes.grid(axis="x", which="both", alpha=0.2)
     axes.set_xlabel("snakeMQ 2 is so many times as good; right of 1 it is ahead")
-    axes.legend(titles.values(), titles.keys(), loc="upper left", bbox_to_anchor=(1, 1))
+    names = [PEERS[peer].title if peer in PEERS else peer for peer in titles]
+    axes.legend(titles.values(), names, loc="upper left", bbox_to_anchor=(1, 1))
     return figure
 
 

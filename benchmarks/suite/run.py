@@ -76,11 +76,21 @@ def _run_workload(
         for row in rows:
             if row.problem:
                 continue
-            try:
-                row.rounds.append(_measure(row, options, services))
-            except SideFailed as failure:
-                row.problem = str(failure)
-                say(f"{row.contestant.key}, {row.case.name}: failed\n{failure}")
+            _measure_twice_at_most(row, options, services, say)
+
+
+def _measure_twice_at_most(
+    row: Row, options: Options, services: Services, say: Callable[[str], object]
+) -> None:
+    """Some peers stand still now and then, and would be missing in the whole run for it."""
+    for what in ("has to begin again", "failed"):
+        try:
+            row.rounds.append(_measure(row, options, services))
+            return
+        except SideFailed as failure:
+            problem = str(failure)
+            say(f"{row.contestant.key}, {row.case.name}: {what}: {problem}")
+    row.problem = problem
 
 
 def _takes_part(

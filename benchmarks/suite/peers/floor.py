@@ -9,6 +9,7 @@ import socket
 import sqlite3
 import struct
 import threading
+import time
 from collections.abc import Callable
 
 from benchmarks.suite.role import Role, time_callers
@@ -212,6 +213,7 @@ def connections_sender(role: Role) -> None:
             version, ident = b"\0\0\0\0\1", b"\2" + str(number).encode()
             connection.sendall(framed(version) + framed(ident))
         connections.append(connection)
+        time.sleep(role.settings.get("pause", 0))
     block = framed(b"\3" + bytes(24) + role.payload if messages else role.payload) * role.each
     role.meet()
     for connection in connections:

@@ -1,6 +1,5 @@
 """snakeMQ 1.6 from PyPI. Runs in an environment of its own, where nothing of ours is."""
 
-import socket
 import threading
 import time
 
@@ -20,16 +19,8 @@ def stack(ident: str, storage=None):
     return link, snakemq.messaging.Messaging(ident, "", packeter, storage)
 
 
-def listen(link, address=None):
-    address = tuple(address or ("127.0.0.1", free_port()))
-    link.add_listener(address)
-    return address
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
+def listen(link, address=("127.0.0.1", 0)):
+    return link.add_listener(tuple(address))
 
 
 def packets_receiver(role: Role) -> None:
@@ -226,7 +217,7 @@ def idle_dialler(role: Role) -> None:
 def reconnect_listener(role: Role) -> None:
     link, messaging = stack("listener")
     messaging.on_message_recv.add(lambda conn_id, ident, message: role.finish())
-    role.ready(listen(link, role.settings.get("address")))
+    role.ready(listen(link, role.settings.get("address", ("127.0.0.1", 0))))
     link.loop()
 
 

@@ -99,7 +99,7 @@ W6 = Workload(
 
 G3 = Workload(
     "G3",
-    "durable messages, by the number of those that wait for another peer",
+    "durable messages, by those that wait for others",
     columns=(
         COLUMNS[0],
         COLUMNS[1],

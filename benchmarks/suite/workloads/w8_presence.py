@@ -8,7 +8,6 @@ from dataclasses import replace
 from benchmarks.suite.plan import Case, Column, Contestant, Figures, Goal, Task, Workload
 from benchmarks.suite.stage import Stage
 
-SETTLE = 0.5
 ABSENCE = 0.2
 
 
@@ -23,7 +22,7 @@ def idle(stage: Stage, task: Task) -> Figures:
     address = stage.expect("ready", listener)
     dialler = stage.start("idle_dialler", {**task.settings, "address": address})
     stage.go([listener, dialler])
-    time.sleep(SETTLE)
+    time.sleep(task.settings["settle"])
     stage.mark()
     seconds = task.settings["seconds"]
     time.sleep(seconds)
@@ -88,7 +87,7 @@ IDLE = Workload(
         Contestant("pyro5"),
         Contestant("floor", "asyncio streams"),
     ),
-    cases=(Case("both sides", {"seconds": 3}),),
+    cases=(Case("both sides", {"settle": 0.5, "seconds": 3}),),
     measure=idle,
     goals=(Goal("both sides", "", "no wake-ups", at_most=0),),
     rounds=1,
