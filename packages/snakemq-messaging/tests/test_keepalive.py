@@ -200,6 +200,19 @@ def test_interval_can_be_taken_away_while_a_ping_is_not_answered(
     assert bob.is_connected
 
 
+def test_ping_of_an_interval_that_was_taken_away_is_forgotten(
+    network: MemoryNetwork, alice: Peer, bob: RawPeer
+) -> None:
+    alice.messaging.keepalive_interval = 10
+    network.advance(10.25)
+    alice.messaging.keepalive_interval = None
+    network.advance(1000)
+    alice.messaging.keepalive_interval = 10
+    assert bob.is_connected
+    network.run_until_idle()
+    assert bob.count(PING) == 2
+
+
 def test_peers_can_be_given_up_while_the_interval_is_set(
     network: MemoryNetwork, alice: Peer, bob: RawPeer, raw: MakeRawPeer
 ) -> None:

@@ -72,7 +72,10 @@ class KeepAlive:
         """Look at a session now and whenever it is due, in place of its present timer."""
         if session.timer is not None:
             session.timer.cancel()
-        if self.interval is None or session.closed:
+        if session.closed:
+            return
+        if self.interval is None:
+            session.last_ping = None  # whether it was answered is not looked at any more
             return
         now = self._link.time()
         action, delay = decide(now, session.last_recv, session.last_ping, self.interval, self.wait)
