@@ -259,6 +259,8 @@ class Connections:
     # -- signs of life
 
     def _on_bytes_recv(self, conn_id: str, data: bytes) -> None:
+        if self.keepalive.interval is None and not self._contests:
+            return  # nobody asks, and _on_packets_recv was called already if there are packets
         session = self._sessions.get(conn_id)
         if session is not None:
             self._is_alive(session)

@@ -41,6 +41,7 @@ RECORD_RETRY_DELAY = 1.0
 """Seconds until a failed inbox storage is tried again."""
 
 
+_HEADER_SIZE = frames.MESSAGE_HEADER_SIZE
 UNLIMITED = (float("inf"), float("inf"))
 
 
@@ -166,9 +167,8 @@ class Receiver:
         settings = self._settings
         receipts = session.receipts
         unpack = frames.unpack_message_header
-        header_size = frames.MESSAGE_HEADER_SIZE
         make_message = Message.received
-        manual_ack = self._manual_ack
+        event = self.on_message_recv
         acks = session.acks
         inbox = session.inbox
         assert inbox is not None
@@ -182,20 +182,22 @@ class Receiver:
         try:
             while number < len(packets) and not session.closed:
                 frame = packets[number]
-                if frame[:1] != frames.MESSAGE_BYTE:
-                    break
-                if len(frame) < header_size:
+                if len(frame) < _HEADER_SIZE:
+                    if frame[:1] != frames.MESSAGE_BYTE:
+                        break
                     raise SnakeMQBrokenMessage(
-                        f"a message frame of {len(frame)} bytes, its header has {header_size}"
+                        f"a message frame of {len(frame)} bytes, its header has {_HEADER_SIZE}"
                     )
+                frame_type, uuid, ttl, flags = unpack(frame)
+                if frame_type != frames.FRAME_TYPE_MESSAGE:
+                    break
                 if received >= window[0] or received_bytes >= window[1]:
                     raise SnakeMQFlood(
                         f"more than the window of {settings.window_messages} messages or "
                         f"{settings.window_bytes} bytes without waiting for an ack"
                     )
                 number += 1
-                _, uuid, ttl, flags = unpack(frame)
-                data = frame[header_size:]
+                data = frame[_HEADER_SIZE:]
                 size = len(data)
                 received += 1
                 received_bytes += size
@@ -219,12 +221,15 @@ class Receiver:
                 )
                 if inbox.open_messages:  # now, because once offered it has to be counted
                     self._check_open(session, inbox, uuid)
-                if manual_ack:
+                if self._manual_ack:
                     inbox.seen.discard(uuid)
                     self._offer_for_ack(session, ident, message)
                     continue
                 try:
-                    self.on_message_recv(conn_id, ident, message)
+                    if len(event.callbacks) == 1:  # saves 0.4 of 3.4 µs for a message
+                        event.callbacks[0](conn_id, ident, message)
+                    else:
+                        event(conn_id, ident, message)
                 except Exception as exc:
                     fault = self._fault_of_peer(conn_id, exc)
                     if fault is not None:
