@@ -136,10 +136,9 @@ class RpcServer:
                     self._answer_again(ident, request["req_id"], remembered)
                 return
         exposed = self._objects.get(request["object"])
-        execute = partial(self._execute, ident, request)
         if self._pool is None or (exposed is not None and request["method"] in exposed.inline):
-            execute()
-        elif not self._pool.submit(execute):
+            self._execute(ident, request)
+        elif not self._pool.submit(partial(self._execute, ident, request)):
             self._turn_away(ident, request)
 
     def _refuse(self, ident: str, body: bytes, exc: Exception) -> NoReturn:
