@@ -10,12 +10,14 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any, TypeAlias
 from unittest import mock
 
+from snakemq.message import Message
+from snakemq.messaging._deletions import Deletions
 from snakemq.messaging._frames import encode_ack
 from snakemq.messaging._inbox import Delivery, Receipts, RecentUuids
 from snakemq.messaging._queues import OutgoingQueues
 from snakemq.messaging._receiver import Receiver, ReceiverSettings
 from snakemq.messaging._sender import Sender
-from snakemq.queues import OutgoingQueue, QueuedMessage
+from snakemq.queues import OutgoingQueue
 from snakemq.rpc._replies import ReplyMemory
 
 Mutant: TypeAlias = Callable[[], AbstractContextManager[object]]
@@ -90,8 +92,8 @@ def remembers_for_ever() -> Iterator[None]:
 @_mutant
 def resends_in_reverse_order() -> Iterator[None]:
     def make(disconnected: Any) -> Any:
-        def reverse(self: OutgoingQueue, now: float) -> list[QueuedMessage]:
-            dropped: list[QueuedMessage] = disconnected(self, now)
+        def reverse(self: OutgoingQueue, now: float) -> list[Message]:
+            dropped: list[Message] = disconnected(self, now)
             self._waiting.reverse()
             return dropped
 
@@ -104,9 +106,9 @@ def resends_in_reverse_order() -> Iterator[None]:
 @_mutant
 def forgets_what_is_in_flight() -> Iterator[None]:
     def make(disconnected: Any) -> Any:
-        def forget(self: OutgoingQueue, now: float) -> list[QueuedMessage]:
+        def forget(self: OutgoingQueue, now: float) -> list[Message]:
             self.landed(len(self.in_flight))
-            dropped: list[QueuedMessage] = disconnected(self, now)
+            dropped: list[Message] = disconnected(self, now)
             return dropped
 
         return forget
@@ -121,7 +123,7 @@ def deletes_before_the_ack() -> Iterator[None]:
         def delete(self: Sender, session: Any) -> None:
             pump(self, session)
             if self._storage is not None and session.queue is not None:
-                stored = [entry.message for entry in session.queue.in_flight if entry.stored]
+                stored = [m for m in session.queue.in_flight if m._position is not None]
                 self._storage.delete(session.queue.ident, stored)
 
         return delete
@@ -133,7 +135,7 @@ def deletes_before_the_ack() -> Iterator[None]:
 @_mutant
 def deletes_much_later() -> Iterator[None]:
     with (
-        mock.patch("snakemq.messaging._queues.DELETE_DELAY", 5.0),
+        mock.patch("snakemq.messaging._deletions.DELETE_DELAY", 5.0),
         mock.patch.object(OutgoingQueues, "keep_up", return_value=None),
     ):
         yield
@@ -141,7 +143,7 @@ def deletes_much_later() -> Iterator[None]:
 
 @_mutant
 def never_deletes() -> Iterator[None]:
-    with mock.patch.object(OutgoingQueues, "flush_deletions", return_value=None):
+    with mock.patch.object(Deletions, "flush", return_value=None):
         yield
 
 
@@ -172,15 +174,14 @@ def reports_drops_twice() -> Iterator[None]:
 
 @_mutant
 def drops_before_the_time() -> Iterator[None]:
-    def make(init: Any) -> Any:
-        def hurry(self: QueuedMessage, *args: Any, **kwargs: Any) -> None:
-            init(self, *args, **kwargs)
-            if self.deadline is not None:
-                self.deadline -= 0.25
+    def make(add: Any) -> Any:
+        def older(self: OutgoingQueues, ident: str, message: Message, **kwargs: Any) -> Any:
+            message._queued_at -= 0.25
+            return add(self, ident, message, **kwargs)
 
-        return hurry
+        return older
 
-    with _replaced(QueuedMessage, "__init__", make):
+    with _replaced(OutgoingQueues, "add", make):
         yield
 
 

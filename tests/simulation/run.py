@@ -55,9 +55,10 @@ def run(seed: int, *, whole_story: bool = False) -> Outcome:
         world = World(seed)
         outcome = Outcome(seed, faults=world.faults)
         try:
-            _live(world)
-            _settle(world)
-            check_end(world)
+            with _small_memory(world):
+                _live(world)
+                _settle(world)
+                check_end(world)
         except (Violation, Exception) as problem:
             outcome.problem = f"{type(problem).__name__}: {problem}"
             if not isinstance(problem, Violation):
@@ -86,6 +87,21 @@ def _no_other_randomness(seed: int) -> Iterator[None]:
     """Of two peers that dial each other the epoch decides, which is drawn from os.urandom."""
     random = Random(f"urandom {seed}")
     with mock.patch("os.urandom", random.randbytes):
+        yield
+
+
+@contextmanager
+def _small_memory(world: World) -> Iterator[None]:
+    """Backlogs begin early, have small pages and are swept often."""
+    if world.settings.in_memory is None:
+        yield
+        return
+    with (
+        mock.patch("snakemq.queues._outgoing.MAX_MESSAGES_IN_MEMORY", world.settings.in_memory),
+        mock.patch("snakemq.messaging._pages.PAGE_MESSAGES", 2),
+        mock.patch("snakemq.messaging._sweep.PAGE_MESSAGES", 2),
+        mock.patch("snakemq.messaging._sweep.INTERVAL", 0.5),
+    ):
         yield
 
 

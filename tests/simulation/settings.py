@@ -39,6 +39,9 @@ class WorldSettings:
     """Does each of two peers dial the other?"""
     steps: int
     fault_rate: float
+    in_memory: int | None
+    """How many messages of a queue wait in memory before the others are left to the storage.
+    ``None``: the storages are not pageable."""
 
 
 def draw_peer(random: Random, is_old: bool, world: WorldSettings) -> PeerSettings:
@@ -76,4 +79,5 @@ def draw_world(random: Random) -> WorldSettings:
         crossed_dials=random.random() < 0.2,
         steps=random.randint(8, 36),
         fault_rate=random.choice((0.0, 0.1, 0.3, 0.5)),
+        in_memory=random.choice((None, 0, 1, 2, 5)),
     )

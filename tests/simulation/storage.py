@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from snakemq.exceptions import StorageError
 from snakemq.message import Message
-from snakemq.queues import MemoryQueuesStorage
+from snakemq.queues import MemoryQueuesStorage, StoredMessage
 
 if TYPE_CHECKING:
     from .peer import Peer
@@ -17,7 +17,9 @@ class WatchedStorage(MemoryQueuesStorage):
     """Queues and inbox of one life of a peer, durable like a database."""
 
     def __init__(self, peer: Peer, predecessor: WatchedStorage | None) -> None:
-        super().__init__(predecessor)
+        world = peer.world
+        clock = None if world.settings.in_memory is None else lambda: world.now
+        super().__init__(predecessor, clock=clock)
         self._peer = peer
         self.broken_until = 0.0
         """The disk is full until then."""
@@ -28,6 +30,15 @@ class WatchedStorage(MemoryQueuesStorage):
         self._peer.world.ledger.entries[item.uuid].in_storage = True
         self._peer.reach("after push")
         return position
+
+    def get_page(
+        self, queue_name: str, after: int | None, limit: int, max_bytes: int | None = None
+    ) -> Sequence[StoredMessage]:
+        self._reach("get_page")
+        page = super().get_page(queue_name, after, limit, max_bytes)
+        if page:
+            self._peer.world.happened("page of a backlog", self._peer.ident, queue_name)
+        return page
 
     def delete(self, queue_name: str, items: Iterable[Message]) -> None:
         self._reach("delete")

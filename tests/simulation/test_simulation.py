@@ -34,6 +34,7 @@ KINDS = {
     "message dropped",
     "message refused",
     "message rejected",
+    "page of a backlog",
     "partition",
     "reader stalls",
     "reset",

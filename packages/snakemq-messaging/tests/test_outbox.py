@@ -19,26 +19,73 @@ from snakemq.packeter import Packeter
 class Interposing(deque[Any]):
     """A deque with something that happens right behind an append."""
 
-    def __init__(self, happens: Callable[[], None]) -> None:
-        super().__init__()
-        self.happens = happens
+    happens: Callable[[], object] = staticmethod(lambda: None)
 
     def append(self, item: Any) -> None:
         super().append(item)
         self.happens()
 
 
+def interpose(peer: Peer, ident: str) -> Interposing:
+    """What is sent to a peer comes in through this."""
+    incoming = Interposing()
+    peer.messaging._sender._queues.get(ident).incoming = incoming
+    return incoming
+
+
 def test_loop_that_is_faster_than_the_wake_up_is_woken_for_the_next_message(
     network: MemoryNetwork, alice: Peer, bob: Peer
 ) -> None:
     alice.connect(bob)
-    outbox = Interposing(network.run_until_idle)
-    alice.messaging._sender._outbox = outbox
+    incoming = interpose(alice, "bob")
+    incoming.happens = network.run_until_idle
     alice.send("bob", b"taken before the thread has woken the loop")
-    outbox.happens = lambda: None
+    incoming.happens = lambda: None
     alice.send("bob", b"the next one")
     network.run_until_idle()
     assert bob.heard == [b"taken before the thread has woken the loop", b"the next one"]
+
+
+def test_queue_that_is_forgotten_in_the_moment_of_sending_loses_nothing(
+    network: MemoryNetwork, alice: Peer, bob: Peer
+) -> None:
+    queues = alice.messaging._sender._queues
+    old = queues.get("bob")
+    interpose(alice, "bob")
+    with pytest.MonkeyPatch.context() as patch:
+        # the thread has this queue in its hands already
+        patch.setattr(queues, "get", lambda ident: patch.undo() or old)
+        queues.forget_if_empty(old)
+        alice.send("bob", b"first")
+    assert queues.get("bob") is not old
+    assert not old.incoming
+    alice.send("bob", b"second")
+    alice.connect(bob)
+    assert bob.heard == [b"first", b"second"]
+
+
+def test_queue_that_was_just_sent_to_is_not_forgotten(
+    network: MemoryNetwork, alice: Peer, bob: Peer
+) -> None:
+    queues = alice.messaging._sender._queues
+    queue = queues.get("bob")
+
+    class JustNow(deque[Any]):
+        """Empty at the first look, and not at the second."""
+
+        looks = 0
+
+        def __bool__(self) -> bool:
+            self.looks += 1
+            if self.looks == 1:
+                self.append(Message(b"just now", None).claimed_for("bob"))
+                return False
+            return len(self) > 0
+
+    queue.incoming = JustNow()
+    queues.forget_if_empty(queue)
+    assert queues.get("bob") is queue
+    assert not queue.is_forgotten
 
 
 def test_message_that_is_too_large_does_not_hold_up_those_behind_it(

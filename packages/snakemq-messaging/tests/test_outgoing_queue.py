@@ -9,16 +9,26 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from snakemq.message import Message
-from snakemq.queues import OutgoingQueue, QueuedMessage
+from snakemq.queues import OutgoingQueue
+from snakemq.queues._outgoing import deadline_of
 
 EPOCH = 1000.0
 
 
-def entry(ttl: float | None, now: float = EPOCH, data: bytes = b"") -> QueuedMessage:
-    return QueuedMessage(Message(data, ttl), now, stored=False)
+def entry(ttl: float | None, now: float = EPOCH, data: bytes = b"") -> Message:
+    message = Message(data, ttl)
+    message._queued_at = now
+    message._position = None
+    return message
 
 
-def take_all(queue: OutgoingQueue, now: float) -> list[QueuedMessage]:
+def push(queue: OutgoingQueue, message: Message) -> None:
+    queue.is_connected = True
+    queue.incoming.append(message)
+    queue.absorb()
+
+
+def take_all(queue: OutgoingQueue, now: float) -> list[Message]:
     return queue.take(now, 1000, 1_000_000, [])
 
 
@@ -26,7 +36,7 @@ def test_first_in_first_out() -> None:
     queue = OutgoingQueue("bob")
     entries = [entry(None) for _ in range(5)]
     for each in entries:
-        queue.push(each)
+        push(queue, each)
     assert take_all(queue, EPOCH) == entries
     assert list(queue.in_flight) == entries
 
@@ -34,7 +44,7 @@ def test_first_in_first_out() -> None:
 def test_message_expires_at_its_time_and_not_before() -> None:
     queue = OutgoingQueue("bob")
     mortal = entry(5)
-    queue.push(mortal)
+    push(queue, mortal)
     assert queue.next_deadline() == EPOCH + 5
     assert queue.expire(EPOCH + 4.999) == []
     assert queue.expire(EPOCH + 5) == [mortal]
@@ -44,9 +54,9 @@ def test_message_expires_at_its_time_and_not_before() -> None:
 def test_message_is_not_taken_at_its_time() -> None:
     queue = OutgoingQueue("bob")
     mortal, lasting = entry(5), entry(None)
-    queue.push(mortal)
-    queue.push(lasting)
-    expired: list[QueuedMessage] = []
+    push(queue, mortal)
+    push(queue, lasting)
+    expired: list[Message] = []
     assert queue.take(EPOCH + 5, 2, 1000, expired) == [lasting]
     assert expired == [mortal]
 
@@ -54,14 +64,14 @@ def test_message_is_not_taken_at_its_time() -> None:
 def test_messages_expire_in_the_order_of_their_time() -> None:
     queue = OutgoingQueue("bob")
     late, early = entry(9), entry(3)
-    queue.push(late)
-    queue.push(early)
+    push(queue, late)
+    push(queue, early)
     assert queue.expire(EPOCH + 20) == [early, late]
 
 
 def test_message_in_flight_does_not_expire() -> None:
     queue = OutgoingQueue("bob")
-    queue.push(entry(5))
+    push(queue, entry(5))
     take_all(queue, EPOCH)
     assert queue.next_deadline() is None
     assert queue.expire(EPOCH + 100) == []
@@ -69,19 +79,31 @@ def test_message_in_flight_does_not_expire() -> None:
 
 def test_memory_of_expired_messages_is_given_back() -> None:
     queue = OutgoingQueue("bob")
-    queue.push(entry(None))  # holds up those behind it
+    push(queue, entry(None))  # holds up those behind it
     for _ in range(50):
         for _ in range(1000):
-            queue.push(entry(5))
+            push(queue, entry(5))
         assert len(queue.expire(EPOCH + 5)) == 1000
-    assert sum(isinstance(each, QueuedMessage) for each in gc.get_objects()) < 1000
+    assert sum(isinstance(each, Message) for each in gc.get_objects()) < 1000
 
 
-def test_seconds_left_for_the_wire_are_whole() -> None:
-    left = {waited: entry(600).whole_seconds_left(EPOCH + waited) for waited in (0, 0.9, 1, 599.5)}
-    assert left == {0: 600, 0.9: 600, 1: 599, 599.5: 1}
-    assert entry(600).whole_seconds_left(EPOCH + 10_000) == 0
-    assert entry(None).whole_seconds_left(EPOCH + 10_000) is None
+def test_message_that_nobody_is_in_the_way_of_need_not_wait() -> None:
+    queue = OutgoingQueue("bob")
+    first, over, second = entry(None), entry(5, EPOCH - 5), entry(None)
+    queue.incoming.extend([first, over, second])
+    expired: list[Message] = []
+    assert queue.take(EPOCH, 2, 1000, expired) == [first]
+    assert queue.take(EPOCH, 2, 1000, expired) == [second]
+    assert expired == [over]
+    assert not queue.incoming
+
+
+def test_message_for_a_connection_that_is_gone_finds_no_place() -> None:
+    queue = OutgoingQueue("bob")
+    homeless, patient = entry(0), entry(5)
+    queue.incoming.extend([homeless, patient])
+    assert queue.absorb() == [homeless]
+    assert list(queue) == [patient]
 
 
 ttls = st.none() | st.sampled_from([0, 0.5, 1, 2, 2, 3, 7.25])
@@ -94,16 +116,16 @@ class QueueMachine(RuleBasedStateMachine):
         super().__init__()
         self.queue = OutgoingQueue("bob")
         self.now = EPOCH
-        self.in_flight: list[QueuedMessage] = []
-        self.waiting: list[QueuedMessage] = []
+        self.in_flight: list[Message] = []
+        self.waiting: list[Message] = []
 
-    def is_over(self, each: QueuedMessage) -> bool:
-        return bool(each.message.ttl) and each.queued_at + (each.message.ttl or 0) <= self.now
+    def is_over(self, each: Message) -> bool:
+        return bool(each.ttl) and each._queued_at + (each.ttl or 0) <= self.now
 
     @rule(ttl=ttls, size=st.integers(0, 3))
     def push(self, ttl: float | None, size: int) -> None:
         each = entry(ttl, self.now, b"x" * size)
-        self.queue.push(each)
+        push(self.queue, each)
         self.waiting.append(each)
 
     @rule(seconds=st.sampled_from([0.25, 0.5, 1, 5]))
@@ -112,8 +134,8 @@ class QueueMachine(RuleBasedStateMachine):
 
     @rule(max_messages=st.integers(0, 3), max_bytes=st.integers(0, 30))
     def take(self, max_messages: int, max_bytes: int) -> None:
-        expected_expired: list[QueuedMessage] = []
-        expected: list[QueuedMessage] = []
+        expected_expired: list[Message] = []
+        expected: list[Message] = []
         size = 0
         while self.waiting and len(expected) < max_messages and size < max_bytes:
             first = self.waiting.pop(0)
@@ -121,9 +143,9 @@ class QueueMachine(RuleBasedStateMachine):
                 expected_expired.append(first)
             else:
                 expected.append(first)
-                size += len(first.message.data)
+                size += len(first.data)
         self.in_flight += expected
-        expired: list[QueuedMessage] = []
+        expired: list[Message] = []
         assert self.queue.take(self.now, max_messages, max_bytes, expired) == expected
         assert expired == expected_expired
 
@@ -144,8 +166,9 @@ class QueueMachine(RuleBasedStateMachine):
     @rule()
     def disconnected(self) -> None:
         everything = self.in_flight + self.waiting
-        dropped = [e for e in everything if e.message.ttl == 0 or self.is_over(e)]
-        assert self.queue.disconnected(self.now) == dropped
+        dropped = [e for e in everything if e.ttl == 0 or self.is_over(e)]
+        gone = self.queue.disconnected(self.now)
+        assert sorted(gone, key=id) == sorted(dropped, key=id)
         self.in_flight = []
         self.waiting = [e for e in everything if e not in dropped]
 
@@ -156,14 +179,14 @@ class QueueMachine(RuleBasedStateMachine):
         # Those of one deadline come in the order in which they became waiting, which after a
         # disconnection is not that of the queue.
         assert sorted(expired, key=id) == sorted(over, key=id)
-        deadlines = [e.deadline for e in expired]
+        deadlines = [deadline_of(e) for e in expired]
         assert deadlines == sorted(d for d in deadlines if d is not None)
         self.waiting = [e for e in self.waiting if e not in over]
 
     @rule()
     def next_deadline(self) -> None:
         # Not asked after each step: it files what is new, which must not be needed.
-        deadlines = [e.queued_at + e.message.ttl for e in self.waiting if e.message.ttl]
+        deadlines = [e._queued_at + e.ttl for e in self.waiting if e.ttl]
         assert self.queue.next_deadline() == min(deadlines, default=None)
 
     @invariant()
@@ -172,7 +195,7 @@ class QueueMachine(RuleBasedStateMachine):
         assert list(self.queue.in_flight) == self.in_flight
         assert len(self.queue) == len(self.waiting)
         assert bool(self.queue) == bool(self.in_flight or self.waiting)
-        assert self.queue.in_flight_bytes == sum(len(e.message.data) for e in self.in_flight)
+        assert self.queue.in_flight_bytes == sum(len(e.data) for e in self.in_flight)
 
 
 TestQueueMachine = QueueMachine.TestCase

@@ -41,7 +41,10 @@ def test_memory_storage_counts_ttl_with_its_clock_while_it_is_in_use() -> None:
     first.push("peer", message)
     clock.advance(4)
     assert [item.ttl for item in first.get_items("peer")] == [6.0]
+    first.close()
+    clock.advance(100)  # nobody has it open
     second = MemoryQueuesStorage(first, clock=clock.time)
+    assert [item.ttl for item in second.get_items("peer")] == [6.0]
     clock.advance(1)
     second.update_items_ttl([Message(b"", 100.0, 0, message.uuid)])
     clock.advance(30)

@@ -15,9 +15,6 @@ MAX_TTL = 0xFFFFFFFE
 MAX_FLAGS = 0xFFFFFFFF
 
 
-_USERS_UUID: set[str] = set()
-
-
 class _UuidSource:
     """Unique ids from one random prefix and a counter: a tenth of the cost of ``uuid.uuid4()``.
 
@@ -54,40 +51,72 @@ class Message:
     """
 
     __module__ = "snakemq.message"
-    __slots__ = ("_sent_to", "data", "flags", "ttl", "uuid")
+
+    # The names with an underscore belong to the stack. The queue that a message is in keeps what it
+    # knows of it here and not in an object of its own: that would cost 0.4 of the 2.5 us that
+    # sending a message takes.
+    __slots__ = (
+        "_place",
+        "_position",
+        "_queued_at",
+        "_sent_to",
+        "_unclaimed",
+        "data",
+        "flags",
+        "ttl",
+        "uuid",
+    )
 
     data: bytes
     ttl: float | None
     flags: int
     uuid: bytes
+    _unclaimed: bool
+    """There until :meth:`claimed_for` takes it away."""
+    _sent_to: str | set[str] | None
+    """Peers that a message with a uuid of ours was sent to; ``None`` if the uuid is the user's."""
+    _queued_at: float
+    """When it was sent, on the clock of the link."""
+    _position: int | None
+    """Its place in the storage; ``None``: it is not there."""
+    _place: int
 
     def __init__(
         self, data: bytes, ttl: float | None = 0, flags: int = 0, uuid: bytes | None = None
     ) -> None:
-        if not isinstance(data, bytes):
+        # Exact types first: half the time of isinstance(), and other types are rare.
+        if type(data) is not bytes and not isinstance(data, bytes):
             raise TypeError(f"message data must be bytes, not {type(data).__name__}")
         if ttl is not None:
-            if not isinstance(ttl, (int, float)):  # float() would convert a str
-                raise TypeError(f"ttl must be a number or None, not {type(ttl).__name__}")
-            if not 0 <= ttl <= MAX_TTL:  # NaN fails as well
-                raise ValueError(f"ttl must be None or 0 to {MAX_TTL} seconds, not {ttl!r}")
-            ttl = float(ttl)
-        if not isinstance(flags, int):
+            if type(ttl) is not float:
+                if not isinstance(ttl, (int, float)):  # float() would convert a str
+                    raise TypeError(f"ttl must be a number or None, not {type(ttl).__name__}")
+                if not 0 <= ttl <= MAX_TTL:
+                    raise _bad_ttl(ttl)
+                ttl = float(ttl)
+            elif not 0 <= ttl <= MAX_TTL:  # NaN fails as well
+                raise _bad_ttl(ttl)
+        if flags:
+            if not isinstance(flags, int):
+                raise TypeError(f"flags must be an int, not {type(flags).__name__}")
+            if not 0 <= flags <= MAX_FLAGS:
+                raise ValueError(f"flags must fit into 32 bits, not {flags:#x}")
+        elif type(flags) is not int:
             raise TypeError(f"flags must be an int, not {type(flags).__name__}")
-        if not 0 <= flags <= MAX_FLAGS:
-            raise ValueError(f"flags must fit into 32 bits, not {flags:#x}")
-        # Peers that a message with a uuid of ours was sent to; with one of the user's it is his.
-        self._sent_to: str | set[str] | None = None if uuid is None else _USERS_UUID
-        if uuid is None:
-            uuid = _uuids.prefix + next(_uuids.counter).to_bytes(6, "big")
-        elif not isinstance(uuid, bytes):
-            raise TypeError(f"uuid must be bytes, not {type(uuid).__name__}")
-        elif len(uuid) != MAX_UUID_LENGTH:
-            raise ValueError(f"uuid must be {MAX_UUID_LENGTH} bytes long, not {len(uuid)}")
         self.data = data
         self.ttl = ttl
         self.flags = flags
+        self._unclaimed = True
+        if uuid is None:
+            self.uuid = _uuids.prefix + next(_uuids.counter).to_bytes(6, "big")
+            self._sent_to = ""
+            return
+        if not isinstance(uuid, bytes):
+            raise TypeError(f"uuid must be bytes, not {type(uuid).__name__}")
+        if len(uuid) != MAX_UUID_LENGTH:
+            raise ValueError(f"uuid must be {MAX_UUID_LENGTH} bytes long, not {len(uuid)}")
         self.uuid = uuid
+        self._sent_to = None
 
     @classmethod
     def received(cls, data: bytes, ttl: float | None, flags: int, uuid: bytes) -> Message:
@@ -97,27 +126,51 @@ class Message:
         message.ttl = ttl
         message.flags = flags
         message.uuid = uuid
-        message._sent_to = _USERS_UUID
+        message._unclaimed = True
+        message._sent_to = None
         return message
 
-    def for_sending(self, ident: str) -> Message:
-        """This message, or a copy with a uuid of its own if it was sent to that peer before.
+    def claimed_for(self, ident: str) -> Message:
+        """This message, for the queue of a peer; or a copy, if it is or was in a queue already.
 
-        Not for users: :meth:`snakemq.messaging.Messaging.send_message` calls it.
+        A copy for a peer that the message was sent to before has a uuid of its own, unless its
+        uuid is the user's. Thread-safe. Not for users:
+        :meth:`snakemq.messaging.Messaging.send_message` calls it.
         """
         sent_to = self._sent_to
-        if sent_to is None:
+        try:
+            del self._unclaimed  # atomic: of two threads that send one object, one gets it
+        except AttributeError:
+            return self._copy_for(ident, sent_to)
+        if sent_to is not None:
             self._sent_to = ident
-        elif sent_to is not _USERS_UUID:
+        return self
+
+    def give_back(self) -> None:
+        """It was claimed, and has not been queued after all: it can be sent as if it were new."""
+        if self._sent_to is not None:
+            self._sent_to = ""
+        self._unclaimed = True
+
+    def _copy_for(self, ident: str, sent_to: str | set[str] | None) -> Message:
+        uuid: bytes | None = self.uuid
+        if sent_to is not None:
             if isinstance(sent_to, str):
                 self._sent_to = sent_to = {sent_to}
             if ident in sent_to:
-                return Message(self.data, self.ttl, self.flags)
-            sent_to.add(ident)
-        return self
+                uuid = None
+            else:
+                sent_to.add(ident)
+        copy = Message(self.data, self.ttl, self.flags, uuid)
+        del copy._unclaimed
+        return copy
 
     def __repr__(self) -> str:
         return (
             f"<Message uuid={self.uuid.hex()} ttl={self.ttl!r} flags={self.flags:#x}"
             f" len={len(self.data)}>"
         )
+
+
+def _bad_ttl(ttl: float) -> ValueError:
+    return ValueError(f"ttl must be None or 0 to {MAX_TTL} seconds, not {ttl!r}")

@@ -67,9 +67,10 @@ class _Load:
         self.messages = 0
         self.bytes = 0
 
-    def has_room(self, size: int, messages: int | None, bytes_: int | None) -> bool:
-        return not self.messages or (
-            (messages is None or self.messages < messages)
+    def has_room(self, count: int, size: int, messages: int | None, bytes_: int | None) -> bool:
+        """For ``count`` messages of ``size`` bytes in all? A single one has room in no company."""
+        return (count == 1 and not self.messages) or (
+            (messages is None or self.messages + count <= messages)
             and (bytes_ is None or self.bytes + size <= bytes_)
         )
 
@@ -93,23 +94,32 @@ class Occupancy:
             self._limits_of[ident] = limits
             self._changed.notify_all()
 
-    def enter(self, ident: str, size: int) -> None:
-        """A message wants to be queued. Raises :exc:`~snakemq.exceptions.QueueFull`."""
-        with self._changed:
-            if not self._has_room(ident, size):
-                limits = self._limits_for(ident)
-                if limits.when_full is WhenFull.BLOCK:
-                    self._wait_for_room(ident, size, limits)
-                elif limits.when_full is WhenFull.RAISE or not self._may_overflow(
-                    ident, size, limits
-                ):
-                    raise QueueFull(f"the queue of {ident!r} is full: {self._describe(ident)}")
-            self._count(ident, 1, size)
+    def enter(self, ident: str, count: int, size: int) -> None:
+        """``count`` messages of ``size`` bytes in all want to be queued, all or none.
 
-    def enter_anyway(self, ident: str, size: int) -> None:
-        """A message is queued already: it comes from the storage."""
+        Raises :exc:`~snakemq.exceptions.QueueFull`.
+        """
         with self._changed:
-            self._count(ident, 1, size)
+            if not self._has_room(ident, count, size):
+                limits = self._limits_for(ident)
+                if limits.when_full is WhenFull.BLOCK and self._will_ever_have_room(
+                    ident, count, size
+                ):
+                    self._wait_for_room(ident, count, size, limits)
+                elif limits.when_full is not WhenFull.DROP_OLDEST or not self._may_overflow(
+                    ident, count, size, limits
+                ):
+                    raise QueueFull(
+                        f"the queue of {ident!r} is full: {self._describe(ident)}; no room for"
+                        f" {count} more with {size} bytes"
+                    )
+            self._count(ident, count, size)
+
+    def correct(self, ident: str, messages: int, size: int) -> None:
+        """So many more are queued, or fewer: the storage has told."""
+        with self._changed:
+            self._count(ident, messages, size)
+            self._changed.notify_all()
 
     def leave(self, ident: str, size: int) -> None:
         """A message has left its queue."""
@@ -131,29 +141,34 @@ class Occupancy:
     def _limits_for(self, ident: str) -> QueueLimits:
         return self._limits_of.get(ident, self._limits)
 
-    def _has_room(self, ident: str, size: int) -> bool:
-        limits = self._limits_for(ident)
-        peer = self._peers.get(ident)
-        return (
-            peer is None or peer.has_room(size, limits.peer_messages, limits.peer_bytes)
-        ) and self._total.has_room(size, self._limits.total_messages, self._limits.total_bytes)
+    def _has_room(self, ident: str, count: int, size: int) -> bool:
+        return self._have_room(self._peers.get(ident) or _Load(), self._total, ident, (count, size))
 
-    def _wait_for_room(self, ident: str, size: int, limits: QueueLimits) -> None:
+    def _will_ever_have_room(self, ident: str, count: int, size: int) -> bool:
+        return self._have_room(_Load(), _Load(), ident, (count, size))
+
+    def _have_room(self, peer: _Load, total: _Load, ident: str, wanted: tuple[int, int]) -> bool:
+        limits, totals = self._limits_for(ident), self._limits
+        return peer.has_room(*wanted, limits.peer_messages, limits.peer_bytes) and total.has_room(
+            *wanted, totals.total_messages, totals.total_bytes
+        )
+
+    def _wait_for_room(self, ident: str, count: int, size: int, limits: QueueLimits) -> None:
         timeout = 0 if self._in_loop() else limits.timeout
         begin = time.monotonic()
-        if not self._changed.wait_for(lambda: self._has_room(ident, size), timeout):
+        if not self._changed.wait_for(lambda: self._has_room(ident, count, size), timeout):
             waited = time.monotonic() - begin
             raise QueueFull(
                 f"no room in the queue of {ident!r} for {waited:.3g} s: {self._describe(ident)}"
             )
 
-    def _may_overflow(self, ident: str, size: int, limits: QueueLimits) -> bool:
+    def _may_overflow(self, ident: str, count: int, size: int, limits: QueueLimits) -> bool:
         """May the oldest be dropped for this one? The loop does that, so as long as it does not
         run there is an end, too: twice the limits."""
         peer = self._peers.get(ident) or _Load()
         return self._total.has_room(
-            size, self._limits.total_messages, self._limits.total_bytes
-        ) and peer.has_room(size, _twice(limits.peer_messages), _twice(limits.peer_bytes))
+            count, size, self._limits.total_messages, self._limits.total_bytes
+        ) and peer.has_room(count, size, _twice(limits.peer_messages), _twice(limits.peer_bytes))
 
     def _count(self, ident: str, messages: int, size: int) -> None:
         peer = self._peers.get(ident)
@@ -162,7 +177,7 @@ class Occupancy:
         for load in (peer, self._total):
             load.messages += messages
             load.bytes += size
-        if not peer.messages:
+        if peer.messages <= 0:
             del self._peers[ident]
 
     def _describe(self, ident: str) -> str:

@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Iterable, Iterator
 
 from snakemq.link import LinkInterface, TimerHandle
 from snakemq.message import Message
-from snakemq.queues import OutgoingQueue, QueuedMessage, QueuesStorageBase
+from snakemq.queues import OutgoingQueue, QueuesStorageBase, StoredMessage
 
+from ._deletions import Deletions
 from ._limits import Occupancy
+from ._pages import PAGE_BYTES, PAGE_MESSAGES, Pages
 from ._stats import DropReason, Statistics
+from ._sweep import Sweep
 
-DELETE_DELAY = 0.02
-"""Deletions are collected for this many seconds: one commit instead of one for each message. A
-crash in between costs duplicates, which the storage's promise allows."""
+SWEEP_AFTER = 1.0
+"""Seconds from the start until the backlogs of those who have not connected are looked at."""
 
-DELETE_BATCH = 1000
-"""Deletions are not collected beyond this number."""
+UNKNOWN = -1
+"""The position of a message in a storage that does not tell positions."""
 
-RETRY_DELAY = 1.0
-"""Seconds until a failed deletion is tried again."""
+LOOK_DELAY = 0.05
+"""Messages that a window leaves over are taken by the next one, mostly. Seconds until those that
+are not are looked at, for when they expire."""
 
 
 class OutgoingQueues:
-    """Queues by ident. For the loop's thread only, as everything but the storage's ``push``."""
+    """Queues by ident. Any thread may :meth:`get` one, all else belongs to the loop."""
 
     def __init__(
         self,
@@ -34,59 +38,134 @@ class OutgoingQueues:
         statistics: Statistics,
         dropped: Callable[[str, bytes], None],
         failed: Callable[[Exception], None],
+        resume: Callable[[str], None],
     ) -> None:
         """``dropped(ident, uuid)`` is called for each message that is dropped from a queue,
-        ``failed(exception)`` when the storage fails."""
+        ``failed(exception)`` when the storage fails, ``resume(ident)`` when messages can be read
+        from it again."""
         self._link = link
         self._storage = storage
         self._occupancy = occupancy
         self._statistics = statistics
         self._dropped = dropped
-        self._failed = failed
         self._log = logging.getLogger("snakemq.messaging")
         self._queues: dict[str, OutgoingQueue] = {}
+        self._forgetting = threading.Lock()
         self._timers: dict[str, tuple[float, TimerHandle]] = {}
-        self._deletions: dict[str, list[Message]] = {}
-        self._deletion_count = 0
-        self._deletion_timer: TimerHandle | None = None
-        self._deletion_failed = False
-        self._lag: dict[str, int] = {}
-        """By ident: messages retired from the oldest one on that is to be deleted."""
         if storage is not None:
+            self.deletions = Deletions(link, storage, failed)
+            self._pages = Pages(link, storage, failed, resume)
+            self._sweep = Sweep(link, storage, self._queues.get, self._expired_there, failed)
             self._load(storage)
 
     def _load(self, storage: QueuesStorageBase) -> None:
         now = self._link.time()
         for ident in storage.get_queues():
             queue = self.get(ident)
+            queue.has_stored = True
+            if storage.pageable:
+                size = self._measure(storage, ident) if self._occupancy is not None else 0
+                queue.backlog.open_with(storage.count(ident), size)
+                self._sweep.plan(ident, now + SWEEP_AFTER)
+                continue
             for message in storage.get_items(ident):
-                entry = QueuedMessage(message, now, stored=True)
-                if message.ttl is not None:
-                    # Nothing with a ttl of 0 is stored, so this one has expired in the storage.
-                    entry.deadline = now + message.ttl
-                queue.push(entry)
+                message._queued_at = now
+                message._position = UNKNOWN
+                queue.incoming.append(message)
                 if self._occupancy is not None:
-                    self._occupancy.enter_anyway(ident, len(message.data))
+                    self._occupancy.correct(ident, 1, len(message.data))
+            queue.absorb()
             self.watch(queue)
 
+    def _measure(self, storage: QueuesStorageBase, ident: str) -> int:
+        """Limits need to know the bytes, so all pages are read once."""
+        assert self._occupancy is not None
+        total = 0
+        after = None
+        while page := storage.get_page(ident, after, PAGE_MESSAGES, PAGE_BYTES):
+            after = page[-1].position
+            size = sum(len(stored.message.data) for stored in page)
+            self._occupancy.correct(ident, len(page), size)
+            total += size
+        return total
+
+    # -- from any thread
+
+    def add(self, ident: str, message: Message, *, is_stored: bool) -> OutgoingQueue:
+        """Append a message to the queue of a peer, which is made when there is none. Thread-safe.
+
+        The loop looks at it when somebody calls :meth:`absorb`.
+        """
+        while True:
+            queue = self.get(ident)
+            if is_stored:
+                queue.has_stored = True
+            queue.incoming.append(message)
+            if not queue.is_forgotten:
+                return queue
+            # The loop has just forgotten this queue, which was empty. It looks once more after it
+            # has said so: either it has seen our message and keeps the queue, or nobody ever will.
+            with self._forgetting:
+                if not queue.is_forgotten:
+                    return queue
+                queue.incoming.remove(message)
+
     def get(self, ident: str) -> OutgoingQueue:
-        """The queue of a peer; made when there is none."""
+        """The queue of a peer; made when there is none. Thread-safe."""
         queue = self._queues.get(ident)
         if queue is None:
-            queue = self._queues[ident] = OutgoingQueue(ident)
+            queue = self._queues.setdefault(ident, OutgoingQueue(ident))
         return queue
 
     def __iter__(self) -> Iterator[OutgoingQueue]:
         return iter(list(self._queues.values()))
 
+    # -- in the loop
+
     def forget_if_empty(self, queue: OutgoingQueue) -> None:
         """Of peers that are away and get nothing, nothing is kept."""
-        if not queue and not queue.is_connected and self._queues.get(queue.ident) is queue:
+        if queue or queue.is_connected or self._queues.get(queue.ident) is not queue:
+            return
+        with self._forgetting:  # see add()
+            queue.is_forgotten = True
+            if queue.incoming:
+                queue.is_forgotten = False
+                return
             del self._queues[queue.ident]
+        if self._storage is not None:
+            self._sweep.forget(queue.ident)
+
+    def absorb(self, queue: OutgoingQueue) -> None:
+        """Look at what was sent to a peer, and let it wait."""
+        homeless = queue.absorb()
+        if queue.backlog.soonest is not None:
+            self._sweep.plan(queue.ident, queue.backlog.soonest)
+        if homeless:
+            self.drop(queue, homeless, DropReason.ABSENT)
+
+    def fill(self, queue: OutgoingQueue) -> None:
+        """Read a page from the storage if the queue has nothing else to be sent."""
+        if not queue.wants_page():
+            return
+        page = self._pages.read(queue)
+        if page is None:
+            return
+        # First what was sent before the page was read, see Backlog.
+        self.absorb(queue)
+        queue.add_page(page, self._link.time(), self.deletions.pending(queue.ident))
+        backlog = queue.backlog
+        if not backlog.is_open:
+            if self._occupancy is not None:
+                self._occupancy.correct(queue.ident, -backlog.count, -backlog.bytes)
+            backlog.count = backlog.bytes = 0
+            self._sweep.forget(queue.ident)
 
     def watch(self, queue: OutgoingQueue) -> None:
         """Plan the expiry of what waits in a queue. To be called when something was left in it."""
         deadline = queue.next_deadline()
+        if queue.incoming:
+            look = self._link.time() + LOOK_DELAY
+            deadline = look if deadline is None else min(deadline, look)
         planned = self._timers.get(queue.ident)
         if deadline is None:
             return  # a timer that finds nothing does no harm
@@ -103,87 +182,81 @@ class OutgoingQueues:
         self._timers.pop(ident, None)
         queue = self._queues.get(ident)
         if queue is not None:
+            self.absorb(queue)
             self.drop(queue, queue.expire(self._link.time()), DropReason.EXPIRED)
             self.watch(queue)
             self.forget_if_empty(queue)
+
+    def _expired_there(self, queue: OutgoingQueue, found: list[StoredMessage]) -> None:
+        """Messages of a backlog have expired."""
+        deleted = self.deletions.pending(queue.ident)  # those were found before
+        found = [stored for stored in found if stored.message.uuid not in deleted]
+        queue.backlog.lost(found)
+        for stored in found:
+            stored.message._position = stored.position
+        self.drop(queue, [stored.message for stored in found], DropReason.EXPIRED)
+
+    def sweep(self, queue: OutgoingQueue) -> None:
+        """A peer went away: find out what of its backlog expires when."""
+        if queue.backlog.is_open:
+            self._sweep.plan(queue.ident, self._link.time())
 
     def trim(self, queue: OutgoingQueue) -> None:
         """Drop the oldest messages if there are more than the limits allow."""
         if self._occupancy is None:
             return
+        self.absorb(queue)
         while self._occupancy.is_over(queue.ident):
-            entry = queue.drop_oldest()
-            if entry is None:
-                return  # all are in flight
-            self.drop(queue, [entry], DropReason.QUEUE_FULL)
+            self.fill(queue)
+            message = queue.drop_oldest()
+            if message is None:
+                return  # all are in flight, or the storage fails
+            self.drop(queue, [message], DropReason.QUEUE_FULL)
 
-    def drop(
-        self, queue: OutgoingQueue, entries: Iterable[QueuedMessage], reason: DropReason
-    ) -> None:
+    def drop(self, queue: OutgoingQueue, messages: Iterable[Message], reason: DropReason) -> None:
         """Messages that left the queue without being delivered."""
-        for entry in entries:
-            self.retire(queue, entry)
+        for message in messages:
+            self.retire(queue, [message])
             self._statistics.of(queue.ident).count_drop(reason)
-            self._log.debug("ident=%s drop %s", queue.ident, entry.message)
-            self._dropped(queue.ident, entry.message.uuid)
+            self._log.debug("ident=%s drop %s", queue.ident, message)
+            self._dropped(queue.ident, message.uuid)
 
-    def retire(self, queue: OutgoingQueue, entry: QueuedMessage) -> None:
-        """A message left the queue for good: it is deleted from the storage, soon."""
+    def retire(self, queue: OutgoingQueue, messages: Iterable[Message]) -> None:
+        """Messages left the queue for good: they are deleted from the storage, soon."""
         if self._occupancy is not None:
-            self._occupancy.leave(queue.ident, len(entry.message.data))
-        if entry.stored:
-            self._deletions.setdefault(queue.ident, []).append(entry.message)
-            self._deletion_count += 1
-            if self._deletion_timer is None:
-                self._deletion_timer = self._link.call_later(DELETE_DELAY, self.flush_deletions)
-        if queue.ident in self._deletions:
-            self._lag[queue.ident] = self._lag.get(queue.ident, 0) + 1
+            for message in messages:
+                self._occupancy.leave(queue.ident, len(message.data))
+        if queue.has_stored:
+            for message in messages:
+                if message._position is not None:
+                    self.deletions.add(queue.ident, message)
+                self.deletions.retired(queue.ident)
 
     def keep_up(self, queue: OutgoingQueue, window: int) -> None:
-        """Delete now if a window of messages was acknowledged since a deletion became due.
-
-        What is in the storage is sent again after a crash. The receiver remembers two windows of
-        messages, of which one may be in flight.
-        """
-        if self._lag.get(queue.ident, 0) >= window and not self._deletion_failed:
-            self.flush_deletions()
-
-    def flush_deletions_if_many(self) -> None:
-        if self._deletion_count >= DELETE_BATCH and not self._deletion_failed:
-            self.flush_deletions()
+        """See :meth:`Deletions.keep_up`."""
+        if queue.has_stored:
+            self.deletions.keep_up(queue.ident, window)
 
     def flush_deletions(self) -> None:
-        """Delete from the storage what was retired. A failure is reported and tried again."""
-        if self._deletion_timer is not None:
-            self._deletion_timer.cancel()
-            self._deletion_timer = None
-        if self._storage is None:
-            return
-        while self._deletions:
-            ident, messages = next(iter(self._deletions.items()))
-            try:
-                self._storage.delete(ident, messages)
-            except Exception as exc:  # StorageError, if the storage keeps its contract
-                self._deletion_failed = True
-                self._failed(exc)
-                self._deletion_timer = self._link.call_later(RETRY_DELAY, self.flush_deletions)
-                return
-            self._deletion_failed = False
-            del self._deletions[ident]
-            self._lag.pop(ident, None)
-            self._deletion_count -= len(messages)
+        """Bring the storage up to date, as far as it does not fail."""
+        if self._storage is not None:
+            self.deletions.flush()
+
+    def flush_deletions_if_many(self) -> None:
+        if self._storage is not None:
+            self.deletions.flush_if_many()
 
     def store_ttls(self) -> None:
-        """Bring the ttls in the storage up to date."""
-        if self._storage is None:
+        """Bring the ttls in the storage up to date, if it does not count them itself."""
+        if self._storage is None or self._storage.pageable:
             return
         now = self._link.time()
         for queue in self:
+            queue.absorb()
             outdated = []
-            for entry in queue:
-                if entry.stored and entry.deadline is not None:
-                    message = entry.message
-                    left = max(0.0, entry.deadline - now)
+            for message in queue:
+                if message._position is not None and message.ttl:
+                    left = max(0.0, message._queued_at + message.ttl - now)
                     outdated.append(Message(message.data, left, message.flags, message.uuid))
             if outdated:
                 self._storage.update_items_ttl(outdated)

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from itertools import islice
 
 from snakemq.callbacks import Callback
 from snakemq.exceptions import SnakeMQBrokenMessage, SnakeMQMessageTooLarge
 from snakemq.message import FLAG_PERSISTENT, Message
 from snakemq.packeter import Packeter
-from snakemq.queues import OutgoingQueue, QueuedMessage, QueuesStorageBase
+from snakemq.queues import OutgoingQueue, QueuesStorageBase
 
 from . import _frames as frames
 from ._events import Events
 from ._limits import Occupancy
-from ._queues import OutgoingQueues
+from ._queues import UNKNOWN, OutgoingQueues
 from ._session import Session
 from ._stats import DropReason, Statistics
 
@@ -42,91 +43,125 @@ class Sender:
         self.on_message_drop: Callback[[str, bytes]] = Callback()
         self._packeter = packeter
         self._link = packeter.link
+        self._time = packeter.link.time
         self._events = events
         self._connected: dict[str, Session] = {}
         self._storage = storage
         self._occupancy = occupancy
         self._queues = OutgoingQueues(
-            self._link, storage, occupancy, statistics, self._dropped, self._storage_failed
+            self._link,
+            storage,
+            occupancy,
+            statistics,
+            self._dropped,
+            self._storage_failed,
+            self._resume,
         )
         # What accept() leaves for the loop: appending to and popping from a deque is atomic.
-        self._outbox: deque[tuple[str, QueuedMessage]] = deque()
-        # What is taken out of it and not dealt with yet. Kept here, because a callback may be
-        # interrupted by Ctrl-C, and the loop be entered again.
-        self._changed: dict[str, OutgoingQueue] = {}
-        self._absent: deque[tuple[OutgoingQueue, QueuedMessage]] = deque()
+        self._announced: deque[OutgoingQueue] = deque()
+        self._absent: deque[tuple[str, Message]] = deque()
+        """Messages with ttl 0 for peers that were not connected."""
 
     # -- from any thread
 
     def accept(self, ident: str, message: Message) -> None:
-        """Store a message if it is persistent, and queue it. Thread-safe.
+        """As :meth:`accept_many`, for one message."""
+        if self._storage is not None or self._occupancy is not None:
+            self.accept_many(ident, [message])
+            return
+        message._queued_at = self._time()
+        message._position = None
+        self._put(ident, message, is_stored=False)
+
+    def accept_many(self, ident: str, messages: Sequence[Message]) -> None:
+        """Store messages, those that are persistent, and queue them. Thread-safe.
 
         Raises :exc:`~snakemq.exceptions.QueueFull` and :exc:`~snakemq.exceptions.StorageError`;
         then nothing has happened.
         """
         occupancy = self._occupancy
+        if not messages:
+            return
+        size = sum(len(message.data) for message in messages)
         if occupancy is not None:
-            occupancy.enter(ident, len(message.data))
-        stored = False
-        if self._storage is not None and message.flags & FLAG_PERSISTENT and message.ttl != 0:
+            occupancy.enter(ident, len(messages), size)
+        now = self._time()
+        for message in messages:
+            message._queued_at = now
+            message._position = None
+        is_stored = False
+        if self._storage is not None:
             try:
-                self._storage.push(ident, message)
+                is_stored = self._store(self._storage, ident, messages)
             except BaseException:
                 if occupancy is not None:
-                    occupancy.leave(ident, len(message.data))
+                    occupancy.correct(ident, -len(messages), -size)
                 raise
-            stored = True
-        entry = QueuedMessage(message, self._link.time(), stored)
+        for message in messages:
+            self._put(ident, message, is_stored=is_stored)
+
+    def _put(self, ident: str, message: Message, *, is_stored: bool) -> None:
         if message.ttl == 0 and ident not in self._connected:
-            entry.deadline = entry.queued_at  # it is over already; the loop will report it
-        self._outbox.append((ident, entry))
-        self._link.wakeup_poll()
+            self._absent.append((ident, message))
+            self._link.wakeup_poll()
+            return
+        queue = self._queues.add(ident, message, is_stored=is_stored)
+        if not queue.is_announced:
+            # The loop takes this back before it looks at the queue. So it is told once for all
+            # messages that come until then.
+            queue.is_announced = True
+            self._announced.append(queue)
+            self._link.wakeup_poll()
+
+    @staticmethod
+    def _store(storage: QueuesStorageBase, ident: str, messages: Sequence[Message]) -> bool:
+        durable = [m for m in messages if m.flags & FLAG_PERSISTENT and m.ttl != 0]
+        if not durable:
+            return False
+        if len(durable) == 1:
+            position = storage.push(ident, durable[0])
+            durable[0]._position = UNKNOWN if position is None else position
+            return True
+        positions = storage.push_many(ident, durable)
+        for message, position in zip(durable, positions or [UNKNOWN] * len(durable), strict=True):
+            message._position = position
+        return True
 
     # -- in the loop
 
     def on_loop_pass(self) -> None:
         self._queues.flush_deletions_if_many()
-        if self._outbox:
-            self._empty_outbox()
-        if self._changed:
+        if self._announced or self._absent:
             try:
-                self._serve_changed()
+                self._serve_announced()
             except BaseException:
                 self._link.wakeup_poll()
                 raise
 
-    def _empty_outbox(self) -> None:
-        outbox = self._outbox
-        changed = self._changed
-        for _ in range(len(outbox)):  # no more, or a busy thread could keep the loop here
-            ident, entry = outbox.popleft()
-            queue = changed.get(ident)
-            if queue is None:
-                queue = changed[ident] = self._queues.get(ident)
-            message = entry.message
-            if message.ttl == 0 and (entry.deadline is not None or ident not in self._connected):
-                # Reported later: a callback that closes a connection would change the queues.
-                self._absent.append((queue, entry))
-            else:
-                queue.push(entry)
-        if outbox:
+    def _serve_announced(self) -> None:
+        """Send what has come into the queues, or plan its end."""
+        for _ in range(len(self._absent)):  # no more, or a busy thread could keep the loop here
+            ident, message = self._absent.popleft()
+            self._queues.drop(self._queues.get(ident), [message], DropReason.ABSENT)
+            self._queues.forget_if_empty(self._queues.get(ident))
+        for _ in range(len(self._announced)):
+            queue = self._announced[0]
+            queue.is_announced = False
+            self._serve(queue)
+            self._announced.popleft()
+        if self._announced or self._absent:
             self._link.wakeup_poll()
 
-    def _serve_changed(self) -> None:
-        """Send what has come into the queues, or plan its end."""
-        while self._absent:
-            queue, entry = self._absent.popleft()
-            self._queues.drop(queue, [entry], DropReason.ABSENT)
-        for ident in list(self._changed):
-            queue = self._changed.pop(ident)
-            session = self._connected.get(ident)
-            if session is not None:
-                self.pump(session)
-                self._queues.trim(queue)
-            else:
-                self._queues.trim(queue)
-                self._queues.watch(queue)
-                self._queues.forget_if_empty(queue)
+    def _serve(self, queue: OutgoingQueue) -> None:
+        session = self._connected.get(queue.ident)
+        if session is not None:
+            self.pump(session)
+            self._queues.trim(queue)
+            return
+        self._queues.absorb(queue)
+        self._queues.trim(queue)
+        self._queues.watch(queue)
+        self._queues.forget_if_empty(queue)
 
     def connected(self, session: Session, ident: str) -> None:
         """From now on messages for ``ident`` go to this connection."""
@@ -134,19 +169,21 @@ class Sender:
         session.queue.is_connected = True
         self._connected[ident] = session
 
-    def disconnected(self, session: Session) -> list[QueuedMessage]:
-        """Messages wait again. Returns those that do not, to be given to :meth:`drop`."""
+    def disconnected(self, session: Session) -> list[Message]:
+        """Messages wait again. Returns those that do not, to be given to :meth:`settle`."""
         queue = session.queue
         assert queue is not None
         del self._connected[queue.ident]
-        return queue.disconnected(self._link.time())
+        self._queues.absorb(queue)
+        return queue.disconnected(self._time())
 
-    def settle(self, session: Session, dropped: list[QueuedMessage]) -> None:
+    def settle(self, session: Session, dropped: list[Message]) -> None:
         """After the disconnection was told: report what was dropped with it, and tidy up."""
         queue = session.queue
         assert queue is not None
         self._queues.drop(queue, dropped, DropReason.DISCONNECTED)
         self._queues.watch(queue)
+        self._queues.sweep(queue)
         self._queues.flush_deletions()
         self._queues.forget_if_empty(queue)
 
@@ -156,58 +193,71 @@ class Sender:
             pass
 
     def _pump_batch(self, session: Session) -> bool:
-        """True if it is to be called again: messages were taken out of the way of the others."""
+        """True if it is to be called again: there may be more to send."""
         queue = session.queue
-        if queue is None or session.closed or not len(queue):
+        if queue is None or session.closed or not (queue.incoming or len(queue)):
             return False
-        packeter = self._packeter
-        conn_id = session.conn_id
-        now = self._link.time()
         max_messages, max_bytes = self._room(session, queue)
-        expired: list[QueuedMessage] = []
-        entries = queue.take(now, max_messages, max_bytes, expired)
-        too_large = self._withdraw_too_large(session, queue, entries)
+        if queue.has_stored:
+            self._queues.absorb(queue)
+            if max_messages > 0 and max_bytes > 0:
+                self._queues.fill(queue)
+        now = self._time()
+        resent = queue.resent
+        expired: list[Message] = []
+        messages = queue.take(now, max_messages, max_bytes, expired)
+        too_large = self._withdraw_too_large(session, queue, messages)
+        if messages:
+            self._send(session, queue, messages, now)
+            session.counters.resent += queue.resent - resent
+        if queue.incoming or len(queue):
+            self._queues.watch(queue)
+        # Callbacks come last, because one may close the connection.
+        if expired:
+            self._queues.drop(queue, expired, DropReason.EXPIRED)
+        for message in too_large:
+            self._events.report(session.conn_id, _too_large(queue.ident, session, message))
+            self._queues.drop(queue, [message], DropReason.TOO_LARGE)
+        return bool(messages or expired or too_large)
+
+    def _send(
+        self, session: Session, queue: OutgoingQueue, messages: list[Message], now: float
+    ) -> None:
         # One struct for both headers, one call for all packets: a quarter of the cost of a call
         # of send_packet() for each message.
         pack = frames.pack_message_packet
         parts: list[bytes] = []
         sizes: list[int] = []
-        resent = data_size = 0
-        for entry in entries:
-            message = entry.message
+        data_size = 0
+        for message in messages:
             data = message.data
             size = len(data)
             data_size += size
             size += frames.MESSAGE_HEADER_SIZE
-            ttl = entry.whole_seconds_left(now)
+            ttl = message.ttl
             if ttl is None:
-                ttl = frames.INFINITE_TTL
-            elif ttl == 0 and message.ttl and session.acks:
-                ttl = 1  # 0 says that it will not come again, so that nobody looks for it
-            parts.append(pack(size, frames.FRAME_TYPE_MESSAGE, message.uuid, ttl, message.flags))
+                seconds = frames.INFINITE_TTL
+            else:
+                # Time waited counts in whole seconds as well, so that a message that did not
+                # wait arrives with the ttl it was sent with.
+                seconds = int(ttl - int(now - message._queued_at))
+                if seconds <= 0:
+                    # 0 says that it will not come again, so that nobody looks for it.
+                    seconds = 1 if ttl and session.acks else 0
+            parts.append(
+                pack(size, frames.FRAME_TYPE_MESSAGE, message.uuid, seconds, message.flags)
+            )
             parts.append(data)
             sizes.append(size + frames.PACKET_SIZE_LENGTH)
-            if entry.sent_before:
-                resent += 1
-        if sizes:
-            first_id = packeter.send_framed(conn_id, parts, sizes)
-            session.unsent.append((first_id, first_id + len(sizes) - 1))
-            counters = session.counters
-            counters.sent += len(sizes)
-            counters.sent_bytes += data_size
-            counters.resent += resent
-            if session.acks and session.round_trip_probe is None:
-                session.round_trip_probe = (session.acked + len(queue.in_flight), now)
-            packeter.flush(conn_id)
-        if len(queue):
-            self._queues.watch(queue)
-        # Callbacks come last, because one may close the connection.
-        if expired:
-            self._queues.drop(queue, expired, DropReason.EXPIRED)
-        for entry in too_large:
-            self._events.report(conn_id, _too_large(queue.ident, session, entry.message))
-            self._queues.drop(queue, [entry], DropReason.TOO_LARGE)
-        return bool(too_large)
+        packeter = self._packeter
+        first_id = packeter.send_framed(session.conn_id, parts, sizes)
+        session.unsent.append((first_id, first_id + len(sizes) - 1))
+        counters = session.counters
+        counters.sent += len(sizes)
+        counters.sent_bytes += data_size
+        if session.acks and session.round_trip_probe is None:
+            session.round_trip_probe = (session.acked + len(queue.in_flight), now)
+        packeter.flush(session.conn_id)
 
     def _room(self, session: Session, queue: OutgoingQueue) -> tuple[int, int]:
         """How many messages and bytes may be given to the packeter now.
@@ -226,16 +276,16 @@ class Sender:
         )
 
     def _withdraw_too_large(
-        self, session: Session, queue: OutgoingQueue, entries: list[QueuedMessage]
-    ) -> list[QueuedMessage]:
+        self, session: Session, queue: OutgoingQueue, messages: list[Message]
+    ) -> list[Message]:
         """Take out the messages that the peer would disconnect us for."""
         if session.features is None:
             return []
         largest = session.features.max_packet_size - frames.MESSAGE_HEADER_SIZE
-        too_large = [entry for entry in entries if len(entry.message.data) > largest]
+        too_large = [message for message in messages if len(message.data) > largest]
         if too_large:
             queue.withdraw(too_large)
-            entries[:] = [entry for entry in entries if len(entry.message.data) <= largest]
+            messages[:] = [message for message in messages if len(message.data) <= largest]
         return too_large
 
     def packets_sent(self, session: Session, packet_id: int) -> None:
@@ -251,8 +301,7 @@ class Sender:
                 sent = self._in_flight_for(self.on_message_sent, queue, begin, session.sent)
             else:
                 sent = queue.landed(count)
-                for entry in sent:
-                    self._queues.retire(queue, entry)
+                self._queues.retire(queue, sent)
             self._tell(self.on_message_sent, session, queue, sent)
         self.pump(session)
 
@@ -275,7 +324,7 @@ class Sender:
         if probe is not None and processed >= probe[0]:
             session.round_trip_probe = None
             session.counters.measured_round_trip(self._link.time() - probe[1])
-        early: list[QueuedMessage] = []
+        early: list[Message] = []
         if count > session.sent:
             # The ack is here before the link has reported the send.
             early = self._in_flight_for(self.on_message_sent, queue, session.sent, count)
@@ -283,8 +332,7 @@ class Sender:
             session.sent = count
         session.sent -= count
         delivered = queue.landed(count)
-        for entry in delivered:
-            self._queues.retire(queue, entry)
+        self._queues.retire(queue, delivered)
         self._tell(self.on_message_sent, session, queue, early)
         if session.features is not None:
             self._queues.keep_up(queue, session.features.window_messages)
@@ -294,7 +342,7 @@ class Sender:
     @staticmethod
     def _in_flight_for(
         callback: Callback[[str, str, bytes]], queue: OutgoingQueue, begin: int, end: int
-    ) -> list[QueuedMessage]:
+    ) -> list[Message]:
         """The messages in flight with those numbers, if anybody wants to be told of them."""
         return list(islice(queue.in_flight, begin, end)) if callback.callbacks else []
 
@@ -303,13 +351,13 @@ class Sender:
         callback: Callback[[str, str, bytes]],
         session: Session,
         queue: OutgoingQueue,
-        entries: list[QueuedMessage],
+        messages: list[Message],
     ) -> None:
         """Not before the books are closed: a callback may close the connection."""
         if callback.callbacks:
             conn_id = session.conn_id
-            for entry in entries:
-                self._events.emit(conn_id, callback, conn_id, queue.ident, entry.message.uuid)
+            for message in messages:
+                self._events.emit(conn_id, callback, conn_id, queue.ident, message.uuid)
 
     def queues(self) -> list[OutgoingQueue]:
         """All queues. Thread-safe."""
@@ -317,7 +365,8 @@ class Sender:
 
     def outbox_size(self) -> int:
         """Messages that the loop has not seen yet. Thread-safe."""
-        return len(self._outbox)
+        unseen = sum(len(queue.incoming) for queue in self._queues if queue.is_announced)
+        return unseen + len(self._absent)
 
     def close(self) -> None:
         """Bring the storage up to date. Raises :exc:`~snakemq.exceptions.StorageError`."""
@@ -326,6 +375,11 @@ class Sender:
 
     def _dropped(self, ident: str, uuid: bytes) -> None:
         self._events.emit(None, self.on_message_drop, ident, uuid)
+
+    def _resume(self, ident: str) -> None:
+        session = self._connected.get(ident)
+        if session is not None:
+            self.pump(session)
 
     def _storage_failed(self, exc: Exception) -> None:
         self._events.report(None, exc)

@@ -6,6 +6,7 @@ from collections.abc import Container, Iterable
 from dataclasses import dataclass, field
 from enum import Enum
 
+from snakemq.message import Message
 from snakemq.queues import OutgoingQueue
 
 RTT_WEIGHT = 0.125
@@ -80,6 +81,8 @@ class PeerStats:
     queued: int
     """Messages that wait now, not in flight."""
     queued_bytes: int
+    """Without what an earlier process has left in the storage and was not read yet, if there are
+    no ``queue_limits``."""
     in_flight: int
     """Messages that are given to the packeter now and, by a 2.x peer, not acknowledged."""
     in_flight_bytes: int
@@ -145,7 +148,7 @@ class Statistics:
         outbox_size: int,
     ) -> MessagingStats:
         """What users get to see. Thread-safe."""
-        queue_of = {queue.ident: queue for queue in queues}
+        queue_of = {queue.ident: queue for queue in queues if _is_seen(queue)}
         idents = dict.fromkeys([*self.peers, *queue_of])
         peers = {
             ident: _peer_stats(
@@ -165,16 +168,29 @@ class Statistics:
         )
 
 
+def _is_seen(queue: OutgoingQueue) -> bool:
+    """Has the loop looked at it, and is there anything to tell of it?"""
+    return bool(queue.is_connected or queue.in_flight or len(queue) or _left_over(queue))
+
+
+def _left_over(queue: OutgoingQueue) -> list[Message]:
+    """What came in, and had no room in the window when the loop looked at it."""
+    return [] if queue.is_announced else list(queue.incoming.copy())
+
+
 def _peer_stats(now: float, counters: Counters, queue: OutgoingQueue, connected: bool) -> PeerStats:
     oldest = queue.oldest()
+    left_over = _left_over(queue)
     return PeerStats(
         connected=connected,
         connections=counters.connections,
-        queued=len(queue),
-        queued_bytes=queue.waiting_bytes,
+        queued=len(queue) + len(left_over),
+        queued_bytes=queue.waiting_bytes
+        + max(0, queue.backlog.bytes)
+        + sum(len(message.data) for message in left_over),
         in_flight=len(queue.in_flight),
         in_flight_bytes=queue.in_flight_bytes,
-        oldest_age=None if oldest is None else max(0.0, now - oldest.queued_at),
+        oldest_age=None if oldest is None else max(0.0, now - oldest._queued_at),
         sent=counters.sent,
         sent_bytes=counters.sent_bytes,
         resent=counters.resent,

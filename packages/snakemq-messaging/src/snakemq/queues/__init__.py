@@ -2,14 +2,13 @@
 
 from ._memory import MemoryQueuesStorage
 from ._open import open_storage
-from ._outgoing import OutgoingQueue, QueuedMessage
+from ._outgoing import OutgoingQueue
 from ._storage import InboxStorage, QueuesStorageBase, StoredMessage
 
 __all__ = [
     "InboxStorage",
     "MemoryQueuesStorage",
     "OutgoingQueue",
-    "QueuedMessage",
     "QueuesStorageBase",
     "StoredMessage",
     "open_storage",

@@ -60,7 +60,7 @@ class MemoryQueuesStorage(QueuesStorageBase):
     would with those in its database.
 
     ``clock``: monotonic seconds, by which ttl is counted while the storage is in use. Without it
-    ttl is not counted, and positions are not told: that makes it a storage as of snakeMQ 1.6.
+    ttl is not counted and positions are not told: it is not :attr:`pageable`, as one of 1.6.
     """
 
     __module__ = "snakemq.queues"
@@ -73,14 +73,18 @@ class MemoryQueuesStorage(QueuesStorageBase):
     ) -> None:
         self._lock = threading.Lock()
         self._closed = False
-        elapsed = predecessor._clock.now() if predecessor and predecessor._clock else 0.0
+        elapsed = predecessor._elapsed() if predecessor else 0.0
         self._clock: OwnerClock | None = OwnerClock(clock, elapsed) if clock else None
+        self._closed_at = 0.0
+        self.pageable = clock is not None
         self._queues: dict[str, _MemoryQueue] = predecessor._queues if predecessor else {}
         self._inboxes: dict[str, list[bytes]] = predecessor._inboxes if predecessor else {}
 
     def close(self) -> None:
         """Refuse everything from now on. A successor may still take the messages over."""
-        self._closed = True
+        if not self._closed:
+            self._closed_at = self._now()
+            self._closed = True
 
     @contextmanager
     def _open(self) -> Iterator[None]:
@@ -162,6 +166,9 @@ class MemoryQueuesStorage(QueuesStorageBase):
         """See :class:`InboxStorage`."""
         with self._open():
             return self._inboxes.get(ident, [])[-count:]
+
+    def _elapsed(self) -> float:
+        return self._closed_at if self._closed else self._now()
 
     def _now(self) -> float:
         return self._clock.now() if self._clock else 0.0

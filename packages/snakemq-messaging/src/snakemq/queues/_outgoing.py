@@ -4,56 +4,43 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from collections.abc import Iterable, Iterator
-from enum import Enum
+from collections.abc import Container, Iterable, Iterator, Sequence
 
 from snakemq.message import Message
 
+from ._backlog import Backlog, Fate
+from ._storage import StoredMessage
 
-class Place(Enum):
-    """Where a message of a queue is."""
+MAX_MESSAGES_IN_MEMORY = 10_000
+"""Of a queue; what is sent beyond waits in the storage only, if it is stored."""
 
-    WAITING = "waiting"
-    IN_FLIGHT = "in flight"
-    GONE = "gone"
+MAX_BYTES_IN_MEMORY = 4 * 1024 * 1024
+"""The same in bytes of message data."""
+
+# Where a message of a queue is. Numbers, because they are compared for each message.
+GONE = 0
+IN_FLIGHT = 1
+WAITING = 2
+RETURNED = 3
+"""It waits again: it was in flight on a connection that broke."""
 
 
-class QueuedMessage:
-    """A message and what its queue knows of it."""
-
-    __module__ = "snakemq.queues"
-
-    __slots__ = ("deadline", "message", "place", "queued_at", "sent_before", "stored")
-
-    def __init__(self, message: Message, queued_at: float, stored: bool) -> None:
-        self.message = message
-        self.queued_at = queued_at
-        self.stored = stored
-        """Is it in the storage, to be deleted when it has left the queue?"""
-        self.deadline = queued_at + message.ttl if message.ttl else None
-        """When it expires. None: never, or with the connection (ttl 0)."""
-        self.place = Place.WAITING
-        self.sent_before = False
-        """Was it in flight on a connection that broke?"""
-
-    def is_over(self, now: float) -> bool:
-        """Has its time come, now that there is no connection?"""
-        return self.message.ttl == 0 or (self.deadline is not None and self.deadline <= now)
-
-    def whole_seconds_left(self, now: float) -> int | None:
-        """What is left of the ttl, for the wire. Time waited counts in whole seconds as well, so
-        that a message that did not wait arrives with the ttl it was sent with."""
-        ttl = self.message.ttl
-        if ttl is None:
-            return None
-        return max(0, int(ttl - int(now - self.queued_at)))
+def deadline_of(message: Message) -> float | None:
+    """When a message expires that is in a queue. ``None``: never, or with the connection."""
+    ttl = message.ttl
+    if ttl is None:
+        return None
+    if ttl == 0 and message._position is None:
+        return None
+    return message._queued_at + ttl  # a stored one with a ttl of 0 has expired in the storage
 
 
 class OutgoingQueue:
     """First in, first out, with messages that expire anywhere in between.
 
-    A message is *waiting* until :meth:`take` puts it *in flight*, and stays in the queue until
-    :meth:`landed` says that it needs no resending.
+    Any thread appends to :attr:`incoming`, all else belongs to the loop. A message is *waiting*
+    until :meth:`take` puts it *in flight*, and stays in the queue until :meth:`landed` says that it
+    needs no resending.
     """
 
     __module__ = "snakemq.queues"
@@ -62,133 +49,237 @@ class OutgoingQueue:
         self.ident = ident
         self.is_connected = False
         """For its owner: is there a connection that takes from it?"""
-        self.in_flight: deque[QueuedMessage] = deque()
+        self.is_forgotten = False
+        """For its owner: is it nobody's queue any more?"""
+        self.is_announced = False
+        """For its owner: does the loop know that there is something in :attr:`incoming`?"""
+        self.incoming: deque[Message] = deque()
+        """What was sent and not looked at yet."""
+        self.has_stored = False
+        """Was there ever a message in the storage? To be set before it is appended."""
+        self.backlog = Backlog()
+        self.in_flight: deque[Message] = deque()
         self.in_flight_bytes = 0
         """The sum of the data of the messages in flight."""
         self.waiting_bytes = 0
-        """The same of those that wait."""
-        self._waiting: deque[QueuedMessage] = deque()
-        self._waiting_count = 0  # without the expired ones that are still in the deque
+        """The same of those that wait in memory."""
+        self.resent = 0
+        """How many messages were taken once more, after a connection that broke."""
+        self._waiting: deque[Message] = deque()
+        self._waiting_count = 0  # without the expired ones that are still in a deque
         # Deadlines. Most messages are taken at once, so a deadline goes through _fresh, and to
         # the heap only if its message is found waiting by next_deadline().
-        self._fresh: list[QueuedMessage] = []
-        self._deadlines: list[tuple[float, int, QueuedMessage]] = []
+        self._fresh: list[Message] = []
+        self._deadlines: list[tuple[float, int, Message]] = []
         self._counter = 0
 
-    def push(self, entry: QueuedMessage) -> None:
-        """Append a message."""
-        self._waiting.append(entry)
+    def absorb(self) -> list[Message]:
+        """Look at what has come in, and let it wait.
+
+        Returns what cannot: messages with ttl 0 when there is no connection.
+        """
+        homeless: list[Message] = []
+        incoming = self.incoming
+        for _ in range(len(incoming)):  # no more, or a busy thread could keep the loop here
+            message = incoming.popleft()
+            if message.ttl == 0 and not self.is_connected and message._position is None:
+                homeless.append(message)
+                continue
+            if self.has_stored:
+                fate = self.backlog.admit(message, self._is_full())
+                if fate is not Fate.WAITS:
+                    if fate is Fate.BEHIND:
+                        self._wait(message)
+                    continue
+            self._waiting.append(message)
+            self._wait(message)
+        return homeless
+
+    def _is_full(self) -> bool:
+        return (
+            self._waiting_count >= MAX_MESSAGES_IN_MEMORY
+            or self.waiting_bytes >= MAX_BYTES_IN_MEMORY
+        )
+
+    def _wait(self, message: Message) -> None:
+        message._place = WAITING
         self._waiting_count += 1
-        self.waiting_bytes += len(entry.message.data)
-        if entry.deadline is not None:
-            self._fresh.append(entry)
+        self.waiting_bytes += len(message.data)
+        if message.ttl is not None:
+            self._fresh.append(message)
+
+    def wants_page(self) -> bool:
+        """Is there more in the storage, and nothing else to be sent before it?"""
+        if not self.backlog.is_open:
+            return False
+        self._strip()
+        return not self._waiting
+
+    def add_page(
+        self, page: Sequence[StoredMessage], now: float, deleted: Container[bytes] = ()
+    ) -> None:
+        """The page behind the backlog's cursor, right after :meth:`absorb`.
+
+        ``deleted``: uuids of messages that were taken out of the backlog already.
+        """
+        for message in self.backlog.merge(page, deleted):
+            if message._position is None:
+                self._waiting.append(message)  # it was counted when it came
+            else:
+                message._queued_at = now
+                self._waiting.append(message)
+                self._wait(message)
 
     def take(
-        self, now: float, max_messages: int, max_bytes: int, expired: list[QueuedMessage]
-    ) -> list[QueuedMessage]:
+        self, now: float, max_messages: int, max_bytes: int, expired: list[Message]
+    ) -> list[Message]:
         """Put messages in flight: the first ``max_messages`` that wait, or fewer of them if they
         have ``max_bytes`` together before that. The last one may go beyond that limit.
 
         Messages whose time has come are appended to ``expired`` instead.
         """
+        if self._waiting_count or self.has_stored:
+            return self._take_waiting(now, max_messages, max_bytes, expired)
+        # The way of most messages: nobody waits, so they need not wait either.
+        incoming = self.incoming
+        taken: list[Message] = []
+        size = 0
+        for _ in range(min(max_messages, len(incoming))):
+            if size >= max_bytes:
+                break
+            message = incoming.popleft()
+            if message.ttl and message._queued_at + message.ttl <= now:
+                expired.append(message)
+                continue
+            size += len(message.data)
+            taken.append(message)
+        self.in_flight.extend(taken)
+        self.in_flight_bytes += size
+        return taken
+
+    def _take_waiting(
+        self, now: float, max_messages: int, max_bytes: int, expired: list[Message]
+    ) -> list[Message]:
         waiting = self._waiting
-        taken: list[QueuedMessage] = []
+        taken: list[Message] = []
         taken_bytes = 0
         while waiting and len(taken) < max_messages and taken_bytes < max_bytes:
-            entry = waiting.popleft()
-            if entry.place is not Place.WAITING:
+            message = waiting.popleft()
+            if message._place < WAITING:
                 continue
             self._waiting_count -= 1
-            if entry.deadline is not None and entry.deadline <= now:
-                entry.place = Place.GONE
-                self.waiting_bytes -= len(entry.message.data)
-                expired.append(entry)
+            deadline = deadline_of(message)
+            if deadline is not None and deadline <= now:
+                message._place = GONE
+                self.waiting_bytes -= len(message.data)
+                expired.append(message)
                 continue
-            entry.place = Place.IN_FLIGHT
-            taken_bytes += len(entry.message.data)
-            taken.append(entry)
+            if message._place == RETURNED:
+                self.resent += 1
+            message._place = IN_FLIGHT
+            taken_bytes += len(message.data)
+            taken.append(message)
         self.in_flight.extend(taken)
         self.in_flight_bytes += taken_bytes
         self.waiting_bytes -= taken_bytes
         return taken
 
-    def landed(self, count: int) -> list[QueuedMessage]:
+    def landed(self, count: int) -> list[Message]:
         """Take out the first ``count`` messages that are in flight."""
-        landed = [self.in_flight.popleft() for _ in range(count)]
-        for entry in landed:
-            entry.place = Place.GONE
-            self.in_flight_bytes -= len(entry.message.data)
+        popleft = self.in_flight.popleft
+        landed = [popleft() for _ in range(count)]
+        self.in_flight_bytes -= sum([len(message.data) for message in landed])
         return landed
 
-    def withdraw(self, entries: Iterable[QueuedMessage]) -> None:
+    def withdraw(self, messages: Iterable[Message]) -> None:
         """Take out messages that were just put in flight: they cannot be sent after all."""
-        for entry in entries:
-            entry.place = Place.GONE
-            self.in_flight_bytes -= len(entry.message.data)
-        self.in_flight = deque(e for e in self.in_flight if e.place is Place.IN_FLIGHT)
+        for message in messages:
+            self.in_flight.remove(message)
+            self.in_flight_bytes -= len(message.data)
 
-    def disconnected(self, now: float) -> list[QueuedMessage]:
+    def disconnected(self, now: float) -> list[Message]:
         """What is in flight waits again, in its old order before the others.
 
         Returns what is dropped: messages with ttl 0 and those in flight whose time has come.
         """
         self.is_connected = False
-        dropped: list[QueuedMessage] = []
-        kept: deque[QueuedMessage] = deque()
-        for entry in (*self.in_flight, *self._waiting):
-            if entry.place is Place.GONE:
+        dropped: list[Message] = []
+        kept: deque[Message] = deque()
+        for message in self.in_flight:
+            if _is_over(message, now):
+                message._place = GONE
+                dropped.append(message)
                 continue
-            if entry.is_over(now):
-                entry.place = Place.GONE
-                dropped.append(entry)
-                continue
-            if entry.place is Place.IN_FLIGHT:
-                entry.place = Place.WAITING
-                entry.sent_before = True
-                if entry.deadline is not None:
-                    self._fresh.append(entry)
-            kept.append(entry)
+            message._place = RETURNED
+            self._waiting_count += 1
+            self.waiting_bytes += len(message.data)
+            if message.ttl is not None:
+                self._fresh.append(message)
+            kept.append(message)
         self.in_flight.clear()
         self.in_flight_bytes = 0
+        for message in self._waiting:
+            if message._place < WAITING:
+                continue
+            if not self._dropped_with_connection(message, now, dropped):
+                kept.append(message)
         self._waiting = kept
-        self._waiting_count = len(kept)
-        self.waiting_bytes = sum(len(entry.message.data) for entry in kept)
+        for _, message in self.backlog.behind:
+            if message._place >= WAITING:
+                self._dropped_with_connection(message, now, dropped)
         return dropped
 
-    def expire(self, now: float) -> list[QueuedMessage]:
+    def _dropped_with_connection(
+        self, message: Message, now: float, dropped: list[Message]
+    ) -> bool:
+        if not _is_over(message, now):
+            return False
+        self._gone(message)
+        dropped.append(message)
+        return True
+
+    def _gone(self, message: Message) -> None:
+        message._place = GONE
+        self._waiting_count -= 1
+        self.waiting_bytes -= len(message.data)
+
+    def expire(self, now: float) -> list[Message]:
         """Take out the waiting messages whose time has come."""
-        expired: list[QueuedMessage] = []
+        expired: list[Message] = []
         self._file_deadlines()
         deadlines = self._deadlines
         while deadlines and deadlines[0][0] <= now:
-            entry = heapq.heappop(deadlines)[2]
-            if entry.place is Place.WAITING:
-                entry.place = Place.GONE
-                self.waiting_bytes -= len(entry.message.data)
-                expired.append(entry)
-        self._waiting_count -= len(expired)
-        while self._waiting and self._waiting[0].place is not Place.WAITING:
-            self._waiting.popleft()  # see oldest()
-        if len(self._waiting) > 2 * self._waiting_count + 100:
-            self._waiting = deque(e for e in self._waiting if e.place is Place.WAITING)
+            message = heapq.heappop(deadlines)[2]
+            if message._place >= WAITING:
+                self._gone(message)
+                expired.append(message)
+        self._strip()  # see oldest()
+        limit = 2 * self._waiting_count + 100
+        if len(self._waiting) > limit:
+            self._waiting = deque(m for m in self._waiting if m._place >= WAITING)
+        if len(self.backlog.behind) > limit:
+            self.backlog.behind = deque(b for b in self.backlog.behind if b[1]._place >= WAITING)
         return expired
 
-    def drop_oldest(self) -> QueuedMessage | None:
-        """Take out the message that has waited longest; ``None`` when none waits."""
+    def _strip(self) -> None:
+        waiting = self._waiting
+        while waiting and waiting[0]._place < WAITING:
+            waiting.popleft()
+
+    def drop_oldest(self) -> Message | None:
+        """Take out the message that has waited longest; ``None`` when none waits in memory."""
         while self._waiting:
-            entry = self._waiting.popleft()
-            if entry.place is Place.WAITING:
-                entry.place = Place.GONE
-                self._waiting_count -= 1
-                self.waiting_bytes -= len(entry.message.data)
-                return entry
+            message = self._waiting.popleft()
+            if message._place >= WAITING:
+                self._gone(message)
+                return message
         return None
 
-    def oldest(self) -> QueuedMessage | None:
+    def oldest(self) -> Message | None:
         """The message that was sent first, waiting or in flight. Thread-safe, so approximate."""
-        for entries in (self.in_flight, self._waiting):
+        for messages in (self.in_flight, self._waiting):
             try:
-                return entries[0]
+                return messages[0]
             except IndexError:
                 continue
         return None
@@ -197,7 +288,7 @@ class OutgoingQueue:
         """When the first of the waiting messages expires; ``None`` when none does."""
         self._file_deadlines()
         deadlines = self._deadlines
-        while deadlines and deadlines[0][2].place is not Place.WAITING:
+        while deadlines and deadlines[0][2]._place < WAITING:
             heapq.heappop(deadlines)
         return deadlines[0][0] if deadlines else None
 
@@ -206,25 +297,31 @@ class OutgoingQueue:
             self._fresh.clear()
             self._deadlines.clear()
             return
-        for entry in self._fresh:
-            if entry.place is Place.WAITING:
-                assert entry.deadline is not None
+        for message in self._fresh:
+            deadline = deadline_of(message)
+            if message._place >= WAITING and deadline is not None:
                 self._counter += 1
-                heapq.heappush(self._deadlines, (entry.deadline, self._counter, entry))
+                heapq.heappush(self._deadlines, (deadline, self._counter, message))
         self._fresh.clear()
         if len(self._deadlines) > 2 * self._waiting_count + 100:
-            # those of messages that were taken long before their time
-            self._deadlines = [d for d in self._deadlines if d[2].place is Place.WAITING]
+            self._deadlines = [d for d in self._deadlines if d[2]._place >= WAITING]
             heapq.heapify(self._deadlines)
 
     def __len__(self) -> int:
-        """How many messages wait."""
-        return self._waiting_count
+        """How many messages wait, in memory and in the storage."""
+        return self._waiting_count + max(0, self.backlog.count)
 
-    def __iter__(self) -> Iterator[QueuedMessage]:
-        """All messages, in their order."""
+    def __iter__(self) -> Iterator[Message]:
+        """All messages in memory but the incoming ones, in their order."""
         yield from self.in_flight
-        yield from (entry for entry in self._waiting if entry.place is Place.WAITING)
+        yield from (message for message in self._waiting if message._place >= WAITING)
+        yield from (m for _, m in self.backlog.behind if m._place >= WAITING)
 
     def __bool__(self) -> bool:
-        return bool(self._waiting_count or self.in_flight)
+        """Is there anything in it?"""
+        return bool(self._waiting_count or self.in_flight or self.backlog.is_open or self.incoming)
+
+
+def _is_over(message: Message, now: float) -> bool:
+    """Has its time come, now that there is no connection?"""
+    return message.ttl is not None and (message.ttl == 0 or message._queued_at + message.ttl <= now)

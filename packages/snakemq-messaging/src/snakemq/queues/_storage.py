@@ -45,7 +45,7 @@ class QueuesStorageBase(ABC):
     - *Ttl*: the time during which nobody has the storage open does not count. The time while
       it is open is counted by the storage, if it can do so without rewriting its rows, or else
       by its user through :meth:`update_items_ttl`. An expired message has 0 left, never less.
-      A storage whose :meth:`push` returns positions has to count.
+      A storage that is :attr:`pageable` has to count.
     - *Copies*: changing a message after it was pushed, or one that was returned, changes
       nothing in the storage.
     - *Thread-safety*: :meth:`push` and :meth:`push_many` are called from any thread, the others
@@ -69,6 +69,12 @@ class QueuesStorageBase(ABC):
 
     __module__ = "snakemq.queues"
 
+    pageable: bool = False
+    """May a long queue be left in the storage, to be read page by page? Then :meth:`get_page` costs
+    what is in the page, :meth:`push` and :meth:`push_many` return positions, and the storage counts
+    ttl. Otherwise, as of a storage that was written for snakeMQ 1.6, each queue is read as a whole
+    at the start and kept in memory."""
+
     @abstractmethod
     def close(self) -> None:
         """Release everything. Idempotent. No other method may be used afterwards."""
@@ -89,9 +95,8 @@ class QueuesStorageBase(ABC):
         """Append a message; it is durable when this returns.
 
         Returns its position, as :meth:`get_page` will give it: above those of all pushes to this
-        queue that had returned before. Then its user need not keep a long queue in memory. If the
-        message was ignored, the number is one that no other message has. ``None``, as of a
-        storage that was written for snakeMQ 1.6: not known.
+        queue that had returned before. If the message was ignored, the number is one that no other
+        message has. ``None``: not known, see :attr:`pageable`.
         """
 
     def get_page(

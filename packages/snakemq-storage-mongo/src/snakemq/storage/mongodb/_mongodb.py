@@ -90,6 +90,8 @@ class MongoDbQueuesStorage(QueuesStorageBase):
 
     __module__ = "snakemq.storage.mongodb"
 
+    pageable = True
+
     def __init__(
         self,
         host: str | MongoClient[Document] = "localhost",

@@ -75,6 +75,8 @@ class SqlAlchemyQueuesStorage(QueuesStorageBase):
 
     __module__ = "snakemq.storage.sqla"
 
+    pageable = True
+
     def __init__(
         self,
         url_or_engine: str | sa.URL | sa.Engine,

@@ -55,6 +55,8 @@ class SqliteQueuesStorage(QueuesStorageBase):
 
     __module__ = "snakemq.storage.sqlite"
 
+    pageable = True
+
     def __init__(
         self,
         filename: str | bytes | os.PathLike[str] | os.PathLike[bytes],

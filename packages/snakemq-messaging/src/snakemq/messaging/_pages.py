@@ -1,0 +1,60 @@
+"""Reading backlogs from the storage, page by page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from snakemq.link import LinkInterface
+from snakemq.queues import OutgoingQueue, QueuesStorageBase, StoredMessage
+
+from ._patience import Patience
+
+PAGE_MESSAGES = 1000
+"""A page costs some milliseconds, during which the loop does nothing else."""
+
+PAGE_BYTES = 1024 * 1024
+"""The same in bytes of message data; a page may go beyond it by one message."""
+
+
+class Pages:
+    """Pages for the queues. A storage that fails is left alone for a while. For the loop only."""
+
+    def __init__(
+        self,
+        link: LinkInterface,
+        storage: QueuesStorageBase,
+        failed: Callable[[Exception], None],
+        resume: Callable[[str], None],
+    ) -> None:
+        """``failed(exception)`` is called when the storage fails, ``resume(ident)`` for each queue
+        that wanted a page since then, when it is time to try again."""
+        self._link = link
+        self._storage = storage
+        self._failed = failed
+        self._resume = resume
+        self._patience = Patience()
+        self._refused: dict[str, None] = {}  # a set with an order
+        self._is_waiting = False
+
+    def read(self, queue: OutgoingQueue) -> Sequence[StoredMessage] | None:
+        """What follows the cursor of a backlog. ``None``: not now."""
+        if not self._is_waiting:
+            try:
+                page = self._storage.get_page(
+                    queue.ident, queue.backlog.cursor, PAGE_MESSAGES, PAGE_BYTES
+                )
+            except Exception as exc:  # StorageError, if the storage keeps its contract
+                self._is_waiting = True
+                self._link.call_later(self._patience.next_delay(), self._try_again)
+                self._failed(exc)
+            else:
+                self._patience.reset()
+                return page
+        self._refused[queue.ident] = None
+        return None
+
+    def _try_again(self) -> None:
+        self._is_waiting = False
+        refused, self._refused = self._refused, {}
+        for ident in refused:
+            self._resume(ident)

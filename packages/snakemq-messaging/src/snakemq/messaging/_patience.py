@@ -1,0 +1,28 @@
+"""How long to wait for a storage that fails."""
+
+FIRST_DELAY = 0.1
+"""Seconds until a call of the storage that failed is tried again."""
+
+MAX_DELAY = 5.0
+"""The delay is doubled with each failure, up to this many seconds."""
+
+
+class Patience:
+    """Delays between the attempts of one thing."""
+
+    def __init__(self) -> None:
+        self._delay = 0.0
+
+    @property
+    def is_tried(self) -> bool:
+        """Has the last attempt failed?"""
+        return self._delay > 0
+
+    def next_delay(self) -> float:
+        """An attempt failed: how many seconds until the next one?"""
+        self._delay = min(MAX_DELAY, 2 * self._delay or FIRST_DELAY)
+        return self._delay
+
+    def reset(self) -> None:
+        """An attempt succeeded."""
+        self._delay = 0.0

@@ -1,0 +1,121 @@
+"""Finding what expires in the backlogs of peers that are away."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from snakemq.link import LinkInterface, TimerHandle
+from snakemq.queues import OutgoingQueue, QueuesStorageBase, StoredMessage
+
+from ._patience import Patience
+
+PAGE_MESSAGES = 250
+"""Messages that are looked at in one go."""
+
+PAUSE = 0.02
+"""Seconds between two pages: the loop has other things to do."""
+
+INTERVAL = 10.0
+"""Seconds at least between two sweeps of a backlog. By so much, and the time that the sweep takes,
+the drop of a message may be late that expires far behind in it."""
+
+
+class Sweep:
+    """Goes through backlogs page by page, with pauses. For the loop's thread only.
+
+    So nobody keeps a list of what expires when: neither in memory, nor in an index for which each
+    push would have to pay. A peer that is connected is left out: its messages are looked at when
+    their turn comes.
+    """
+
+    def __init__(
+        self,
+        link: LinkInterface,
+        storage: QueuesStorageBase,
+        get_queue: Callable[[str], OutgoingQueue | None],
+        expired: Callable[[OutgoingQueue, list[StoredMessage]], None],
+        failed: Callable[[Exception], None],
+    ) -> None:
+        """``expired(queue, messages)`` is called for messages whose time has come, as often as they
+        are found; ``failed(exception)`` when the storage fails."""
+        self._link = link
+        self._storage = storage
+        self._get_queue = get_queue
+        self._expired = expired
+        self._failed = failed
+        self._patience = Patience()
+        self._due: dict[str, float] = {}
+        self._rested: dict[str, float] = {}
+        """By ident: not before that time again."""
+        self._ident: str | None = None  # of the queue that is being swept
+        self._place: int | None = None
+        self._soonest: float | None = None
+        self._timer: TimerHandle | None = None
+        self._timer_at = 0.0
+
+    def plan(self, ident: str, deadline: float) -> None:
+        """In the backlog of that peer something may expire at that time, and nothing before."""
+        planned = self._due.get(ident)
+        if planned is not None and planned <= deadline:
+            return
+        self._due[ident] = max(deadline, self._rested.get(ident, deadline))
+        if self._ident is None:
+            self._wake_at(self._due[ident])
+
+    def forget(self, ident: str) -> None:
+        """There is no backlog any more."""
+        self._due.pop(ident, None)
+        self._rested.pop(ident, None)
+
+    def _wake_at(self, when: float) -> None:
+        if self._timer is not None:
+            if self._timer_at <= when:
+                return
+            self._timer.cancel()
+        self._timer_at = when
+        self._timer = self._link.call_later(max(0.0, when - self._link.time()), self._go_on)
+
+    def _go_on(self) -> None:
+        self._timer = None
+        now = self._link.time()
+        if self._ident is None:
+            self._ident = next((ident for ident, due in self._due.items() if due <= now), None)
+            if self._ident is not None:
+                del self._due[self._ident]
+                self._place = self._soonest = None
+        if self._ident is not None:
+            self._look_at_page(self._ident, now)
+        if self._ident is not None:
+            self._wake_at(now + (self._patience.next_delay() if self._patience.is_tried else PAUSE))
+        elif self._due:
+            self._wake_at(min(self._due.values()))
+
+    def _look_at_page(self, ident: str, now: float) -> None:
+        queue = self._get_queue(ident)
+        if queue is None or queue.is_connected or not queue.backlog.is_open:
+            self._ident = None
+            return
+        cursor = queue.backlog.cursor
+        if self._place is None or (cursor is not None and cursor > self._place):
+            self._place = cursor
+        try:
+            page = self._storage.get_page(ident, self._place, PAGE_MESSAGES)
+        except Exception as exc:  # StorageError, if the storage keeps its contract
+            self._patience.next_delay()
+            self._failed(exc)
+            return
+        self._patience.reset()
+        over = [stored for stored in page if stored.message.ttl == 0]
+        if over:
+            self._expired(queue, over)
+        for stored in page:
+            ttl = stored.message.ttl
+            if ttl and (self._soonest is None or now + ttl < self._soonest):
+                self._soonest = now + ttl
+        if page:
+            self._place = page[-1].position
+            return
+        self._ident = None
+        self._rested[ident] = now + INTERVAL
+        if self._soonest is not None:
+            self.plan(ident, self._soonest)

@@ -1,0 +1,130 @@
+"""A queue of which only the head is in memory: threads push, the loop reads pages in between."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from snakemq.link.testing import FakeClock
+from snakemq.message import FLAG_PERSISTENT, Message
+from snakemq.queues import MemoryQueuesStorage, OutgoingQueue, _outgoing
+
+IN_MEMORY = 3
+PAGE = 2
+
+
+class BacklogMachine(RuleBasedStateMachine):
+    """The steps of ``send_message`` in several threads, and those of the loop, in any order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patch = pytest.MonkeyPatch()
+        self.patch.setattr(_outgoing, "MAX_MESSAGES_IN_MEMORY", IN_MEMORY)
+        self.clock = FakeClock()
+        self.storage = MemoryQueuesStorage(clock=self.clock.time)
+        self.queue = OutgoingQueue("bob")
+        self.queue.is_connected = True
+        self.half_sent: dict[int, Message] = {}
+        """By thread: what is in the storage, and not in the queue yet."""
+        self.sent: dict[int, list[bytes]] = defaultdict(list)
+        self.arrived: list[bytes] = []
+        self.thread_of: dict[bytes, int] = {}
+
+    def teardown(self) -> None:
+        for thread in list(self.half_sent):
+            self.append(thread)
+        for _ in range(1000):
+            self.loop_reads_a_page()
+            self.loop_takes(10)
+            landed = self.queue.landed(len(self.queue.in_flight))
+            self.arrived += [message.uuid for message in landed]
+            if not self.queue:
+                break
+        self.patch.undo()
+        everything = [uuid for uuids in self.sent.values() for uuid in uuids]
+        assert sorted(self.arrived) == sorted(everything)
+        for thread, uuids in self.sent.items():
+            assert [uuid for uuid in self.arrived if self.thread_of[uuid] == thread] == uuids
+
+    @initialize(count=st.integers(0, 5))
+    def an_earlier_process_has_left_messages(self, count: int) -> None:
+        for _ in range(count):
+            message = self.new(thread=-1, flags=FLAG_PERSISTENT)
+            self.storage.push("bob", message)
+        if count:
+            self.queue.has_stored = True
+            self.queue.backlog.open_with(count, 0)
+
+    def new(self, thread: int, flags: int = 0) -> Message:
+        message = Message(b"x", None, flags).claimed_for("bob")
+        message._queued_at = self.clock.time()
+        message._position = None
+        self.sent[thread].append(message.uuid)
+        self.thread_of[message.uuid] = thread
+        return message
+
+    @rule(thread=st.integers(0, 2))
+    def thread_pushes(self, thread: int) -> None:
+        if thread in self.half_sent:
+            return
+        message = self.new(thread, FLAG_PERSISTENT)
+        message._position = self.storage.push("bob", message)
+        self.half_sent[thread] = message
+
+    @precondition(lambda self: self.half_sent)
+    @rule(data=st.data())
+    def thread_appends(self, data: st.DataObject) -> None:
+        self.append(data.draw(st.sampled_from(sorted(self.half_sent))))
+
+    def append(self, thread: int) -> None:
+        self.queue.has_stored = True
+        self.queue.incoming.append(self.half_sent.pop(thread))
+
+    @rule(thread=st.integers(0, 2))
+    def thread_sends_a_transient_message(self, thread: int) -> None:
+        if thread not in self.half_sent:
+            self.queue.incoming.append(self.new(thread))
+
+    @rule()
+    def loop_absorbs(self) -> None:
+        self.queue.absorb()
+
+    @rule()
+    def loop_reads_a_page(self) -> None:
+        if self.queue.wants_page():
+            page = self.storage.get_page("bob", self.queue.backlog.cursor, PAGE)
+            self.queue.absorb()
+            self.queue.add_page(page, self.clock.time())
+
+    @rule(count=st.integers(1, 4))
+    def loop_takes(self, count: int) -> None:
+        if self.queue.has_stored:
+            self.queue.absorb()
+        self.queue.take(self.clock.time(), count, 1000, [])
+
+    @precondition(lambda self: self.queue.in_flight)
+    @rule(data=st.data())
+    def messages_land(self, data: st.DataObject) -> None:
+        landed = self.queue.landed(data.draw(st.integers(1, len(self.queue.in_flight))))
+        self.arrived += [message.uuid for message in landed]
+        self.storage.delete("bob", [m for m in landed if m._position is not None])
+
+    @rule()
+    def connection_breaks(self) -> None:
+        self.queue.absorb()
+        assert self.queue.disconnected(self.clock.time()) == []
+        self.queue.is_connected = True
+
+    @invariant()
+    def memory_is_bounded(self) -> None:
+        stored = [m for m in self.queue if m._position is not None]
+        # late ones, of threads that were overtaken, and what was in flight
+        assert len(stored) <= IN_MEMORY + PAGE + 3 + 40
+
+
+TestBacklogMachine = BacklogMachine.TestCase
+TestBacklogMachine.settings = settings(max_examples=300, stateful_step_count=60, deadline=None)
