@@ -21,6 +21,8 @@ MAX_OPENINGS = 100
 """How many openings of a backlog are remembered. A thread that sleeps for longer, between storing a
 message and appending it to the queue, sends it twice."""
 
+_NOTHING: deque[tuple[int | None, Message]] = deque(maxlen=0)
+
 
 class Fate(Enum):
     """What becomes of a message that was sent."""
@@ -45,6 +47,22 @@ class Backlog:
     the page.
     """
 
+    # There is one for each connection, and hardly ever anything in it.
+    __slots__ = (
+        "_covered",
+        "_end",
+        "_first",
+        "_newest",
+        "_old",
+        "_start",
+        "behind",
+        "bytes",
+        "count",
+        "cursor",
+        "is_open",
+        "soonest",
+    )
+
     def __init__(self) -> None:
         self.is_open = False
         """Is there anything in the storage that is not in memory?"""
@@ -56,12 +74,12 @@ class Backlog:
         """When the first of those expires that were left there since the start."""
         self.cursor: int | None = None
         """All up to this position were in memory once. ``None``: nothing was read yet."""
-        self.behind: deque[tuple[int | None, Message]] = deque()
+        self.behind: deque[tuple[int | None, Message]] = _NOTHING
         """Messages that are not in the storage, and the position they are behind of; ``None``:
         all that an earlier process has left."""
         self._start: int | None = None
         """Pages have covered all from above this position, of this opening, up to the cursor."""
-        self._covered: deque[tuple[int, int]] = deque(maxlen=MAX_OPENINGS)
+        self._covered: list[tuple[int, int]] = []
         """The same of earlier openings: a slow thread may append what a page has brought then."""
         self._end: int | None = None
         """The highest position that was left; ``None``: none since the start."""
@@ -75,6 +93,7 @@ class Backlog:
     def open_with(self, count: int, size: int) -> None:
         """An earlier process has left so many messages, with ``size`` bytes (0: unknown)."""
         self.is_open = True
+        self.behind = deque()
         self.count = self._old = count
         self.bytes = size
 
@@ -98,7 +117,9 @@ class Backlog:
         if is_full and (self._newest is None or position > self._newest):
             if self.cursor is not None:
                 self._covered.append((-1 if self._start is None else self._start, self.cursor))
+                del self._covered[:-MAX_OPENINGS]
             self.is_open = True
+            self.behind = deque()
             self._start = self.cursor = position - 1
             self._leave(position, message)
             return Fate.LEFT
@@ -159,6 +180,7 @@ class Backlog:
             self.soonest = None
             while behind:
                 yield behind.popleft()[1]
+            self.behind = _NOTHING
         elif cursor is not None:
             yield from self._turns(cursor + 1)
 

@@ -44,6 +44,24 @@ class OutgoingQueue:
     """
 
     __module__ = "snakemq.queues"
+    __slots__ = (
+        "_counter",
+        "_deadlines",
+        "_fresh",
+        "_waiting",
+        "_waiting_count",
+        "backlog",
+        "has_stored",
+        "ident",
+        "in_flight",
+        "in_flight_bytes",
+        "incoming",
+        "is_announced",
+        "is_connected",
+        "is_forgotten",
+        "resent",
+        "waiting_bytes",
+    )
 
     def __init__(self, ident: str) -> None:
         self.ident = ident
