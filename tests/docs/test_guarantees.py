@@ -13,7 +13,7 @@ import pytest
 from snakemq.link.testing import MemoryLink, MemoryNetwork
 from snakemq.message import FLAG_PERSISTENT, Message
 from snakemq.messaging import Messaging
-from snakemq.messaging._queues import DELETE_BATCH, DELETE_DELAY
+from snakemq.messaging._deletions import DELETE_BATCH, DELETE_DELAY
 from snakemq.messaging._receiver import ACK_DELAY, MAX_ABSENT_INBOXES, MAX_ABSENT_UUIDS
 from snakemq.packeter import Packeter
 from snakemq.queues import MemoryQueuesStorage

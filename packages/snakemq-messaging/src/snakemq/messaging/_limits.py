@@ -109,9 +109,9 @@ class Occupancy:
                 elif limits.when_full is not WhenFull.DROP_OLDEST or not self._may_overflow(
                     ident, count, size, limits
                 ):
+                    many = f"; no room for {count} more" if count > 1 else ""
                     raise QueueFull(
-                        f"the queue of {ident!r} is full: {self._describe(ident)}; no room for"
-                        f" {count} more with {size} bytes"
+                        f"the queue of {ident!r} is full: {self._describe(ident)}{many}"
                     )
             self._count(ident, count, size)
 
