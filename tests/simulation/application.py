@@ -111,8 +111,6 @@ class Application:
 
     def _on_message_recv(self, conn_id: str, ident: str, message: Message) -> None:
         if is_of_rpc(message):
-            if self.peer.settings.manual_ack:
-                self.messaging.ack(message)
             return
         world, peer, mood = self.peer.world, self.peer, self.mood
         peer.reach("before processing")

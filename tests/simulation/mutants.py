@@ -259,6 +259,18 @@ def does_not_offer_again() -> Iterator[None]:
 
 
 @_mutant
+def leaves_requests_unacknowledged() -> Iterator[None]:
+    with mock.patch("snakemq.rpc._server.acknowledging", lambda messaging, callback: callback):
+        yield
+
+
+@_mutant
+def leaves_replies_unacknowledged() -> Iterator[None]:
+    with mock.patch("snakemq.rpc._client.acknowledging", lambda messaging, callback: callback):
+        yield
+
+
+@_mutant
 def executes_repeated_calls_again() -> Iterator[None]:
     def make(begin: Any) -> Any:
         def forgetful(self: ReplyMemory, ident: str, req_id: bytes) -> None:

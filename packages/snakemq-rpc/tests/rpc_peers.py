@@ -24,12 +24,19 @@ class Node:
     """A stack with a receive hook, and what its messaging reports."""
 
     def __init__(
-        self, network: MemoryNetwork, ident: str, *, max_packet_size: int = MAX_PACKET_SIZE
+        self,
+        network: MemoryNetwork,
+        ident: str,
+        *,
+        max_packet_size: int = MAX_PACKET_SIZE,
+        **options: Any,
     ) -> None:
+        """``options``: further ones of :class:`Messaging`."""
         self.network = network
         self.ident = ident
         self.link = network.link(ident)
-        self.messaging = Messaging(ident, "", Packeter(self.link, max_packet_size=max_packet_size))
+        packeter = Packeter(self.link, max_packet_size=max_packet_size)
+        self.messaging = Messaging(ident, "", packeter, **options)
         self.hook = ReceiveHook(self.messaging)
         self.errors: list[Exception] = []
         self.disconnected: list[str] = []

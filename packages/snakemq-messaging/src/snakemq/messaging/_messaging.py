@@ -53,6 +53,7 @@ class Messaging:
     *processed* it and says so. What is not acknowledged when the connection breaks is sent again,
     in order; the receiver drops what it knows. A message is processed when all callbacks of
     ``on_message_recv`` have returned; with ``manual_ack`` when the application calls :meth:`ack`.
+    Clients and servers of RPC do so for their own messages.
 
     ``inbox``: a storage in which the receiver remembers what it has processed, so that it drops
     repeated messages after a restart of its process too. It can be the same as ``queues_storage``.
@@ -224,6 +225,11 @@ class Messaging:
                     message.give_back()
             raise
         return [message.uuid for message in claimed]
+
+    @property
+    def manual_ack(self) -> bool:
+        """Is it left to :meth:`ack` to say that a message is processed?"""
+        return self._manual_ack
 
     def ack(self, message: Message) -> None:
         """With ``manual_ack``: the application has processed a message that it was given.

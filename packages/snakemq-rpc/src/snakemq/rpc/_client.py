@@ -11,6 +11,7 @@ from snakemq.exceptions import SnakeMQException
 from snakemq.message import Message
 from snakemq.messaging import ReceiveHook
 
+from ._acks import acknowledging
 from ._calls import BlockedThread, Call, CallFuture, ReqIds, Waiter, check_timeout
 from ._errors import CallError, Error, NotConnected, PartialCall
 from ._outcomes import read_reply
@@ -71,7 +72,7 @@ class RpcClient:
         self._closed = False
         # Calls of futures whose time has to be taken by the loop, and when it is over.
         self._untimed: deque[tuple[Call, float]] = deque()
-        receive_hook.register(REPLY_PREFIX, self._on_reply)
+        receive_hook.register(REPLY_PREFIX, acknowledging(messaging, self._on_reply))
         messaging.on_connect.add(self._on_connect)
         messaging.on_disconnect.add(self._on_disconnect)
         messaging.on_message_drop.add(self._on_message_drop)

@@ -11,6 +11,7 @@ from snakemq.exceptions import SnakeMQBrokenMessage, SnakeMQMessageTooLarge
 from snakemq.message import Message
 from snakemq.messaging import ReceiveHook
 
+from ._acks import acknowledging
 from ._answers import ReplyWriter
 from ._errors import NoInstanceError, SignalCallWarning
 from ._exposed import ExposedObject
@@ -83,7 +84,7 @@ class RpcServer:
         self._closed = False
         self._messaging = messaging = receive_hook.messaging
         messaging.on_message_drop.add(self._on_message_drop)
-        receive_hook.register(REQUEST_PREFIX, self._on_request)
+        receive_hook.register(REQUEST_PREFIX, acknowledging(messaging, self._on_request))
 
     def register_object(
         self, instance: object, name: str, methods: Iterable[str] | None = None
