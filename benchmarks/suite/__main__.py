@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from .peers import PEERS, before
 from .plan import BEFORE, Workload
+from .profiles import profiles_of, profiles_of_missed
 from .report import page, terminal
 from .results import Results, load, save
 from .run import Options, default_cpus, run
@@ -19,7 +21,38 @@ from .workloads import WORKLOADS, named
 PAGE = ROOT / "docs" / "performance"
 
 
-def arguments() -> argparse.ArgumentParser:
+@dataclass(frozen=True)
+class Order:
+    """What is to be done."""
+
+    workloads: Sequence[Workload]
+    scripts: Sequence[str]
+    options: Options
+
+
+def main(given: Sequence[str] | None = None) -> int:
+    parser = _parser()
+    arguments = parser.parse_args(given)
+    if arguments.stored:
+        results = load(arguments.stored)
+    else:
+        order = _order(parser, arguments)
+        if arguments.profile:
+            results = Results(profiles=dict(profiles_of(order.workloads, order.options)))
+        else:
+            results = _measure(order)
+            if "page" in arguments.what:
+                _say("the goals that were missed: where the time goes")
+                results.profiles = dict(profiles_of_missed(results, order.options))
+    print(terminal(results))
+    if arguments.json:
+        save(results, arguments.json)
+    if "page" in arguments.what:
+        _write_page(results, PAGE)
+    return 1 if results.failed else 0
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.suite", description=__doc__)
     parser.add_argument(
         "what",
@@ -34,71 +67,65 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--cpus", help="pin the sides to these by turns, as in 0,1; none: to none")
     parser.add_argument("--json", type=Path, help="write the figures of all rounds into this file")
     parser.add_argument(
-        "--before", type=Path, metavar="CLONE", help="compare with snakeMQ 2 of another clone"
+        "--from", type=Path, dest="stored", metavar="JSON", help="measure nothing, show these"
     )
     parser.add_argument(
-        "--from", type=Path, dest="stored", metavar="JSON", help="measure nothing, show these"
+        "--profile", action="store_true", help="do not compare; where does our own time go?"
+    )
+    parser.add_argument(
+        "--before", type=Path, metavar="CLONE", help="compare with snakeMQ 2 of another clone"
     )
     return parser
 
 
-def main(arguments_given: Sequence[str] | None = None) -> int:
-    parser = arguments()
-    options = parser.parse_args(arguments_given)
-    results = load(options.stored) if options.stored else measure(parser, options)
-    print(terminal(results))
-    if options.json:
-        save(results, options.json)
-    if "page" in options.what:
-        write_page(results, PAGE)
-    return 1 if results.failed else 0
-
-
-def measure(parser: argparse.ArgumentParser, options: argparse.Namespace) -> Results:
-    short = "short" in options.what
-    names = [name for name in options.what if name not in ("short", "page")]
+def _order(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> Order:
+    short = "short" in arguments.what
+    names = [name for name in arguments.what if name not in ("short", "page")]
     workloads: list[Workload] = []
     for name in names or WORKLOADS:
         if name not in SCRIPTS:
             workloads += named(name) or parser.error(f"there is no {name}; see --help")
-    chosen = options.peers.split(",") if options.peers else list(PEERS)
+    scripts = [name for name in SCRIPTS if name in names or not (names or arguments.peers)]
+
+    chosen = arguments.peers.split(",") if arguments.peers else list(PEERS)
     if unknown := set(chosen) - set(PEERS):
         parser.error(f"no such peer: {', '.join(sorted(unknown))}")
     peers = {name: PEERS[name] for name in chosen}
-    if options.before:
-        peers[BEFORE] = before(options.before)
-    cpus = default_cpus()
-    if options.cpus:
-        cpus = () if options.cpus == "none" else tuple(map(int, options.cpus.split(",")))
+    if arguments.before:
+        peers[BEFORE] = before(arguments.before)
 
-    results = run(
-        workloads,
-        Options(
-            rounds=options.rounds or (1 if short else 5),
-            scale=options.scale or (0.1 if short else 1),
-            cpus=cpus,
-            peers=peers,
-            short=short,
-        ),
-        say,
+    cpus = default_cpus()
+    if arguments.cpus:
+        cpus = () if arguments.cpus == "none" else tuple(map(int, arguments.cpus.split(",")))
+    options = Options(
+        rounds=arguments.rounds or (1 if short else 5),
+        scale=arguments.scale or (0.1 if short else 1),
+        cpus=cpus,
+        peers=peers,
+        short=short,
     )
-    for name, script in SCRIPTS.items():
-        if name in names or not (names or options.peers):
-            say(f"{name}: {script.title}")
-            results.texts[name] = script.run(short)
+    return Order(workloads, scripts, options)
+
+
+def _measure(order: Order) -> Results:
+    results = run(order.workloads, order.options, _say)
+    for name in order.scripts:
+        _say(f"{name}: {SCRIPTS[name].title}")
+        results.texts[name] = SCRIPTS[name].run(order.options.short)
     return results
 
 
-def write_page(results: Results, folder: Path) -> None:
+def _write_page(results: Results, folder: Path) -> None:
     """The page, its pictures, and the figures that both were made of."""
     from .plots import draw  # matplotlib is only needed for this
 
     folder.mkdir(exist_ok=True)
     save(results, folder / "results.json")
-    (folder / "results.md").write_text(page(results, draw(results, folder)))
+    stored = load(folder / "results.json")  # what everybody can make the same page of
+    (folder / "results.md").write_text(page(stored, draw(stored, folder)))
 
 
-def say(text: str) -> None:
+def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 

@@ -77,6 +77,8 @@ def _terminal(results: Results) -> Iterator[str]:
         yield f"{workload.name} {workload.title}: {case.name}\n{cells}{note}"
     for name, text in results.texts.items():
         yield f"{name}: {SCRIPTS[name].title}\n{text}"
+    for name, text in results.profiles.items():
+        yield f"where the time goes: {name}\n{text}"
     if len(lines := goals(results)) > 1:
         yield aligned(lines)
     if results.left_out:
@@ -112,6 +114,10 @@ def _page(results: Results, pictures: list[str]) -> Iterator[str]:
         yield f"{case.name}:\n\n{_markdown(table(results, workload, case))}"
     for name, text in results.texts.items():
         yield f"## {SCRIPTS[name].title}\n\n```text\n{text}\n```\n"
+    if results.profiles:
+        yield "## Where the time goes\n\nOf the goals that were missed, by cProfile.\n"
+    for name, text in results.profiles.items():
+        yield f"{name}:\n\n```text\n{text}\n```\n"
     if results.left_out:
         yield "## Left out\n"
         yield "".join(f"- {name}: {why}\n" for name, why in results.left_out.items())

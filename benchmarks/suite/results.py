@@ -31,6 +31,8 @@ class Results:
     """Titles of peers, and why."""
     texts: dict[str, str] = field(default_factory=dict)
     """What the scripts printed that belong to the run, by their names."""
+    profiles: dict[str, str] = field(default_factory=dict)
+    """Where our time goes, by what it goes for."""
     facts: dict[str, str] = field(default_factory=dict)
     """When, where, with what: for the reader."""
 
@@ -44,6 +46,10 @@ class Results:
     @property
     def failed(self) -> list[Row]:
         return [row for row in self.rows if row.problem]
+
+
+#: What is text already.
+TEXTS = ("facts", "left_out", "texts", "profiles")
 
 
 def save(results: Results, path: Path) -> None:
@@ -64,7 +70,7 @@ def save(results: Results, path: Path) -> None:
     ]
     # A line for each row, so that a difference between two runs can be read.
     lines = ",\n".join(json.dumps(row) for row in rows)
-    rest = {"facts": results.facts, "left_out": results.left_out, "texts": results.texts}
+    rest = {name: getattr(results, name) for name in TEXTS}
     path.write_text(f'{json.dumps(rest)[:-1]}, "rows": [\n{lines}\n]}}\n')
 
 
@@ -72,7 +78,7 @@ def load(path: Path) -> Results:
     """Rows of cases that the suite does not have any more are left out."""
     stored = json.loads(path.read_text())
     rows = [row for row in map(_row, stored["rows"]) if row is not None]
-    return Results(rows, stored["left_out"], stored["texts"], stored["facts"])
+    return Results(rows, **{name: stored[name] for name in TEXTS})
 
 
 def _row(stored: Mapping[str, Any]) -> Row | None:

@@ -9,12 +9,14 @@ module runs in the environments of all peers, so it imports nothing but the stan
 
 from __future__ import annotations
 
+import cProfile
 import importlib
 import json
 import os
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from typing import Any, NoReturn
 
@@ -34,7 +36,10 @@ class Role:
         self._memory = memory()["VmRSS"]
         self._began = self._cpu = 0.0
         self._switches = self._memory_then = 0
+        self._profiler: Profiler | None = None
         threading.Thread(target=self._obey, daemon=True).start()
+        if settings.get("profile"):
+            self._profiler = Profiler()
 
     def __getattr__(self, name: str) -> Any:
         try:
@@ -74,17 +79,24 @@ class Role:
         self._stage.write(json.dumps({"event": event, "value": value}) + "\n")
 
     def _obey(self) -> None:
-        for command in sys.stdin:
-            if command == "go\n":
-                self._memory_then = memory()["VmRSS"]
-                self._cpu = time.process_time()
-                self._switches = switches()
-                self._go.set()
-            elif command == "tell\n":
-                self.tell("totals", self._totals())
-        os._exit(0)  # whatever the loop of the peer does: the stage is gone
+        try:
+            for command in sys.stdin:
+                if command == "go\n":
+                    self._mark()
+                    self._go.set()
+                elif command == "tell\n":
+                    self.tell("totals", self._totals())
+        except BaseException:
+            traceback.print_exc()
+        os._exit(0)  # whatever the loop of the peer does: the stage is gone, or hears it now
 
-    def _totals(self) -> dict[str, float]:
+    def _mark(self) -> None:
+        if self._profiler:
+            self._profiler.mark()
+        self._memory_then = memory()["VmRSS"]
+        self._cpu, self._switches = time.process_time(), switches()
+
+    def _totals(self) -> dict[str, Any]:
         cpu, waited = time.process_time(), switches()  # before anything that takes its time
         now = memory()
         return {
@@ -92,7 +104,51 @@ class Role:
             "switches": waited - self._switches,
             "memory": self._memory_then - self._memory,  # when it was let go
             "peak": now["VmHWM"] - self._memory,
+            **({"profile": self._profiler.functions()} if self._profiler else {}),
         }
+
+
+class Profiler:
+    """cProfile of this thread and of all that are started from now on. It slows down calls."""
+
+    def __init__(self) -> None:
+        self._profiles: list[cProfile.Profile] = []
+        self._before: dict[str, tuple[int, float]] = {}
+        self._begin()
+        threading.setprofile(lambda frame, event, argument: self._begin())
+
+    def _begin(self) -> None:
+        # Not the time in which a thread waits; what builtins take is that of who calls them.
+        profile = cProfile.Profile(time.thread_time, subcalls=False, builtins=False)
+        try:
+            profile.enable()
+        except ValueError:
+            return  # from Python 3.12 on there can be one only
+        self._profiles.append(profile)
+
+    def mark(self) -> None:
+        """What was done so far does not count."""
+        self._before = self._counts()
+
+    def functions(self) -> list[tuple[str, int, float]]:
+        """Name, calls, and seconds in the function itself."""
+        found = []
+        for name, (calls, seconds) in self._counts().items():
+            calls_before, seconds_before = self._before.get(name, (0, 0.0))
+            found.append((name, calls - calls_before, seconds - seconds_before))
+        return found
+
+    def _counts(self) -> dict[str, tuple[int, float]]:
+        counts: dict[str, tuple[int, float]] = {}
+        for profile in self._profiles:
+            for entry in profile.getstats():
+                if isinstance(entry.code, str):
+                    continue
+                where = "/".join(entry.code.co_filename.split(os.sep)[-2:])
+                name = f"{where} {entry.code.co_qualname}"
+                calls, seconds = counts.get(name, (0, 0.0))
+                counts[name] = calls + entry.callcount, seconds + entry.inlinetime
+        return counts
 
 
 def memory() -> dict[str, int]:

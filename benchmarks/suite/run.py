@@ -13,7 +13,7 @@ from typing import Any
 
 from .machine import facts, load
 from .peers import PEERS, Peer
-from .plan import BEFORE, OURS, Contestant, Figures, Task, Workload
+from .plan import BEFORE, OURS, Case, Contestant, Figures, Task, Workload
 from .results import Results, Row
 from .services import Services
 from .stage import SideFailed, Stage
@@ -116,15 +116,21 @@ def _title(contestant: Contestant, options: Options) -> str:
 
 def _measure(row: Row, options: Options, services: Services) -> Figures:
     peer = options.peers[row.contestant.peer]
-    settings = {**row.case.settings, **row.contestant.settings}
-    if "count" in settings:
-        count = settings["count"] * options.scale * row.contestant.share
-        settings["count"] = max(_at_least(settings), int(count))
+    settings = settings_of(row.case, row.contestant, options)
     if peer.server:
         settings["service"] = services.address(peer.server)
     cpus = options.cpus[:1] if row.case.together else options.cpus
     with Stage(peer, cpus) as stage:
         return row.workload.measure(stage, Task(row.workload, row.case, row.contestant, settings))
+
+
+def settings_of(case: Case, contestant: Contestant, options: Options) -> dict[str, Any]:
+    """Of the case and the contestant, with the count scaled."""
+    settings = {**case.settings, **contestant.settings}
+    if "count" in settings:
+        count = settings["count"] * options.scale * contestant.share
+        settings["count"] = max(_at_least(settings), int(count))
+    return settings
 
 
 def _at_least(settings: Mapping[str, Any]) -> int:
