@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import os
 import signal
+from contextlib import suppress
+from glob import glob
+from pathlib import Path
 
 from ._server import Server, ServerNotFound, executable
 
@@ -39,6 +42,16 @@ class PostgreSql(Server):
             return False
         # The file of a server that crashed stays: line 1 says whose it is, line 8 how it is.
         return lines[:1] == [str(self.process.pid)] and [s.strip() for s in lines[7:]] == ["ready"]
+
+    def pids(self) -> list[int]:
+        """Its children as well: they are who answers."""
+        pids = super().pids()
+        for folder in glob("/proc/[0-9]*"):
+            with suppress(OSError):  # it has ended meanwhile
+                parent = Path(folder, "stat").read_text().rpartition(")")[2].split()[1]
+                if int(parent) == pids[0]:
+                    pids.append(int(folder.rpartition("/")[2]))
+        return pids
 
     @property
     def url(self) -> str:

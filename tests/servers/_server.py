@@ -88,12 +88,19 @@ class Server(ABC):
 
     def suspend(self) -> None:
         """It stands still, its connections stay."""
-        assert self.process is not None
-        self.process.send_signal(signal.SIGSTOP)
+        for pid in self.pids():
+            os.kill(pid, signal.SIGSTOP)
+        for pid in self.pids():  # it takes a moment, in which they may answer
+            while _state(pid) not in "TtZ":
+                time.sleep(0.001)
 
     def resume(self) -> None:
+        for pid in self.pids():
+            os.kill(pid, signal.SIGCONT)
+
+    def pids(self) -> list[int]:
         assert self.process is not None
-        self.process.send_signal(signal.SIGCONT)
+        return [self.process.pid]
 
     def remove(self) -> None:
         if self.process is not None:
@@ -138,6 +145,14 @@ def executable(name: str, *elsewhere: str) -> str | None:
             if os.access(f"{folder}/{name}", os.X_OK):
                 return f"{folder}/{name}"
     return None
+
+
+def _state(pid: int) -> str:
+    """Of a process, on Linux: T, it is stopped; elsewhere nobody knows."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return "T"
 
 
 def free_port() -> int:

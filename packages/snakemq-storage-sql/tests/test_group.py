@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from snakemq.exceptions import StorageError
 from snakemq.message import Message
 from snakemq.queues.parts import GroupCommit
 from snakemq.storage.sqlite import SqliteQueuesStorage
@@ -122,6 +123,17 @@ def test_those_that_were_there_last_time_are_waited_for_but_not_for_ever() -> No
     commits.group._patience = 60
     commits.group.write(["h"])  # and from then on it waits for nobody
     assert commits.calls[1:] == [["g"], ["h"]]
+
+
+def test_a_back_end_that_is_away_is_not_asked_once_for_each() -> None:
+    commits = Commits()
+    commits.failing = {row: StorageError("away", temporary=True) for row in "abc"}
+    assert commits.write_together(*"abc").keys() == commits.failing.keys()
+    assert commits.calls == [["a", "b", "c"], ["a"]]
+    commits.calls.clear()
+    with pytest.raises(StorageError):
+        commits.group.write(["b"])
+    assert commits.calls == [["b"]]
 
 
 def test_the_others_go_on_when_the_committing_thread_is_interrupted() -> None:

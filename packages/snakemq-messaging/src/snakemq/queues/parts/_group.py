@@ -8,6 +8,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
+from snakemq.exceptions import StorageError
+
 Row = TypeVar("Row")
 
 
@@ -138,11 +140,19 @@ class GroupCommit(Generic[Row]):
                 ticket.first = number
                 number += len(ticket.rows)
                 ticket.done = True
-        except Exception:
-            # One may be at fault for all, too large for the disk for example.
-            for ticket in group:
-                try:
-                    ticket.first = self._commit(ticket.rows)
-                except Exception as error:
-                    ticket.error = error
-                ticket.done = True
+        except Exception as error:
+            self._commit_each(group, error)
+
+    def _commit_each(self, group: list[_Ticket[Row]], error: Exception) -> None:
+        """One may be at fault for all; but not if the back end is away, which takes its time to
+        find out."""
+        goes_on = len(group) > 1
+        for ticket in group:
+            try:
+                if not goes_on:
+                    raise error
+                ticket.first = self._commit(ticket.rows)
+            except Exception as its_error:
+                ticket.error = error = its_error
+                goes_on = goes_on and not (isinstance(error, StorageError) and error.temporary)
+            ticket.done = True

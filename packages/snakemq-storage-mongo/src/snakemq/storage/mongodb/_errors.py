@@ -31,7 +31,6 @@ def translated(place: str) -> Iterator[None]:
 
 
 def is_lost(error: errors.PyMongoError) -> bool:
-    """Is it a connection that broke, and not a server that cannot be found?"""
-    return isinstance(error, errors.AutoReconnect) and not isinstance(
-        error, errors.ServerSelectionTimeoutError
-    )
+    """Is it a connection that broke, and not a server that cannot be found or does not answer?"""
+    away = errors.ServerSelectionTimeoutError | errors.NetworkTimeout
+    return isinstance(error, errors.AutoReconnect) and not isinstance(error, away)

@@ -30,7 +30,11 @@ SCHEMA_VERSION = 1
 
 UUIDS_PER_DELETION = 1000
 
-DEFAULTS: dict[str, Any] = {"serverSelectionTimeoutMS": 1000, "socketTimeoutMS": 30_000}
+DEFAULTS: dict[str, Any] = {
+    "serverSelectionTimeoutMS": 1000,
+    "connectTimeoutMS": 5000,
+    "socketTimeoutMS": 10_000,
+}
 """Of a client of ours: how long a call may take when the server is away, or says nothing."""
 
 

@@ -18,7 +18,7 @@ _CHUNK = 200
 
 def take_over_v16(
     parent: Collection[Document],
-    push: Callable[[list[tuple[str, Message]]], None],
+    push: Callable[[list[tuple[str, Message]]], object],
     set_aside: Callable[[Collection[Document], Document, str], None],
 ) -> None:
     """Copy the messages of ``PARENT.snakemq_items``, if it exists, and rename it to a backup.

@@ -10,6 +10,7 @@ from sqlalchemy import exc
 from snakemq.exceptions import StorageError
 
 from ._dialect import IN_USE, Dialect, InUse
+from ._watchdog import Silent
 
 
 @contextmanager
@@ -25,6 +26,8 @@ def translated(place: str, dialect: Dialect) -> Iterator[None]:
         cause = error.orig if isinstance(error, exc.DBAPIError) else error
         temporary = is_lost(error) or dialect.is_temporary(error)
         raise StorageError(f"SQL storage {place}: {cause}", temporary=temporary) from error
+    except Silent as error:
+        raise StorageError(f"SQL storage {place}: {error}", temporary=True) from error
     except InUse as error:
         raise StorageError(f"SQL storage {place}: {IN_USE}", temporary=True) from error
 

@@ -39,9 +39,16 @@ class MySql(Dialect):
         self._longest_packet = 1 << 24
 
     def engine_options(self, url: sa.URL) -> dict[str, Any]:
-        return {"connect_args": {"connect_timeout": CONNECT_TIMEOUT}}
+        timeouts = {"connect_timeout": CONNECT_TIMEOUT}
+        if url.get_driver_name() == "pymysql":
+            # Its connect_timeout ends before the server's first word. See settle().
+            timeouts["read_timeout"] = CONNECT_TIMEOUT
+        return {"connect_args": timeouts}
 
     def settle(self, connection: sa.Connection) -> None:
+        driver: Any = connection.connection.dbapi_connection
+        if getattr(driver, "_read_timeout", None) == CONNECT_TIMEOUT:
+            driver._read_timeout = None  # from now on the watchdog cares for it
         # Without it too long a value is cut.
         connection.exec_driver_sql(
             "SET SESSION sql_mode = CONCAT(@@sql_mode, ',STRICT_ALL_TABLES')"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from socket import socket
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -11,6 +12,7 @@ from sqlalchemy import exc
 
 from ._dialect import Dialect
 from ._errors import is_lost
+from ._watchdog import Watchdog, socket_of
 
 T = TypeVar("T")
 
@@ -19,6 +21,10 @@ class OwnerSession:
     """Runs work on a connection that owns the storage. Not thread-safe.
 
     ``own``: becomes the owner on a new connection; ``settled``: is called with each new one then.
+
+    ``answer_timeout``: seconds after which a server that does not answer counts as being away.
+
+    ``owner_timeout``: how long ``own`` waits, at most.
     """
 
     def __init__(
@@ -27,6 +33,8 @@ class OwnerSession:
         dialect: Dialect,
         own: Callable[[sa.Connection], None],
         settled: Callable[[sa.Connection], None],
+        answer_timeout: float,
+        owner_timeout: float,
     ) -> None:
         self._engine = engine
         self._dialect = dialect
@@ -35,22 +43,27 @@ class OwnerSession:
         self.connection: sa.Connection | None = None
         self._driver: Any = None
         self._cursor: Any = None
+        self._watchdog = Watchdog(answer_timeout)
+        self._owner_timeout = owner_timeout
+        self._socket: socket | None = None
 
-    def run(self, work: Callable[[sa.Connection], T]) -> T:
+    def run(self, work: Callable[[sa.Connection], T], extra: float = 0.0) -> T:
         """Run ``work``, once more if the connection turns out to be lost.
 
         So ``work`` must not mind if it was done already: the answer to a commit may be what was
         lost. A connection that had just been made is not tried a second time.
 
-        Raises :exc:`sqlalchemy.exc.SQLAlchemyError` and what the functions raise.
+        ``extra``: so many seconds more for the server's answers.
+
+        Raises :exc:`sqlalchemy.exc.SQLAlchemyError`, :exc:`Silent`, and what the functions raise.
         """
         is_new = self.connection is None
         try:
-            return self._run(work)
+            return self._run(work, extra)
         except exc.DBAPIError as error:
             if is_new or not self.ends_with(error):
                 raise
-        return self._run(work)
+        return self._run(work, extra)
 
     def ends_with(self, error: BaseException) -> bool:
         """After an error that has to do with the server, or an interruption in the middle of an
@@ -75,10 +88,11 @@ class OwnerSession:
                 dialect=dialect,
             ) from error
 
-    def _run(self, work: Callable[[sa.Connection], T]) -> T:
+    def _run(self, work: Callable[[sa.Connection], T], extra: float) -> T:
         connection = self.connection or self._connect()
         try:
-            return work(connection)
+            with self._watchdog.watch(self._socket, extra):
+                return work(connection)
         except BaseException as error:
             if self.ends_with(error):
                 self.drop()
@@ -94,11 +108,14 @@ class OwnerSession:
             connection = connection.execution_options(isolation_level="AUTOCOMMIT")
             connection.detach()
             self._cursor = self._driver.cursor()
-            self._dialect.settle(connection)
-            self._own(connection)
+            self._socket = socket_of(self._driver)
+            with self._watchdog.watch(self._socket, self._owner_timeout):
+                self._dialect.settle(connection)
+                self._own(connection)
+            # Without a limit: there may be tables to take over.
             self._settled(connection)
         except BaseException:
-            _close(connection, self._driver)
+            self._close(connection)
             raise
         self.connection = connection
         return connection
@@ -123,15 +140,22 @@ class OwnerSession:
         """End the session, and with it the ownership. Never fails."""
         connection, self.connection = self.connection, None
         if connection is not None:
-            _close(connection, self._driver)
+            self._close(connection)
 
+    def end(self) -> None:
+        """The last thing that is done with it."""
+        self.drop()
+        self._watchdog.end()
 
-def _close(connection: sa.Connection, driver: Any) -> None:
-    # What a lost connection says to its end does not matter. SQLAlchemy closes only what is in a
-    # pool.
-    with suppress(Exception):
-        driver.close()
-    with suppress(exc.SQLAlchemyError):
-        connection.invalidate()
-    with suppress(exc.SQLAlchemyError):
-        connection.close()
+    def _close(self, connection: sa.Connection) -> None:
+        # What a lost connection says to its end does not matter. SQLAlchemy closes only what is in
+        # a pool.
+        with suppress(Exception):
+            self._driver.close()
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+        with suppress(exc.SQLAlchemyError):
+            connection.invalidate()
+        with suppress(exc.SQLAlchemyError):
+            connection.close()

@@ -26,6 +26,11 @@ from ._takeover import take_over_v16
 
 T = TypeVar("T")
 
+FOR_EVER = 7 * 86400.0
+
+BYTES_PER_SECOND = 1_000_000
+"""A slow network. What is pushed may take as long as that, beyond ``answer_timeout``."""
+
 CLOCK_INTERVAL = 1.0
 """Deletions write the clock down when so many seconds have passed since the last time."""
 
@@ -42,6 +47,10 @@ class SqlAlchemyQueuesStorage(QueuesStorageBase):
     to ``snakemq_items_v16_backup``.
 
     ``owner_timeout``: how many seconds to wait for another owner to let go.
+
+    ``answer_timeout``: how many seconds a call waits for the server, and one more for each
+    megabyte that is pushed. :meth:`get_items`, :meth:`delete_all`, :meth:`update_items_ttl` and
+    the structures wait for as long as it takes.
 
     ``clock``: monotonic seconds.
 
@@ -83,6 +92,7 @@ class SqlAlchemyQueuesStorage(QueuesStorageBase):
         table_prefix: str = "snakemq_",
         *,
         owner_timeout: float = 5.0,
+        answer_timeout: float = 10.0,
         clock: Callable[[], float] = time.monotonic,
         **engine_options: Any,
     ) -> None:
@@ -106,12 +116,18 @@ class SqlAlchemyQueuesStorage(QueuesStorageBase):
         self._sql = Statements(self._tables, self._dialect, engine.dialect)
         self._lock = threading.Lock()
         self._group = GroupCommit(self._lock, self._insert)
-        self._session = OwnerSession(engine, self._dialect, self._own, self._settled)
+        self._session = OwnerSession(
+            engine, self._dialect, self._own, self._settled, answer_timeout, owner_timeout
+        )
         self._insertion = Insertion(self._session, self._dialect, self._sql)
         self._unusable = ""
         self._clock: OwnerClock | None = None
         self._clock_written = 0.0
-        self._run(lambda connection: None)
+        try:
+            self._run(lambda connection: None)
+        except BaseException:
+            self._session.end()
+            raise
         _fork.watch(self)
 
     def close(self) -> None:
@@ -126,7 +142,7 @@ class SqlAlchemyQueuesStorage(QueuesStorageBase):
                     self._write_clock(self._session.connection, 0.0)
             self._unusable = "it is closed"
             _fork.unwatch(self)
-            self._session.drop()
+            self._session.end()
 
     def create_structures(self) -> None:
         """Create the tables that are missing. Opening the storage has done that already."""
@@ -134,14 +150,14 @@ class SqlAlchemyQueuesStorage(QueuesStorageBase):
         def create(connection: sa.Connection) -> None:
             self._settled(connection)
 
-        self._run(create)
+        self._run(create, FOR_EVER)
 
     def drop_structures(self) -> None:
         """Drop the tables with all that is in them; backups of 1.6's table stay.
 
         Nothing works then before :meth:`create_structures`.
         """
-        self._run(self._tables.drop)
+        self._run(self._tables.drop, FOR_EVER)
 
     def get_queues(self) -> Sequence[str]:
         """Names of the queues that have at least one item."""
@@ -191,7 +207,7 @@ class SqlAlchemyQueuesStorage(QueuesStorageBase):
 
     def delete_all(self) -> None:
         """Delete all items and queues. What was set aside stays."""
-        self._run(lambda connection: connection.execute(self._sql.delete_all))
+        self._run(lambda connection: connection.execute(self._sql.delete_all), FOR_EVER)
 
     def update_items_ttl(self, items: Iterable[Message]) -> None:
         """Store the present ``ttl`` of each message, found by its uuid. One commit.
@@ -208,7 +224,7 @@ class SqlAlchemyQueuesStorage(QueuesStorageBase):
                 self._write_clock(connection, 0.0)
 
         if ttls:
-            self._run(update)
+            self._run(update, FOR_EVER)
 
     def remember(self, ident: str, uuids: Sequence[bytes], keep: int) -> None:
         """Messages of a peer were processed; durable when this returns. One commit.
@@ -252,13 +268,13 @@ class SqlAlchemyQueuesStorage(QueuesStorageBase):
         self._unusable = "a forked process cannot use the storage of its parent; open its own"
         return self._session
 
-    def _run(self, work: Callable[[sa.Connection], T]) -> T:
+    def _run(self, work: Callable[[sa.Connection], T], extra: float = 0.0) -> T:
         # Before the lock as well: in a forked child nobody may be left to release it.
         self._check_usable()
         with self._lock:
             self._check_usable()
             with translated(self._place, self._dialect):
-                return self._session.run(work)
+                return self._session.run(work, extra)
 
     def _check_usable(self) -> None:
         if self._unusable:
@@ -298,7 +314,10 @@ class SqlAlchemyQueuesStorage(QueuesStorageBase):
         """Called by the group commit, with the lock held. Returns the first row's position."""
         self._check_usable()
         with translated(self._place, self._dialect):
-            return self._session.run(lambda c: self._insertion.insert(c, rows, self._now()))
+            return self._session.run(
+                lambda c: self._insertion.insert(c, rows, self._now()),
+                sum(len(item.data) for _, item in rows) / BYTES_PER_SECOND,
+            )
 
     def _delete(self, statement: sa.Delete, items: Iterable[Message], name: dict[str, Any]) -> None:
         uuids = [item.uuid for item in items]
@@ -330,7 +349,8 @@ class SqlAlchemyQueuesStorage(QueuesStorageBase):
                 self._sql,
                 self._now(),
                 (name, after or 0, limit, max_bytes),
-            )
+            ),
+            FOR_EVER if limit is None else 0.0,
         )
 
     def _recall(self, connection: sa.Connection, ident: str, count: int) -> list[bytes]:

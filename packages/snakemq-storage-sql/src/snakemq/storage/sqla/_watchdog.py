@@ -1,0 +1,99 @@
+"""A server that does not answer must not hold up a caller for ever. The drivers would wait."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+
+class Silent(Exception):
+    """The server did not answer in time. The text says how long."""
+
+
+class Watchdog:
+    """Shuts a connection down that waits for longer than so many ``seconds``, twice that at most.
+
+    A thread of its own does it, which sleeps while there is nothing to watch. For a statement it
+    costs 2 µs; a time limit of the server's own would not help against a server that stands still.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._mutex = threading.Lock()
+        self._connection: socket.socket | None = None
+        self._deadline: float | None = None
+        self._bitten = False
+        self._is_asleep = False
+        self._wake = threading.Event()
+        self._ended = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    @contextmanager
+    def watch(self, connection: socket.socket | None, extra: float = 0.0) -> Iterator[None]:
+        """Run the block; raise :exc:`Silent` if it fails because it took too long.
+
+        ``connection``: None: nothing can be done. ``extra``: so many seconds more.
+        """
+        if connection is None:
+            yield
+            return
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="snakemq-sql-watchdog")
+            self._thread.daemon = True
+            self._thread.start()
+        self._bitten, self._connection = False, connection
+        self._deadline = time.monotonic() + self._seconds + extra
+        if self._is_asleep:
+            self._wake.set()
+        try:
+            yield
+        except Exception as error:
+            if self._bitten:
+                raise Silent(f"no answer within {self._seconds + extra:.3g} s") from error
+            raise
+        finally:
+            with self._mutex:
+                self._deadline = None
+
+    def end(self) -> None:
+        """Idempotent."""
+        self._ended.set()
+        self._wake.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _run(self) -> None:
+        while not self._ended.is_set():
+            deadline = self._deadline
+            if deadline is None:
+                self._is_asleep = True
+                if self._deadline is None:  # whoever sets it from now on sees that this sleeps
+                    self._wake.wait()
+                self._is_asleep = False
+                self._wake.clear()
+            elif (left := deadline - time.monotonic()) > 0:
+                # Not longer: the next deadline may come before this one.
+                self._ended.wait(min(left, self._seconds))
+            else:
+                self._bite(deadline)
+
+    def _bite(self, deadline: float) -> None:
+        with self._mutex:
+            if self._deadline == deadline and self._connection is not None:
+                self._bitten, self._deadline = True, None
+                with suppress(OSError):  # it is closed already
+                    self._connection.shutdown(socket.SHUT_RDWR)
+
+
+def socket_of(driver: Any) -> socket.socket | None:
+    """A descriptor of our own for the connection of a driver, if it tells which one it is."""
+    # psycopg and mysqlclient have a method, PyMySQL has a socket.
+    connection = driver if hasattr(driver, "fileno") else getattr(driver, "_sock", None)
+    fileno = getattr(connection, "fileno", None)
+    if fileno is None:
+        return None
+    return socket.fromfd(fileno(), socket.AF_INET, socket.SOCK_STREAM)
