@@ -181,7 +181,10 @@ class Senders:
 
     def wait_for_more(self, number: int) -> None:
         wanted = [len(uuids) + number for uuids in self.accepted.values()]
-        while any(len(self.accepted[n]) < wanted[n] for n in self.accepted):
+        self.wait_until(lambda: all(len(self.accepted[n]) >= wanted[n] for n in self.accepted))
+
+    def wait_until(self, condition: Callable[[], bool]) -> None:
+        while not condition():
             self._done.wait(0.01)
 
     def check(self) -> None:
@@ -313,13 +316,17 @@ def a_full_disk_fails_what_does_not_fit_and_costs_nothing_that_did(
         fill()
         senders = Senders(storage, bytes(50_000))
         with senders.at_work():
-            while not senders.failed:
-                senders._done.wait(0.01)
+            senders.wait_until(lambda: bool(senders.failed))
             free()
-            process = place.server.process
-            assert process is not None
-            if process.poll() is not None:  # it stopped itself, and waits for its administrator
-                place.server.start()
-            senders.wait_for_more(1)
+            accepted = sum(map(len, senders.accepted.values()))
+
+            def goes_on() -> bool:
+                process = place.server.process
+                assert process is not None
+                if process.poll() is not None:  # it has stopped itself
+                    place.server.start()
+                return sum(map(len, senders.accepted.values())) > accepted
+
+            senders.wait_until(goes_on)
         senders.check()
         assert texts(storage)[0] == b"before"

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -28,4 +32,49 @@ def started(kind: Callable[[], Server]) -> Iterator[Server]:
             pytest.fail(str(error))
         pytest.skip(str(error))
     with server:
+        yield server
+
+
+class SmallDisk:
+    """A file system of 300 megabytes, in memory."""
+
+    LEFT = 3 << 20
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._ballast = folder / "ballast"
+
+    def fill(self) -> None:
+        """Leave three megabytes."""
+        with open(self._ballast, "wb") as file:
+            os.posix_fallocate(file.fileno(), 0, shutil.disk_usage(self.folder).free - self.LEFT)
+
+    def free(self) -> None:
+        self._ballast.unlink()
+
+
+@contextmanager
+def small_disk() -> Iterator[SmallDisk]:
+    """Where it cannot be mounted the test is skipped."""
+    folder = Path(tempfile.mkdtemp(prefix="small-disk-"))  # every account gets there
+    folder.chmod(0o755)
+    mount = ["mount", "-t", "tmpfs", "-o", "size=300m,mode=755", "tmpfs", str(folder)]
+    if sys.platform != "linux" or subprocess.run(mount, capture_output=True).returncode:
+        folder.rmdir()
+        pytest.skip("mounting a small file system needs Linux and root")
+    try:
+        yield SmallDisk(folder)
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+        folder.rmdir()
+
+
+@contextmanager
+def started_on(disk: SmallDisk, kind: type[Server]) -> Iterator[Server]:
+    """A running server whose data are on that disk."""
+
+    class OnThatDisk(kind):  # type: ignore[misc, valid-type]
+        place = str(disk.folder)
+
+    with started(OnThatDisk) as server:
         yield server

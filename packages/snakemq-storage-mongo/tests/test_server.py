@@ -18,7 +18,14 @@ from snakemq.message import Message
 from snakemq.queues import open_storage as open_url
 from snakemq.storage.mongodb import MongoDbQueuesStorage
 from tests.servers import MongoDb
-from tests.servers.checks import SERVER_CHECKS, Check, Place, texts
+from tests.servers.checks import (
+    SERVER_CHECKS,
+    Check,
+    Place,
+    a_full_disk_fails_what_does_not_fit_and_costs_nothing_that_did,
+    texts,
+)
+from tests.servers.fixtures import small_disk, started_on
 
 pytestmark = pytest.mark.server
 
@@ -45,6 +52,12 @@ def client(server: MongoDb) -> Iterator[pymongo.MongoClient[dict[str, Any]]]:
 def test_server(check: Check, server: MongoDb, collection: str) -> None:
     impatient = ("serverSelectionTimeoutMS", "connectTimeoutMS", "socketTimeoutMS")
     check(Place(server, {"collection": collection}, dict.fromkeys(impatient, 300)))
+
+
+def test_a_full_disk_on_which_the_server_stops_itself(collection: str) -> None:
+    with small_disk() as disk, started_on(disk, MongoDb) as server:
+        place = Place(server, {"collection": collection}, {"serverSelectionTimeoutMS": 300})
+        a_full_disk_fails_what_does_not_fit_and_costs_nothing_that_did(place, disk.fill, disk.free)
 
 
 def test_the_owner_is_named(open_storage: Open) -> None:

@@ -13,8 +13,14 @@ from snakemq.exceptions import SnakeMQMessageTooLarge, StorageError
 from snakemq.message import Message
 from snakemq.storage.sqla import SqlAlchemyQueuesStorage
 from tests.servers import MariaDb, PostgreSql, Server
-from tests.servers.checks import SERVER_CHECKS, Check, Place, texts
-from tests.servers.fixtures import started
+from tests.servers.checks import (
+    SERVER_CHECKS,
+    Check,
+    Place,
+    a_full_disk_fails_what_does_not_fit_and_costs_nothing_that_did,
+    texts,
+)
+from tests.servers.fixtures import small_disk, started, started_on
 
 pytestmark = pytest.mark.server
 
@@ -41,6 +47,13 @@ def server(any_server: Server) -> Server:
 @pytest.mark.parametrize("check", SERVER_CHECKS, ids=lambda check: check.__name__)
 def test_server(check: Check, server: Server) -> None:
     check(Place(server, {"table_prefix": "checks_"}, {"answer_timeout": 0.5}))
+
+
+@pytest.mark.parametrize("kind", [PostgreSql, MariaDb], ids=lambda kind: kind.name)
+def test_a_full_disk(kind: type[Server]) -> None:
+    with small_disk() as disk, started_on(disk, kind) as server:
+        place = Place(server, {}, {"answer_timeout": 0.5})
+        a_full_disk_fails_what_does_not_fit_and_costs_nothing_that_did(place, disk.fill, disk.free)
 
 
 def test_prefixes_part_storages(server: Server) -> None:
