@@ -7,11 +7,11 @@ folder for temporary files. Needs snakemq[all] and the servers of tests/servers;
 installed is left out. The messages have 200 bytes. Sender and receiver are processes of their own,
 on the loopback.
 
-open: until ``Messaging(queues_storage=...)`` is made. first: from the connection to the delivery of the
-first message. rate: messages per second from the first to the last one, each deleted from the storage.
-memory: the highest of the sender's resident memory, and what it was before the storage was opened.
-sent while away: the same number is sent to a peer that is away, with ``send_messages``; memory of that
-process.
+open: until ``Messaging(queues_storage=...)`` is made. first: from the connection to the delivery of
+the first message. rate: messages per second from the first to the last one, each deleted from the
+storage. memory: the highest of the sender's resident memory, and what it was before the storage was
+opened. sent while away: the same number is sent to a peer that is away, with ``send_messages``; memory
+of that process.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from snakemq.message import FLAG_PERSISTENT, Message
 from snakemq.queues import open_storage
 from tests.servers import MariaDb, MongoDb, PostgreSql, ServerNotFound
 
