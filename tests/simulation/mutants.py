@@ -175,9 +175,9 @@ def reports_drops_twice() -> Iterator[None]:
 @_mutant
 def drops_before_the_time() -> Iterator[None]:
     def make(add: Any) -> Any:
-        def older(self: OutgoingQueues, ident: str, message: Message, **kwargs: Any) -> Any:
+        def older(self: OutgoingQueues, queue: OutgoingQueue, message: Message) -> Any:
             message._queued_at -= 0.25
-            return add(self, ident, message, **kwargs)
+            return add(self, queue, message)
 
         return older
 
@@ -194,7 +194,7 @@ def never_looks_at_the_ttl() -> Iterator[None]:
 @_mutant
 def sends_to_somebody_else() -> Iterator[None]:
     def make(accept: Any) -> Any:
-        return lambda self, ident, message: accept(self, "peer0", message)
+        return lambda self, ident, message, queue: accept(self, "peer0", message, None)
 
     with _replaced(Sender, "accept", make):
         yield

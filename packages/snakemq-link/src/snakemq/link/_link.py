@@ -248,9 +248,11 @@ class Link:
 
     # -- time
 
-    def time(self) -> float:
-        """See :meth:`LinkInterface.time`. Thread-safe."""
-        return self._loop.time()
+    @property
+    def time(self) -> Callable[[], float]:
+        """See :meth:`LinkInterface.time`. Thread-safe. Whoever asks for each message keeps what
+        this returns: it is not a method, which takes three times as long."""
+        return self._loop.time
 
     def call_later(self, delay: float, func: Callable[[], object]) -> Timer:
         """See :meth:`LinkInterface.call_later`."""

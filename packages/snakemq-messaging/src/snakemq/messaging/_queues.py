@@ -50,6 +50,8 @@ class OutgoingQueues:
         self._dropped = dropped
         self._log = logging.getLogger("snakemq.messaging")
         self._queues: dict[str, OutgoingQueue] = {}
+        self.known = self._queues.get
+        """The queue of a peer, if there is one. Thread-safe."""
         self._forgetting = threading.Lock()
         self._timers: dict[str, tuple[float, TimerHandle]] = {}
         if storage is not None:
@@ -91,14 +93,13 @@ class OutgoingQueues:
 
     # -- from any thread
 
-    def add(self, ident: str, message: Message, *, is_stored: bool) -> OutgoingQueue:
-        """Append a message to the queue of a peer, which is made when there is none. Thread-safe.
+    def add(self, queue: OutgoingQueue, message: Message) -> OutgoingQueue:
+        """Append a message to a queue that somebody may be about to forget. Thread-safe.
 
-        The loop looks at it when somebody calls :meth:`absorb`.
+        Returns the queue that it is in. The loop looks at it when :meth:`absorb` is called.
         """
         while True:
-            queue = self.get(ident)
-            if is_stored:
+            if message._position is not None:
                 queue.has_stored = True
             queue.incoming.append(message)
             if not queue.is_forgotten:
@@ -109,6 +110,7 @@ class OutgoingQueues:
                 if not queue.is_forgotten:
                     return queue
                 queue.incoming.remove(message)
+            queue = self.get(queue.ident)
 
     def get(self, ident: str) -> OutgoingQueue:
         """The queue of a peer; made when there is none. Thread-safe."""

@@ -57,6 +57,9 @@ class Sender:
             self._storage_failed,
             self._resume,
         )
+        self._is_plain = storage is None and occupancy is None
+        self._add = self._queues.add
+        self.queue_of = self._queues.known
         # What accept() leaves for the loop: appending to and popping from a deque is atomic.
         self._announced: deque[OutgoingQueue] = deque()
         self._absent: deque[tuple[str, Message]] = deque()
@@ -64,14 +67,14 @@ class Sender:
 
     # -- from any thread
 
-    def accept(self, ident: str, message: Message) -> None:
-        """As :meth:`accept_many`, for one message."""
-        if self._storage is not None or self._occupancy is not None:
+    def accept(self, ident: str, message: Message, queue: OutgoingQueue | None) -> None:
+        """As :meth:`accept_many`, for one message. ``queue``: of that peer, if there is one."""
+        if not self._is_plain:
             self.accept_many(ident, [message])
             return
         message._queued_at = self._time()
         message._position = None
-        self._put(ident, message, is_stored=False)
+        self._put(ident, message, queue)
 
     def accept_many(self, ident: str, messages: Sequence[Message]) -> None:
         """Store messages, those that are persistent, and queue them. Thread-safe.
@@ -89,23 +92,24 @@ class Sender:
         for message in messages:
             message._queued_at = now
             message._position = None
-        is_stored = False
         if self._storage is not None:
             try:
-                is_stored = self._store(self._storage, ident, messages)
+                self._store(self._storage, ident, messages)
             except BaseException:
                 if occupancy is not None:
                     occupancy.correct(ident, -len(messages), -size)
                 raise
         for message in messages:
-            self._put(ident, message, is_stored=is_stored)
+            self._put(ident, message, None)
 
-    def _put(self, ident: str, message: Message, *, is_stored: bool) -> None:
+    def _put(self, ident: str, message: Message, queue: OutgoingQueue | None) -> None:
         if message.ttl == 0 and ident not in self._connected:
             self._absent.append((ident, message))
             self._link.wakeup_poll()
             return
-        queue = self._queues.add(ident, message, is_stored=is_stored)
+        if queue is None:
+            queue = self._queues.get(ident)
+        queue = self._add(queue, message)
         if not queue.is_announced:
             # The loop takes this back before it looks at the queue. So it is told once for all
             # messages that come until then.
@@ -114,18 +118,16 @@ class Sender:
             self._link.wakeup_poll()
 
     @staticmethod
-    def _store(storage: QueuesStorageBase, ident: str, messages: Sequence[Message]) -> bool:
+    def _store(storage: QueuesStorageBase, ident: str, messages: Sequence[Message]) -> None:
         durable = [m for m in messages if m.flags & FLAG_PERSISTENT and m.ttl != 0]
-        if not durable:
-            return False
         if len(durable) == 1:
             position = storage.push(ident, durable[0])
             durable[0]._position = UNKNOWN if position is None else position
-            return True
+        if len(durable) <= 1:
+            return
         positions = storage.push_many(ident, durable)
         for message, position in zip(durable, positions or [UNKNOWN] * len(durable), strict=True):
             message._position = position
-        return True
 
     # -- in the loop
 
