@@ -51,15 +51,17 @@ def two_threads_push(open_storage: OpenStorage) -> None:
     per_thread, names = 60, ("first", "second", "third")
     with fresh(open_storage) as storage:
         pushed = {name: [message(name.encode()) for _ in range(per_thread)] for name in names}
+        # Messages of their own: a storage as of 1.6 deletes a uuid from all queues.
+        pushed_to_all = {name: [message() for _ in range(per_thread)] for name in names}
         errors: list[BaseException] = []
 
         def push(name: str) -> None:
             try:
                 for n, item in enumerate(pushed[name]):
                     storage.push(name, item)
-                    storage.push("all", item)
+                    storage.push("all", pushed_to_all[name][n])
                     if n % 10 == 0:
-                        storage.push_many("many", [item])
+                        storage.push_many("many", [message()])
             except BaseException as error:
                 errors.append(error)
 
@@ -82,9 +84,9 @@ def two_threads_push(open_storage: OpenStorage) -> None:
         everything = uuids(storage.get_items("all"))
         require(len(everything) == 3 * per_thread, "pushes of several threads to one queue")
         for name in names:
-            own = set(uuids(pushed[name]))
+            own = set(uuids(pushed_to_all[name]))
             mine = [uuid for uuid in everything if uuid in own]
-            require(mine == uuids(pushed[name]), "the order of one thread's pushes is lost")
+            require(mine == uuids(pushed_to_all[name]), "the order of one thread's pushes is lost")
         require(len(storage.get_items("many")) == 18, "push_many of several threads")
 
 
