@@ -68,6 +68,11 @@ class Deletions:
         if self._count >= DELETE_BATCH and not self._patience.is_tried:
             self.flush()
 
+    def flush_unless_failing(self) -> None:
+        """A storage that fails is asked at its times: each attempt may hold up the loop."""
+        if not self._patience.is_tried:
+            self.flush()
+
     def flush(self) -> None:
         """Delete all that was collected. A failure is reported, and tried again later."""
         if self._timer is not None:

@@ -11,18 +11,19 @@ class Patience:
     """Delays between the attempts of one thing."""
 
     def __init__(self) -> None:
-        self._delay = 0.0
+        self.delay = 0.0
+        """Seconds from the last attempt to the next one; 0 if that has not failed."""
 
     @property
     def is_tried(self) -> bool:
         """Has the last attempt failed?"""
-        return self._delay > 0
+        return self.delay > 0
 
     def next_delay(self) -> float:
         """An attempt failed: how many seconds until the next one?"""
-        self._delay = min(MAX_DELAY, 2 * self._delay or FIRST_DELAY)
-        return self._delay
+        self.delay = min(MAX_DELAY, 2 * self.delay or FIRST_DELAY)
+        return self.delay
 
     def reset(self) -> None:
         """An attempt succeeded."""
-        self._delay = 0.0
+        self.delay = 0.0

@@ -57,7 +57,9 @@ class OutgoingQueues:
         if storage is not None:
             self.deletions = Deletions(link, storage, failed)
             self._pages = Pages(link, storage, failed, resume)
-            self._sweep = Sweep(link, storage, self._queues.get, self._expired_there, failed)
+            self._sweep = Sweep(
+                link, storage, self._queues.get, self._expired_there, self._emptied, failed
+            )
             self._load(storage)
 
     def _load(self, storage: QueuesStorageBase) -> None:
@@ -66,7 +68,7 @@ class OutgoingQueues:
             queue = self.get(ident)
             queue.has_stored = True
             if storage.pageable:
-                size = self._measure(storage, ident) if self._occupancy is not None else 0
+                size = self._measure(storage, ident) if self._occupancy is not None else None
                 queue.backlog.open_with(storage.count(ident), size)
                 self._sweep.plan(ident, now + SWEEP_AFTER)
                 continue
@@ -142,25 +144,38 @@ class OutgoingQueues:
         homeless = queue.absorb()
         if queue.backlog.soonest is not None:
             self._sweep.plan(queue.ident, queue.backlog.soonest)
+        self._close_books(queue)
         if homeless:
             self.drop(queue, homeless, DropReason.ABSENT)
 
     def fill(self, queue: OutgoingQueue) -> None:
-        """Read a page from the storage if the queue has nothing else to be sent."""
-        if not queue.wants_page():
-            return
+        """Read from the storage if the queue has nothing else to be sent."""
+        # A page may have nothing but messages that are about to be deleted.
+        while queue.wants_page() and self._read_page(queue):
+            pass
+
+    def _read_page(self, queue: OutgoingQueue) -> bool:
+        """Add the next page of a backlog; False if the storage fails."""
         page = self._pages.read(queue)
         if page is None:
-            return
+            return False
         # First what was sent before the page was read, see Backlog.
         self.absorb(queue)
         queue.add_page(page, self._link.time(), self.deletions.pending(queue.ident))
-        backlog = queue.backlog
-        if not backlog.is_open:
-            if self._occupancy is not None:
-                self._occupancy.correct(queue.ident, -backlog.count, -backlog.bytes)
-            backlog.count = backlog.bytes = 0
+        if not queue.backlog.is_open:
+            self._close_books(queue)
             self._sweep.forget(queue.ident)
+        return True
+
+    def _close_books(self, queue: OutgoingQueue) -> None:
+        """What is counted though there is no backlog any more is not there, see Backlog.merge;
+        a message that comes after its page is the other way round."""
+        backlog = queue.backlog
+        if backlog.is_open or not (backlog.count or backlog.bytes):
+            return
+        if self._occupancy is not None:
+            self._occupancy.correct(queue.ident, -backlog.count, -backlog.bytes)
+        backlog.count = backlog.bytes = 0
 
     def watch(self, queue: OutgoingQueue) -> None:
         """Plan the expiry of what waits in a queue. To be called when something was left in it."""
@@ -197,6 +212,12 @@ class OutgoingQueues:
         for stored in found:
             stored.message._position = stored.position
         self.drop(queue, [stored.message for stored in found], DropReason.EXPIRED)
+
+    def _emptied(self, queue: OutgoingQueue) -> None:
+        """A sweep has found nothing in a backlog that can be sent."""
+        self._read_page(queue)
+        self.watch(queue)
+        self.forget_if_empty(queue)
 
     def sweep(self, queue: OutgoingQueue) -> None:
         """A peer went away: find out what of its backlog expires when."""
@@ -243,6 +264,10 @@ class OutgoingQueues:
         """Bring the storage up to date, as far as it does not fail."""
         if self._storage is not None:
             self.deletions.flush()
+
+    def flush_deletions_unless_failing(self) -> None:
+        if self._storage is not None:
+            self.deletions.flush_unless_failing()
 
     def flush_deletions_if_many(self) -> None:
         if self._storage is not None:

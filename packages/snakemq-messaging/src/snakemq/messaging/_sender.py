@@ -186,7 +186,7 @@ class Sender:
         self._queues.drop(queue, dropped, DropReason.DISCONNECTED)
         self._queues.watch(queue)
         self._queues.sweep(queue)
-        self._queues.flush_deletions()
+        self._queues.flush_deletions_unless_failing()
         self._queues.forget_if_empty(queue)
 
     def pump(self, session: Session) -> None:

@@ -87,7 +87,8 @@ class PeerStats:
     """Messages that are given to the packeter now and, by a 2.x peer, not acknowledged."""
     in_flight_bytes: int
     oldest_age: float | None
-    """Seconds since the oldest of all these was sent; ``None`` when there is none."""
+    """Seconds since the oldest of all these was sent; ``None`` when none of them is in memory, as
+    before the first connection of a stack that has found messages in its storage."""
     sent: int
     """Given to the packeter, those that were sent again included."""
     sent_bytes: int

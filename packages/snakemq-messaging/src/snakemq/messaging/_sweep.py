@@ -34,14 +34,17 @@ class Sweep:
         storage: QueuesStorageBase,
         get_queue: Callable[[str], OutgoingQueue | None],
         expired: Callable[[OutgoingQueue, list[StoredMessage]], None],
+        found_nothing: Callable[[OutgoingQueue], None],
         failed: Callable[[Exception], None],
     ) -> None:
         """``expired(queue, messages)`` is called for messages whose time has come, as often as they
-        are found; ``failed(exception)`` when the storage fails."""
+        are found; ``found_nothing(queue)`` if there were no others; ``failed(exception)`` when the
+        storage fails."""
         self._link = link
         self._storage = storage
         self._get_queue = get_queue
         self._expired = expired
+        self._found_nothing = found_nothing
         self._failed = failed
         self._patience = Patience()
         self._due: dict[str, float] = {}
@@ -50,6 +53,7 @@ class Sweep:
         self._ident: str | None = None  # of the queue that is being swept
         self._place: int | None = None
         self._soonest: float | None = None
+        self._has_found = False
         self._timer: TimerHandle | None = None
         self._timer_at = 0.0
 
@@ -83,10 +87,11 @@ class Sweep:
             if self._ident is not None:
                 del self._due[self._ident]
                 self._place = self._soonest = None
+                self._has_found = False
         if self._ident is not None:
             self._look_at_page(self._ident, now)
         if self._ident is not None:
-            self._wake_at(now + (self._patience.next_delay() if self._patience.is_tried else PAUSE))
+            self._wake_at(now + (self._patience.delay or PAUSE))
         elif self._due:
             self._wake_at(min(self._due.values()))
 
@@ -95,6 +100,7 @@ class Sweep:
         if queue is None or queue.is_connected or not queue.backlog.is_open:
             self._ident = None
             return
+        queue.backlog.soonest = None  # what comes behind the sweep will set it
         cursor = queue.backlog.cursor
         if self._place is None or (cursor is not None and cursor > self._place):
             self._place = cursor
@@ -108,6 +114,7 @@ class Sweep:
         over = [stored for stored in page if stored.message.ttl == 0]
         if over:
             self._expired(queue, over)
+        self._has_found |= len(over) < len(page)
         for stored in page:
             ttl = stored.message.ttl
             if ttl and (self._soonest is None or now + ttl < self._soonest):
@@ -116,6 +123,10 @@ class Sweep:
             self._place = page[-1].position
             return
         self._ident = None
-        self._rested[ident] = now + INTERVAL
+        rested = self._rested[ident] = now + INTERVAL
+        if ident in self._due:  # somebody has planned it meanwhile
+            self._due[ident] = max(self._due[ident], rested)
         if self._soonest is not None:
             self.plan(ident, self._soonest)
+        if not self._has_found:
+            self._found_nothing(queue)

@@ -54,6 +54,7 @@ class Backlog:
         "_first",
         "_newest",
         "_old",
+        "_old_is_measured",
         "_start",
         "behind",
         "bytes",
@@ -71,7 +72,7 @@ class Backlog:
         self.bytes = 0
         """The data of those that are counted, as far as it is known."""
         self.soonest: float | None = None
-        """When the first of those expires that were left there since the start."""
+        """When the first of those expires that were left there since this was reset."""
         self.cursor: int | None = None
         """All up to this position were in memory once. ``None``: nothing was read yet."""
         self.behind: deque[tuple[int | None, Message]] = _NOTHING
@@ -87,15 +88,17 @@ class Backlog:
         """The lowest one."""
         self._old = 0
         """How many messages of an earlier process are not read yet."""
+        self._old_is_measured = True
         self._newest: int | None = None
         """The highest position that waits, or waited, in memory and not in a page."""
 
-    def open_with(self, count: int, size: int) -> None:
-        """An earlier process has left so many messages, with ``size`` bytes (0: unknown)."""
+    def open_with(self, count: int, size: int | None) -> None:
+        """An earlier process has left so many messages, with ``size`` bytes (``None``: unknown)."""
         self.is_open = True
         self.behind = deque()
         self.count = self._old = count
-        self.bytes = size
+        self.bytes = size or 0
+        self._old_is_measured = size is not None
 
     def admit(self, message: Message, is_full: bool) -> Fate:
         """A message was sent. ``is_full``: no more stored messages should wait in memory."""
@@ -105,9 +108,11 @@ class Backlog:
                 return Fate.WAITS
             self.behind.append((self._end, message))
             return Fate.BEHIND
+        if position < 0:
+            return Fate.WAITS  # no page will find it
         if self._is_covered(position):
-            if self.is_open:
-                self.count += 1  # merge() has counted it down
+            self.count += 1  # merge() has counted it down, though it had not been counted
+            self.bytes += len(message.data)
             return Fate.KNOWN
         if self.is_open:
             if self.cursor is not None and position <= self.cursor:
@@ -145,9 +150,15 @@ class Backlog:
 
     def lost(self, found: Sequence[StoredMessage]) -> None:
         """Messages have expired before it was their turn."""
-        self.count -= len(found)
-        self.bytes -= sum(len(stored.message.data) for stored in found)
-        self._old -= sum(self._is_old(stored.position) for stored in found)
+        for stored in found:
+            self._count_down(stored)
+
+    def _count_down(self, stored: StoredMessage) -> None:
+        is_old = self._is_old(stored.position)
+        self.count -= 1
+        self._old -= is_old
+        if self._old_is_measured or not is_old:
+            self.bytes -= len(stored.message.data)
 
     def _is_old(self, position: int) -> bool:
         return self._first is None or position < self._first
@@ -157,16 +168,17 @@ class Backlog:
 
         ``deleted``: uuids of those that :meth:`lost` was told of.
 
-        When that closes the backlog, what is counted is what the storage did not have after all.
+        When that closes the backlog, what is counted is what the storage did not have after all,
+        less the messages of the page that :meth:`admit` has not seen yet.
         """
         behind = self.behind
         for stored in page:
+            if not self._is_old(stored.position):
+                self._old = 0  # those that did not come are gone
             yield from self._turns(stored.position)
             self.cursor = stored.position
             if stored.message.uuid not in deleted:
-                self._old -= self._is_old(stored.position)
-                self.count -= 1
-                self.bytes -= len(stored.message.data)
+                self._count_down(stored)
                 stored.message._position = stored.position
                 yield stored.message
         cursor, end = self.cursor, self._end
