@@ -88,6 +88,7 @@ class Occupancy:
         self._total = _Load()
         self._peers: dict[str, _Load] = {}
         self._limits_of: dict[str, QueueLimits] = {}
+        self._found: dict[str, _Load] = {}  # at the start, in the storage
 
     def set_limits(self, ident: str, limits: QueueLimits) -> None:
         with self._changed:
@@ -114,6 +115,14 @@ class Occupancy:
                         f"the queue of {ident!r} is full: {self._describe(ident)}{many}"
                     )
             self._count(ident, count, size)
+
+    def found(self, ident: str, messages: int, size: int) -> None:
+        """An earlier process has left so many."""
+        with self._changed:
+            self._count(ident, messages, size)
+            load = self._found.setdefault(ident, _Load())
+            load.messages += messages
+            load.bytes += size
 
     def correct(self, ident: str, messages: int, size: int) -> None:
         """So many more are queued, or fewer: the storage has told."""
@@ -164,11 +173,17 @@ class Occupancy:
 
     def _may_overflow(self, ident: str, count: int, size: int, limits: QueueLimits) -> bool:
         """May the oldest be dropped for this one? The loop does that, so as long as it does not
-        run there is an end, too: twice the limits."""
+        run there is an end, too: twice the limits, and what was there at the start."""
         peer = self._peers.get(ident) or _Load()
+        found = self._found.get(ident) or _Load()
         return self._total.has_room(
             count, size, self._limits.total_messages, self._limits.total_bytes
-        ) and peer.has_room(count, size, _twice(limits.peer_messages), _twice(limits.peer_bytes))
+        ) and peer.has_room(
+            count,
+            size,
+            _twice(limits.peer_messages, found.messages),
+            _twice(limits.peer_bytes, found.bytes),
+        )
 
     def _count(self, ident: str, messages: int, size: int) -> None:
         peer = self._peers.get(ident)
@@ -194,5 +209,5 @@ def _within(load: _Load, messages: int | None, bytes_: int | None) -> bool:
     )
 
 
-def _twice(limit: int | None) -> int | None:
-    return None if limit is None else 2 * limit
+def _twice(limit: int | None, more: int) -> int | None:
+    return None if limit is None else 2 * limit + more

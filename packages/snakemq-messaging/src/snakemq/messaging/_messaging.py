@@ -306,6 +306,7 @@ class Messaging:
         if self._occupancy is None:
             raise ValueError("make the Messaging with queue_limits to have limits for single peers")
         self._occupancy.set_limits(ident, limits)
+        self._sender.limits_changed(ident)
 
     def stats(self) -> MessagingStats:
         """Figures of this stack and all its peers. Thread-safe; the loop does not stop for it, so

@@ -77,7 +77,7 @@ class OutgoingQueues:
                 message._position = UNKNOWN
                 queue.incoming.append(message)
                 if self._occupancy is not None:
-                    self._occupancy.correct(ident, 1, len(message.data))
+                    self._occupancy.found(ident, 1, len(message.data))
             queue.absorb()
             self.watch(queue)
 
@@ -89,7 +89,7 @@ class OutgoingQueues:
         while page := storage.get_page(ident, after, PAGE_MESSAGES, PAGE_BYTES):
             after = page[-1].position
             size = sum(len(stored.message.data) for stored in page)
-            self._occupancy.correct(ident, len(page), size)
+            self._occupancy.found(ident, len(page), size)
             total += size
         return total
 

@@ -117,6 +117,13 @@ class Sender:
             self._announced.append(queue)
             self._link.wakeup_poll()
 
+    def limits_changed(self, ident: str) -> None:
+        """There may be more for a peer than is allowed now. Thread-safe."""
+        queue = self._queues.get(ident)
+        queue.is_announced = True
+        self._announced.append(queue)
+        self._link.wakeup_poll()
+
     @staticmethod
     def _store(storage: QueuesStorageBase, ident: str, messages: Sequence[Message]) -> None:
         durable = [m for m in messages if m.flags & FLAG_PERSISTENT and m.ttl != 0]
@@ -379,9 +386,7 @@ class Sender:
         self._events.emit(None, self.on_message_drop, ident, uuid)
 
     def _resume(self, ident: str) -> None:
-        session = self._connected.get(ident)
-        if session is not None:
-            self.pump(session)
+        self._serve(self._queues.get(ident))
 
     def _storage_failed(self, exc: Exception) -> None:
         self._events.report(None, exc)
