@@ -293,6 +293,7 @@ def test_connection_on_which_the_link_refuses_to_send_is_not_stuck_nor_are_those
         send(conn_id, data)
 
     monkeypatch.setattr(pair.link_a, "send", refuse)
+    monkeypatch.setattr(pair.link_a, "send_at_once", refuse)
     pair.run()
     assert pair.b.received[other_b] == [b"behind it"]
     assert [conn_id for conn_id, _ in pair.a.errors] == [pair.at_a]

@@ -160,17 +160,18 @@ def test_exception_of_on_error_is_nobodys_end(
     assert "on_error raised" in caplog.text
 
 
-def test_interrupted_pass_leaves_no_connection_behind(pair: Pair) -> None:
+def test_interrupted_pass_leaves_no_connection_behind(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
     other_a, other_b = pair.connect()
     pair.a.send_packet(pair.at_a, b"1")
     pair.a.send_packet(other_a, b"2")
-    send = pair.link_a.send
 
     def interrupted(*_: object) -> None:
-        pair.link_a.send = send  # type: ignore[method-assign]
+        monkeypatch.undo()
         raise KeyboardInterrupt
 
-    pair.link_a.send = interrupted  # type: ignore[method-assign]
+    monkeypatch.setattr(pair.link_a, "send_at_once", interrupted)
     with pytest.raises(KeyboardInterrupt):
         pair.run()
     pair.a.send_packet(other_a, b"3")

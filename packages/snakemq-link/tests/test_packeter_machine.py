@@ -59,9 +59,13 @@ class Connection:
 class PacketerMachine(RuleBasedStateMachine):
     connections = Bundle("connections")
 
-    @initialize(seed=st.integers(0, 1000), capacity=st.sampled_from([500, 256 * 1024]))
-    def build(self, seed: int, capacity: int) -> None:
-        self.network = MemoryNetwork(seed, capacity=capacity)
+    @initialize(
+        seed=st.none() | st.integers(0, 1000),
+        capacity=st.sampled_from([500, 256 * 1024]),
+        at_once=st.booleans(),
+    )
+    def build(self, seed: int | None, capacity: int, at_once: bool) -> None:
+        self.network = MemoryNetwork(seed, capacity=capacity, at_once=at_once)
         self.links: tuple[MemoryLink, MemoryLink] = (
             self.network.link("a"),
             self.network.link("b"),

@@ -30,6 +30,9 @@ class LinkInterface(Protocol):
     in the loop, one at a time. An exception that a callback raises is logged and does not
     stop the loop. Nothing here is thread-safe but :meth:`wakeup_poll`, :meth:`time` and
     :meth:`in_loop`.
+
+    A link may have ``send_at_once`` too, see :meth:`Link.send_at_once`; the packeter uses it when
+    it is there.
     """
 
     __module__: str = "snakemq.link"

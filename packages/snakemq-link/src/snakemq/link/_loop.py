@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import ParamSpec
 
+from snakemq.callbacks import Callback
 from snakemq.exceptions import LoopError
 
 from . import _fork
@@ -38,7 +39,7 @@ class Loop:
     Its methods are as thread-safe as those of :class:`~snakemq.link.Link` that bear their names.
     """
 
-    def __init__(self, on_pass: Callable[[], object]) -> None:
+    def __init__(self, on_pass: Callback[[]]) -> None:
         self.time: Callable[[], float] = time.monotonic
         self.poller: Poller = make_poller()
         self.ended = False
@@ -176,7 +177,7 @@ class Loop:
     def _sleep_time(self, poll_timeout: float | None, end: float | None) -> float | None:
         if self._wakeup_pending or self._finished or self._stop_requested:
             return 0.0
-        timer = self._timers.next_time()
+        timer = self._timers.next_time() if self._timers else None
         if timer is None and end is None and poll_timeout is None:
             return None
         now = self.time()
@@ -206,10 +207,11 @@ class Loop:
             # After the flag: what is put there while it is set must not wait for another wake-up.
             while self._from_threads:
                 self.call(self._from_threads.popleft())
-            try:
-                self._on_pass()
-            except Exception:
-                _log.exception("a callback raised")
+            for func in self._on_pass.callbacks:
+                try:
+                    func()
+                except Exception:
+                    _log.exception("a callback raised")
         except BaseException:
             self._wakeup_pending = True  # Ctrl-C: what is left is for a loop that is entered again
             raise

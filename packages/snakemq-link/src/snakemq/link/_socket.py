@@ -34,7 +34,6 @@ class LinkSocket:
         "recv",
         "recv_size",
         "remote_peer",
-        "report_planned",
         "send",
         "send_pending",
         "sock",
@@ -66,7 +65,6 @@ class LinkSocket:
         # of bytes that were.
         self.send_pending: BytesLike | int | None = None
         self.want_write = False
-        self.report_planned = False
 
     @property
     def is_connector(self) -> bool:

@@ -13,6 +13,7 @@ from typing import ParamSpec, Protocol
 from snakemq.callbacks import Callback
 from snakemq.exceptions import NoConnection, SendNotFinished
 
+from . import _fork
 from ._connector import Connector
 from ._interface import BytesLike
 from ._loop import Loop
@@ -45,6 +46,7 @@ class Traffic:
         self.connections: dict[str, LinkSocket] = {}
         self.connection_of: dict[Connector, LinkSocket] = {}
         self._loop = loop
+        self._forks = _fork.count
         self._settings = settings
         self._log = logging.getLogger("snakemq.link")
         self._last_conn_number = 0
@@ -54,7 +56,7 @@ class Traffic:
         try:
             return self.connections[conn_id]
         except KeyError:
-            raise NoConnection(f"there is no connection {conn_id!r} (any more)") from None
+            raise _no_connection(conn_id) from None
 
     # -- beginning
 
@@ -145,10 +147,13 @@ class Traffic:
     def _on_io(self, conn: LinkSocket, mask: int) -> None:
         if conn.closed:
             return  # by a callback of another connection in this pass
+        if not conn.want_write and conn.connected_at is not None:
+            self._on_readable(conn)  # nearly always
+            return
         if conn.connected_at is None:
             self._shake_hands(conn)
             return
-        if conn.want_write and mask & ~READ:
+        if mask & ~READ:
             self._on_writable(conn)
             if conn.closed:
                 return
@@ -169,12 +174,12 @@ class Traffic:
         if not received:
             self.drop(conn, "by the other side")
             return 0
-        # The buffer for each read is allocated anew, which is cheap at 64 KiB and not at 1 MiB; so
-        # it is large during bulk transfers only.
+        # The buffer for each read is allocated anew and cut down to what came, so it is larger
+        # during bulk transfers only.
         if received >= size < self._settings.recv_block_size:
-            conn.recv_size = min(size * 4, self._settings.recv_block_size)
+            conn.recv_size = min(size * 2, self._settings.recv_block_size)
         elif received * 16 < size > RECV_SIZE:
-            conn.recv_size = size // 4
+            conn.recv_size = size // 2
         conn_id = conn.conn_id
         # One by one, and not as a call of the event, which takes as long again as all of this.
         for func in self.on_recv.callbacks:
@@ -207,7 +212,24 @@ class Traffic:
 
     def send(self, conn_id: str, data: BytesLike) -> None:
         """See :meth:`LinkInterface.send`."""
-        conn = self.get(conn_id)
+        conn = self._begin_send(conn_id, data)
+        if self._try_to_send(conn, data):
+            self._loop.finish(partial(self._report_send, conn))
+
+    def send_at_once(self, conn_id: str, data: BytesLike) -> bool:
+        """See :meth:`snakemq.link.Link.send_at_once`."""
+        conn = self._begin_send(conn_id, data)
+        if self._try_to_send(conn, data):
+            conn.send_pending = None
+            return True
+        return False
+
+    def _begin_send(self, conn_id: str, data: BytesLike) -> LinkSocket:
+        if _fork.count != self._forks:
+            self._loop.check_process()  # a child would write into the stream of its parent
+        conn = self.connections.get(conn_id)
+        if conn is None:
+            raise _no_connection(conn_id)
         if conn.send_pending is not None:
             raise SendNotFinished(f"wait for on_ready_to_send of {conn_id} before the next send")
         if not isinstance(data, (bytes, bytearray, memoryview)):
@@ -215,18 +237,11 @@ class Traffic:
         if not len(data):
             raise ValueError("there is nothing to send")
         conn.send_pending = data
-        self._try_to_send(conn, data)
+        return conn
 
-    def take_report(self, conn_id: str) -> int:
-        """See :meth:`snakemq.link.Link.take_report`."""
-        conn = self.connections.get(conn_id)
-        if conn is None or conn.want_write or not isinstance(conn.send_pending, int):
-            return 0
-        sent = conn.send_pending
-        conn.send_pending = None
-        return sent
-
-    def _try_to_send(self, conn: LinkSocket, data: BytesLike) -> None:
+    def _try_to_send(self, conn: LinkSocket, data: BytesLike) -> bool:
+        """True if all of it was taken over and the caller has to report it; else it is reported
+        when the system is not full any more."""
         try:
             sent = conn.send(data)
         except WOULD_BLOCK:
@@ -241,13 +256,12 @@ class Traffic:
             raise
         else:
             conn.send_pending = sent
-            if sent < len(data) or conn.want_write:
-                # The system is full; reported when it is not. If the poller is asked already,
-                # it alone reports: a send that is in both places would be reported twice.
-                self._want(conn, write=True)
-            elif not conn.report_planned:
-                conn.report_planned = True
-                self._loop.finish(partial(self._report_send, conn))
+            # If the poller is asked already, it alone reports: a send that is in both places would
+            # be reported twice.
+            if sent == len(data) and not conn.want_write:
+                return True
+            self._want(conn, write=True)
+        return False
 
     def _on_writable(self, conn: LinkSocket) -> None:
         data = conn.send_pending
@@ -255,14 +269,15 @@ class Traffic:
             self._report_send(conn)
         elif data is not None:
             self._want(conn, write=False)
-            self._try_to_send(conn, data)
+            if self._try_to_send(conn, data):
+                self._report_send(conn)
         if not conn.closed and conn.send_pending is None:
             self._want(conn, write=False)
 
     def _report_send(self, conn: LinkSocket) -> None:
-        conn.report_planned = False
-        sent = conn.send_pending
-        if isinstance(sent, int) and not conn.closed:  # else its report was taken
+        if not conn.closed:
+            sent = conn.send_pending
+            assert isinstance(sent, int)
             conn.send_pending = None
             conn_id = conn.conn_id
             for func in self.on_ready_to_send.callbacks:  # as in _on_readable()
@@ -318,3 +333,7 @@ class Traffic:
         while self.connections:
             # Taken out here: a drop that Ctrl-C has interrupted is not begun again.
             self.drop(self.connections.popitem()[1], "cleanup")
+
+
+def _no_connection(conn_id: str) -> NoConnection:
+    return NoConnection(f"there is no connection {conn_id!r} (any more)")

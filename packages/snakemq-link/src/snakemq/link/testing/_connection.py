@@ -169,6 +169,19 @@ class End:
         self.pending = data
         self.wake_output()
 
+    def take_at_once(self, data: BytesLike) -> bool:
+        """Take over all of it now, if the network does such things and there is room."""
+        pipe, network = self.out, self.out.network
+        size = len(data)
+        if not network.at_once or self.broken or pipe.room(size) < size:
+            return False
+        if network.seeded and network.random.random() < 0.5:
+            return False
+        if pipe.send_cut(network.random, size) < size:
+            return False
+        pipe.put(bytes(data))
+        return True
+
     def wake_input(self) -> None:
         """Something may have come in; plan the step that looks."""
         if self._input_queued or self.state is State.CLOSED:

@@ -60,6 +60,18 @@ class MemoryLink:
 
     def send(self, conn_id: str, data: BytesLike) -> None:
         """See :meth:`LinkInterface.send`. Nothing is taken over until the network runs."""
+        self._ready_to_send(conn_id, data).send(data)
+
+    def send_at_once(self, conn_id: str, data: BytesLike) -> bool:
+        """See :meth:`snakemq.link.Link.send_at_once`, and ``at_once`` of the network."""
+        end = self._ready_to_send(conn_id, data)
+        if end.take_at_once(data):
+            self._network._note(self.name, "sent", conn_id, len(data))
+            return True
+        end.send(data)
+        return False
+
+    def _ready_to_send(self, conn_id: str, data: BytesLike) -> End:
         end = self._end(conn_id)
         if end.pending is not None:
             raise SendNotFinished(f"wait for on_ready_to_send of {conn_id} before the next send")
@@ -67,7 +79,7 @@ class MemoryLink:
             raise TypeError(f"only bytes can be sent, not {type(data).__name__}")
         if not len(data):
             raise ValueError("there is nothing to send")
-        end.send(data)
+        return end
 
     def close(self, conn_id: str) -> None:
         """See :meth:`LinkInterface.close`. What was taken over already still arrives."""

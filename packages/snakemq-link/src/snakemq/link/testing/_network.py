@@ -50,6 +50,8 @@ class MemoryNetwork:
     ``latency``: seconds from ``send`` to ``on_recv``, or bounds to draw them from.
     ``send_cut``: how much is taken over by one ``send``; ``recv_cut``: by one ``on_recv``.
     ``step_limit``: passes without any progress of time after which the run is given up.
+    ``at_once``: what ``send_at_once`` is given is taken over then and there, if it fits and the
+    seed does not decide otherwise; else it is as ``send``.
 
     Not thread-safe, except for ``wakeup_poll``, ``time`` and ``in_loop`` of the links.
     """
@@ -66,10 +68,12 @@ class MemoryNetwork:
         send_cut: Cut | None = None,
         recv_cut: Cut | None = None,
         step_limit: int = 200_000,
+        at_once: bool = False,
     ) -> None:
         default_cut = whole if seed is None else random_pieces
         self.seed = seed
         self.seeded = seed is not None
+        self.at_once = at_once
         self.random = Random(0 if seed is None else seed)
         """The source of all decisions. A test that draws its own from it replays as a whole."""
         self.clock = FakeClock() if clock is None else clock
