@@ -44,7 +44,11 @@ class World:
         self.random = Random(seed)
         self.settings = settings = draw_world(self.random)
         self.network = MemoryNetwork(
-            seed, latency=settings.latency, capacity=settings.capacity, step_limit=50_000
+            seed,
+            latency=settings.latency,
+            capacity=settings.capacity,
+            step_limit=50_000,
+            at_once=True,  # as the real link
         )
         self.peers: dict[str, Peer] = {}
         self.ledger = Ledger(self.peers)
