@@ -31,6 +31,8 @@ META = PACKAGES["snakemq"]
 PYTHONS = pythons.installed()
 #: snakeMQ 1.6 runs on it, the newer ones have lost what its TLS needs.
 PYTHON_OF_1_6 = "3.11"
+#: What its storages need, the newest that they can work with; see their test_genuine_v16.py.
+STORAGES_OF_1_6 = ("SQLAlchemy<1.4", "PyMySQL<2", "pymongo<5")
 GROUPS = nox.project.load_toml("pyproject.toml")
 
 #: What pytest runs: the tests of each package, and those of tests/, which need all of them.
@@ -206,17 +208,19 @@ def interop(session: nox.Session) -> None:
     suites = ("tests/interop", *map(str, ROOT.glob("packages/*/tests/test_genuine_v16.py")))
     if PYTHON_OF_1_6 not in PYTHONS and "CI" not in os.environ:
         session.skip(f"snakeMQ 1.6 needs Python {PYTHON_OF_1_6}")
-    session.install(*built(published()), *tools_of("test"))
-    environment = {"SNAKEMQ16_PYTHON": python_with_1_6(session)}
+    wanted = complete(published())
+    session.install(*built(wanted), *foreign(wanted), *tools_of("test"))
+    install_servers(session, ALL)
+    environment = {"SNAKEMQ16_PYTHON": python_with_1_6(session, *STORAGES_OF_1_6)}
     session.run("pytest", *PARALLEL, *suites, *session.posargs, env=environment)
 
 
-def python_with_1_6(session: nox.Session) -> str:
-    """Make an environment for the genuine snakeMQ 1.6; returns its Python."""
+def python_with_1_6(session: nox.Session, *more: str) -> str:
+    """Make an environment for the genuine snakeMQ 1.6 and more; returns its Python."""
     old = Path(session.create_tmp()).absolute() / "snakemq-1.6"
     session.run(f"python{PYTHON_OF_1_6}", "-m", "venv", "--clear", str(old), external=True)
     python = str(old / ("Scripts" if os.name == "nt" else "bin") / "python")
-    session.run(python, "-m", "pip", "install", "--quiet", "snakemq==1.6", external=True)
+    session.run(python, "-m", "pip", "install", "--quiet", "snakemq==1.6", *more, external=True)
     return python
 
 
