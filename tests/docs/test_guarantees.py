@@ -14,9 +14,13 @@ from snakemq.link.testing import MemoryLink, MemoryNetwork
 from snakemq.message import FLAG_PERSISTENT, Message
 from snakemq.messaging import Messaging
 from snakemq.messaging._deletions import DELETE_BATCH, DELETE_DELAY
+from snakemq.messaging._pages import PAGE_MESSAGES
+from snakemq.messaging._patience import FIRST_DELAY, MAX_DELAY
 from snakemq.messaging._receiver import ACK_DELAY, MAX_ABSENT_INBOXES, MAX_ABSENT_UUIDS
+from snakemq.messaging._sweep import INTERVAL
 from snakemq.packeter import Packeter
 from snakemq.queues import MemoryQueuesStorage
+from snakemq.queues._outgoing import MAX_BYTES_IN_MEMORY, MAX_MESSAGES_IN_MEMORY
 from snakemq.rpc import RpcServer
 
 from .pages import DOCS
@@ -450,6 +454,11 @@ def test_numbers_in_the_text_are_those_of_the_code() -> None:
     absent = f"{MAX_ABSENT_INBOXES:,}, with {MAX_ABSENT_UUIDS:,} uuids together;"
     assert f"Of absent senders it remembers {absent}" in text
     assert f"within {DELETE_DELAY} seconds or {DELETE_BATCH:,} messages" in text
+    assert f"first {MAX_MESSAGES_IN_MEMORY:,}, or {MAX_BYTES_IN_MEMORY >> 20} MiB of data" in text
+    assert f"in pages of {PAGE_MESSAGES:,} when" in text
+    assert f"some {INTERVAL:g} seconds if the peer is away" in text
+    assert f"again after {FIRST_DELAY} seconds, then after {2 * FIRST_DELAY}, and" in text
+    assert f"up to every {MAX_DELAY:g} seconds" in text
     protocol = " ".join((DOCS / "protocol.md").read_text().split())
     assert f"or after {ACK_DELAY} s." in protocol
 
