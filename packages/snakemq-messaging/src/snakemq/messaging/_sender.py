@@ -211,6 +211,8 @@ class Sender:
             self._queues.absorb(queue)
             if max_messages > 0 and max_bytes > 0:
                 self._queues.fill(queue)
+                if session.closed:
+                    return False  # by a callback that was told that the storage fails
         now = self._time()
         resent = queue.resent
         expired: list[Message] = []
