@@ -27,8 +27,8 @@ def facts(peers: Mapping[str, Peer], cpus: Sequence[int]) -> dict[str, str]:
 
 
 def load() -> str:
-    """How many processes wanted to run in the last minute, others' as well."""
-    return f"{os.getloadavg()[0]:.2f}" if hasattr(os, "getloadavg") else "unknown"
+    """How many processes wanted to run in the last minute, also others; 0 where nobody tells."""
+    return f"{os.getloadavg()[0] if hasattr(os, 'getloadavg') else 0:.2f}"
 
 
 def processor() -> str:

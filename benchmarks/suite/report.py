@@ -11,6 +11,9 @@ from .scripts import SCRIPTS
 
 Lines = list[list[str]]
 
+BUSY = 0.5
+"""The load before a run that a reader is warned of."""
+
 
 def table(results: Results, workload: Workload, case: Case) -> Lines:
     """The cells, the first line being the names of the columns."""
@@ -101,6 +104,8 @@ def page(results: Results, pictures: list[str]) -> str:
 
 def _page(results: Results, pictures: list[str]) -> Iterator[str]:
     yield _markdown([["", ""], *([name, fact] for name, fact in results.facts.items())])
+    if float(results.facts.get("load before", 0)) > BUSY:
+        yield "**The machine was busy with other things during this run.**\n"
     for name in pictures:
         yield f"![{name.removesuffix('.svg')}]({name})\n"
     if len(lines := goals(results)) > 1:

@@ -41,7 +41,8 @@ def default_cpus() -> tuple[int, ...]:
 def run(
     workloads: Iterable[Workload], options: Options, say: Callable[[str], object] = print
 ) -> Results:
-    results = Results(facts=facts(options.peers, options.cpus))
+    form = f"{options.rounds} rounds" + (", the short form" if options.short else "")
+    results = Results(facts=facts(options.peers, options.cpus) | {"form": form})
     began = time.monotonic()
     with Services() as services:
         for workload in workloads:
@@ -72,11 +73,13 @@ def _run_workload(
     results.rows += rows
     rounds = min(options.rounds, workload.rounds or options.rounds)
     for number in range(rounds):
-        say(f"{workload.name} {workload.title}: round {number + 1} of {rounds}")
+        began = time.monotonic()
         for row in rows:
             if row.problem:
                 continue
             _measure_twice_at_most(row, options, services, say)
+        lasted = time.monotonic() - began
+        say(f"{workload.name} {workload.title}: round {number + 1} of {rounds}, {lasted:.1f} s")
 
 
 def _measure_twice_at_most(

@@ -19,7 +19,7 @@ from typing import Any
 from .peers import Peer
 
 ROOT = Path(__file__).parents[2]
-PATIENCE = 30.0
+PATIENCE = 60.0
 """Seconds for a whole measurement. The longest take a few."""
 
 

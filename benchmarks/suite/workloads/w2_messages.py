@@ -45,7 +45,7 @@ def _growth(size: int) -> Case:
         f"{size:,} B",
         {"size": size, "count": count, "at_least": 3},
         x=size,
-        short=size in (0, 1_000, 1_000_000),
+        short=size in (0, 1_000_000),
     )
 
 

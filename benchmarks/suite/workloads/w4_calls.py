@@ -95,7 +95,7 @@ G4 = Workload(
         Contestant("pyro5", share=0.5),
     ),
     cases=tuple(
-        Case(f"{n} callers", {"callers": n, "count": 6_400}, x=n, short=n in (1, 16, 64))
+        Case(f"{n} callers", {"callers": n, "count": 6_400}, x=n, short=n in (1, 16))
         for n in (1, 4, 16, 64)
     ),
     measure=calls,

@@ -1,0 +1,53 @@
+"""The page about performance speaks of the suite that there is."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from benchmarks.suite.__main__ import PAGE
+from benchmarks.suite.report import page
+from benchmarks.suite.results import load
+from benchmarks.suite.workloads import WORKLOADS, named
+
+from .pages import DOCS, ROOT
+from .tables import rows
+
+TEXT = (DOCS / "performance.md").read_text()
+STORED = PAGE / "results.json"
+
+
+def test_the_table_has_every_workload() -> None:
+    names = [name for cells in rows(TEXT, "workload") for name in cells[0].split(", ")]
+    assert names == list(WORKLOADS)
+
+
+def test_the_commands_exist() -> None:
+    chosen = re.findall(
+        r"^    (nox -s bench -- |python -m benchmarks\.suite )([^#\n]*)", TEXT, re.M
+    )
+    assert chosen
+    for _, arguments in chosen:
+        for word in arguments.split(" --")[0].split():
+            assert word in ("short", "page") or named(word), word
+    assert "\ndef bench(" in (ROOT / "noxfile.py").read_text()
+
+
+def test_the_results_were_made_of_the_stored_figures() -> None:
+    """By ``python -m benchmarks.suite page --from docs/performance/results.json``."""
+    pictures = [path.name for path in sorted(PAGE.glob("*.svg"), reverse=True)]
+    assert (PAGE / "results.md").read_text() == page(load(STORED), pictures)
+
+
+def test_the_results_are_of_the_workloads_that_there_are() -> None:
+    cases = [(w.name, case.name) for w, case in load(STORED).cases()]
+    assert cases, "nothing is left of the run"
+    assert {name for name, _ in cases} == set(WORKLOADS)
+
+
+@pytest.mark.parametrize(
+    "document", [DOCS / "performance.md", PAGE / "results.md"], ids=["how", "results"]
+)
+def test_links_lead_somewhere(document: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", document.read_text()):
+        assert (document.parent / target).exists(), target
