@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import pytest
 from memory_peers import MakePeer, Peer
@@ -50,7 +51,7 @@ def send(
 
 
 def gaps(times: Sequence[float]) -> list[float]:
-    return [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+    return [later - earlier for earlier, later in pairwise(times)]
 
 
 def test_page_that_cannot_be_read_is_tried_again_later_and_later(
@@ -229,7 +230,7 @@ def test_expired_messages_are_reported_once_though_they_cannot_be_deleted(
         send(alice, [b"short"], ttl=1)  # so it is swept again and again
     assert alice.dropped[:MANY] == [("bob", uuid) for uuid in mortal]
     assert len(alice.dropped) == len(set(alice.dropped))
-    at_alice, _ = alice.connect(bob)
+    alice.connect(bob)
     network.advance(20)
     assert bob.heard[:MANY] == numbers(MANY)
     storage.failing = set()
