@@ -159,6 +159,31 @@ def test_any_storage(run: Scripts, kind: type[Server] | None) -> None:
             assert listener.wait_for("sender:") == f"sender: {text}"
 
 
+@pytest.mark.parametrize(
+    ("example", "kind", "also"),
+    [
+        ("storage_postgresql.py", PostgreSql, []),
+        ("storage_mysql.py", MariaDb, ["too large for this server, and not queued"]),
+        ("storage_mongodb.py", MongoDb, []),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_storage_on_a_server(
+    run: Scripts, example: str, kind: type[Server], also: list[str]
+) -> None:
+    with started(kind) as server:
+        first = run.start(example, server.url, "one", "two")
+        assert first.wait() == 0, first
+        assert first.lines == [*also, "2 messages wait for warehouse"]
+        server.crash()
+        absent = run.start(example, server.url)
+        assert absent.wait() == 1, absent
+        server.start()
+        second = run.start(example, server.url, "three")
+        assert second.wait() == 0, second
+        assert second.lines == [*also, "3 messages wait for warehouse"]
+
+
 def test_worker_threads(run: Scripts) -> None:
     listener = run.start("messaging_listener.py", 0)
     workers = run.start("worker_threads.py", port_of(listener), 3)

@@ -1,0 +1,51 @@
+"""Messages in PostgreSQL, beside the other data of the program.
+
+    python storage_postgresql.py URL [TEXT ...]
+
+URL: postgresql+psycopg://user:password@host/database. Queues the texts for the peer "warehouse",
+who is away, and looks with SQL at what waits. Run it again: it is still there. Needs
+snakemq[postgresql].
+"""
+
+import sys
+
+import sqlalchemy as sa
+
+from snakemq.exceptions import StorageError
+from snakemq.link import Link
+from snakemq.message import FLAG_PERSISTENT, Message
+from snakemq.messaging import Messaging
+from snakemq.packeter import Packeter
+from snakemq.storage.sqla import SqlAlchemyQueuesStorage
+
+# The tables are shop_messages and so on. Names of queues are bytes: a text can have no NUL there.
+WAITING = "SELECT convert_from(queue_name, 'UTF8'), count(*) FROM shop_messages GROUP BY queue_name"
+
+
+def main(url: str, *texts: str) -> None:
+    # The program's own engine, with its pool and its settings. The storage takes one connection out
+    # of it for as long as it is open; with a URL instead of an engine it makes its own.
+    engine = sa.create_engine(url, connect_args={"connect_timeout": 5})
+    try:
+        storage = SqlAlchemyQueuesStorage(engine, table_prefix="shop_")
+    except StorageError as error:
+        sys.exit(f"{error}{'; try again later' if error.temporary else ''}")
+
+    link = Link()
+    messaging = Messaging("shop", "", Packeter(link), storage)
+    for text in texts:
+        # Committed and synced when this returns.
+        messaging.send_message("warehouse", Message(text.encode(), None, FLAG_PERSISTENT))
+    # In a program that stays: link.add_connector(...), link.loop().
+    with engine.connect() as connection:
+        for name, number in connection.exec_driver_sql(WAITING):
+            print(f"{number} messages wait for {name}")
+
+    link.cleanup()
+    messaging.close()
+    storage.close()
+    engine.dispose()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
