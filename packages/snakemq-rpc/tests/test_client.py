@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import pickle
 import threading
+from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
@@ -21,7 +22,7 @@ from snakemq.rpc import (
     RpcInstProxy,
     SafePickler,
 )
-from snakemq.rpc._calls import ReqIds
+from snakemq.rpc._calls import BlockedThread, ReqIds, Sleepers
 
 # The request.
 
@@ -403,8 +404,6 @@ def test_a_huge_timeout_is_for_ever(proxy: RpcInstProxy, server: RawServer) -> N
 def test_an_interrupted_call_is_forgotten(
     proxy: RpcInstProxy, client: RpcClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from snakemq.rpc._calls import BlockedThread
-
     def interrupted(_self: object, _timeout: object) -> None:
         raise KeyboardInterrupt
 
@@ -412,6 +411,61 @@ def test_an_interrupted_call_is_forgotten(
     with pytest.raises(KeyboardInterrupt):
         proxy.method()
     assert outstanding(client) == 0
+
+
+# Waking up the thread.
+
+
+class Witness:
+    """Sees replies after the client, and does something."""
+
+    def __init__(self, node: Node, action: Callable[[], object]) -> None:
+        self._action = action
+        node.messaging.on_message_recv.add(lambda *_args: self._action())
+
+
+def test_a_thread_is_woken_though_its_client_is_closed_in_the_same_pass(
+    proxy: RpcInstProxy, server: RawServer, client: RpcClient, client_node: Node
+) -> None:
+    Witness(client_node, client.close)
+    future = called(server, proxy.method)
+    server.reply("result")
+    assert result(future) == "result"
+
+
+def test_a_thread_whose_call_is_done_while_another_one_closes_the_client_is_woken() -> None:
+    sleepers = Sleepers()
+    sleepers.end()
+    thread = BlockedThread(sleepers)
+    thread.succeed("result")
+    assert thread.wait(0)
+    assert thread.outcome() == "result"
+
+
+def test_a_thread_is_woken_when_the_pass_is_interrupted(
+    proxy: RpcInstProxy, server: RawServer, client_node: Node
+) -> None:
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    Witness(client_node, interrupt)
+    future = called(server, proxy.method)
+    with pytest.raises(KeyboardInterrupt):
+        server.reply("result")
+    assert result(future) == "result"
+
+
+def test_a_thread_sleeps_on_until_the_pass_is_done() -> None:
+    sleepers = Sleepers()
+    threads = [BlockedThread(sleepers) for _ in range(2)]
+    threads[0].succeed("result")
+    threads[1].fail(ValueError("error"))
+    assert not any(thread.wait(0) for thread in threads)
+    sleepers.wake()
+    assert all(thread.wait(0) for thread in threads)
+    assert threads[0].outcome() == "result"
+    with pytest.raises(ValueError, match="error"):
+        threads[1].outcome()
 
 
 # In the loop.

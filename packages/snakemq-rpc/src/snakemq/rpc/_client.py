@@ -12,7 +12,7 @@ from snakemq.message import Message
 from snakemq.messaging import ReceiveHook
 
 from ._acks import acknowledging
-from ._calls import BlockedThread, Call, CallFuture, ReqIds, Waiter, check_timeout
+from ._calls import BlockedThread, Call, CallFuture, ReqIds, Sleepers, Waiter, check_timeout
 from ._errors import CallError, Error, NotConnected, PartialCall
 from ._outcomes import read_reply
 from ._pickler import Pickler, SafePickler, dumps_of
@@ -72,6 +72,7 @@ class RpcClient:
         self._closed = False
         # Calls of futures whose time has to be taken by the loop, and when it is over.
         self._untimed: deque[tuple[Call, float]] = deque()
+        self._sleepers = Sleepers()
         receive_hook.register(REPLY_PREFIX, acknowledging(messaging, self._on_reply))
         messaging.on_connect.add(self._on_connect)
         messaging.on_disconnect.add(self._on_disconnect)
@@ -97,6 +98,7 @@ class RpcClient:
         self._link.on_loop_pass.remove(self._on_loop_pass)
         for call in calls:
             call.waiter.fail(_expired(call, "the client was closed"))
+        self._sleepers.end()
 
     # For proxies, in any thread.
 
@@ -111,7 +113,7 @@ class RpcClient:
         self._messaging.send_message(ident, Message(self._encode(request), ttl))
 
     def _call(self, ident: str, request: Request, timeout: float | None) -> Any:
-        waiter = BlockedThread()
+        waiter = BlockedThread(self._sleepers)
         call = self._new_call(ident, request, waiter)
         try:
             self._start(call)
@@ -218,6 +220,7 @@ class RpcClient:
                 peer.connected = False
                 if not peer.calls:
                     del self._peers[ident]
+        self._sleepers.wake()  # a pass that is interrupted by Ctrl-C may be the last one
 
     def _on_message_drop(self, ident: str, uuid: bytes) -> None:
         # Only one that is dropped while the peer is connected matters: it was too large for it.
@@ -252,6 +255,7 @@ class RpcClient:
             call.waiter.fail(error)
 
     def _on_loop_pass(self) -> None:
+        self._sleepers.wake()
         while self._untimed:
             call, deadline = self._untimed.popleft()
             if self._is_outstanding(call):
