@@ -19,7 +19,7 @@ from benchmarks.suite.stage import SideFailed, Stage
 OURS = {"snakemq2": PEERS["snakemq2"], "floor": PEERS["floor"]}
 TINY: dict[str, Any] = {
     "size": 20,
-    "count": 40,
+    "count": 200,
     "connections": 4,
     "callers": 2,
     "in_flight": 4,

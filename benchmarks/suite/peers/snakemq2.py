@@ -17,6 +17,7 @@ from snakemq.packeter import Packeter
 from snakemq.queues import open_storage
 
 TTL = 60.0
+BATCH = 100
 OUTSTANDING = 1_000
 """Futures that are waited for at the same time."""
 
@@ -81,13 +82,19 @@ def messages_receiver(role: Role) -> None:
 
 
 def messages_sender(role: Role) -> None:
-    """``way``: ``queued`` at once in the loop, ``chained`` one after another, by a ``thread``."""
+    """``way``: ``queued`` at once in the loop, the same in ``batches``, ``chained`` one after
+    another, or by a ``thread``."""
     link, messaging = stack("sender")
     data, count = role.payload, role.count
 
     def send_all() -> None:
-        for _ in range(count):
-            messaging.send_message("receiver", Message(data, TTL))
+        if role.way == "batches":
+            for _ in range(count // BATCH):
+                messages = [Message(data, TTL) for _ in range(BATCH)]
+                messaging.send_messages("receiver", messages)
+        else:
+            for _ in range(count):
+                messaging.send_message("receiver", Message(data, TTL))
 
     if role.way == "thread":
         connected = threading.Event()
@@ -99,7 +106,7 @@ def messages_sender(role: Role) -> None:
 
         threading.Thread(target=run, daemon=True).start()
         messaging.on_connect.add(lambda conn_id, ident: connected.set())
-    elif role.way == "queued":
+    elif role.way in ("queued", "batches"):
 
         def on_connect(conn_id: str, ident: str) -> None:
             role.meet()
@@ -182,7 +189,8 @@ def time_futures(role: Role, call: Callable[[int, int], Future[int]]) -> None:
 
 
 def durable_sender(role: Role) -> None:
-    """``in_flight`` threads that send one after another; ``backlog`` waits for another peer."""
+    """``in_flight`` threads that send one after another, or one that sends batches of ``batch``;
+    ``backlog`` waits for another peer."""
     url = f"sqlite:///{role.folder}/queue.db"
     if backlog := role.settings.get("backlog"):
         with closing(open_storage(url)) as storage:
@@ -193,8 +201,12 @@ def durable_sender(role: Role) -> None:
     data, connected = role.payload, threading.Event()
 
     def send(count: int) -> None:
-        for _ in range(count):
-            messaging.send_message("receiver", durable(data))
+        if batch := role.settings.get("batch"):
+            for _ in range(count // batch):
+                messaging.send_messages("receiver", [durable(data) for _ in range(batch)])
+        else:
+            for _ in range(count):
+                messaging.send_message("receiver", durable(data))
 
     def run() -> None:
         each = role.count // role.in_flight

@@ -59,6 +59,7 @@ W6 = Workload(
     contestants=(
         Contestant("snakemq2", "one by one", ONE_BY_ONE),
         Contestant("snakemq2", "100 in flight", IN_FLIGHT, share=10),
+        Contestant("snakemq2", "batches of 100", {"batch": 100, **ONE_BY_ONE}, share=10),
         Contestant("snakemq16", "one by one", ONE_BY_ONE, share=0.5),
         Contestant("rabbitmq", "one by one", {"receiver": "durable_receiver", **ONE_BY_ONE}),
         Contestant(
@@ -91,9 +92,10 @@ W6 = Workload(
         ),
     ),
     note=(
-        "snakeMQ on SQLite, with as many threads as messages in flight; RabbitMQ with a quorum "
-        "queue and confirmations; NATS with JetStream, which does NOT sync each message. SQLite's "
-        "commits are those of the write-ahead log with synchronous=FULL."
+        "snakeMQ on SQLite, in flight: as many threads, each of which waits for its message to be "
+        "stored; in batches: by send_messages. RabbitMQ with a quorum queue and confirmations. "
+        "NATS with JetStream, which does NOT sync each message. SQLite's commits are those of the "
+        "write-ahead log with synchronous=FULL."
     ),
 )
 
