@@ -163,6 +163,14 @@ class QueuesStorageBase(ABC):
     def update_items_ttl(self, items: Iterable[Message]) -> None:
         """Store the present ``ttl`` of each message, found by its uuid."""
 
+    def checkpoint_clock(self) -> None:  # noqa: B027 - most writes do it as well
+        """Write down for how long the storage has been open, if it counts ttl.
+
+        A crash forgets the time since the last write, by which messages with a ttl live longer. Who
+        may be idle for long while such messages wait calls this now and then; it costs one small
+        write.
+        """
+
     def _numbering(self) -> Numbering:
         # Made when needed: a subclass of snakeMQ 1.6 does not call __init__.
         numbering: Numbering = self.__dict__.setdefault("_snakemq_numbering", Numbering())

@@ -73,9 +73,10 @@ class MongoDbQueuesStorage(QueuesStorageBase):
     ``owner_lease`` seconds. An owner that stood still for longer than that, and was replaced,
     raises :exc:`StorageError` from then on. A forked child cannot use its parent's storage.
 
-    *When the server is away*, each call fails within a second (``serverSelectionTimeoutMS``,
-    unless the URI or the options say otherwise); the first call after its return works. A push
-    that raised is undone then, should the server have done it.
+    *When the server is away*, or elects a primary, each call fails within a second
+    (``serverSelectionTimeoutMS``); within 10 if it stops answering (``socketTimeoutMS``, and 5 for
+    a new connection, ``connectTimeoutMS``), unless the URI or the options say otherwise. The first
+    call after its return works. A push that raised is undone then, should the server have done it.
 
     *Limits*: a message and the name of its queue must fit into a document of 16 MiB;
     :exc:`SnakeMQMessageTooLarge` is raised otherwise.

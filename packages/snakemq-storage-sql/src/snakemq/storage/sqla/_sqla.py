@@ -66,7 +66,8 @@ class SqlAlchemyQueuesStorage(QueuesStorageBase):
     A pool between here and the server must not share connections between its clients.
 
     *When the server is away*, each call fails at once, or within the driver's
-    ``connect_timeout`` (5 s, unless the URL says otherwise) if nothing answers; the first call
+    ``connect_timeout`` (5 s, unless the URL says otherwise) if nothing answers, or within
+    ``answer_timeout``, twice that at most, if it stops answering in the middle. The first call
     after its return works. A push that raised is undone then, should the server have done it.
 
     *Threads*: every method may be called from any thread; they share one connection. Threads
