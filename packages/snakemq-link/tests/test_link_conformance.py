@@ -16,7 +16,7 @@ import trustme
 
 from snakemq.exceptions import SendNotFinished
 from snakemq.link import BytesLike, Link, LinkInterface, SSLConfig
-from snakemq.link._poller import SelectorPoller
+from snakemq.link._selector_poller import SelectorPoller
 from snakemq.link.testing import (
     LINK_CHECKS,
     LinkCheck,

@@ -14,7 +14,8 @@ from types import FrameType
 import pytest
 from real_links import DEADLINE, DiaryLink, run_until, running, wait_for
 
-from snakemq.link._poller import EpollPoller, Poller, SelectorPoller
+from snakemq.link._poller import EpollPoller, Poller
+from snakemq.link._selector_poller import SelectorPoller
 from snakemq.link._wakeup import EventWakeUp, SocketWakeUp, make_wakeup
 
 

@@ -68,7 +68,7 @@ def test_two_packages_with_one_scheme_are_refused(install: Install) -> None:
     ],
 )
 def test_a_missing_package_is_named(url: str, extra: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("snakemq.queues._open.entry_points", lambda **_: [])
+    monkeypatch.setattr("snakemq.queues._open._entry_points", lambda **_: [])
     with pytest.raises(ModuleNotFoundError, match=rf"pip install 'snakemq\[{extra}\]'"):
         open_storage(url)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import random
 import socket
 import threading
 from collections.abc import Callable
@@ -147,7 +146,7 @@ class Link:
         interval = self.reconnect_interval if reconnect_interval is None else reconnect_interval
         if not interval > 0:
             raise ValueError(f"reconnect_interval must be above 0 seconds, not {interval!r}")
-        connector = Connector(self, address, ssl_config, Backoff(interval, random.random))
+        connector = Connector(self, address, ssl_config, Backoff(interval, _random))
         with self._add_lock:
             self._loop.check_usable()
             if address in self._connectors:
@@ -338,3 +337,8 @@ class Link:
     def adopt_dialled(self, sock: socket.socket, remote_peer: object, connector: Connector) -> None:
         """A connector has connected. Not for users."""
         self._traffic.adopt(sock, remote_peer, connector.ssl_context, connector)
+
+
+def _random() -> float:
+    # The module of that name takes a millisecond to import.
+    return int.from_bytes(os.urandom(4), "big") / 2**32

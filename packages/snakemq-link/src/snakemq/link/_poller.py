@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import select
-import selectors
 from collections.abc import Callable
 from typing import Protocol, TypeAlias
 
@@ -81,38 +80,6 @@ class EpollPoller:
         self._handlers.clear()
 
 
-class SelectorPoller:
-    """Wherever Python runs."""
-
-    def __init__(self) -> None:
-        self._selector = selectors.DefaultSelector()
-
-    def register(self, fd: int, events: int, handler: Handler) -> None:
-        self._selector.register(fd, _OF_SELECTORS[events], handler)
-
-    def modify(self, fd: int, events: int, handler: Handler) -> None:
-        self._selector.modify(fd, _OF_SELECTORS[events], handler)
-
-    def unregister(self, fd: int) -> None:
-        self._selector.unregister(fd)
-
-    def poll(self, timeout: float | None) -> list[tuple[Handler, int]]:
-        return [(key.data, _OURS[mask]) for key, mask in self._selector.select(timeout)]
-
-    def __len__(self) -> int:
-        return len(self._selector.get_map())
-
-    def close(self) -> None:
-        self._selector.close()
-
-
-_OF_SELECTORS = {
-    READ: selectors.EVENT_READ,
-    WRITE: selectors.EVENT_WRITE,
-    READ | WRITE: selectors.EVENT_READ | selectors.EVENT_WRITE,
-}
-_OURS = {theirs: ours for ours, theirs in _OF_SELECTORS.items()}
-
 _EVENTS_PER_PASS = 1024
 """More of them have their turn in the next pass; the system goes round. Room for them is made in
 each call."""
@@ -120,4 +87,8 @@ each call."""
 
 def make_poller() -> Poller:
     """The best one that the system has."""
-    return EpollPoller() if hasattr(select, "epoll") else SelectorPoller()
+    if hasattr(select, "epoll"):
+        return EpollPoller()
+    from ._selector_poller import SelectorPoller  # what it imports is not needed elsewhere
+
+    return SelectorPoller()

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from importlib.metadata import EntryPoint, entry_points
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ._storage import QueuesStorageBase
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint, EntryPoints
 
 GROUP = "snakemq.storage"
 """The group of entry points. A name is the scheme of a URL; the object is called with the whole
@@ -54,7 +56,7 @@ def open_storage(url: str, **options: Any) -> QueuesStorageBase:
 
 
 def _load(scheme: str) -> Callable[..., QueuesStorageBase]:
-    found = list(entry_points(group=GROUP, name=scheme))
+    found = list(_entry_points(name=scheme))
     # An editable installation may show the same one twice.
     if len({(entry.value, _owner(entry)) for entry in found}) > 1:
         owners = ", ".join(sorted({f"{_owner(entry)} ({entry.value})" for entry in found}))
@@ -75,12 +77,19 @@ def _load(scheme: str) -> Callable[..., QueuesStorageBase]:
     return opener
 
 
+def _entry_points(**wanted: Any) -> EntryPoints:
+    # It takes as long to import as half of the whole stack.
+    from importlib.metadata import entry_points
+
+    return entry_points(group=GROUP, **wanted)
+
+
 def _owner(entry: EntryPoint) -> str:
     return entry.dist.name if entry.dist is not None else "?"
 
 
 def _known() -> str:
-    installed: Iterable[str] = entry_points(group=GROUP).names
+    installed: Iterable[str] = _entry_points().names
     return ", ".join(sorted({*installed, *_EXTRAS}))
 
 
