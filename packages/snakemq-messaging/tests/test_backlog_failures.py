@@ -74,6 +74,25 @@ def test_page_that_cannot_be_read_is_tried_again_later_and_later(
     assert alice.disconnected == alice.dropped == []
 
 
+@pytest.mark.parametrize("method", ["get_page", "delete"])
+def test_failure_is_in_the_log_too(
+    network: MemoryNetwork,
+    alice: Peer,
+    bob: Peer,
+    storage: WatchedStorage,
+    caplog: pytest.LogCaptureFixture,
+    method: str,
+) -> None:
+    send(alice, numbers(MANY))
+    storage.failing = {method}
+    alice.connect(bob)
+    network.advance(1)
+    errors = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert len(errors) == len(alice.errors) > 0
+    assert {record.name for record in errors} == {"snakemq.messaging"}
+    assert errors[0].getMessage() == f"the storage failed: {method}: the disk is full"
+
+
 def test_delay_begins_anew_after_a_success(
     network: MemoryNetwork, alice: Peer, bob: Peer, storage: WatchedStorage
 ) -> None:

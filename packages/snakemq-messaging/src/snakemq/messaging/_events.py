@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import ParamSpec
 
 from snakemq.callbacks import Callback
+from snakemq.exceptions import StorageError
 
 P = ParamSpec("P")
 
@@ -34,6 +35,12 @@ class Events:
     def callback_raised(self, conn_id: str | None, exc: Exception) -> None:
         self._log.error("conn=%s a callback raised", conn_id, exc_info=exc)
         self.report(conn_id, exc)
+
+    def storage_failed(self, exc: Exception) -> None:
+        """It will be asked again."""
+        unexpected = None if isinstance(exc, StorageError) else exc
+        self._log.error("the storage failed: %s", exc, exc_info=unexpected)
+        self.report(None, exc)
 
     def report(self, conn_id: str | None, exc: Exception) -> None:
         try:

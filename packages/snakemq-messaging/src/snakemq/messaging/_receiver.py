@@ -138,7 +138,7 @@ class Receiver:
                 try:
                     self._recall(ident, inbox)
                 except StorageError as exc:
-                    self._events.report(None, exc)
+                    self._events.storage_failed(exc)
         return inbox
 
     def _recall(self, ident: str, inbox: Inbox) -> None:
@@ -451,7 +451,7 @@ class Receiver:
             self._storage.remember(ident, inbox.unrecorded, keep)
         except Exception as exc:  # StorageError, if it keeps its contract
             del inbox.unrecorded[:-keep]  # nor would it keep more; a peer may come many times
-            self._events.report(None, exc)
+            self._events.storage_failed(exc)
             return False
         inbox.unrecorded.clear()
         return True

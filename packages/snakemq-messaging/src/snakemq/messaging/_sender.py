@@ -54,7 +54,7 @@ class Sender:
             occupancy,
             statistics,
             self._dropped,
-            self._storage_failed,
+            events.storage_failed,
             self._resume,
         )
         self._is_plain = storage is None and occupancy is None
@@ -389,9 +389,6 @@ class Sender:
 
     def _resume(self, ident: str) -> None:
         self._serve(self._queues.get(ident))
-
-    def _storage_failed(self, exc: Exception) -> None:
-        self._events.report(None, exc)
 
 
 def _too_large(ident: str, session: Session, message: Message) -> SnakeMQMessageTooLarge:
