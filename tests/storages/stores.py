@@ -1,0 +1,125 @@
+"""Storages of each kind, and hands that reach into them past our code."""
+
+from __future__ import annotations
+
+import sqlite3
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pymongo
+import sqlalchemy as sa
+
+from snakemq.message import Message
+from snakemq.queues import QueuesStorageBase, open_storage
+from tests.running_stack import Stack
+from tests.servers import MariaDb, MongoDb, PostgreSql, Server
+
+BAD_FLAGS = -1
+"""No message has them."""
+
+
+class Store(ABC):
+    """A storage of its own for each test."""
+
+    def open(self) -> QueuesStorageBase:
+        return open_storage(self.url, **self.options)
+
+    url: str
+    options: dict[str, Any]
+
+    @abstractmethod
+    def damage(self, data: bytes) -> None:
+        """Write nonsense into the message with that data."""
+
+
+class SqliteFile(Store):
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.url = f"sqlite:///{path}"
+        self.options = {}
+
+    def damage(self, data: bytes) -> None:
+        """The storage must be closed: it lets nobody else in."""
+        with closing(sqlite3.connect(self.path)) as connection, connection:
+            statement = "UPDATE messages SET flags = ? WHERE data = ?"
+            assert connection.execute(statement, (BAD_FLAGS, data)).rowcount == 1
+
+
+class SqlTables(Store):
+    def __init__(self, server: PostgreSql | MariaDb) -> None:
+        self.url = server.url
+        self.prefix = f"test_{uuid4().hex[:8]}_"
+        self.options = {"table_prefix": self.prefix}
+
+    def damage(self, data: bytes) -> None:
+        engine = sa.create_engine(self.url, poolclass=sa.pool.NullPool)
+        statement = sa.text(f"UPDATE {self.prefix}messages SET flags = :flags WHERE data = :data")
+        with engine.begin() as connection:
+            values = {"flags": BAD_FLAGS, "data": data}
+            assert connection.execute(statement, values).rowcount == 1
+
+
+class Documents(Store):
+    def __init__(self, server: MongoDb) -> None:
+        self.url = server.url
+        self.collection = f"test_{uuid4().hex[:8]}"
+        # The default is a second, which is what most of the time would be spent with.
+        self.options = {"collection": self.collection, "serverSelectionTimeoutMS": 100}
+
+    def damage(self, data: bytes) -> None:
+        with pymongo.MongoClient[dict[str, Any]](self.url) as client:
+            messages = client["snakemq"][f"{self.collection}.messages"]
+            change = {"$set": {"flags": BAD_FLAGS}}
+            assert messages.update_one({"data": data}, change).modified_count == 1
+
+
+def store_on(server: Server) -> Store:
+    if isinstance(server, MongoDb):
+        return Documents(server)
+    assert isinstance(server, PostgreSql | MariaDb)
+    return SqlTables(server)
+
+
+class Durable(Stack):
+    """A stack with a storage."""
+
+    def __init__(self, ident: str, storage: QueuesStorageBase) -> None:
+        super().__init__(ident, storage=storage)
+        self.storage = storage
+        self.delivered: list[bytes] = []
+        self.messaging.on_message_delivered.add(self._on_message_delivered)
+
+    def _on_message_delivered(self, conn_id: str, ident: str, uuid: bytes) -> None:
+        self.write(self.delivered, uuid)
+
+    def left(self, delivered: int) -> list[bytes]:
+        """What is in the storage when so many messages were acknowledged."""
+        self.until(lambda: len(self.delivered) >= delivered)
+        return self.in_loop(self._left)
+
+    def _left(self) -> list[bytes]:
+        self.messaging.close()  # deletions wait for others, for a moment
+        return [m.data for name in self.storage.get_queues() for m in self.storage.get_items(name)]
+
+    def close(self) -> None:
+        super().close()
+        self.storage.close()
+
+
+def persistent(*texts: bytes) -> list[Message]:
+    return [Message(text, None, 1) for text in texts]
+
+
+def numbers(count: int, begin: int = 0) -> list[bytes]:
+    return [b"%d" % number for number in range(begin, begin + count)]
+
+
+def heard(stack: Stack) -> list[bytes]:
+    return [received.data for received in stack.received]
+
+
+MakeStack = Callable[..., Stack]

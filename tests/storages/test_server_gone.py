@@ -1,0 +1,202 @@
+"""The server of the sender's storage is killed, and comes back."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from snakemq.exceptions import StorageError
+from snakemq.message import FLAG_PERSISTENT
+from tests.running_stack import Stack
+from tests.servers import Server
+
+from .stores import Durable, MakeStack, Store, heard, numbers, persistent, store_on
+
+pytestmark = pytest.mark.server
+
+MakeDurable = Callable[[str, Store], Durable]
+
+AGAIN = 30.0
+"""Seconds after which a server that is back must be in use again, by far."""
+
+
+def is_refused(alice: Durable, *texts: bytes) -> bool:
+    """A push fails; that it returns at all is what the time-outs are for."""
+    for send in (
+        lambda: alice.messaging.send_messages("bob", persistent(*texts)),
+        lambda: alice.messaging.send_message("bob", persistent(*texts)[0]),
+    ):
+        with pytest.raises(StorageError) as caught:
+            send()
+        assert caught.value.temporary
+    return True
+
+
+def test_backlog_is_delivered_in_order_when_the_server_is_back(
+    server: Server,
+    durable: MakeDurable,
+    make_stack: MakeStack,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """It is killed while the peer is away."""
+    alice = durable("alice", store_on(server))
+    bob, carol = make_stack("bob"), make_stack("carol")
+    address = alice.listen()
+    for text in numbers(100):
+        alice.send("bob", text, None, FLAG_PERSISTENT)
+    alice.messaging.send_messages("bob", persistent(*numbers(100, 100)))
+    alice.in_loop(lambda: None)
+    server.crash()
+    assert is_refused(alice, b"lost", b"lost as well")
+
+    # What is in memory is delivered; then a page is wanted.
+    with caplog.at_level(logging.ERROR, "snakemq.messaging"):
+        bob.dial(address)
+        assert alice.problem(StorageError).conn_id is None
+        bob.until(lambda: len(bob.received) >= 20)
+    assert "the storage failed" in caplog.text
+
+    # The loop lives: others are served, and so is the other direction.
+    carol.dial(address)
+    alice.until_connected("carol")
+    for text in numbers(50):
+        alice.send("carol", text)
+        bob.send("alice", text)
+    carol.until(lambda: len(carol.received) == 50, AGAIN)
+    alice.until(lambda: len(alice.received) == 50, AGAIN)
+    assert heard(carol) == heard(alice) == numbers(50)
+    assert heard(bob) == numbers(20)
+    assert is_refused(alice, b"lost")
+
+    server.start()
+    alice.messaging.send_messages("bob", persistent(*numbers(20, 200)))  # it works at once
+    bob.until(lambda: len(bob.received) >= 220, AGAIN)
+    assert alice.left(len(bob.received)) == []
+    assert heard(bob) == numbers(220)
+    assert len(alice.connected) == 2
+    assert alice.disconnected == alice.dropped == bob.problems == carol.problems == []
+
+
+class Writer:
+    """A thread that sends, and sends what was refused again when it is told to."""
+
+    def __init__(self, alice: Durable) -> None:
+        self.alice = alice
+        self.accepted: list[bytes] = []
+        self.refused: list[bytes] = []
+        self.is_back = threading.Event()
+        self.is_done = threading.Event()
+        self.thread = threading.Thread(target=self._run)
+        self.thread.start()
+
+    def _run(self) -> None:
+        number = 0
+        while not self.is_done.is_set():
+            text = b"%d" % number
+            number += 1
+            try:
+                self.alice.send("bob", text, None, FLAG_PERSISTENT)
+            except StorageError:
+                self.is_back.clear()
+                self.alice.write(self.refused, text)
+                self.is_back.wait()
+            else:
+                self.alice.write(self.accepted, text)
+
+    def close(self) -> None:
+        self.is_done.set()
+        self.is_back.set()
+        self.thread.join()
+
+
+def test_nothing_is_lost_or_repeated_when_the_server_is_killed_while_messages_flow(
+    server: Server, durable: MakeDurable, make_stack: MakeStack
+) -> None:
+    store = store_on(server)
+    alice, bob = durable("alice", store), make_stack("bob")
+    bob.dial(alice.listen())
+    writer = Writer(alice)
+    try:
+        for crash in (1, 2):
+            count = len(bob.received)
+            bob.until(lambda count=count: len(bob.received) >= count + 100)  # type: ignore[misc]
+            server.crash()
+            alice.until(lambda crash=crash: len(writer.refused) == crash)  # type: ignore[misc]
+            server.start()
+            writer.is_back.set()
+            accepted = len(writer.accepted)
+            alice.until(
+                lambda accepted=accepted: len(writer.accepted) > accepted  # type: ignore[misc]
+            )
+    finally:
+        writer.close()
+    bob.until(lambda: len(bob.received) >= len(writer.accepted), AGAIN)
+    assert heard(bob) == writer.accepted
+    assert len(writer.refused) == 2
+    assert alice.dropped == alice.disconnected == bob.problems == []
+    # A crash of the server may undo deletions: what is left was delivered, and comes once more when
+    # alice starts anew. bob knows it.
+    assert set(alice.left(len(writer.accepted))) <= set(writer.accepted)
+    alice.close()
+    alice = durable("alice", store)
+    alice.send("bob", b"last", None, FLAG_PERSISTENT)
+    bob.dial(alice.listen())
+    bob.until(lambda: b"last" in heard(bob))
+    assert heard(bob) == [*writer.accepted, b"last"]
+    assert alice.left(1) == []
+
+
+def test_what_was_delivered_while_the_server_was_away_is_deleted_when_it_is_back(
+    server: Server, durable: MakeDurable, make_stack: MakeStack
+) -> None:
+    alice, bob = durable("alice", store_on(server)), make_stack("bob")
+    address = alice.listen()
+    for text in numbers(10):
+        alice.send("bob", text, None, FLAG_PERSISTENT)
+    server.crash()
+    bob.dial(address)
+    bob.until(lambda: len(bob.received) == 10)
+    alice.problem(StorageError)
+    server.start()
+    assert alice.in_loop(alice.storage.get_queues) in (["bob"], [])
+    assert alice.left(len(bob.received)) == []
+    assert heard(bob) == numbers(10)
+
+
+def test_transient_messages_to_the_same_peer_go_on(
+    server: Server, durable: MakeDurable, make_stack: MakeStack
+) -> None:
+    """If none of its messages waits in the storage."""
+    alice, bob = durable("alice", store_on(server)), make_stack("bob")
+    bob.dial(alice.listen())
+    alice.until_connected("bob")
+    alice.send("bob", b"before", None, FLAG_PERSISTENT)
+    bob.until(lambda: bob.received)
+    server.crash()
+    sent: list[bytes] = []
+
+    def send() -> bool:
+        text = b"%d" % len(sent)
+        alice.send("bob", text)
+        sent.append(text)
+        bob.until(lambda: len(bob.received) == 1 + len(sent))
+        return len(sent) >= 50 and is_refused(alice, b"lost")
+
+    while not send():
+        pass
+    assert heard(bob) == [b"before", *sent]
+    server.start()
+
+
+def test_stack_that_starts_while_the_server_is_away_says_so(
+    server: Server, make_stack: Callable[[str], Stack]
+) -> None:
+    store = store_on(server)
+    store.open().close()
+    server.crash()
+    with pytest.raises(StorageError) as caught:
+        store.open()
+    assert caught.value.temporary
