@@ -57,6 +57,10 @@ class Dialect(ABC):
         """
         return False
 
+    def literal(self, value: bytes) -> str:
+        """Bytes as they stand in a statement, nothing in it but digits."""
+        return f"x'{value.hex()}'"
+
     def queue_names(self, messages: sa.Table) -> sa.FromClause:
         """The names of all queues as a column ``name``, in the time that their number takes.
 

@@ -80,7 +80,7 @@ class MySql(Dialect):
         size = sum(2 * (len(row.data) + len(row.queue_name)) + _NUMBERS for row in rows)
         if size > min(_MAX_STATEMENT, self._longest_packet - _OVERHEAD):
             return False
-        values = ",".join(map(_literals, rows))
+        values = ",".join(map(self._literals, rows))
         columns = ",".join(Row._fields)
         ignore = f"ON DUPLICATE KEY UPDATE seq={table}.seq"
         cursor.execute(f"INSERT INTO {table} ({columns}) VALUES {values} {ignore}")
@@ -88,6 +88,14 @@ class MySql(Dialect):
 
     def queue_names(self, messages: sa.Table) -> sa.FromClause:
         return sa.select(messages.c.queue_name.label("name")).distinct().subquery()
+
+    def _literals(self, row: Row) -> str:
+        literal = self.literal
+        ttl = "NULL" if row.ttl is None else repr(float(row.ttl))
+        return (
+            f"({row.seq:d},{literal(row.queue_name)},{literal(row.uuid)},"
+            f"{ttl},{float(row.stored_at)!r},{row.flags:d},{literal(row.data)})"
+        )
 
     def check_size(self, data: bytes) -> None:
         room = self._longest_packet - _OVERHEAD
@@ -106,13 +114,3 @@ class MySql(Dialect):
 def _mysql_code(error: exc.SQLAlchemyError) -> object:
     arguments = getattr(getattr(error, "orig", None), "args", ())
     return arguments[0] if arguments else None
-
-
-def _literals(row: Row) -> str:
-    """A row as it stands in a statement, nothing in it but digits."""
-    seq, queue_name, uuid, ttl, stored_at, flags, data = row
-    return (
-        f"({seq:d},x'{queue_name.hex()}',x'{uuid.hex()}',"
-        f"{'NULL' if ttl is None else repr(float(ttl))},{float(stored_at)!r},{flags:d},"
-        f"x'{data.hex()}')"
-    )

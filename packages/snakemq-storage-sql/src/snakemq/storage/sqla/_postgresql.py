@@ -83,6 +83,9 @@ class PostgreSql(Dialect):
             raise
         return True
 
+    def literal(self, value: bytes) -> str:
+        return f"E'\\\\x{value.hex()}'::bytea"
+
     def check_size(self, data: bytes) -> None:
         if len(data) > self._LONGEST_DATA:
             raise SnakeMQMessageTooLarge(

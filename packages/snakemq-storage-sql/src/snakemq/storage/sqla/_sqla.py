@@ -16,12 +16,13 @@ from snakemq.queues.parts import GroupCommit, OwnerClock
 from ..sqlite import _fork
 from ._dialects import dialect_of
 from ._errors import translated
+from ._inbox import Inbox
 from ._insertion import Insertion
 from ._reading import read_page, read_queue_names
 from ._rows import encoded
 from ._schema import Tables
 from ._session import OwnerSession
-from ._statements import Statements, chunks
+from ._statements import Statements
 from ._takeover import take_over_v16
 
 T = TypeVar("T")
@@ -200,11 +201,11 @@ class SqlAlchemyQueuesStorage(QueuesStorageBase):
 
     def delete_items(self, items: Iterable[Message]) -> None:
         """Delete messages by their uuid, from every queue that has them. One commit."""
-        self._delete(self._sql.delete_everywhere, items, {})
+        self._delete(items, None)
 
     def delete(self, queue_name: str, items: Iterable[Message]) -> None:
         """Delete messages of this queue by their uuid. One commit."""
-        self._delete(self._sql.delete, items, {"name": encoded(queue_name)})
+        self._delete(items, encoded(queue_name))
 
     def delete_all(self) -> None:
         """Delete all items and queues. What was set aside stays."""
@@ -232,29 +233,13 @@ class SqlAlchemyQueuesStorage(QueuesStorageBase):
 
         All but the last ``keep`` uuids of that peer are forgotten.
         """
-        name = {"name": encoded(ident)}
-        is_repeated = False
-
-        def remember(connection: sa.Connection) -> None:
-            nonlocal is_repeated
-            with self._session.transaction(connection):
-                seq = (connection.execute(self._sql.last_remembered, name).scalar() or 0) + 1
-                # If the answer to the commit was what got lost, it is there already.
-                if not is_repeated or self._recall(connection, ident, len(uuids)) != list(uuids):
-                    is_repeated = True
-                    rows = [(name["name"], n, uuid) for n, uuid in enumerate(uuids, seq)]
-                    if rows:
-                        statement = self._sql.remember
-                        parameters = [statement.parameters(row) for row in rows]
-                        connection.exec_driver_sql(statement.text, parameters)
-                    seq += len(rows)
-                connection.execute(self._sql.forget, name | {"after": seq - keep})
-
-        self._run(remember)
+        inbox = Inbox(self._session, self._sql, encoded(ident))
+        self._run(lambda connection: inbox.remember(connection, uuids, keep))
 
     def recall(self, ident: str, count: int) -> Sequence[bytes]:
         """The last ``count`` uuids of a peer, the oldest first; fewer if there are no more."""
-        return self._run(lambda connection: self._recall(connection, ident, count))
+        inbox = Inbox(self._session, self._sql, encoded(ident))
+        return self._run(lambda connection: inbox.recall(connection, count))
 
     def checkpoint_clock(self) -> None:
         """Write down for how long the storage has been open.
@@ -320,13 +305,13 @@ class SqlAlchemyQueuesStorage(QueuesStorageBase):
                 sum(len(item.data) for _, item in rows) / BYTES_PER_SECOND,
             )
 
-    def _delete(self, statement: sa.Delete, items: Iterable[Message], name: dict[str, Any]) -> None:
+    def _delete(self, items: Iterable[Message], queue_name: bytes | None) -> None:
         uuids = [item.uuid for item in items]
 
         def delete(connection: sa.Connection) -> None:
             with self._session.transaction(connection, lazy=True):
-                for chunk in chunks(uuids):
-                    connection.execute(statement, name | {"uuids": chunk})
+                for statement in self._sql.delete(uuids, queue_name):
+                    connection.exec_driver_sql(statement)
                 self._write_clock(connection, CLOCK_INTERVAL)
 
         if uuids:
@@ -353,9 +338,3 @@ class SqlAlchemyQueuesStorage(QueuesStorageBase):
             ),
             FOR_EVER if limit is None else 0.0,
         )
-
-    def _recall(self, connection: sa.Connection, ident: str, count: int) -> list[bytes]:
-        parameters = {"name": encoded(ident), "limit": count}
-        uuids = [bytes(uuid) for (uuid,) in connection.execute(self._sql.recall, parameters)]
-        uuids.reverse()
-        return uuids
