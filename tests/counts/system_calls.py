@@ -7,6 +7,7 @@ import re
 import shutil
 from collections import Counter
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -23,7 +24,14 @@ OF_THE_MACHINE = (
     "restart_syscall,mmap,munmap,mremap,mprotect,brk,madvise,clock_gettime,gettimeofday"
 )
 
-_CALL = re.compile(r"^\d+ +(\w+)\(")
+_CALL = re.compile(r"^\d+ +([\d.]+) (\w+)\(")
+
+
+class Calls(NamedTuple):
+    names: Counter[str]
+    """How often each was called."""
+    seconds: float
+    """How long it took, under strace; for what comes by time."""
 
 
 class Traced:
@@ -41,18 +49,24 @@ class Traced:
             SCRIPTS / name,
             [str(argument) for argument in arguments],
             folder,
-            under=(strace, "-f", "-qq", "-o", str(self._trace), f"-etrace=!{OF_THE_MACHINE}"),
+            under=(
+                strace,
+                "-f",
+                "-qq",
+                "-ttt",
+                "-o",
+                str(self._trace),
+                f"-etrace=!{OF_THE_MACHINE}",
+            ),
         )
 
-    def calls(self) -> Counter[str]:
+    def calls(self) -> Calls:
         """Wait for the end; what was called between the first mark and the last one."""
         assert self.script.wait() == 0, self.script
-        names = [
-            match[1]
-            for line in self._trace.read_text().splitlines()
-            if (match := _CALL.match(line))
-        ]
-        begin = names.index(MARK)
-        end = len(names) - names[::-1].index(MARK) - 1
-        assert begin < end, f"one mark only: {self.script}"
-        return Counter(names[begin + 1 : end])
+        lines = self._trace.read_text().splitlines()
+        calls = [match.groups() for line in lines if (match := _CALL.match(line))]
+        marks = [number for number, (_, name) in enumerate(calls) if name == MARK]
+        assert len(marks) > 1, f"too few marks: {self.script}"
+        begin, end = marks[0], marks[-1]
+        names = Counter(name for _, name in calls[begin + 1 : end])
+        return Calls(names, float(calls[end][0]) - float(calls[begin][0]))

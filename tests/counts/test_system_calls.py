@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 import pytest
 
+from snakemq.messaging._receiver import ACK_DELAY
+
 from .system_calls import Traced
 
 MANY = 10_000
@@ -27,11 +29,14 @@ ALONE = 3
 is asked twice, and the selector is not told to look for room to write where there is."""
 
 FEW = 30
-"""Calls that have nothing to do with their number: acks that come by time, a keep-alive."""
+"""Calls that have nothing to do with their number."""
 
 
 class Side(NamedTuple):
     calls: Counter[str]
+    few: float
+    """Of calls that have nothing to do with the number of messages: acks that come by time need
+    a timer and a send, or two to be received, and strace makes the time long."""
     passes: int
 
     @property
@@ -65,7 +70,8 @@ def run(tmp_path: Path) -> Iterator[Run]:
 
 def side(traced: Traced) -> Side:
     calls = traced.calls()
-    return Side(calls, int((traced.script.lines or ["0"])[-1]))
+    few = FEW + 4 * calls.seconds / ACK_DELAY
+    return Side(calls.names, few, int((traced.script.lines or ["0"])[-1]))
 
 
 def test_packets_that_are_queued_together(run: Run) -> None:
@@ -76,9 +82,8 @@ def test_packets_that_are_queued_together(run: Run) -> None:
 
 def test_packets_there_and_back(run: Run) -> None:
     for side in run("packets.py", "echo", SOME):
-        assert side.total <= ALONE * SOME + FEW, side
-        # After the events, and again if something was sent and reported in between.
-        assert side.passes <= 2 * SOME + FEW, side
+        assert side.total <= ALONE * SOME + side.few, side
+        assert side.passes <= SOME + side.few, side
         assert not side.calls["epoll_ctl"], side
 
 
@@ -99,11 +104,11 @@ def test_messages_from_another_thread(run: Run) -> None:
 
 def test_messages_each_of_which_waits_for_the_last_one_to_be_delivered(run: Run) -> None:
     for side in run("messages.py", SOME, more=("one_by_one",)):
-        assert side.total <= ALONE * SOME + FEW, side
+        assert side.total <= ALONE * SOME + side.few, side
 
 
 def test_calls_of_remote_methods(run: Run) -> None:
     client, server = run("calls.py", SOME)
     # Another thread wakes the loop, which notices it, and sleeps once more until the answer comes.
-    assert client.total <= (ALONE + 3) * SOME + FEW, client
-    assert server.total <= ALONE * SOME + FEW, server
+    assert client.total <= (ALONE + 3) * SOME + client.few, client
+    assert server.total <= ALONE * SOME + server.few, server
