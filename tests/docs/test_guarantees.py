@@ -13,10 +13,11 @@ import pytest
 from snakemq.link.testing import MemoryLink, MemoryNetwork
 from snakemq.message import FLAG_PERSISTENT, Message
 from snakemq.messaging import Messaging
+from snakemq.messaging._acks import ACK_DELAY
 from snakemq.messaging._deletions import DELETE_BATCH, DELETE_DELAY
+from snakemq.messaging._inboxes import MAX_ABSENT_INBOXES, MAX_ABSENT_UUIDS
 from snakemq.messaging._pages import PAGE_MESSAGES
 from snakemq.messaging._patience import FIRST_DELAY, MAX_DELAY
-from snakemq.messaging._receiver import ACK_DELAY, MAX_ABSENT_INBOXES, MAX_ABSENT_UUIDS
 from snakemq.messaging._sweep import INTERVAL
 from snakemq.packeter import Packeter
 from snakemq.queues import MemoryQueuesStorage

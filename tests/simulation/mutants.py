@@ -11,9 +11,11 @@ from typing import Any, TypeAlias
 from unittest import mock
 
 from snakemq.message import Message
+from snakemq.messaging._acks import Acks
 from snakemq.messaging._deletions import Deletions
 from snakemq.messaging._frames import encode_ack
 from snakemq.messaging._inbox import Delivery, Receipts, RecentUuids
+from snakemq.messaging._inboxes import Inboxes
 from snakemq.messaging._queues import OutgoingQueues
 from snakemq.messaging._receiver import Receiver, ReceiverSettings
 from snakemq.messaging._sender import Sender
@@ -202,33 +204,35 @@ def sends_to_somebody_else() -> Iterator[None]:
 
 @_mutant
 def does_not_record_in_the_inbox() -> Iterator[None]:
-    with mock.patch.object(Receiver, "_record", return_value=True):
+    with mock.patch.object(Inboxes, "record", return_value=True):
         yield
 
 
 @_mutant
 def records_after_the_ack() -> Iterator[None]:
-    def make(record: Any) -> Any:
-        def later(self: Receiver, ident: str, inbox: Any) -> bool:
-            self._link.call_later(0.001, lambda: record(self, ident, inbox))
-            return True
+    def make(send: Any) -> Any:
+        def acks_first(self: Acks, session: Any) -> None:
+            inboxes = self._inboxes
+            with mock.patch.object(inboxes, "record", return_value=True):
+                send(self, session)
+            self._link.call_later(0.001, lambda: inboxes.record(session.ident, session.inbox))
 
-        return later
+        return acks_first
 
-    with _replaced(Receiver, "_record", make):
+    with _replaced(Acks, "_send", make):
         yield
 
 
 @_mutant
 def records_only_what_it_acks() -> Iterator[None]:
-    def make(ack_if_due: Any) -> Any:
-        def only_acks(self: Receiver, session: Any) -> None:
+    def make(send_if_due: Any) -> Any:
+        def only_acks(self: Acks, session: Any) -> None:
             if session.receipts.processed > session.receipts.acked:
-                ack_if_due(self, session)
+                send_if_due(self, session)
 
         return only_acks
 
-    with _replaced(Receiver, "ack_if_due", make):
+    with _replaced(Acks, "send_if_due", make):
         yield
 
 

@@ -130,7 +130,7 @@ class Peer:
         window = self.settings.window_messages
         return any(
             inbox.open_messages >= 2 * window or inbox.open_bytes >= 2 * self.settings.window_bytes
-            for inbox in receiver._inboxes.values()
+            for inbox in receiver.inboxes.by_ident.values()
         )
 
     @property

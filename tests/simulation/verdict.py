@@ -33,7 +33,7 @@ def _check_memory(peer: Peer) -> None:
     receiver = peer.process.messaging._receiver
     window = peer.settings.window_messages
     stats = peer.process.messaging.stats().peers
-    for ident, inbox in receiver._inboxes.items():
+    for ident, inbox in receiver.inboxes.by_ident.items():
         if len(inbox.seen) >= 4 * window:
             raise Violation(f"{peer.ident} remembers {len(inbox.seen)} uuids of {ident}")
         # A connection that breaks leaves open what the application works on, though its sender

@@ -13,9 +13,10 @@ from memory_peers import message as message_frame
 from snakemq.exceptions import SnakeMQBrokenFormat, StorageError
 from snakemq.link.testing import MemoryNetwork
 from snakemq.message import Message
-from snakemq.messaging import _receiver
+from snakemq.messaging import _inboxes
+from snakemq.messaging._acks import RECORD_RETRY_DELAY
 from snakemq.messaging._inbox import RecentUuids
-from snakemq.messaging._receiver import MAX_ABSENT_INBOXES, RECORD_RETRY_DELAY
+from snakemq.messaging._inboxes import MAX_ABSENT_INBOXES
 from snakemq.queues import MemoryQueuesStorage
 
 
@@ -156,7 +157,7 @@ def test_longest_absent_senders_are_forgotten(
     monkeypatch: pytest.MonkeyPatch, peer: MakePeer, sender: RawPeer, manual_ack: bool
 ) -> None:
     assert MAX_ABSENT_INBOXES == 1024
-    monkeypatch.setattr(_receiver, "MAX_ABSENT_INBOXES", 3)
+    monkeypatch.setattr(_inboxes, "MAX_ABSENT_INBOXES", 3)
     bob = peer("bob", manual_ack=manual_ack)
 
     def acknowledge(conn_id: str, ident: str, message: Message) -> None:

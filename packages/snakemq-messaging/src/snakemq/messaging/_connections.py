@@ -233,7 +233,7 @@ class Connections:
                         return
                 if session.closed or session.farewell_packet_id is not None:
                     return
-            self._receiver.ack_if_due(session)
+            self._receiver.acks.send_if_due(session)
         except SnakeMQException as exc:
             self._fail(session, exc)
 
@@ -291,7 +291,7 @@ class Connections:
             self._has_moved(session)
             session.sent_packet_id = packet_id
             self._sender.packets_sent(session, packet_id)
-            self._receiver.ack_if_due(session)
+            self._receiver.acks.send_if_due(session)
             if session.farewell_packet_id is not None and packet_id >= session.farewell_packet_id:
                 self._close(session)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import ParamSpec
 
 from snakemq.callbacks import Callback
-from snakemq.exceptions import StorageError
+from snakemq.exceptions import SnakeMQBrokenFormat, StorageError
 
 P = ParamSpec("P")
 
@@ -41,6 +41,22 @@ class Events:
         unexpected = None if isinstance(exc, StorageError) else exc
         self._log.error("the storage failed: %s", exc, exc_info=unexpected)
         self.report(None, exc)
+
+    def fault_of_peer(self, conn_id: str, exc: Exception) -> SnakeMQBrokenFormat | None:
+        """What a callback said that is wrong with the message; others may have raised as well."""
+        if isinstance(exc, SnakeMQBrokenFormat):
+            return exc
+        if not isinstance(exc, ExceptionGroup):
+            return None
+        faults, rest = exc.split(SnakeMQBrokenFormat)
+        if faults is None:
+            return None
+        if rest is not None:
+            self.callback_raised(conn_id, rest)
+        fault: SnakeMQBrokenFormat | ExceptionGroup[SnakeMQBrokenFormat] = faults
+        while isinstance(fault, ExceptionGroup):
+            fault = fault.exceptions[0]
+        return fault
 
     def report(self, conn_id: str | None, exc: Exception) -> None:
         try:
