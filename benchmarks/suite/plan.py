@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any
 
 from .stage import Side, Stage
@@ -49,6 +50,19 @@ class Contestant:
         return f"{self.peer} {self.way}".strip()
 
 
+class Pinning(Enum):
+    """Which CPUs the sides of a measurement use.
+
+    A wake-up across CPUs costs more than all else in a round trip, and one on the same CPU delays
+    the side that wakes, so round trips only compare when it is fixed. It takes something from peers
+    with threads of their own for input and output, though, which could use both.
+    """
+
+    APART = "each side its own"
+    TOGETHER = "all sides the same"
+    NONE = "as the system likes"
+
+
 @dataclass(frozen=True, eq=False)
 class Case:
     """The same work in another size."""
@@ -57,12 +71,17 @@ class Case:
     settings: Mapping[str, Any]
     x: float | None = None
     """Where it stands on the axis of a workload that shows how cost grows."""
-    together: bool = False
-    """All sides on one CPU, instead of each on its own."""
+    pinning: Pinning = Pinning.APART
     short: bool = True
     """Is it part of the short form?"""
     without: tuple[str, ...] = ()
     """Peers that cannot do it; why is said in the workload."""
+
+    def cpus(self, available: tuple[int, ...]) -> tuple[int, ...]:
+        """Those that the sides are pinned to by turns."""
+        if self.pinning is Pinning.TOGETHER:
+            return available[:1]
+        return available if self.pinning is Pinning.APART else ()
 
 
 @dataclass(frozen=True)

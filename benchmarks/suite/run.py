@@ -122,8 +122,7 @@ def _measure(row: Row, options: Options, services: Services) -> Figures:
     settings = settings_of(row.case, row.contestant, options)
     if peer.server:
         settings["service"] = services.address(peer.server)
-    cpus = options.cpus[:1] if row.case.together else options.cpus
-    with Stage(peer, cpus) as stage:
+    with Stage(peer, row.case.cpus(options.cpus)) as stage:
         return row.workload.measure(stage, Task(row.workload, row.case, row.contestant, settings))
 
 

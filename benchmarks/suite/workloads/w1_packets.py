@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from benchmarks.suite.plan import RATE_COLUMNS, Case, Column, Contestant, Goal, Workload, one_way
+from benchmarks.suite.plan import (
+    RATE_COLUMNS,
+    Case,
+    Column,
+    Contestant,
+    Goal,
+    Pinning,
+    Workload,
+    one_way,
+)
+
+HUNDRED = {"size": 100, "count": 200_000}
 
 WORKLOADS = (
     Workload(
@@ -15,11 +26,15 @@ WORKLOADS = (
             Contestant("pyzmq", "PUSH/PULL"),
             Contestant("floor", "bare loops"),
         ),
-        cases=tuple(Case(f"{size} B", {"size": size, "count": 200_000}) for size in (5, 100)),
+        cases=(
+            Case("5 B", {"size": 5, "count": 200_000}),
+            Case("100 B", HUNDRED),
+            Case("100 B, not pinned", HUNDRED, pinning=Pinning.NONE, short=False),
+        ),
         measure=one_way("packets"),
         goals=tuple(
             Goal(case, "", "at least pyzmq", against="pyzmq PUSH/PULL", at_least=1)
-            for case in ("5 B", "100 B")
+            for case in ("5 B", "100 B", "100 B, not pinned")
         ),
     ),
 )

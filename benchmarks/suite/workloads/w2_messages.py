@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from benchmarks.suite.plan import RATE_COLUMNS, Case, Column, Contestant, Goal, Workload, one_way
+from benchmarks.suite.plan import (
+    RATE_COLUMNS,
+    Case,
+    Column,
+    Contestant,
+    Goal,
+    Pinning,
+    Workload,
+    one_way,
+)
 
 
 def ways(peer: str, share: float = 1) -> tuple[Contestant, ...]:
@@ -10,6 +19,8 @@ def ways(peer: str, share: float = 1) -> tuple[Contestant, ...]:
         Contestant(peer, way, {"way": way}, share) for way in ("queued", "chained", "thread")
     )
 
+
+HUNDRED = {"size": 100, "count": 100_000, "at_least": 100}
 
 WORKLOADS = (
     Workload(
@@ -25,10 +36,14 @@ WORKLOADS = (
             Contestant("rabbitmq", share=0.2),
             Contestant("floor", "bare loops"),
         ),
-        cases=(Case("100 B", {"size": 100, "count": 100_000, "at_least": 100}),),
+        cases=(
+            Case("100 B", HUNDRED),
+            Case("100 B, not pinned", HUNDRED, pinning=Pinning.NONE, short=False),
+        ),
         measure=one_way("messages"),
         goals=tuple(
-            Goal("100 B", way, "1.2 x pyzmq", against="pyzmq ROUTER/DEALER", at_least=1.2)
+            Goal(case, way, "1.2 x pyzmq", against="pyzmq ROUTER/DEALER", at_least=1.2)
+            for case in ("100 B", "100 B, not pinned")
             for way in ("queued", "thread")
         ),
         note=(

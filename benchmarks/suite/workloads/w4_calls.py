@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.suite.plan import Case, Column, Contestant, Goal, Workload, calls
+from benchmarks.suite.plan import Case, Column, Contestant, Goal, Pinning, Workload, calls
 
 COLUMNS = (
     Column("rate", "calls/s"),
@@ -34,7 +34,12 @@ W4 = Workload(
     contestants=(INLINE, POOLED, *OTHERS, PING_PONG, RAW_PING_PONG),
     cases=(
         Case(APART, {"callers": 1, "count": 5_000}),
-        Case("both sides on one CPU", {"callers": 1, "count": 5_000}, together=True, short=False),
+        Case(
+            "both sides on one CPU",
+            {"callers": 1, "count": 5_000},
+            pinning=Pinning.TOGETHER,
+            short=False,
+        ),
     ),
     measure=calls,
     goals=(
