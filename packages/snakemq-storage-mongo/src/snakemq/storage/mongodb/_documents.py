@@ -7,6 +7,7 @@ from binascii import a2b_base64
 from collections.abc import Mapping
 from typing import Any
 
+from snakemq.exceptions import SnakeMQMessageTooLarge
 from snakemq.message import Message
 from snakemq.queues.parts import ttl_left
 
@@ -88,3 +89,13 @@ def _get(document: Mapping[str, Any], name: str) -> Any:
         return document[name]
     except KeyError:
         raise UnreadableDocument(f"it has no {name}") from None
+
+
+def check_size(queue_name: str, item: Message) -> None:
+    """Raises :exc:`SnakeMQMessageTooLarge` for a message that no document holds."""
+    size = len(item.data) + len(queue_name.encode()) + FIELDS_SIZE
+    if size > MAX_DOCUMENT:
+        raise SnakeMQMessageTooLarge(
+            f"a message and its queue name must fit into a document of {MAX_DOCUMENT} bytes, this"
+            f" one takes {size}"
+        )

@@ -11,13 +11,15 @@ from pymongo import ASCENDING, DESCENDING, MongoClient, UpdateMany
 from pymongo.errors import PyMongoError
 from pymongo.write_concern import WriteConcern
 
-from snakemq.exceptions import SnakeMQMessageTooLarge, StorageError
+from snakemq.exceptions import StorageError
 from snakemq.message import Message
 from snakemq.queues import QueuesStorageBase, StoredMessage
 from snakemq.queues.parts import GroupCommit, OwnerClock
 
 from . import _inbox
-from ._documents import FIELDS_SIZE, MAX_DOCUMENT, Document
+from ._client import durable, make_client
+from ._deletion import delete, delete_all
+from ._documents import Document, check_size
 from ._errors import is_lost, translated
 from ._insertion import Insertion
 from ._lease import InUse, Lease, Lost
@@ -27,15 +29,6 @@ from ._takeover import take_over_v16
 T = TypeVar("T")
 
 SCHEMA_VERSION = 1
-
-UUIDS_PER_DELETION = 1000
-
-DEFAULTS: dict[str, Any] = {
-    "serverSelectionTimeoutMS": 1000,
-    "connectTimeoutMS": 5000,
-    "socketTimeoutMS": 10_000,
-}
-"""Of a client of ours: how long a call may take when the server is away, or says nothing."""
 
 
 class MongoDbQueuesStorage(QueuesStorageBase):
@@ -117,13 +110,13 @@ class MongoDbQueuesStorage(QueuesStorageBase):
         with translated(self._place):
             self._own_client: MongoClient[Document] | None = None
             if isinstance(host, str):
-                host = self._own_client = _client(host, port, client_options)
+                host = self._own_client = make_client(host, port, client_options)
             try:
                 if database is None:
                     database = host.get_default_database("snakemq").name
                 self._parent = host[database][collection]
                 self._place = f"{self._parent.full_name!r}"
-                concern = _durable(host.write_concern)
+                concern = durable(host.write_concern)
                 self._messages = self._parent["messages"].with_options(write_concern=concern)
                 lazily = WriteConcern(w=1)
                 self._lazy_messages = self._messages.with_options(write_concern=lazily)
@@ -220,7 +213,7 @@ class MongoDbQueuesStorage(QueuesStorageBase):
 
         A message whose uuid is in this queue already is ignored.
         """
-        _check_size(queue_name, item)
+        check_size(queue_name, item)
         self._check_usable()
         return self._group.write(((queue_name, item),))[0]
 
@@ -228,7 +221,7 @@ class MongoDbQueuesStorage(QueuesStorageBase):
         """Append messages; when this raises, none of them stays."""
         rows = [(queue_name, item) for item in items]
         for _, item in rows:
-            _check_size(queue_name, item)
+            check_size(queue_name, item)
         self._check_usable()
         return self._group.write(rows) if rows else ()
 
@@ -242,7 +235,7 @@ class MongoDbQueuesStorage(QueuesStorageBase):
 
     def delete_all(self) -> None:
         """Delete all items and queues. What was set aside stays."""
-        self._run(lambda: self._lazy_messages.delete_many({}))
+        self._run(lambda: delete_all(self._lazy_messages))
 
     def update_items_ttl(self, items: Iterable[Message]) -> None:
         """Store the present ``ttl`` of each message, found by its uuid.
@@ -326,41 +319,11 @@ class MongoDbQueuesStorage(QueuesStorageBase):
     def _delete(self, queue: Document, items: Iterable[Message]) -> None:
         uuids = [item.uuid for item in items]
 
-        def delete() -> None:
-            for start in range(0, len(uuids), UUIDS_PER_DELETION):
-                chunk = uuids[start : start + UUIDS_PER_DELETION]
-                self._lazy_messages.delete_many(queue | {"uuid": {"$in": chunk}})
-
         if uuids:
-            self._run(delete)
+            self._run(lambda: delete(self._lazy_messages, queue, uuids))
 
     def _read(
         self, queue_name: str, after: int | None, limit: int, max_bytes: int | None
     ) -> list[StoredMessage]:
         wanted = (queue_name, after or 0, limit, max_bytes)
         return self._run(lambda: read_page(self._parent, self._messages, self._clock.now(), wanted))
-
-
-def _client(host: str, port: int, options: dict[str, Any]) -> MongoClient[Document]:
-    # What the URI says counts more than our defaults, what the caller says more than the URI.
-    lower = host.lower()
-    given = {name for name in DEFAULTS if f"{name.lower()}=" in lower}
-    defaults = {name: value for name, value in DEFAULTS.items() if name not in given}
-    return MongoClient(host, port, **(defaults | options))
-
-
-def _durable(concern: WriteConcern) -> WriteConcern:
-    """The client's own number of members if it says one, and the journal in any case."""
-    members = concern.document.get("w", "majority")
-    if members == 0:
-        raise ValueError("w=0 gives messages away without knowing whether they arrive")
-    return WriteConcern(w=members, j=True, wtimeout=concern.document.get("wtimeout"))
-
-
-def _check_size(queue_name: str, item: Message) -> None:
-    size = len(item.data) + len(queue_name.encode()) + FIELDS_SIZE
-    if size > MAX_DOCUMENT:
-        raise SnakeMQMessageTooLarge(
-            f"a message and its queue name must fit into a document of {MAX_DOCUMENT} bytes, this"
-            f" one takes {size}"
-        )
