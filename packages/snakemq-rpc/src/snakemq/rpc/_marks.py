@@ -24,7 +24,8 @@ def as_signal(method: Method) -> Method:
 def inline(method: Method) -> Method:
     """Mark a method to be run by the thread of the loop, without the hop to a worker thread.
 
-    It saves about half of the time of a call. While the method runs, nothing is sent or
+    It saves a fifth of the time of a call that comes alone, and a quarter of the server's CPU
+    time for it; many at once cost the same either way. While the method runs, nothing is sent or
     received by this link: use it for what returns at once. As with :func:`as_signal`, the mark is
     an attribute of the function; it is looked for when the object is registered.
     """
