@@ -10,6 +10,7 @@ from snakemq.link import LinkInterface, TimerHandle
 from snakemq.message import Message
 from snakemq.queues import OutgoingQueue, QueuesStorageBase, StoredMessage
 
+from ._checkpoints import Checkpoints
 from ._deletions import Deletions
 from ._limits import Occupancy
 from ._pages import PAGE_BYTES, PAGE_MESSAGES, Pages
@@ -60,6 +61,7 @@ class OutgoingQueues:
             self._sweep = Sweep(
                 link, storage, self._queues.get, self._expired_there, self._emptied, failed
             )
+            self._checkpoints = Checkpoints(link, storage, self._is_ttl_counted, failed)
             self._load(storage)
 
     def _load(self, storage: QueuesStorageBase) -> None:
@@ -71,6 +73,7 @@ class OutgoingQueues:
                 size = self._measure(storage, ident) if self._occupancy is not None else None
                 queue.backlog.open_with(storage.count(ident), size)
                 self._sweep.plan(ident, now + SWEEP_AFTER)
+                self._checkpoints.plan()
                 continue
             for message in storage.get_items(ident):
                 message._queued_at = now
@@ -180,6 +183,8 @@ class OutgoingQueues:
     def watch(self, queue: OutgoingQueue) -> None:
         """Plan the expiry of what waits in a queue. To be called when something was left in it."""
         deadline = queue.next_deadline()
+        if queue.has_stored and (deadline is not None or queue.backlog.is_open):
+            self._checkpoints.plan()
         if queue.incoming:
             look = self._link.time() + LOOK_DELAY
             deadline = look if deadline is None else min(deadline, look)
@@ -218,6 +223,13 @@ class OutgoingQueues:
         self._read_page(queue)
         self.watch(queue)
         self.forget_if_empty(queue)
+
+    def _is_ttl_counted(self) -> bool:
+        """Does a message wait that is in the storage, and may have a ttl?"""
+        return any(
+            queue.has_stored and (queue.backlog.is_open or queue.next_deadline() is not None)
+            for queue in self
+        )
 
     def sweep(self, queue: OutgoingQueue) -> None:
         """A peer went away: find out what of its backlog expires when."""
