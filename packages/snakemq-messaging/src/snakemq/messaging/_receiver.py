@@ -167,7 +167,7 @@ class Receiver:
                     self._offer_for_ack(session, ident, message)
                     continue
                 try:
-                    if len(event.callbacks) == 1:  # saves 0.4 of 3.4 µs for a message
+                    if len(event.callbacks) == 1:  # the detour over the event takes 0.3 µs
                         event.callbacks[0](conn_id, ident, message)
                     else:
                         event(conn_id, ident, message)
