@@ -246,13 +246,13 @@ def main() -> None:
                 with raw(url) as insert:
                     rates = measure(url, insert, arguments.seconds, arguments.rounds)
                 if first:
-                    print(f"{'':12}" + "".join(f"{work:>26}" for work in rates))
+                    print(f"{'':12}" + "".join(f"{work:>30}" for work in rates))
                 one = rates["one thread"]
                 cells = [
                     f"{rate:,.0f}/s ({rate / rates['raw']:.2f}, {rate / one:.1f} x)"
                     for rate in rates.values()
                 ]
-                print(f"{name:12}" + "".join(f"{cell:>26}" for cell in cells), flush=True)
+                print(f"{name:12}" + "".join(f"{cell:>30}" for cell in cells), flush=True)
             first = False
 
 
