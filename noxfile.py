@@ -92,13 +92,16 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def types(session: nox.Session) -> None:
-    """Strict type checking of all packages at once, and of the tools."""
+    """Strict type checking of all packages at once, of the tools and the benchmarks."""
     session.install(*tools_of("types"), *foreign(complete(PACKAGES)))
     # The packages share the namespace snakemq. mypy finds it in all of these folders, although one
     # of them has an __init__.py for it; without them it would take their paths for package names.
     sources = [str(package.source) for package in PACKAGES.values() if package.modules()]
     session.env["MYPYPATH"] = os.pathsep.join(sources)
-    session.run("mypy", *sources, "noxfile.py", "tools", "tests/packaging", "tests/types")
+    # Without the peers: most of those are not typed, and none of them is installed here.
+    suite = [str(path) for path in sorted(Path("benchmarks/suite").glob("*.py"))]
+    suite.append("benchmarks/suite/workloads")
+    session.run("mypy", *sources, "noxfile.py", "tools", "tests/packaging", "tests/types", *suite)
 
 
 @nox.session

@@ -16,7 +16,7 @@ from .peers import PEERS, Peer
 from .plan import BEFORE, OURS, Case, Contestant, Figures, Task, Workload
 from .results import Results, Row
 from .services import Services
-from .stage import SideFailed, Stage
+from .stage import PATIENCE, SideFailed, Stage
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,8 @@ class Options:
     peers: Mapping[str, Peer] = field(default_factory=lambda: PEERS)
     """Who may take part, by name."""
     short: bool = False
+    patience: float = PATIENCE
+    """Seconds for one measurement."""
 
 
 def default_cpus() -> tuple[int, ...]:
@@ -122,7 +124,7 @@ def _measure(row: Row, options: Options, services: Services) -> Figures:
     settings = settings_of(row.case, row.contestant, options)
     if peer.server:
         settings["service"] = services.address(peer.server)
-    with Stage(peer, row.case.cpus(options.cpus)) as stage:
+    with Stage(peer, row.case.cpus(options.cpus), options.patience) as stage:
         return row.workload.measure(stage, Task(row.workload, row.case, row.contestant, settings))
 
 

@@ -17,6 +17,8 @@ from benchmarks.suite.run import Options, run
 from benchmarks.suite.stage import SideFailed, Stage
 
 OURS = {"snakemq2": PEERS["snakemq2"], "floor": PEERS["floor"]}
+PATIENCE = 20.0
+"""Seconds for a measurement. It gets a second chance, and both end before pytest loses patience."""
 TINY: dict[str, Any] = {
     "size": 20,
     "count": 200,
@@ -50,7 +52,8 @@ def tiny(workload: Workload) -> Workload:
 
 
 def run_tiny(*chosen: Workload) -> Results:
-    return run([tiny(w) for w in chosen], Options(rounds=1, peers=OURS), say=lambda text: None)
+    options = Options(rounds=1, peers=OURS, patience=PATIENCE)
+    return run([tiny(w) for w in chosen], options, say=lambda text: None)
 
 
 @pytest.mark.parametrize("name", [n for n, w in workloads.WORKLOADS.items() if not w.axis])
