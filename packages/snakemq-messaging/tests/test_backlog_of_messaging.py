@@ -9,6 +9,7 @@ import pytest
 from memory_peers import MakePeer, MakeRawPeer, Peer
 from watched_storage import WatchedStorage
 
+from snakemq.exceptions import StorageError
 from snakemq.link.testing import MemoryNetwork
 from snakemq.message import FLAG_PERSISTENT, Message
 from snakemq.messaging import DropReason, _pages, _sweep
@@ -379,6 +380,71 @@ def test_what_expires_before_its_page_is_read_is_dropped_then(
     assert [m.uuid for _, _, m in bob.received] == [first, *last]
     assert alice.dropped == [("bob", uuid) for uuid in mortal]
     assert storage.get_queues() == []
+
+
+def test_what_expires_while_a_slow_peer_is_there_is_reported_when_it_has_left(
+    network: MemoryNetwork, alice: Peer, peer: MakePeer
+) -> None:
+    bob = peer("bob", manual_ack=True, window_messages=1)
+    send(alice, numbers(MANY))
+    mortal = send(alice, [b"mortal"] * MANY, ttl=20)
+    at_alice, _ = alice.connect(bob)
+    network.advance(60)
+    assert alice.dropped == []  # nobody reads for the sake of it
+    network.disconnect(at_alice)
+    network.advance(SWEPT)
+    assert alice.dropped == [("bob", uuid) for uuid in mortal]
+
+
+@pytest.mark.parametrize("is_backlog", [False, True])
+def test_what_was_dropped_can_be_sent_again_with_its_uuid_at_once(
+    network: MemoryNetwork, alice: Peer, bob: Peer, storage: WatchedStorage, is_backlog: bool
+) -> None:
+    """The row of the dropped message is still there then."""
+    uuid = b"u" * 16
+
+    def send_mine(ttl: float | None) -> None:
+        alice.messaging.send_message("bob", Message(b"mine", ttl, FLAG_PERSISTENT, uuid))
+
+    texts = numbers(MANY if is_backlog else 1)
+    send(alice, texts)
+    send_mine(ttl=5)
+    alice.messaging.on_message_drop.add(lambda ident, uuid: send_mine(ttl=None))
+    network.advance(SWEPT)
+    assert alice.dropped == [("bob", uuid)]
+    assert storage.texts() == [*texts, b"mine"]
+    alice.connect(bob)
+    network.advance(1)
+    assert bob.heard == [*texts, b"mine"]
+    assert storage.get_queues() == []
+
+
+def test_it_cannot_be_sent_again_while_it_cannot_be_deleted(
+    network: MemoryNetwork, alice: Peer, bob: Peer, storage: WatchedStorage
+) -> None:
+    uuid = b"u" * 16
+    errors: list[Exception] = []
+
+    def send_mine(ttl: float | None) -> None:
+        alice.messaging.send_message("bob", Message(b"mine", ttl, FLAG_PERSISTENT, uuid))
+
+    def send_again(ident: str, uuid: bytes) -> None:
+        try:
+            send_mine(ttl=None)
+        except StorageError as exc:
+            errors.append(exc)
+
+    send_mine(ttl=5)
+    storage.failing = {"delete"}
+    alice.messaging.on_message_drop.add(send_again)
+    network.advance(SWEPT)
+    assert len(errors) == 1
+    storage.failing = set()
+    network.advance(SWEPT)
+    assert storage.get_queues() == []
+    send_mine(ttl=None)
+    alice.connect(bob)
+    assert bob.heard == [b"mine"]
 
 
 def test_ttl_arrives_as_what_is_left(

@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator
 
+from snakemq.exceptions import StorageError
 from snakemq.link import LinkInterface, TimerHandle
 from snakemq.message import Message
 from snakemq.queues import OutgoingQueue, QueuesStorageBase, StoredMessage
@@ -271,6 +272,23 @@ class OutgoingQueues:
         """See :meth:`Deletions.keep_up`."""
         if queue.has_stored:
             self.deletions.keep_up(queue.ident, window)
+
+    def finish_deletion(self, ident: str, uuid: bytes) -> None:
+        """A message with a uuid of the user's is about to be stored, perhaps by a callback that
+        was told that it was dropped. If its row is still there, the storage would keep that one,
+        and it is about to be deleted.
+
+        Raises :exc:`~snakemq.exceptions.StorageError`. For the loop only. Another thread cannot
+        delete; mostly it is too late for that anyway, because a callback had to tell it.
+        """
+        if uuid in self.deletions.pending(ident) and self._link.in_loop():
+            self.deletions.flush()
+            if uuid in self.deletions.pending(ident):
+                raise StorageError(
+                    f"the last message with the uuid {uuid.hex()} for {ident!r} cannot be deleted"
+                    " from the storage at present",
+                    temporary=True,
+                )
 
     def flush_deletions(self) -> None:
         """Bring the storage up to date, as far as it does not fail."""

@@ -124,9 +124,11 @@ class Sender:
         self._announced.append(queue)
         self._link.wakeup_poll()
 
-    @staticmethod
-    def _store(storage: QueuesStorageBase, ident: str, messages: Sequence[Message]) -> None:
+    def _store(self, storage: QueuesStorageBase, ident: str, messages: Sequence[Message]) -> None:
         durable = [m for m in messages if m.flags & FLAG_PERSISTENT and m.ttl != 0]
+        for message in durable:
+            if message._sent_to is None:
+                self._queues.finish_deletion(ident, message.uuid)
         if len(durable) == 1:
             position = storage.push(ident, durable[0])
             durable[0]._position = UNKNOWN if position is None else position
