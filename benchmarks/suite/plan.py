@@ -27,7 +27,6 @@ class Column:
     factor: float = 1
     digits: int = 0
     more_is_better: bool = True
-
     unit: str = ""
     """For a goal, where the title is not beside it."""
 
@@ -149,10 +148,10 @@ def one_way(kind: str) -> Measure:
 
 
 def two_sided(stage: Stage, receiver: Side, sender: Side, done: Figures, count: int) -> Figures:
-    # The clock is the system's, the same in all processes. Both were let go at once, and whoever
-    # was late to wake up is waited for by the other one.
-    lasted = done["ended"] - done["began"]
+    """What both sides tell, for each of ``count`` things that went from one to the other."""
     received, sent = stage.totals(receiver), stage.totals(sender)
+    # The clock is the system's, the same in all processes.
+    lasted = done["ended"] - sent["began"]
     return {
         "rate": count / lasted,
         "seconds": lasted,

@@ -61,7 +61,6 @@ class Role:
         """Wait until the others are here as well. The time counts from now on."""
         self.tell("here", None)
         self._go.wait()
-        # The stage lets both sides go at once; what either does before it is awake is not counted.
         self._began = time.perf_counter()
 
     def finish(self, **figures: float) -> None:
@@ -100,6 +99,7 @@ class Role:
         cpu, waited = time.process_time(), switches()  # before anything that takes its time
         now = memory()
         return {
+            "began": self._began,
             "cpu": cpu - self._cpu,
             "switches": waited - self._switches,
             "memory": self._memory_then - self._memory,  # when it was let go
