@@ -176,14 +176,15 @@ def reports_drops_twice() -> Iterator[None]:
 
 @_mutant
 def drops_before_the_time() -> Iterator[None]:
-    def make(add: Any) -> Any:
-        def older(self: OutgoingQueues, queue: OutgoingQueue, message: Message) -> Any:
-            message._queued_at -= 0.25
-            return add(self, queue, message)
+    def make(init: Any) -> Any:
+        def slow(self: Sender, packeter: Any, *args: Any) -> None:
+            init(self, packeter, *args)
+            time = self._time
+            self._time = lambda: time() - 0.25
 
-        return older
+        return slow
 
-    with _replaced(OutgoingQueues, "add", make):
+    with _replaced(Sender, "__init__", make):
         yield
 
 

@@ -24,9 +24,9 @@ SWEEP_AFTER = 1.0
 UNKNOWN = -1
 """The position of a message in a storage that does not tell positions."""
 
-LOOK_DELAY = 0.05
+LOOK_DELAY = 1.0
 """Messages that a window leaves over are taken by the next one, mostly. Seconds until those that
-are not are looked at, for when they expire."""
+are not are looked at, for when they expire. Not sooner: it would double what their queue costs."""
 
 
 class OutgoingQueues:
@@ -99,24 +99,22 @@ class OutgoingQueues:
 
     # -- from any thread
 
-    def add(self, queue: OutgoingQueue, message: Message) -> OutgoingQueue:
-        """Append a message to a queue that somebody may be about to forget. Thread-safe.
+    def keep(self, queue: OutgoingQueue, message: Message) -> OutgoingQueue:
+        """A message was appended to a queue that is forgotten; or it is not, after all.
 
-        Returns the queue that it is in. The loop looks at it when :meth:`absorb` is called.
+        Returns the queue that the message is in then. Thread-safe. To be called whenever
+        ``is_forgotten`` is set after an append: the loop looks at an empty queue once more after it
+        has set it. Either it sees the message then, and keeps the queue, or nobody ever will.
         """
-        while True:
-            if message._position is not None:
-                queue.has_stored = True
-            queue.incoming.append(message)
-            if not queue.is_forgotten:
-                return queue
-            # The loop has just forgotten this queue, which was empty. It looks once more after it
-            # has said so: either it has seen our message and keeps the queue, or nobody ever will.
+        while queue.is_forgotten:
             with self._forgetting:
                 if not queue.is_forgotten:
-                    return queue
+                    break
                 queue.incoming.remove(message)
             queue = self.get(queue.ident)
+            queue.has_stored = queue.has_stored or message._position is not None
+            queue.incoming.append(message)
+        return queue
 
     def get(self, ident: str) -> OutgoingQueue:
         """The queue of a peer; made when there is none. Thread-safe."""
@@ -134,7 +132,7 @@ class OutgoingQueues:
         """Of peers that are away and get nothing, nothing is kept."""
         if queue or queue.is_connected or self._queues.get(queue.ident) is not queue:
             return
-        with self._forgetting:  # see add()
+        with self._forgetting:  # see keep()
             queue.is_forgotten = True
             if queue.incoming:
                 queue.is_forgotten = False

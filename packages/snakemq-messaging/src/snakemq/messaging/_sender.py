@@ -58,7 +58,6 @@ class Sender:
             self._resume,
         )
         self._is_plain = storage is None and occupancy is None
-        self._add = self._queues.add
         self.queue_of = self._queues.known
         # What accept() leaves for the loop: appending to and popping from a deque is atomic.
         self._announced: deque[OutgoingQueue] = deque()
@@ -74,7 +73,15 @@ class Sender:
             return
         message._queued_at = self._time()
         message._position = None
-        self._put(ident, message, queue)
+        if queue is None or message.ttl == 0:
+            self._put(ident, message)
+            return
+        # As in _put(), whose call would be a tenth of the time.
+        queue.incoming.append(message)
+        if queue.is_forgotten:
+            queue = self._queues.keep(queue, message)
+        if not queue.is_announced:
+            self._announce(queue)
 
     def accept_many(self, ident: str, messages: Sequence[Message]) -> None:
         """Store messages, those that are persistent, and queue them. Thread-safe.
@@ -100,22 +107,28 @@ class Sender:
                     occupancy.correct(ident, -len(messages), -size)
                 raise
         for message in messages:
-            self._put(ident, message, None)
+            self._put(ident, message)
 
-    def _put(self, ident: str, message: Message, queue: OutgoingQueue | None) -> None:
+    def _put(self, ident: str, message: Message) -> None:
         if message.ttl == 0 and ident not in self._connected:
             self._absent.append((ident, message))
             self._link.wakeup_poll()
             return
-        if queue is None:
-            queue = self._queues.get(ident)
-        queue = self._add(queue, message)
+        queue = self._queues.get(ident)
+        if message._position is not None:
+            queue.has_stored = True
+        queue.incoming.append(message)
+        if queue.is_forgotten:
+            queue = self._queues.keep(queue, message)
         if not queue.is_announced:
-            # The loop takes this back before it looks at the queue. So it is told once for all
-            # messages that come until then.
-            queue.is_announced = True
-            self._announced.append(queue)
-            self._link.wakeup_poll()
+            self._announce(queue)
+
+    def _announce(self, queue: OutgoingQueue) -> None:
+        # The loop takes this back before it looks at the queue. So it is told once for all messages
+        # that come until then.
+        queue.is_announced = True
+        self._announced.append(queue)
+        self._link.wakeup_poll()
 
     def limits_changed(self, ident: str) -> None:
         """There may be more for a peer than is allowed now. Thread-safe."""

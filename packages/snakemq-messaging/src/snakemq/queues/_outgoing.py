@@ -186,8 +186,12 @@ class OutgoingQueue:
             if message._place < WAITING:
                 continue
             self._waiting_count -= 1
-            deadline = deadline_of(message)
-            if deadline is not None and deadline <= now:
+            ttl = message.ttl
+            if (
+                ttl is not None
+                and message._queued_at + ttl <= now
+                and (ttl or message._position is not None)
+            ):
                 message._place = GONE
                 self.waiting_bytes -= len(message.data)
                 expired.append(message)
@@ -316,10 +320,11 @@ class OutgoingQueue:
             self._deadlines.clear()
             return
         for message in self._fresh:
-            deadline = deadline_of(message)
-            if message._place >= WAITING and deadline is not None:
-                self._counter += 1
-                heapq.heappush(self._deadlines, (deadline, self._counter, message))
+            if message._place >= WAITING:
+                deadline = deadline_of(message)
+                if deadline is not None:
+                    self._counter += 1
+                    heapq.heappush(self._deadlines, (deadline, self._counter, message))
         self._fresh.clear()
         if len(self._deadlines) > 2 * self._waiting_count + 100:
             self._deadlines = [d for d in self._deadlines if d[2]._place >= WAITING]
