@@ -219,7 +219,7 @@ class Sender:
     def _pump_batch(self, session: Session) -> bool:
         """True if it is to be called again: there may be more to send."""
         queue = session.queue
-        if queue is None or session.closed or not (queue.incoming or len(queue)):
+        if queue is None or session.closed or not queue.has_more():
             return False
         max_messages, max_bytes = self._room(session, queue)
         if queue.has_stored:
@@ -236,7 +236,7 @@ class Sender:
         if messages:
             self._send(session, queue, messages, now)
             session.counters.resent += queue.resent - resent
-        if queue.incoming or len(queue):
+        if queue.has_more():
             self._queues.watch(queue)
         # Callbacks come last, because one may close the connection.
         if expired:
@@ -244,7 +244,7 @@ class Sender:
         for message in too_large:
             self._events.report(session.conn_id, _too_large(queue.ident, session, message))
             self._queues.drop(queue, [message], DropReason.TOO_LARGE)
-        return bool(messages or expired or too_large)
+        return bool(messages or expired or too_large) and queue.has_more()
 
     def _send(
         self, session: Session, queue: OutgoingQueue, messages: list[Message], now: float

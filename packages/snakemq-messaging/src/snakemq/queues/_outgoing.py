@@ -126,6 +126,10 @@ class OutgoingQueue:
         if message.ttl is not None:
             self._fresh.append(message)
 
+    def has_more(self) -> bool:
+        """Is there anything that was not taken?"""
+        return bool(self.incoming or self._waiting_count or self.backlog.is_open)
+
     def wants_page(self) -> bool:
         """Is there more in the storage, and nothing else to be sent before it?"""
         if not self.backlog.is_open:
