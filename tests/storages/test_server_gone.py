@@ -5,19 +5,26 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from snakemq.exceptions import StorageError
 from snakemq.message import FLAG_PERSISTENT
 from tests.running_stack import Stack
-from tests.servers import Server
+from tests.servers import MariaDb, MongoDb, Server
 
 from .stores import Durable, MakeStack, Store, heard, numbers, persistent, store_on
 
 pytestmark = pytest.mark.server
 
 MakeDurable = Callable[[str, Store], Durable]
+
+IMPATIENT: dict[type[Server], dict[str, Any]] = {
+    MariaDb: {"answer_timeout": 0.3, "connect_args": {"connect_timeout": 1, "read_timeout": 0.3}},
+    MongoDb: {"socketTimeoutMS": 300, "connectTimeoutMS": 300},
+}
+"""Options for a server that does not answer."""
 
 AGAIN = 30.0
 """Seconds after which a server that is back must be in use again, by far."""
@@ -189,6 +196,36 @@ def test_transient_messages_to_the_same_peer_go_on(
         pass
     assert heard(bob) == [b"before", *sent]
     server.start()
+
+
+@pytest.mark.parametrize("server", [MariaDb, MongoDb], indirect=True, ids=lambda kind: kind.name)
+def test_server_that_answers_no_more_costs_time_and_nothing_else(
+    server: Server, durable: MakeDurable, make_stack: MakeStack
+) -> None:
+    store = store_on(server)
+    store.options |= IMPATIENT[type(server)]
+    alice = durable("alice", store)
+    bob, carol = make_stack("bob"), make_stack("carol")
+    address = alice.listen()
+    for text in numbers(100):
+        alice.send("bob", text, None, FLAG_PERSISTENT)
+    alice.in_loop(lambda: None)
+    server.suspend()
+    try:
+        assert is_refused(alice, b"lost")
+        bob.dial(address)
+        alice.problem(StorageError)
+        carol.dial(address)
+        alice.until_connected("carol", 1)
+        alice.send("carol", b"transient")
+        carol.until(lambda: carol.received, AGAIN)
+        bob.until(lambda: len(bob.received) == 20, AGAIN)
+    finally:
+        server.resume()
+    bob.until(lambda: len(bob.received) >= 100, AGAIN)
+    assert alice.left(100) == []
+    assert heard(bob) == numbers(100)
+    assert alice.disconnected == alice.dropped == []
 
 
 def test_stack_that_starts_while_the_server_is_away_says_so(
