@@ -22,6 +22,9 @@ ROOT = Path(__file__).parents[2]
 PATIENCE = 60.0
 """Seconds for a whole measurement. The longest take a few."""
 
+COMPILED = {"PYTHONDONTWRITEBYTECODE": ""}
+"""Variables: only the first import compiles, as it is everywhere but where somebody forbids it."""
+
 
 class SideFailed(Exception):
     """A side of a measurement ended or said nothing more; the text has what it wrote last."""
@@ -37,7 +40,7 @@ class Side:
         self._process = subprocess.Popen(
             [peer.python, *role, json.dumps(settings)],
             cwd=ROOT,
-            env={**os.environ, **peer.variables},
+            env={**os.environ, **COMPILED, **peer.variables},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
