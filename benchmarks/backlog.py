@@ -10,8 +10,8 @@ on the loopback.
 open: until ``Messaging(queues_storage=...)`` is made. first: from the connection to the delivery of
 the first message. rate: messages per second from the first to the last one, each deleted from the
 storage. memory: the highest of the sender's resident memory, and what it was before the storage was
-opened. sent while away: the same number is sent to a peer that is away, with ``send_messages``; memory
-of that process.
+opened. sent while away: the same number is sent to a peer that is away, with ``send_messages``;
+memory of that process.
 """
 
 from __future__ import annotations
