@@ -58,7 +58,7 @@ def test_an_idle_connection(new_link: Callable[[], Link]) -> None:
     finally:
         for sock in sockets:
             sock.close()
-    # A budget, so that thousands of connections are nothing to speak of. Nine tenths of it are used.
+    # A budget, so that thousands of connections are nothing to speak of. Nine tenths are used.
     assert size / CONNECTIONS < 10 * 1024
 
 
