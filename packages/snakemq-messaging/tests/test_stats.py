@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Iterator
-from dataclasses import asdict
 
 import pytest
 from memory_peers import MakePeer, MakeRawPeer, Peer
@@ -46,8 +45,8 @@ def of(peer: Peer, ident: str) -> PeerStats:
 
 def differs(stats: PeerStats, **expected: object) -> dict[str, tuple[object, object]]:
     """Fields that are neither as expected nor, where nothing is, those of a fresh peer."""
-    wanted = {**asdict(NOTHING), **expected}
-    found = asdict(stats)
+    wanted = {**NOTHING._asdict(), **expected}
+    found = stats._asdict()
     return {name: (found[name], wanted[name]) for name in found if found[name] != wanted[name]}
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 from snakemq.exceptions import QueueFull
 
@@ -25,34 +25,51 @@ class WhenFull(Enum):
     together ``QueueFull`` is raised: one busy peer must not cost the messages of another."""
 
 
-@dataclass(frozen=True)
-class QueueLimits:
+class _QueueLimits(NamedTuple):
+    # No dataclass: dataclasses imports inspect, which is an eighth of the import of this layer.
+    peer_messages: int | None
+    peer_bytes: int | None
+    total_messages: int | None
+    total_bytes: int | None
+    when_full: WhenFull
+    timeout: float | None
+
+
+class QueueLimits(_QueueLimits):
     """How much may wait in outgoing queues: messages, and bytes of their data; None: no limit.
+
+    ``peer_messages``, ``peer_bytes``: for one peer. ``total_messages``, ``total_bytes``: for all
+    peers together. ``when_full``: what happens at the limit. ``timeout``: for ``WhenFull.BLOCK``,
+    in seconds; ``None``: for ever. Before the loop runs nothing makes room.
 
     Messages that are in flight count until they are acknowledged. A message that is larger than a
     limit of bytes has room where nothing else is queued.
+
+    Raises ``ValueError`` for limits below 1 and a time-out below 0.
     """
 
     __module__ = "snakemq.messaging"
+    __slots__ = ()
 
-    peer_messages: int | None = None
-    """For one peer."""
-    peer_bytes: int | None = None
-    total_messages: int | None = None
-    """For all peers together."""
-    total_bytes: int | None = None
-    when_full: WhenFull = WhenFull.RAISE
-    timeout: float | None = 60.0
-    """For ``WhenFull.BLOCK``, in seconds; ``None``: for ever. Before the loop runs nothing makes
-    room."""
-
-    def __post_init__(self) -> None:
+    def __new__(
+        cls,
+        peer_messages: int | None = None,
+        peer_bytes: int | None = None,
+        total_messages: int | None = None,
+        total_bytes: int | None = None,
+        when_full: WhenFull = WhenFull.RAISE,
+        timeout: float | None = 60.0,
+    ) -> QueueLimits:
+        self = super().__new__(
+            cls, peer_messages, peer_bytes, total_messages, total_bytes, when_full, timeout
+        )
         for name in ("peer_messages", "peer_bytes", "total_messages", "total_bytes"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be None or at least 1, not {value!r}")
-        if self.timeout is not None and self.timeout < 0:
-            raise ValueError(f"timeout must be None or at least 0 seconds, not {self.timeout!r}")
+        if timeout is not None and timeout < 0:
+            raise ValueError(f"timeout must be None or at least 0 seconds, not {timeout!r}")
+        return self
 
 
 WhenFull.__module__ = "snakemq.messaging"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterable
-from dataclasses import dataclass, field
 from enum import Enum
+from typing import NamedTuple
 
 from snakemq.message import Message
 from snakemq.queues import OutgoingQueue
@@ -68,12 +68,9 @@ class Counters:
         self.round_trip = seconds if known is None else known + RTT_WEIGHT * (seconds - known)
 
 
-@dataclass(frozen=True)
-class PeerStats:
+class PeerStats(NamedTuple):
     """What :meth:`Messaging.stats` tells of one peer. Counts are since the start of the stack, and
     of messages; bytes are of message data."""
-
-    __module__ = "snakemq.messaging"
 
     connected: bool
     connections: int
@@ -107,11 +104,8 @@ class PeerStats:
     """Smoothed seconds from the sending of a message to its ack; ``None``: not measured yet."""
 
 
-@dataclass(frozen=True)
-class MessagingStats:
+class MessagingStats(NamedTuple):
     """What :meth:`Messaging.stats` returns: a picture of one moment, for any exporter."""
-
-    __module__ = "snakemq.messaging"
 
     connections: int
     """Peers that are connected now."""
@@ -121,7 +115,7 @@ class MessagingStats:
     """How often it was a peer that had been connected before."""
     unread_outbox: int
     """Messages that ``send_message`` has taken and the loop has not seen yet."""
-    peers: dict[str, PeerStats] = field(default_factory=dict)
+    peers: dict[str, PeerStats]
     """By ident."""
 
 
@@ -205,4 +199,5 @@ def _peer_stats(now: float, counters: Counters, queue: OutgoingQueue, connected:
     )
 
 
-DropReason.__module__ = "snakemq.messaging"
+for _public in (DropReason, PeerStats, MessagingStats):
+    _public.__module__ = "snakemq.messaging"

@@ -4,25 +4,24 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from snakemq.message import Message
 
 from ._numbering import Numbering
 
 
-@dataclass(frozen=True, slots=True)
-class StoredMessage:
+class StoredMessage(NamedTuple):
     """A message of a queue and its place there, as :meth:`QueuesStorageBase.get_page` gives it."""
-
-    __module__ = "snakemq.queues"
 
     position: int
     """Larger than those of all messages that were pushed to this queue before. The numbers have
     gaps, and mean nothing once the storage was closed."""
 
     message: Message
+
+
+StoredMessage.__module__ = "snakemq.queues"
 
 
 class QueuesStorageBase(ABC):
