@@ -138,7 +138,13 @@ def test_persistent_queue(run: Scripts, death: str) -> None:
     assert sender.lines == ["0 messages are waiting in queue.db"]
 
 
-@pytest.mark.parametrize("kind", [None, PostgreSql, MariaDb, MongoDb])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        None,
+        *(pytest.param(kind, marks=pytest.mark.server) for kind in (PostgreSql, MariaDb, MongoDb)),
+    ],
+)
 def test_any_storage(run: Scripts, kind: type[Server] | None) -> None:
     with started(kind) if kind is not None else nullcontext() as server:
         url = server.url if server is not None else "sqlite:///queue.db"
@@ -159,6 +165,7 @@ def test_any_storage(run: Scripts, kind: type[Server] | None) -> None:
             assert listener.wait_for("sender:") == f"sender: {text}"
 
 
+@pytest.mark.server
 @pytest.mark.parametrize(
     ("example", "kind", "also"),
     [
