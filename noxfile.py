@@ -44,8 +44,9 @@ SUITES = {
 ALL = "all-packages"
 SUITES[ALL] = ["tests", "--ignore=tests/interop"]
 
-#: Of tests/, what one Python is enough for.
+#: Of tests/, what one Python is enough for, and what the oldest and the newest are.
 ONCE = ("bench", "chaos", "counts")
+TWICE = ("hostile", "simulation")
 
 #: Many tests wait for other processes. A file stays together, with the servers that it has started.
 PARALLEL = ("--numprocesses=2", "--dist=loadfile")
@@ -130,8 +131,9 @@ def tests(session: nox.Session, suite: str) -> None:
         # Databases do not care for the Python; the oldest one meets them in `lowest`. Neither do
         # logic, of which one Python sees all lives of the simulation, and what only counts.
         session.env["SIMULATION_RUNS"] = "200"
-        elsewhere = [f"--ignore=tests/{name}" for name in ONCE] if suite == ALL else []
-        options = ("-m", "not server", *elsewhere, *session.posargs)
+        elsewhere = (*ONCE, *(TWICE if session.python != PYTHONS[0] else ()))
+        ignored = [f"--ignore=tests/{name}" for name in elsewhere] if suite == ALL else []
+        options = ("-m", "not server", *ignored, *session.posargs)
         session.run("pytest", *PARALLEL, *SUITES[suite], *options)
         return
     install_servers(session, suite)
@@ -152,8 +154,8 @@ def lowest(session: nox.Session, suite: str) -> None:
     session.install("--resolution=lowest-direct", *built(wanted), *foreign(wanted))
     session.install(*tools_of("test"))
     install_servers(session, suite)
-    # Full disks and replica sets are the servers' business, not that of the versions.
-    others = ("-k", "not full_disk and not primary")
+    # Crashes, full disks and replica sets are the servers' business, not that of the versions.
+    others = ("-k", "not test_server and not test_sqla_server and not test_replica_set")
     session.run("pytest", *PARALLEL, *SUITES[suite], *others, *session.posargs)
 
 
@@ -187,7 +189,7 @@ def upgrade(session: nox.Session) -> None:
     session.run("python", "tools/import_names.py", names)
 
 
-@nox.session(requires=["wheels"], venv_backend="venv")
+@nox.session(requires=["wheels"], venv_backend="uv")
 @nox.parametrize("extra", ["", *META.extras], ids=["no-extra", *META.extras])
 def extras(session: nox.Session, extra: str) -> None:
     """What `pip install 'snakemq[...]'` brings: exactly the promised distributions."""
@@ -211,7 +213,7 @@ def distributions(session: nox.Session) -> set[str]:
     return set(str(session.run("python", "-c", script, silent=True)).split())
 
 
-@nox.session(python=sorted({PYTHONS[0], PYTHONS[-1]}), requires=["wheels"])
+@nox.session(python=PYTHONS[-1:], requires=["wheels"])
 def interop(session: nox.Session) -> None:
     """Against the genuine snakeMQ 1.6 from PyPI, which has an environment of its own."""
     suites = ("tests/interop", *map(str, ROOT.glob("packages/*/tests/test_genuine_v16.py")))
