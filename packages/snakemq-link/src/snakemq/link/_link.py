@@ -297,6 +297,20 @@ class Link:
         """See :meth:`LinkInterface.in_loop`. Thread-safe."""
         return self._loop.in_loop()
 
+    def borrow(self) -> bool:
+        """Be the loop for a moment, while it sleeps: True, and it stays asleep until
+        :meth:`give_back`, or False if it is busy or does not run. Thread-safe, never waits.
+
+        For a thread which has something to send and would only wait for the loop to do it. In
+        between it may send (:meth:`send_at_once`), and nothing else that takes long: it must not
+        call what users have registered, as that has to be called in the thread of the loop.
+        """
+        return self._loop.borrow()
+
+    def give_back(self) -> None:
+        """End what :meth:`borrow` has begun, in the same thread."""
+        self._loop.give_back()
+
     def cleanup(self) -> None:
         """Close all connections and remove all connectors and listeners; the end of this link.
 

@@ -227,6 +227,15 @@ class PacketWriter:
             self._position = self._reported = 0
         return self._data
 
+    def is_under_way(self, packet_id: int, packet: bytes) -> None:
+        """A packet that begins with its size is the block which is being sent. Only when there is
+        no other."""
+        block = self._sending = _Block()
+        block.ids.append(packet_id)
+        block.ends.append(len(packet))
+        self._data = packet
+        self._position = self._reported = 0
+
     def sent(self, count: int) -> list[int]:
         """The first ``count`` bytes of the block were sent.
 

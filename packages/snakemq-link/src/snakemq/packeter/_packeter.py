@@ -147,6 +147,34 @@ class Packeter:
             self._look_at_it_later(conn)
         return first_id
 
+    def send_framed_at_once(self, conn_id: str, packet: bytes) -> tuple[int, bool] | None:
+        """Send one packet, which begins with its size already, now and before anything else.
+
+        Like :meth:`send_framed` and :meth:`flush` for a single packet, at less than half of the
+        cost, which is what an answer costs that somebody waits for.
+
+        Returns the id of the packet, and whether the system has taken it over; then nobody is told
+        that it was sent. ``None`` if that cannot be done: something else waits to be sent, or to be
+        reported, others want to be told of each packet, or the link cannot do it. Raises
+        :exc:`~snakemq.exceptions.NoConnection`.
+        """
+        conn = self._get(conn_id)
+        at_once = self._link_sends_at_once()
+        if (
+            at_once is None
+            or conn.sending
+            or conn.unreported
+            or conn.writer.size
+            or self.on_packet_sent.callbacks
+        ):
+            return None
+        self._last_packet_id = packet_id = self._last_packet_id + 1
+        if at_once(conn_id, packet):
+            return packet_id, True
+        conn.writer.is_under_way(packet_id, packet)
+        conn.sending = True
+        return packet_id, False
+
     def flush(self, conn_id: str) -> None:
         """Begin to send what is queued for a connection now, not at the end of the pass.
 
@@ -305,6 +333,10 @@ class Packeter:
                 self._report_sent(conn)
             dirty.popleft()  # at last: Ctrl-C in between is to leave nobody behind
 
+    def _link_sends_at_once(self) -> Callable[[str, BytesLike], bool] | None:
+        """Link can, other links need not."""
+        return getattr(self.link, "send_at_once", None)
+
     def _send(self, conn: _Connection, *, reports_itself: bool = False) -> None:
         """Give blocks to the link, until it has to report later what it has taken.
 
@@ -315,8 +347,7 @@ class Packeter:
         if conn.sending or conn.closed:
             return
         writer = conn.writer
-        # Link has it, other links need not.
-        at_once: Callable[[str, BytesLike], bool] | None = getattr(self.link, "send_at_once", None)
+        at_once = self._link_sends_at_once()
         left = _AT_ONCE
         while block := writer.next_block():
             size = len(block)

@@ -120,6 +120,7 @@ class Messaging:
             packeter, queues_storage, self._occupancy, self._statistics, self._events
         )
         self._accept = self._sender.accept  # for send_message, each look-up less is 2 % of it
+        self._accept_urgent = self._sender.accept_urgent
         self._queue_of = self._sender.queue_of
         self._receiver = Receiver(
             packeter,
@@ -175,13 +176,18 @@ class Messaging:
 
     # -- sending
 
-    def send_message(self, ident: str, message: Message) -> bytes:
+    def send_message(self, ident: str, message: Message, *, urgent: bool = False) -> bytes:
         """Queue a message for a peer and return its uuid. Thread-safe, also inside callbacks.
 
         Messages of one thread to one peer arrive in the order in which they were sent. With
         ``ttl=0`` a message is for a peer that is connected now; if there is none it is dropped,
         which ``on_message_drop`` reports. A message with ``FLAG_PERSISTENT`` and a ttl above 0 is
         in the storage, durably, when this returns; if that fails nothing is queued.
+
+        ``urgent``: the calling thread is about to wait for an answer, so it sends the message
+        itself if the loop sleeps, where otherwise it would wake the loop up and leave that to it.
+        That takes less time until the message is on its way, and more for many messages in a row.
+        The order of messages is the same either way.
 
         The uuid identifies a message to its receiver, so a message object that is sent to the same
         peer once more goes as a new message with a uuid of its own, unless its uuid was given
@@ -203,7 +209,10 @@ class Messaging:
             _check_message(message)
         claimed = message.claimed_for(ident)
         try:
-            self._accept(ident, claimed, queue)
+            if urgent:
+                self._accept_urgent(ident, claimed, queue)
+            else:
+                self._accept(ident, claimed, queue)
         except BaseException:
             if claimed is message:
                 message.give_back()

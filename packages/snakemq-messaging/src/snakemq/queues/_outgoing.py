@@ -130,6 +130,10 @@ class OutgoingQueue:
         """Is there anything that was not taken?"""
         return bool(self.incoming or self._waiting_count or self.backlog.is_open)
 
+    def is_waiting(self) -> bool:
+        """Does anything wait that was looked at, or is there anything in the storage?"""
+        return bool(self._waiting_count) or self.has_stored
+
     def wants_page(self) -> bool:
         """Is there more in the storage, and nothing else to be sent before it?"""
         if not self.backlog.is_open:

@@ -87,9 +87,11 @@ class Sleepers:
 
     def wake(self) -> None:
         """The pass is at its end."""
-        if self._threads:
+        threads = len(self._threads)
+        if threads:
             self._wake_all()
-            _let_others_run()
+            if threads > 1:
+                _let_others_run()
 
     def end(self) -> None:
         """Nobody will call :meth:`wake` any more."""

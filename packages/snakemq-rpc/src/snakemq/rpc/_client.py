@@ -116,7 +116,7 @@ class RpcClient:
         waiter = BlockedThread(self._sleepers)
         call = self._new_call(ident, request, waiter)
         try:
-            self._start(call)
+            self._start(call, urgent=True)
             in_time = waiter.wait(timeout)
         except BaseException:  # Ctrl-C, too
             self._forget(call)
@@ -151,7 +151,7 @@ class RpcClient:
             raise Error("an argument is an object of snakemq itself, which not every peer knows")
         return REQUEST_PREFIX + data
 
-    def _start(self, call: Call) -> None:
+    def _start(self, call: Call, *, urgent: bool = False) -> None:
         with self._lock:
             if self._closed:
                 raise Error("the client is closed")
@@ -164,7 +164,7 @@ class RpcClient:
             message = self._message(call) if peer.connected else None
         if message is not None:
             try:
-                self._messaging.send_message(call.ident, message)
+                self._messaging.send_message(call.ident, message, urgent=urgent)
             except BaseException:
                 self._forget(call)
                 raise
