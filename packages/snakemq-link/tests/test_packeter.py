@@ -267,7 +267,7 @@ def test_packet_for_which_there_is_no_memory_ends_its_connection(
     def out_of_memory(*_: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr("snakemq.packeter._packeter.PacketReader.feed", out_of_memory)
+    monkeypatch.setattr("snakemq.packeter._packeter.PacketReader.receive", out_of_memory)
     pair.a.send_packet(pair.at_a, b"large")
     pair.run()
     assert [type(error) for _, error in pair.b.errors] == [MemoryError]

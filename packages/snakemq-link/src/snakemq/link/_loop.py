@@ -15,7 +15,7 @@ from snakemq.exceptions import LoopError
 
 from . import _fork
 from ._poller import Handler, Poller, make_poller
-from ._timers import Timer, TimerHeap
+from ._timers import NEVER, Timer, TimerHeap
 from ._wakeup import make_wakeup
 
 P = ParamSpec("P")
@@ -204,12 +204,15 @@ class Loop:
     def _sleep_time(self, poll_timeout: float | None, end: float | None) -> float | None:
         if self._wakeup_pending or self._finished or self._stop_requested:
             return 0.0
-        timer = self._timers.next_time() if self._timers else None
+        timer = self._timers.next_time() if self._timers.soonest != NEVER else None
         if timer is None and end is None and poll_timeout is None:
             return None
+        timeout = _LONGEST_SLEEP if poll_timeout is None else min(poll_timeout, _LONGEST_SLEEP)
         now = self.time()
-        times = [_LONGEST_SLEEP, poll_timeout, timer and timer - now, end and end - now]
-        return max(0.0, min(t for t in times if t is not None))
+        for when in (timer, end):
+            if when is not None and when - now < timeout:
+                timeout = when - now
+        return timeout if timeout > 0.0 else 0.0
 
     def _one_pass(self, events: list[tuple[Handler, int]]) -> None:
         for handler, mask in events:
@@ -217,7 +220,7 @@ class Loop:
                 handler(mask)
             except Exception:
                 _log.exception("a callback raised")
-        if self._timers:
+        if self._timers.soonest != NEVER and self._timers.soonest <= self.time():
             for timer_func in self._timers.pop_due(self.time()):
                 self.call(timer_func)
         self._end_pass()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Iterator
 
+NEVER = float("inf")
+
 
 class Timer:
     """One planned call. See :class:`~snakemq.link.TimerHandle`."""
@@ -27,6 +29,9 @@ class TimerHeap:
     """Timers in the order of their time, those of the same time in the order they were added."""
 
     def __init__(self) -> None:
+        self.soonest = NEVER
+        """When the first one is due, or was until it was cancelled. Nothing is due before, which is
+        asked in each pass of a loop."""
         self._heap: list[tuple[float, int, Timer]] = []
         self._counter = 0
         self._cancelled = 0
@@ -35,6 +40,8 @@ class TimerHeap:
         timer = Timer(when, func, self)
         self._counter += 1
         heapq.heappush(self._heap, (when, self._counter, timer))
+        if when < self.soonest:
+            self.soonest = when
         return timer
 
     def next_time(self) -> float | None:
@@ -43,6 +50,7 @@ class TimerHeap:
         while heap and heap[0][2].func is None:
             heapq.heappop(heap)
             self._cancelled -= 1
+        self.soonest = heap[0][0] if heap else NEVER
         return heap[0][0] if heap else None
 
     def pop_due(self, now: float) -> Iterator[Callable[[], object]]:
@@ -60,6 +68,7 @@ class TimerHeap:
             else:
                 entry[2].heap = None
                 due.append(entry)
+        self.soonest = heap[0][0] if heap else NEVER
         due.reverse()
         try:
             while due:
@@ -72,6 +81,7 @@ class TimerHeap:
             for entry in due:
                 entry[2].heap = self
                 heapq.heappush(heap, entry)
+                self.soonest = heap[0][0]
                 if entry[2].func is None:
                     self._cancelled += 1
 
@@ -84,6 +94,7 @@ class TimerHeap:
             self._heap[:] = [entry for entry in self._heap if entry[2].func is not None]
             heapq.heapify(self._heap)
             self._cancelled = 0
+            self.soonest = self._heap[0][0] if self._heap else NEVER
 
     def __len__(self) -> int:
         return len(self._heap) - self._cancelled

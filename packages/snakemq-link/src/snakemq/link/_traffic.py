@@ -95,17 +95,18 @@ class Traffic:
         self.connections[conn_id] = conn
         if connector is not None:
             self.connection_of[connector] = conn
-        self._loop.poller.register(sock.fileno(), READ, partial(self._on_io, conn))
         if ssl_context is None:
+            conn.connected_at = self._loop.time()
+            self._loop.poller.register(sock.fileno(), READ, partial(self._on_readable, conn))
             self._announce(conn)
         else:
+            self._loop.poller.register(sock.fileno(), READ, partial(self._on_io, conn))
             conn.handshake_deadline = self._loop.call_later(
                 self._settings.handshake_timeout, lambda: self._handshake_timed_out(conn)
             )
             self._shake_hands(conn)
 
     def _announce(self, conn: LinkSocket) -> None:
-        conn.connected_at = self._loop.time()
         self._log.info("connect %s %r", conn.conn_id, conn.remote_peer)
         self._tell(conn, self.on_connect.call_while, lambda: not conn.closed, conn.conn_id)
 
@@ -124,7 +125,9 @@ class Traffic:
         else:
             if conn.handshake_deadline is not None:
                 conn.handshake_deadline.cancel()
-            self._want(conn, write=False)
+            conn.connected_at = self._loop.time()
+            conn.want_write = False
+            self._watch(conn)
             self._announce(conn)
             if not conn.closed:
                 # The first bytes may have come along with the end of the handshake: TLS has them
@@ -145,11 +148,9 @@ class Traffic:
     # -- input
 
     def _on_io(self, conn: LinkSocket, mask: int) -> None:
+        """Events of a connection that waits for more than input."""
         if conn.closed:
             return  # by a callback of another connection in this pass
-        if not conn.want_write and conn.connected_at is not None:
-            self._on_readable(conn)  # nearly always
-            return
         if conn.connected_at is None:
             self._shake_hands(conn)
             return
@@ -160,8 +161,11 @@ class Traffic:
         if mask & ~WRITE:
             self._on_readable(conn)
 
-    def _on_readable(self, conn: LinkSocket) -> int:
-        """How many bytes were read."""
+    def _on_readable(self, conn: LinkSocket, mask: int = READ) -> int:
+        """How many bytes were read. The poller calls it for nearly all events, whatever they are:
+        hang-ups and errors are told by reading."""
+        if conn.closed:
+            return 0  # by a callback of another connection in this pass
         size = conn.recv_size
         try:
             data = conn.recv(size)
@@ -218,7 +222,17 @@ class Traffic:
 
     def send_at_once(self, conn_id: str, data: BytesLike) -> bool:
         """See :meth:`snakemq.link.Link.send_at_once`."""
-        conn = self._begin_send(conn_id, data)
+        conn = self.connections.get(conn_id)
+        if (
+            conn is None
+            or conn.send_pending is not None
+            or data.__class__ is not bytes
+            or not data
+            or _fork.count != self._forks
+        ):
+            conn = self._begin_send(conn_id, data)  # knows what is wrong, if anything is
+        else:
+            conn.send_pending = data
         if self._try_to_send(conn, data):
             conn.send_pending = None
             return True
@@ -292,9 +306,14 @@ class Traffic:
     def _want(self, conn: LinkSocket, *, write: bool) -> None:
         if conn.want_write != write:
             conn.want_write = write
-            self._loop.poller.modify(
-                conn.sock.fileno(), READ | WRITE if write else READ, partial(self._on_io, conn)
-            )
+            self._watch(conn)
+
+    def _watch(self, conn: LinkSocket) -> None:
+        if conn.want_write or conn.connected_at is None:
+            events, handler = READ | (WRITE if conn.want_write else 0), self._on_io
+        else:
+            events, handler = READ, self._on_readable
+        self._loop.poller.modify(conn.sock.fileno(), events, partial(handler, conn))
 
     # -- the end
 

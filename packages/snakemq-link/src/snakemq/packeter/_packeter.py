@@ -225,8 +225,7 @@ class Packeter:
             return  # an earlier callable of on_recv closed it
         reader = conn.reader
         try:
-            reader.feed(data)
-            packets = reader.read()
+            packets = reader.receive(data)
             while packets:
                 self._packets_received(conn, packets)
                 if conn.closed or not reader.has_more:
@@ -241,10 +240,15 @@ class Packeter:
                 self.link.close(conn_id)
 
     def _packets_received(self, conn: _Connection, packets: list[bytes]) -> None:
-        if self.on_packets_recv.callbacks:
-            self._tell(self.on_packets_recv, conn.conn_id, packets)
+        for batch_func in self.on_packets_recv.callbacks:
+            try:
+                batch_func(conn.conn_id, packets)
+            except Exception as exc:
+                self._callback_raised(conn.conn_id, exc)
         event = self.on_packet_recv
         callbacks = event.callbacks
+        if not callbacks:
+            return
         if len(callbacks) == 1:
             # The hot path of receiving. A call of the event would take twice as long as this.
             conn_id = conn.conn_id

@@ -49,6 +49,7 @@ class Connections:
         self._identifier = identifier
         self._packeter = packeter
         self._link = packeter.link
+        self._time = packeter.link.time
         self._features = features
         self._sender = sender
         self._receiver = receiver
@@ -213,14 +214,17 @@ class Connections:
         session = self._sessions.get(conn_id)
         if session is None or session.farewell_packet_id is not None:
             return
-        self._is_alive(session)
+        session.last_recv = self._time()
+        session.last_ping = None
         try:
             if self._contests:
+                self._is_alive(session)
                 contest = self._contest_of.get(session)
                 if contest is not None:
                     self._hold(contest, packets)
                     return
             number = 0
+            session.has_more_to_handle = len(packets) > 1
             while number < len(packets):
                 if session.ident is not None and packets[number][:1] == frames.MESSAGE_BYTE:
                     number = self._receiver.receive(session, session.ident, packets, number)
@@ -236,6 +240,8 @@ class Connections:
             self._receiver.acks.send_if_due(session)
         except SnakeMQException as exc:
             self._fail(session, exc)
+        finally:
+            session.has_more_to_handle = False
 
     def _hold(self, contest: Contest, packets: list[bytes]) -> None:
         """Keep for later what a challenger sends, but tell it that it is heard: in a contest of its

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ._messaging import Messaging
 
 MessageCallback: TypeAlias = Callable[[str, str, Message], object]
+Matcher: TypeAlias = Callable[[bytes], object]
 
 
 class ReceiveHook:
@@ -27,7 +28,7 @@ class ReceiveHook:
 
     def __init__(self, messaging: Messaging) -> None:
         self.messaging = messaging
-        self._hooks: dict[bytes, tuple[re.Pattern[bytes], MessageCallback]] = {}
+        self._hooks: dict[bytes, tuple[Matcher, MessageCallback]] = {}
         messaging.on_message_recv.add(self._on_message_recv)
 
     def register(self, regexp: bytes, callback: MessageCallback) -> None:
@@ -39,7 +40,7 @@ class ReceiveHook:
         """
         if not isinstance(regexp, bytes):
             raise TypeError(f"message data are bytes, so must be the pattern, not {regexp!r}")
-        self._hooks[regexp] = (re.compile(regexp), callback)
+        self._hooks[regexp] = (re.compile(regexp).match, callback)
 
     def unregister(self, regexp: bytes) -> None:
         """Raises ``KeyError`` when it is not registered."""
@@ -51,7 +52,7 @@ class ReceiveHook:
 
     def _on_message_recv(self, conn_id: str, ident: str, message: Message) -> None:
         data = message.data
-        matching = [callback for pattern, callback in self._hooks.values() if pattern.match(data)]
+        matching = [callback for matches, callback in self._hooks.values() if matches(data)]
         if len(matching) == 1:
             matching[0](conn_id, ident, message)
         elif matching:

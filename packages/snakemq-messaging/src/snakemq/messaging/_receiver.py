@@ -24,6 +24,8 @@ WINDOWS_OF_OLD_PEERS = 16
 """What a peer that knows no window may leave unprocessed, in windows."""
 
 _HEADER_SIZE = frames.MESSAGE_HEADER_SIZE
+_unpack_header = frames.unpack_message_header
+_received = Message.received
 UNLIMITED = (float("inf"), float("inf"))
 
 
@@ -106,16 +108,16 @@ class Receiver:
         conn_id = session.conn_id
         settings = self._settings
         receipts = session.receipts
-        unpack = frames.unpack_message_header
-        make_message = Message.received
         event = self.on_message_recv
         are_recorded = self.inboxes.are_recorded
         acks = session.acks
         inbox = session.inbox
         assert inbox is not None
-        window = UNLIMITED
+        window_messages, window_bytes = UNLIMITED
         if acks:
-            window = receipts.window_left(settings.window_messages, settings.window_bytes)
+            window_messages, window_bytes = receipts.window_left(
+                settings.window_messages, settings.window_bytes
+            )
             if not inbox.is_recalled:
                 self.inboxes.recall(ident, inbox)
         received = received_bytes = 0
@@ -129,10 +131,10 @@ class Receiver:
                     raise SnakeMQBrokenMessage(
                         f"a message frame of {len(frame)} bytes, its header has {_HEADER_SIZE}"
                     )
-                frame_type, uuid, ttl, flags = unpack(frame)
+                frame_type, uuid, ttl, flags = _unpack_header(frame)
                 if frame_type != frames.FRAME_TYPE_MESSAGE:
                     break
-                if received >= window[0] or received_bytes >= window[1]:
+                if received >= window_messages or received_bytes >= window_bytes:
                     raise SnakeMQFlood(
                         f"more than the window of {settings.window_messages} messages or "
                         f"{settings.window_bytes} bytes without waiting for an ack"
@@ -157,7 +159,7 @@ class Receiver:
                             inbox.unrecorded.append(uuid)  # as the latest, see RecentUuids
                         receipts.frame_processed(size)
                         continue
-                message = make_message(
+                message = _received(
                     data, None if ttl == frames.INFINITE_TTL else float(ttl), flags, uuid
                 )
                 if inbox.open_messages:  # now, because once offered it has to be counted

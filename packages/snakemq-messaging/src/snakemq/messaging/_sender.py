@@ -62,6 +62,7 @@ class Sender:
             self._resume,
         )
         self._is_plain = storage is None and occupancy is None
+        self._in_loop = packeter.link.in_loop
         # Link can be borrowed, other links need not.
         self._borrow: Callable[[], bool] = getattr(packeter.link, "borrow", lambda: False)
         self._give_back: Callable[[], None] = getattr(packeter.link, "give_back", lambda: None)
@@ -80,7 +81,7 @@ class Sender:
             return
         message._queued_at = self._time()
         message._position = None
-        if queue is None or message.ttl == 0:
+        if queue is None or (message.ttl == 0 and not queue.is_connected):
             self._put(ident, message)
             return
         # As in _put(), whose call would be a tenth of the time.
@@ -93,23 +94,31 @@ class Sender:
     def accept_urgent(self, ident: str, message: Message, queue: OutgoingQueue | None) -> None:
         """As :meth:`accept`, for who is about to wait for an answer.
 
-        If the loop sleeps, and nothing else waits to be sent to that peer, the calling thread sends
-        the message: nobody has to wake up for it. That is one system call for each message, where
-        the loop sends many at once; so it is not for who has more to send.
+        If the loop sleeps, or calls this, and nothing else waits to be sent to that peer, the
+        message is sent by the calling thread: nobody has to wake up for it. That is one system call
+        for each message, where the loop sends many at once; so it is not for who has more to send.
         """
-        if queue is not None and queue.is_connected and self._is_plain and self._borrow():
-            try:
+        if queue is not None and queue.is_connected and self._is_plain:
+            if self._in_loop():
                 if self._sends_now(ident, message, queue):
                     return
-            finally:
-                self._give_back()
+            elif self._borrow():
+                try:
+                    if self._sends_now(ident, message, queue):
+                        return
+                finally:
+                    self._give_back()
         self.accept(ident, message, queue)
 
     def _sends_now(self, ident: str, message: Message, queue: OutgoingQueue) -> bool:
-        """In any thread, while it has borrowed the loop. True if the message is on its way."""
+        """In the loop, or while it is borrowed. True if the message is on its way."""
         session = self._connected.get(ident)
-        # Callbacks are called by the loop only.
-        if session is None or queue.incoming or self.on_message_sent.callbacks:
+        if (
+            session is None
+            or session.has_more_to_handle  # there may be more to answer
+            or queue.incoming
+            or self.on_message_sent.callbacks  # which are called by the loop, not from in here
+        ):
             return False
         message._queued_at = now = self._time()
         message._position = None
@@ -335,8 +344,8 @@ class Sender:
     ) -> bool:
         """Send one message, if nothing waits to be sent before it and it may be sent now.
 
-        The short way of :meth:`_pump_batch` for the message that comes alone, as a call or its reply
-        does: a third of the time, and the system has it before any books are kept of what it has.
+        The short way of :meth:`_pump_batch` for the message that comes alone, as a call and its
+        reply do: 3 us where that takes 9, with the report that the system has it.
         """
         data = message.data
         size = len(data)

@@ -96,6 +96,8 @@ class Session:
         self.counters = Counters()
         """Replaced by those of the peer when it is identified."""
 
+        self.has_more_to_handle = False
+        """Is this the middle of several packets that have arrived together?"""
         self.inbox: Inbox | None = None
         self.receipts = Receipts()
         self.ack_timer: TimerHandle | None = None

@@ -235,12 +235,12 @@ class RpcClient:
             self._finish(call, None, CallError(text))
 
     def _on_reply(self, conn_id: str, ident: str, message: Message) -> None:
-        outcome = read_reply(self.pickler, message.data[len(REPLY_PREFIX) :])
-        call = self._take(ident, outcome.req_id)
+        req_id, value, error = read_reply(self.pickler, message.data[len(REPLY_PREFIX) :])
+        call = self._take(ident, req_id)
         if call is None:
-            self.log.debug("reply of %r that nobody waits for: %r", ident, outcome.req_id)
+            self.log.debug("reply of %r that nobody waits for: %r", ident, req_id)
         else:
-            self._tell(call, outcome.value, outcome.error)
+            self._tell(call, value, error)
 
     def _finish(self, call: Call, value: Any, error: Exception | None) -> None:
         if self._forget(call):

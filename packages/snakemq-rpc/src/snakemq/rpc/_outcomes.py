@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Any, NamedTuple
+from typing import Any, TypeAlias
 
 from snakemq.exceptions import SnakeMQBrokenMessage
 
@@ -12,13 +12,9 @@ from ._errors import REMOTE_TRACEBACK_ATTR, Error, RemoteError, UnregisteredClas
 from ._pickler import Pickler, loads_inert
 from ._protocol import Reply, check_reply, text_of, text_of_args, type_name
 
-
-class Outcome(NamedTuple):
-    """A result, or an exception."""
-
-    req_id: bytes
-    value: Any
-    error: Exception | None
+Outcome: TypeAlias = tuple[bytes, Any, Exception | None]
+"""The id of the request, and a result or an exception. No class: one that has names for the three
+takes a microsecond more of each call."""
 
 
 def read_reply(pickler: Pickler, body: bytes) -> Outcome:
@@ -29,8 +25,8 @@ def read_reply(pickler: Pickler, body: bytes) -> Outcome:
         return _read_inert(body, exc)
     reply = check_reply(data)
     if reply["ok"]:
-        return Outcome(reply["req_id"], reply["return"], None)
-    return Outcome(reply["req_id"], None, _error(pickler, reply))
+        return reply["req_id"], reply["return"], None
+    return reply["req_id"], None, _error(pickler, reply)
 
 
 def _error(pickler: Pickler, reply: Reply) -> Exception:
@@ -63,7 +59,7 @@ def _read_inert(body: bytes, why: Exception) -> Outcome:
         name = _text(reply, "exception_type") or getattr(exc, "type_name", "") or type_name(why)
         message = _text(reply, "exception_message") or text_of_args(args)
         error = RemoteError(name, message, _text(reply, "exception_format"))
-    return Outcome(reply["req_id"], None, error)
+    return reply["req_id"], None, error
 
 
 def _text(reply: Reply, key: str) -> str:

@@ -233,6 +233,6 @@ class RpcServer:
 
     def _send(self, ident: str, req_id: bytes, message: Message) -> None:
         try:
-            self._messaging.send_message(ident, message)
+            self._messaging.send_message(ident, message, urgent=True)
         except SnakeMQMessageTooLarge as exc:
             self._send_error(ident, req_id, f"the reply is too large: {exc}")
