@@ -7,7 +7,6 @@ import errno
 import logging
 import os
 import socket
-import ssl
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
@@ -18,6 +17,8 @@ from ._poller import WRITE, Poller
 from ._tls import SSLConfig
 
 if TYPE_CHECKING:
+    import ssl
+
     from ._timers import Timer
 
 _log = logging.getLogger("snakemq.link")

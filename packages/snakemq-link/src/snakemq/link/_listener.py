@@ -7,9 +7,8 @@ import errno
 import logging
 import os
 import socket
-import ssl
 from collections.abc import Callable
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from ._address import (
     Address,
@@ -20,6 +19,9 @@ from ._address import (
 from ._poller import READ, Poller
 from ._socket import WOULD_BLOCK
 from ._tls import SSLConfig
+
+if TYPE_CHECKING:
+    import ssl
 
 _log = logging.getLogger("snakemq.link")
 

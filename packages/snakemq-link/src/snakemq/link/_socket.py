@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import socket
-import ssl
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ._connector import Connector
     from ._interface import BytesLike
     from ._timers import Timer
 
-WOULD_BLOCK = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+WOULD_BLOCK = (BlockingIOError, InterruptedError)
 
 RECV_SIZE = 64 * 1024
 """How much is read at a time from a connection on which not much comes in, in bytes."""
-
-TLS_SEND_SIZE = 1024 * 1024
 
 
 class LinkSocket:
@@ -57,9 +54,6 @@ class LinkSocket:
         self.send: Callable[[BytesLike], int] = sock.send
         """How many bytes the system took, at least one. Raises ``OSError``; after one of
         :data:`WOULD_BLOCK` the same data has to be given again."""
-        if isinstance(sock, ssl.SSLSocket):  # asked here, once, and not for each read
-            self.recv = self._recv_records
-            self.send = self._send_records
         self.recv_size = RECV_SIZE
         # A send that is not reported yet: its data while none of it could be sent, the count
         # of bytes that were.
@@ -80,34 +74,14 @@ class LinkSocket:
         ``None`` without TLS or when the other side has none. Without ``CERT_REQUIRED`` or
         ``CERT_OPTIONAL`` only the binary form is there; the dictionary is empty.
         """
-        if not isinstance(self.sock, ssl.SSLSocket):
-            return None
-        return cast("dict[str, Any] | bytes | None", self.sock.getpeercert(binary_form))
+        return None
 
-    def _recv_records(self, size: int) -> bytes:
-        """TLS gives one record of at most 16 KiB at a time, and what it has decrypted already is
-        out of the poller's sight, so it is asked until it has no more."""
-        sock = cast("ssl.SSLSocket", self.sock)
-        data = sock.recv(size)
-        if not data:
-            return data
-        records = [data]
-        received = len(data)
-        # OSError: it will come again at the next read, after this data has been handed over
-        with contextlib.suppress(OSError):
-            while received < size or sock.pending():
-                data = sock.recv(size)
-                if not data:
-                    break
-                records.append(data)
-                received += len(data)
-        return b"".join(records)
+    def shake_hands(self) -> int:
+        """Go on with the handshake of TLS; which event of the poller it waits for, 0 at its end.
 
-    def _send_records(self, data: BytesLike) -> int:
-        """TLS takes all or nothing, and insists on the same data after it has encrypted a record
-        that it could not send. It is not given more than the other connections can be asked to
-        wait for."""
-        return self.sock.send(memoryview(data)[:TLS_SEND_SIZE])
+        Raises ``OSError`` and ``ValueError``.
+        """
+        return 0
 
     def shut(self) -> None:
         self.closed = True

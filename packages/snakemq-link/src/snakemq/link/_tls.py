@@ -1,25 +1,26 @@
-"""TLS settings of connectors and listeners."""
+"""TLS settings of connectors and listeners.
+
+The module :mod:`ssl` is imported when a configuration is made, and not together with this one: it
+takes a seventh of the time of ``import snakemq.messaging``, and most processes do without TLS.
+"""
 
 from __future__ import annotations
 
 import logging
-import ssl
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import ssl
 
 _log = logging.getLogger("snakemq.link")
 
-_EXACT_VERSIONS = {
-    "PROTOCOL_TLSv1": ssl.TLSVersion.TLSv1,
-    "PROTOCOL_TLSv1_1": ssl.TLSVersion.TLSv1_1,
-    "PROTOCOL_TLSv1_2": ssl.TLSVersion.TLSv1_2,
-}
+_EXACT_VERSIONS = ("TLSv1", "TLSv1_1", "TLSv1_2")
 
 NOT_TLS = {"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG", "UNKNOWN_PROTOCOL"}
 """What OpenSSL says, as the ``reason`` of an ``SSLError``, when plain text comes."""
-
-_VERSIONS = {value for name, value in vars(ssl).items() if name.startswith("PROTOCOL_")}
 
 
 class SSLConfig:
@@ -64,12 +65,15 @@ class SSLConfig:
         check_hostname: bool = False,
         server_hostname: str | None = None,
     ) -> None:
+        import ssl
+
         if context is not None:
             if any(setting is not None for setting in (keyfile, certfile, ca_certs, cert_reqs)):
                 raise ValueError("give either a context or files and requirements, not both")
             if check_hostname or ssl_version is not None:
                 raise ValueError("set check_hostname and the TLS versions of the context itself")
-        if ssl_version is not None and ssl_version not in _VERSIONS:
+        versions = {value for name, value in vars(ssl).items() if name.startswith("PROTOCOL_")}
+        if ssl_version is not None and ssl_version not in versions:
             raise ValueError(f"ssl_version is one of ssl.PROTOCOL_*, not {ssl_version!r}")
         if cert_reqs is None:
             cert_reqs = ssl.CERT_REQUIRED if ca_certs else ssl.CERT_NONE
@@ -93,6 +97,8 @@ class SSLConfig:
         Raises ``OSError`` and ``ssl.SSLError`` of the files, and ``ValueError`` when this
         configuration is not one for that side.
         """
+        import ssl
+
         if self._context is not None:
             other_side = ssl.PROTOCOL_TLS_CLIENT if server_side else ssl.PROTOCOL_TLS_SERVER
             if self._context.protocol == other_side:
@@ -109,6 +115,8 @@ class SSLConfig:
         return context
 
     def _make_context(self, server_side: bool) -> ssl.SSLContext:
+        import ssl
+
         context = ssl.SSLContext(
             ssl.PROTOCOL_TLS_SERVER if server_side else ssl.PROTOCOL_TLS_CLIENT
         )
@@ -116,8 +124,10 @@ class SSLConfig:
         context.verify_mode = self.cert_reqs
         # A renegotiation makes a read wait for a write; nobody needs it.
         context.options |= ssl.OP_NO_RENEGOTIATION
-        for name, version in _EXACT_VERSIONS.items():
-            if self.ssl_version is not None and self.ssl_version == getattr(ssl, name, None):
+        for name in _EXACT_VERSIONS:
+            constant = getattr(ssl, f"PROTOCOL_{name}", None)
+            if self.ssl_version is not None and self.ssl_version == constant:
+                version = ssl.TLSVersion[name]
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore", DeprecationWarning)  # the user asked for it
                     context.minimum_version = context.maximum_version = version
@@ -138,6 +148,8 @@ class SSLConfig:
 @contextmanager
 def _named(what: str, files: Sequence[str]) -> Iterator[None]:
     """Errors of the ssl module with the names of the files, which it keeps to itself."""
+    import ssl
+
     for file in files:
         with open(file, "rb"):  # what cannot be opened is named by this
             pass

@@ -5,10 +5,9 @@ from __future__ import annotations
 import contextlib
 import logging
 import socket
-import ssl
 from collections.abc import Callable
 from functools import partial
-from typing import ParamSpec, Protocol
+from typing import TYPE_CHECKING, ParamSpec, Protocol
 
 from snakemq.callbacks import Callback
 from snakemq.exceptions import NoConnection, SendNotFinished
@@ -20,6 +19,9 @@ from ._loop import Loop
 from ._poller import READ, WRITE
 from ._socket import RECV_SIZE, WOULD_BLOCK, LinkSocket
 from ._tls import NOT_TLS
+
+if TYPE_CHECKING:
+    import ssl
 
 P = ParamSpec("P")
 
@@ -73,7 +75,11 @@ class Traffic:
             with contextlib.suppress(OSError):  # reset meanwhile; reading will tell
                 # The layers above write whole batches; waiting for more would only delay them.
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        make: type[LinkSocket] = LinkSocket
         if ssl_context is not None:
+            from ._tls_socket import TLSLinkSocket  # imports ssl, see _tls.py
+
+            make = TLSLinkSocket
             try:
                 sock.getpeername()  # wrap_socket() forgets to close one that was reset
                 sock = ssl_context.wrap_socket(
@@ -90,7 +96,7 @@ class Traffic:
                 return
         self._last_conn_number += 1
         conn_id = f"{self._last_conn_number}fd{sock.fileno()}"
-        conn = LinkSocket(sock, conn_id, remote_peer, connector)
+        conn = make(sock, conn_id, remote_peer, connector)
         conn.recv_size = min(conn.recv_size, self._settings.recv_block_size)
         self.connections[conn_id] = conn
         if connector is not None:
@@ -111,28 +117,26 @@ class Traffic:
         self._tell(conn, self.on_connect.call_while, lambda: not conn.closed, conn.conn_id)
 
     def _shake_hands(self, conn: LinkSocket) -> None:
-        assert isinstance(conn.sock, ssl.SSLSocket)
         try:
-            conn.sock.do_handshake()
-        except ssl.SSLWantReadError:
-            self._want(conn, write=False)
-        except ssl.SSLWantWriteError:
-            self._want(conn, write=True)
+            event = conn.shake_hands()
         except (OSError, ValueError) as exc:  # ValueError: closed below us before it began
             question = ": is it TLS?" if getattr(exc, "reason", None) in NOT_TLS else ""
             self._log_tls_failure(conn.remote_peer, conn.connector, f"{exc}{question}")
             self.drop(conn, "TLS handshake failed")
-        else:
-            if conn.handshake_deadline is not None:
-                conn.handshake_deadline.cancel()
-            conn.connected_at = self._loop.time()
-            conn.want_write = False
-            self._watch(conn)
-            self._announce(conn)
-            if not conn.closed:
-                # The first bytes may have come along with the end of the handshake: TLS has them
-                # and the poller knows nothing of them.
-                self._on_readable(conn)
+            return
+        if event:
+            self._want(conn, write=event == WRITE)
+            return
+        if conn.handshake_deadline is not None:
+            conn.handshake_deadline.cancel()
+        conn.connected_at = self._loop.time()
+        conn.want_write = False
+        self._watch(conn)
+        self._announce(conn)
+        if not conn.closed:
+            # The first bytes may have come along with the end of the handshake: TLS has them and
+            # the poller knows nothing of them.
+            self._on_readable(conn)
 
     def _handshake_timed_out(self, conn: LinkSocket) -> None:
         reason = f"no answer in {self._settings.handshake_timeout:g} s"
