@@ -7,7 +7,6 @@ ignores additional keys, and dies of classes that it does not know.
 
 from __future__ import annotations
 
-import pickletools
 from typing import Any, NotRequired, TypedDict, TypeGuard, cast
 
 from snakemq.exceptions import SnakeMQBrokenMessage
@@ -156,6 +155,9 @@ def kills_16(pickled: bytes) -> bool:
     """Does a pickle name a class of snakeMQ that a 1.6 peer does not know?"""
     if b"snakemq" not in pickled:  # 0.1 µs, for nearly all of them
         return False
+    # Here, because it is seldom needed, and importing it takes as long as five modules of ours.
+    import pickletools
+
     texts: list[str] = []
     try:
         for opcode, argument, _ in pickletools.genops(pickled):
