@@ -17,7 +17,7 @@ _UNIX_PATH_LIMIT = 107 if sys.platform == "linux" else 103
 """Bytes. What fits into ``sun_path``, of 108 bytes on Linux and 104 on the BSDs and macOS."""
 
 
-_LIKE_HOST_AND_PORT = re.compile(r"(?P<host>[^/\\]*):(?P<port>[0-9]+)")
+_LIKE_HOST_AND_PORT = r"(?P<host>[^/\\]*):(?P<port>[0-9]+)"
 
 
 class Endpoint(NamedTuple):
@@ -40,7 +40,7 @@ def normalize(address: object) -> Address:
     """
     if isinstance(address, (str, bytes, os.PathLike)):
         path = os.fsdecode(address)
-        if meant := _LIKE_HOST_AND_PORT.fullmatch(path):
+        if meant := re.fullmatch(_LIKE_HOST_AND_PORT, path):
             if isinstance(address, str):
                 host, port = meant["host"].strip("[]"), int(meant["port"])
                 raise ValueError(
