@@ -1,7 +1,5 @@
 """Addresses: ``(host, port)`` for TCP over IPv4 and IPv6, a path for Unix sockets."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import re

@@ -4,8 +4,6 @@ Types 0 to 5 are those of snakeMQ 1.6, bit for bit. 1.6 ignores types that it do
 which makes room for extensions from 16 on.
 """
 
-from __future__ import annotations
-
 import struct
 from typing import NamedTuple
 

@@ -1,7 +1,5 @@
 """When to ping, and when to give a connection up: a pure decision, and what carries it out."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from enum import Enum
 from typing import NamedTuple, Protocol

@@ -1,7 +1,5 @@
 """Limits of the outgoing queues, and what happens at them."""
 
-from __future__ import annotations
-
 import threading
 import time
 from collections.abc import Callable
@@ -59,7 +57,7 @@ class QueueLimits(_QueueLimits):
         total_bytes: int | None = None,
         when_full: WhenFull = WhenFull.RAISE,
         timeout: float | None = 60.0,
-    ) -> QueueLimits:
+    ) -> "QueueLimits":
         self = super().__new__(
             cls, peer_messages, peer_bytes, total_messages, total_bytes, when_full, timeout
         )

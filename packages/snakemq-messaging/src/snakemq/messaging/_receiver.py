@@ -1,7 +1,5 @@
 """The incoming side: offers messages to the application, and recognises repeated ones."""
 
-from __future__ import annotations
-
 import logging
 from collections import deque
 from typing import NamedTuple

@@ -8,8 +8,6 @@ A peer introduces itself with its protocol version, its features (if it is a 2.x
 identification. What each frame means in each state stands in one table, ``_MEANING``.
 """
 
-from __future__ import annotations
-
 from collections import deque
 from collections.abc import Callable
 from enum import Enum

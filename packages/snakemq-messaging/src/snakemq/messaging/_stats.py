@@ -1,7 +1,5 @@
 """Counters of a stack, and the picture of them that users get."""
 
-from __future__ import annotations
-
 from collections.abc import Container, Iterable
 from enum import Enum
 from typing import NamedTuple

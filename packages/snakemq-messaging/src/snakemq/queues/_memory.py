@@ -1,7 +1,5 @@
 """A storage in memory."""
 
-from __future__ import annotations
-
 import threading
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -67,7 +65,7 @@ class MemoryQueuesStorage(QueuesStorageBase):
 
     def __init__(
         self,
-        predecessor: MemoryQueuesStorage | None = None,
+        predecessor: "MemoryQueuesStorage | None" = None,
         *,
         clock: Callable[[], float] | None = None,
     ) -> None:

@@ -1,7 +1,5 @@
 """The contract of a queues storage."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Protocol, runtime_checkable

@@ -1,7 +1,5 @@
 """What a reply means for the caller."""
 
-from __future__ import annotations
-
 import contextlib
 from typing import Any, TypeAlias
 

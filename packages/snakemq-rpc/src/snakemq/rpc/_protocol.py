@@ -5,8 +5,6 @@ A request is ``rpcreq`` and a pickled :class:`Request`, a reply is ``rpcrep`` an
 ignores additional keys, and dies of classes that it does not know.
 """
 
-from __future__ import annotations
-
 from typing import Any, NotRequired, TypedDict, TypeGuard, cast
 
 from snakemq.exceptions import SnakeMQBrokenMessage

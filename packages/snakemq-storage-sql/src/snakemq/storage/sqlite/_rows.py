@@ -1,7 +1,5 @@
 """From rows to messages, without trusting the rows."""
 
-from __future__ import annotations
-
 from binascii import Error as HexError
 from binascii import unhexlify
 from typing import Any, NamedTuple
