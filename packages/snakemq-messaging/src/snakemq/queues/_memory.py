@@ -9,8 +9,8 @@ from typing import NamedTuple
 from snakemq.exceptions import StorageError
 from snakemq.message import Message
 
+from ._clock import OwnerClock, ttl_left
 from ._storage import QueuesStorageBase, StoredMessage
-from .parts import OwnerClock, ttl_left
 
 
 class _Row(NamedTuple):

@@ -4,7 +4,7 @@
 :class:`GroupCommit`: threads that push at the same time share a commit.
 """
 
-from ._clock import OwnerClock, ttl_left
+from .._clock import OwnerClock, ttl_left
 from ._group import GroupCommit
 
 __all__ = ["GroupCommit", "OwnerClock", "ttl_left"]
