@@ -12,6 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from snakemq.exceptions import SnakeMQPacketTooLarge
+from snakemq.packeter import Packet, SplitPacket
+from snakemq.packeter._assembly import SPLIT_FROM, _keep_freed_memory
 from snakemq.packeter._framing import (
     BLOCK_SIZE,
     FORMAT_LIMIT,
@@ -51,6 +53,61 @@ def test_format_is_the_size_in_network_order_and_the_payload() -> None:
         b"",
         b"!",
     ]
+
+
+@given(PACKETS, st.lists(st.integers(0, 10_000)))
+def test_receiving_is_feeding_and_reading(packets: list[bytes], places: list[int]) -> None:
+    reader = PacketReader(100)
+    found = []
+    for piece in cut(framed(*packets), places):
+        found += reader.receive(piece)
+        assert not reader.has_more
+    assert found == packets
+
+
+def test_received_packet_above_the_limit_is_refused_and_at_the_limit_it_is_not() -> None:
+    reader = PacketReader(5)
+    assert reader.receive(framed(b"12345")) == [b"12345"]
+    with pytest.raises(SnakeMQPacketTooLarge):
+        reader.receive(framed(b"123456"))
+
+
+@given(st.lists(st.sampled_from([3, SPLIT_FROM - 1, SPLIT_FROM, SPLIT_FROM + 70_000])), st.data())
+@settings(deadline=None)
+def test_large_packets_that_arrive_in_pieces_come_out_in_two_parts(
+    sizes: list[int], data: st.DataObject
+) -> None:
+    packets = [bytes([number]) * size for number, size in enumerate(sizes)]
+    stream = framed(*packets)
+    places = data.draw(st.lists(st.integers(0, len(stream))))
+    reader = PacketReader(1_000_000, head_size=29)
+    found: list[Packet] = []
+    for piece in cut(stream, places):
+        found += reader.receive(piece)
+    for packet in found:
+        if isinstance(packet, SplitPacket):
+            assert len(packet.head) == 29
+            assert len(packet.whole()) >= SPLIT_FROM
+    assert [p if isinstance(p, bytes) else p.whole() for p in found] == packets
+
+
+def test_large_packet_that_arrives_at_once_is_not_split_nor_is_any_without_a_head_size() -> None:
+    large = framed(bytes(SPLIT_FROM))
+    assert PacketReader(SPLIT_FROM, head_size=29).receive(large) == [bytes(SPLIT_FROM)]
+    assert read_all(PacketReader(SPLIT_FROM), large[:9], large[9:]) == [bytes(SPLIT_FROM)]
+    split = read_all(PacketReader(SPLIT_FROM, head_size=29), large[:9], large[9:])
+    assert split == [SplitPacket(bytes(29), bytes(SPLIT_FROM - 29))]
+
+
+def test_first_large_packet_teaches_the_c_library_to_keep_its_memory() -> None:
+    # What that saves depends on where the memory happens to lie, so it is not measured here: 8 to
+    # 250 page faults for each MiB without, 3 to 7 with it.
+    _keep_freed_memory.cache_clear()
+    read_all(PacketReader(SPLIT_FROM), *cut(framed(bytes(SPLIT_FROM - 1)), [9]))
+    assert _keep_freed_memory.cache_info().misses == 0
+    for _ in range(2):
+        read_all(PacketReader(SPLIT_FROM), *cut(framed(bytes(SPLIT_FROM)), [9]))
+    assert _keep_freed_memory.cache_info().misses == 1
 
 
 @given(PACKETS, st.lists(st.integers(0, 10_000)))
@@ -167,7 +224,7 @@ def test_large_packet_is_in_memory_once_while_it_arrives() -> None:
         for arrived in range(len(piece), size + 1, len(piece)):
             reader.feed(piece)
             packets = reader.read()
-            assert tracemalloc.get_traced_memory()[0] < 1.15 * arrived + 500_000
+            assert tracemalloc.get_traced_memory()[0] < arrived + min(arrived, 4 * MEBI) + 500_000
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

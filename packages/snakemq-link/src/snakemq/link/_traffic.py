@@ -16,7 +16,7 @@ from . import _fork
 from ._connector import Connector
 from ._interface import BytesLike
 from ._loop import Loop
-from ._poller import READ, WRITE
+from ._poller import READ, WRITE, Handler
 from ._socket import RECV_SIZE, WOULD_BLOCK, LinkSocket
 from ._tls import NOT_TLS
 
@@ -314,10 +314,12 @@ class Traffic:
 
     def _watch(self, conn: LinkSocket) -> None:
         if conn.want_write or conn.connected_at is None:
-            events, handler = READ | (WRITE if conn.want_write else 0), self._on_io
+            handler: Handler = partial(self._on_io, conn)
+            events = READ | (WRITE if conn.want_write else 0)
         else:
-            events, handler = READ, self._on_readable
-        self._loop.poller.modify(conn.sock.fileno(), events, partial(handler, conn))
+            handler = partial(self._on_readable, conn)
+            events = READ
+        self._loop.poller.modify(conn.sock.fileno(), events, handler)
 
     # -- the end
 

@@ -5,5 +5,13 @@ A packet is ``[4 bytes size, network order | payload]``.
 
 from ._framing import PacketReader, PacketWriter
 from ._packeter import MAX_PACKET_SIZE, Packeter
+from ._split import Packet, SplitPacket
 
-__all__ = ["MAX_PACKET_SIZE", "PacketReader", "PacketWriter", "Packeter"]
+__all__ = [
+    "MAX_PACKET_SIZE",
+    "Packet",
+    "PacketReader",
+    "PacketWriter",
+    "Packeter",
+    "SplitPacket",
+]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import struct
 from bisect import bisect_right
 from collections import deque
@@ -10,6 +9,9 @@ from collections.abc import Iterable, Sequence
 from itertools import accumulate
 
 from snakemq.exceptions import SnakeMQPacketTooLarge
+
+from ._assembly import SPLIT_FROM, Assembly
+from ._split import Packet
 
 _SIZE = struct.Struct("!I")
 SIZE_LENGTH = _SIZE.size
@@ -36,26 +38,25 @@ class PacketReader:
     """
 
     __module__ = "snakemq.packeter"
-    __slots__ = ("_body", "_data", "_missing", "_position", "has_more", "max_size")
+    __slots__ = ("_assembly", "_data", "_head_size", "_position", "has_more", "max_size")
 
-    def __init__(self, max_size: int) -> None:
+    def __init__(self, max_size: int, head_size: int = 0) -> None:
+        """``head_size``: large packets that arrive in pieces come out as a :class:`SplitPacket`
+        whose head has that many bytes; 0: none does."""
         self.max_size = max_size
         """Size in bytes of the largest packet; may be changed at any time."""
         self.has_more = False
         """Has :meth:`read` left something that is to be read by another call?"""
         self._data = b""
         self._position = 0  # of the first byte in _data that was not read yet
-        # The beginning of a packet that is still incomplete. BytesIO grows by an eighth at a time
-        # and gives its value away without a copy, so a large packet is in memory only once. Parts
-        # that are kept and joined in the end are twice there, and took 2.5 times as long.
-        self._body: io.BytesIO | None = None
-        self._missing = 0
+        self._head_size = head_size
+        self._assembly: Assembly | None = None  # the packet that is still incomplete
 
-    def receive(self, data: bytes) -> list[bytes]:
+    def receive(self, data: bytes) -> list[Packet]:
         """:meth:`feed` and :meth:`read`; and a shorter way, in two thirds of the time, for what
         arrives most often where somebody waits for it: one packet, and nothing else."""
         end = len(data)
-        if end > SIZE_LENGTH and self._body is None and self._position >= len(self._data):
+        if end > SIZE_LENGTH and self._assembly is None and self._position >= len(self._data):
             (size,) = _SIZE.unpack_from(data)
             if size + SIZE_LENGTH == end and size <= self.max_size:
                 self.has_more = False
@@ -70,29 +71,27 @@ class PacketReader:
         self._data = data
         self._position = 0
 
-    def read(self) -> list[bytes]:
+    def read(self) -> list[Packet]:
         """Take out the packets that are complete; empty when more data is needed.
 
         Raises :exc:`~snakemq.exceptions.SnakeMQPacketTooLarge` if the next packet is larger
         than :attr:`max_size`. Packets before it are given out first, because handling them may
         change the limit; so call this until :attr:`has_more` is false.
         """
-        packets: list[bytes] = []
+        packets: list[Packet] = []
         data = self._data
         position = self._position
         end = len(data)
         self.has_more = False
-        if self._body is not None:
-            missing = self._missing
-            if end < missing:
-                self._body.write(data)
-                self._missing = missing - end
+        assembly = self._assembly
+        if assembly is not None:
+            position = assembly.missing
+            assembly.add(memoryview(data)[:position])
+            if assembly.missing:
                 self._data = b""
                 return packets
-            self._body.write(memoryview(data)[:missing])
-            packets.append(self._body.getvalue())
-            position = missing
-            self._body = None
+            packets.append(assembly.packet())
+            self._assembly = None
         unpack_size = _SIZE.unpack_from
         max_size = self.max_size
         last = end - SIZE_LENGTH  # where a header may begin at the latest
@@ -108,9 +107,8 @@ class PacketReader:
             begin = position + SIZE_LENGTH
             position = begin + size
             if position > end:
-                self._body = io.BytesIO()
-                self._body.write(memoryview(data)[begin:])
-                self._missing = position - end
+                self._assembly = Assembly(size, self._head_size if size >= SPLIT_FROM else 0)
+                self._assembly.add(memoryview(data)[begin:])
                 position = end
                 break
             packets.append(data[begin:position])

@@ -12,6 +12,7 @@ from snakemq.exceptions import NoConnection, SnakeMQBrokenPacket, SnakeMQMessage
 from snakemq.link import BytesLike, LinkInterface
 
 from ._framing import FORMAT_LIMIT, PacketReader, PacketWriter
+from ._split import Packet
 
 T = TypeVar("T")
 
@@ -37,9 +38,9 @@ class _Connection:
         "writer",
     )
 
-    def __init__(self, conn_id: str, max_packet_size: int) -> None:
+    def __init__(self, conn_id: str, max_packet_size: int, head_size: int) -> None:
         self.conn_id = conn_id
-        self.reader = PacketReader(max_packet_size)
+        self.reader = PacketReader(max_packet_size, head_size)
         self.writer = PacketWriter()
         self.sending = False  # a send of the link is not reported yet
         self.dirty = False  # is to be looked at at the end of the pass
@@ -84,15 +85,17 @@ class Packeter:
         link refused to send now, and nothing else happens."""
 
         # The same events a batch at a time, for layers above that handle many small packets.
-        self.on_packets_recv: Callback[[str, list[bytes]]] = Callback()
+        self.on_packets_recv: Callback[[str, list[Packet]]] = Callback()
         """``func(conn_id, packets)``: packets that arrived together, in their order. Who closes
-        the connection in this call gets no more, and has to disregard the rest of the list."""
+        the connection in this call gets no more, and has to disregard the rest of the list. All
+        are bytes, unless somebody has called :meth:`split_large`."""
         self.on_packets_sent: Callback[[str, int]] = Callback()
         """``func(conn_id, packet_id)``: that packet and all that were queued for the same
         connection before it are sent."""
 
         self._connections: dict[str, _Connection] = {}
         self._last_packet_id = 0
+        self._head_size = 0
         self._dirty: deque[_Connection] = deque()
 
         link.on_connect.add(self._on_connect)
@@ -196,6 +199,15 @@ class Packeter:
         """
         self._get(conn_id).reader.max_size = size
 
+    def split_large(self, head_size: int) -> None:
+        """For a layer above with a header of its own, ``head_size`` bytes long, at most 64 KiB.
+
+        Of connections that are made from now on, ``on_packets_recv`` gets large packets as
+        :class:`SplitPacket`, so that what is behind the header need not be copied once more: for
+        1 MiB that takes as long as all the rest. ``on_packet_recv`` gets bytes all the same.
+        """
+        self._head_size = head_size
+
     def _get(self, conn_id: str) -> _Connection:
         try:
             return self._connections[conn_id]
@@ -203,7 +215,9 @@ class Packeter:
             raise _no_connection(conn_id) from None
 
     def _on_connect(self, conn_id: str) -> None:
-        conn = self._connections[conn_id] = _Connection(conn_id, self.max_packet_size)
+        conn = self._connections[conn_id] = _Connection(
+            conn_id, self.max_packet_size, self._head_size
+        )
         self.on_connect.call_while(lambda: not conn.closed, conn_id)
 
     def _on_disconnect(self, conn_id: str) -> None:
@@ -239,16 +253,23 @@ class Packeter:
             if not conn.closed:
                 self.link.close(conn_id)
 
-    def _packets_received(self, conn: _Connection, packets: list[bytes]) -> None:
+    def _packets_received(self, conn: _Connection, packets: list[Packet]) -> None:
         for batch_func in self.on_packets_recv.callbacks:
             try:
                 batch_func(conn.conn_id, packets)
             except Exception as exc:
                 self._callback_raised(conn.conn_id, exc)
+        callbacks = self.on_packet_recv.callbacks
+        if callbacks:
+            self._tell_each(conn, callbacks, [_whole(packet) for packet in packets])
+
+    def _tell_each(
+        self,
+        conn: _Connection,
+        callbacks: tuple[Callable[[str, bytes], object], ...],
+        packets: list[bytes],
+    ) -> None:
         event = self.on_packet_recv
-        callbacks = event.callbacks
-        if not callbacks:
-            return
         if len(callbacks) == 1:
             # The hot path of receiving. A call of the event would take twice as long as this.
             conn_id = conn.conn_id
@@ -368,6 +389,10 @@ class Packeter:
                 raise
             conn.sending = False
             self._note_sent(conn, writer.sent(size))
+
+
+def _whole(packet: Packet) -> bytes:
+    return packet if isinstance(packet, bytes) else packet.whole()
 
 
 def _checked_size(*parts: bytes) -> int:

@@ -6,7 +6,7 @@ import logging
 
 from snakemq.callbacks import Callback
 from snakemq.exceptions import SnakeMQDuplicateIdent, SnakeMQException, SnakeMQTimeout
-from snakemq.packeter import Packeter
+from snakemq.packeter import Packet, Packeter
 
 from . import _frames as frames
 from ._contest import Contest
@@ -60,6 +60,7 @@ class Connections:
         self._contests: dict[str, Contest] = {}  # by the ident that is claimed
         self._contest_of: dict[Session, Contest] = {}
 
+        packeter.split_large(frames.MESSAGE_HEADER_SIZE)
         packeter.on_connect.add(self._on_connect)
         packeter.on_disconnect.add(self._on_disconnect)
         packeter.on_packets_recv.add(self._on_packets_recv)
@@ -210,7 +211,7 @@ class Connections:
 
     # -- receiving
 
-    def _on_packets_recv(self, conn_id: str, packets: list[bytes]) -> None:
+    def _on_packets_recv(self, conn_id: str, packets: list[Packet]) -> None:
         session = self._sessions.get(conn_id)
         if session is None or session.farewell_packet_id is not None:
             return
@@ -226,10 +227,11 @@ class Connections:
             number = 0
             session.has_more_to_handle = len(packets) > 1
             while number < len(packets):
-                if session.ident is not None and packets[number][:1] == frames.MESSAGE_BYTE:
+                packet = packets[number]
+                if session.ident is not None and _first_byte(packet) == frames.MESSAGE_BYTE:
                     number = self._receiver.receive(session, session.ident, packets, number)
                 else:
-                    self._receive_control(session, packets[number])
+                    self._receive_control(session, packet)
                     number += 1
                     contest = self._contest_of.get(session)
                     if contest is not None:
@@ -243,7 +245,7 @@ class Connections:
         finally:
             session.has_more_to_handle = False
 
-    def _hold(self, contest: Contest, packets: list[bytes]) -> None:
+    def _hold(self, contest: Contest, packets: list[Packet]) -> None:
         """Keep for later what a challenger sends, but tell it that it is heard: in a contest of its
         own this may be the owner."""
         contest.hold([packet for packet in packets if packet != frames.PING])
@@ -251,8 +253,8 @@ class Connections:
             if packet == frames.PING:
                 self._receive_control(contest.challenger, packet)
 
-    def _receive_control(self, session: Session, packet: bytes) -> None:
-        event = session.receive(packet)
+    def _receive_control(self, session: Session, packet: Packet) -> None:
+        event = session.receive(packet if isinstance(packet, bytes) else packet.whole())
         if isinstance(event, Identified):
             self._identified(session, event.ident)
         elif isinstance(event, Acked):
@@ -308,3 +310,7 @@ class Connections:
     def _no_answer(self, session: Session) -> None:
         wait = self.keepalive.wait
         self._fail(session, SnakeMQTimeout(f"no answer to a ping in {wait:g} s"))
+
+
+def _first_byte(packet: Packet) -> bytes:
+    return packet[:1] if isinstance(packet, bytes) else packet.head[:1]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from snakemq.exceptions import SnakeMQDuplicateIdent
+from snakemq.packeter import Packet
 
 from ._session import Session
 
@@ -33,7 +34,7 @@ class Contest:
         self.ping_packet_id = 0
         """The owner's time begins when it is sent, which can be behind a large message."""
         self.timer: TimerHandle | None = None
-        self.held: list[bytes] = []
+        self.held: list[Packet] = []
         self._held_bytes = 0
 
     @property
@@ -48,10 +49,12 @@ class Contest:
         features = self.challenger.features
         return 0 if features is None else features.epoch
 
-    def hold(self, packets: list[bytes]) -> None:
+    def hold(self, packets: list[Packet]) -> None:
         """Raises :exc:`~snakemq.exceptions.SnakeMQDuplicateIdent` above the limit."""
         self.held += packets
-        self._held_bytes += sum(map(len, packets))
+        self._held_bytes += sum(
+            len(packet) if isinstance(packet, bytes) else len(packet.body) for packet in packets
+        )
         if self._held_bytes > MAX_HELD_BYTES:
             raise SnakeMQDuplicateIdent(
                 f"{self.ident!r} is connected already, and this one sends too much to wait"

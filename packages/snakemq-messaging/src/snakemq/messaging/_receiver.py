@@ -7,7 +7,7 @@ from typing import NamedTuple
 from snakemq.callbacks import Callback
 from snakemq.exceptions import SnakeMQBrokenFormat, SnakeMQBrokenMessage, SnakeMQFlood
 from snakemq.message import Message
-from snakemq.packeter import Packeter
+from snakemq.packeter import Packet, Packeter
 from snakemq.queues import InboxStorage
 
 from . import _frames as frames
@@ -94,7 +94,7 @@ class Receiver:
         if not inbox.open_messages:
             self.inboxes.let_go(ident)
 
-    def receive(self, session: Session, ident: str, packets: list[bytes], begin: int) -> int:
+    def receive(self, session: Session, ident: str, packets: list[Packet], begin: int) -> int:
         """Offer the messages of a batch to the application, unless they are known already.
 
         From packet number ``begin`` on, up to the first that is no message, whose number is
@@ -122,7 +122,8 @@ class Receiver:
         number = begin
         try:
             while number < len(packets) and not session.closed:
-                frame = packets[number]
+                packet = packets[number]
+                frame = packet if isinstance(packet, bytes) else packet.head
                 if len(frame) < _HEADER_SIZE:
                     if frame[:1] != frames.MESSAGE_BYTE:
                         break
@@ -138,7 +139,8 @@ class Receiver:
                         f"{settings.window_bytes} bytes without waiting for an ack"
                     )
                 number += 1
-                data = frame[_HEADER_SIZE:]
+                # A large one comes in two parts, to save the copy.
+                data = frame[_HEADER_SIZE:] if isinstance(packet, bytes) else packet.body
                 size = len(data)
                 received += 1
                 received_bytes += size

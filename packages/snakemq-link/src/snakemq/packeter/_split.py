@@ -1,0 +1,19 @@
+"""Packets in one part or two."""
+
+from typing import NamedTuple, TypeAlias
+
+
+class SplitPacket(NamedTuple):
+    """A large packet in two parts, for who asked for that with :meth:`Packeter.split_large`."""
+
+    head: bytes
+    body: bytes
+
+    def whole(self) -> bytes:
+        """Both in one."""
+        return self.head + self.body
+
+
+SplitPacket.__module__ = "snakemq.packeter"
+
+Packet: TypeAlias = bytes | SplitPacket
