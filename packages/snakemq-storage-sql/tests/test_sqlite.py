@@ -16,6 +16,7 @@ from snakemq.exceptions import StorageError
 from snakemq.message import Message
 from snakemq.queues import QueuesStorageBase
 from snakemq.storage.sqlite import SqliteQueuesStorage
+from snakemq.storage.sqlite._connection import LOG_SIZE
 
 
 def test_public_names() -> None:
@@ -97,6 +98,14 @@ def test_every_push_is_synced_and_no_deletion_is(path: Path) -> None:
         with pytest.raises(StorageError, match="type 'object' is not supported"):
             storage.update_items_ttl([broken])
         assert synchronous() == full
+
+
+def test_the_log_is_written_back_and_used_again(path: Path) -> None:
+    with closing(SqliteQueuesStorage(path)) as storage:
+        for _ in range(100):
+            storage.push("peer", Message(bytes(50_000), None))
+        size = os.path.getsize(f"{path}-wal")
+        assert LOG_SIZE <= size < 1.2 * LOG_SIZE
 
 
 def test_push_many_is_all_or_nothing(path: Path) -> None:

@@ -15,8 +15,12 @@ PAGE_SIZE = 2048
 172 µs with this and 189 with SQLite's 4096; 169 with 1024, but there a message of 1 MiB takes a
 third longer. A file that is there keeps the size that it has."""
 
-LOG_SIZE = 4 << 20
-"""Bytes of the log from which on it is written back into the file, SQLite's own value in pages."""
+LOG_SIZE = 1 << 20
+"""Bytes of the log from which on it is written back into the file. Then it is overwritten from its
+beginning, and syncs get cheaper: as long as a file grows each of them writes down its size as well.
+Measured on ext4, the first 2,000 pushes one after another: 154 µs each, and 172 with the 4 MiB of
+SQLite; 147 if the log is filled up at once, but then opening takes 6 ms instead of 4. It costs 8.4 µs
+instead of 6.7 for each of 100,000 uuids at random in batches; those of Message are in order."""
 
 
 def connect(filename: str, busy_timeout: float) -> sqlite3.Connection:
