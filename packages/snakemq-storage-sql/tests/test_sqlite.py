@@ -132,6 +132,20 @@ def test_push_many_is_one_commit(path: Path) -> None:
         assert storage.count("peer") == 350
 
 
+@pytest.mark.parametrize("number", [0, 1, 100, 101, 250])
+def test_any_number_of_messages_is_deleted_in_one_commit(path: Path, number: int) -> None:
+    with closing(SqliteQueuesStorage(path)) as storage:
+        items = [Message(b"", None) for _ in range(number + 1)]
+        for queue in ("peer", "other"):
+            storage.push_many(queue, items)
+        statements: list[str] = []
+        storage._connection.set_trace_callback(statements.append)
+        storage.delete("peer", items[1:])
+        assert statements.count("COMMIT") == 1
+        assert [item.uuid for item in storage.get_items("peer")] == [items[0].uuid]
+        assert storage.count("other") == len(items)
+
+
 def test_an_ident_that_is_not_unicode_is_refused_and_harms_nobody(path: Path) -> None:
     with closing(SqliteQueuesStorage(path)) as storage:
         with pytest.raises(ValueError, match="surrogates not allowed"):
@@ -142,7 +156,7 @@ def test_an_ident_that_is_not_unicode_is_refused_and_harms_nobody(path: Path) ->
 
 def test_lookups_use_an_index(path: Path) -> None:
     """With a million messages waiting, each of these reads only what it needs."""
-    from snakemq.storage.sqlite._statements import PAGE, QUEUE_NAMES
+    from snakemq.storage.sqlite._statements import PAGE, QUEUE_NAMES, delete_rows
 
     SqliteQueuesStorage(path).close()
     with closing(sqlite3.connect(path)) as connection:
@@ -153,7 +167,7 @@ def test_lookups_use_an_index(path: Path) -> None:
             ("SELECT max(seq) FROM inbox WHERE ident = ?", "PRIMARY KEY"),
             ("DELETE FROM inbox WHERE ident = ? AND seq < ?", "PRIMARY KEY"),
             ("DELETE FROM messages WHERE uuid = ?", "messages_by_uuid"),
-            ("DELETE FROM messages WHERE uuid = ? AND queue_name = ?", "messages_by_uuid"),
+            (delete_rows(100), "messages_by_uuid"),
             ("UPDATE messages SET ttl = 0, stored_at = 0 WHERE uuid = ?", "messages_by_uuid"),
         ):
             parameters = ("x",) * statement.count("?")

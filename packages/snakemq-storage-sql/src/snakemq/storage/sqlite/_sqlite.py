@@ -16,7 +16,15 @@ from . import _fork, _inbox
 from ._connection import connect
 from ._errors import translated
 from ._rows import Columns, UnreadableRow, read_message, read_queue_name
-from ._statements import PAGE, QUEUE_NAMES, ROWS_PER_INSERT, insert_rows, log, set_aside
+from ._statements import (
+    PAGE,
+    QUEUE_NAMES,
+    ROWS_PER_STATEMENT,
+    delete_rows,
+    insert_rows,
+    log,
+    set_aside,
+)
 
 
 class SqliteQueuesStorage(QueuesStorageBase):
@@ -166,10 +174,11 @@ class SqliteQueuesStorage(QueuesStorageBase):
 
     def delete(self, queue_name: str, items: Iterable[Message]) -> None:
         """Delete messages of this queue by their uuid. One commit."""
-        self._change(
-            "DELETE FROM messages WHERE uuid = ? AND queue_name = ?",
-            [(item.uuid, queue_name) for item in items],
-        )
+        uuids = [item.uuid for item in items]
+        with self._transaction() as connection:
+            for start in range(0, len(uuids), ROWS_PER_STATEMENT):
+                chunk = uuids[start : start + ROWS_PER_STATEMENT]
+                connection.execute(delete_rows(len(chunk)), [queue_name, *chunk])
 
     def delete_all(self) -> None:
         """Delete all items and queues. What was set aside stays."""
@@ -257,12 +266,12 @@ class SqliteQueuesStorage(QueuesStorageBase):
             for n, (queue_name, item) in enumerate(rows, seq)
         ]
         with translated(self._filename):
-            if len(columns) <= ROWS_PER_INSERT:
+            if len(columns) <= ROWS_PER_STATEMENT:
                 self._insert_chunk(columns)
             else:
                 with _atomic(self._connection):
-                    for start in range(0, len(columns), ROWS_PER_INSERT):
-                        self._insert_chunk(columns[start : start + ROWS_PER_INSERT])
+                    for start in range(0, len(columns), ROWS_PER_STATEMENT):
+                        self._insert_chunk(columns[start : start + ROWS_PER_STATEMENT])
         self._next_seq = seq + len(columns)
         return seq
 
