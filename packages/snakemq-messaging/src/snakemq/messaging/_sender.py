@@ -23,6 +23,10 @@ MAX_SINGLE = 16 * 1024
 """Bytes of data of a message that may be sent on the short way: its header is copied together with
 it."""
 
+MAX_CHAIN = 16
+"""Messages that are sent to one peer before the others have their turn, if each of them is sent
+because the one before it was."""
+
 SEND_AHEAD = 512 * 1024
 """Messages are given to the packeter until that many bytes are queued there: enough to keep the
 system busy for a pass of the loop. What is there cannot expire any more."""
@@ -224,7 +228,7 @@ class Sender:
     def _serve(self, queue: OutgoingQueue) -> None:
         session = self._connected.get(queue.ident)
         if session is not None:
-            if not (len(queue.incoming) == 1 and self._serve_single(session, queue)):
+            if not self._serve_singles(session, queue):
                 self.pump(session)
                 self._queues.trim(queue)
             return
@@ -233,17 +237,23 @@ class Sender:
         self._queues.watch(queue)
         self._queues.forget_if_empty(queue)
 
-    def _serve_single(self, session: Session, queue: OutgoingQueue) -> bool:
-        """Nothing but one message has come in: False if it has to go the way of many."""
-        if not self._is_plain:
+    def _serve_singles(self, session: Session, queue: OutgoingQueue) -> bool:
+        """Send the one message that has come in, and the next one if that was the answer to its
+        being sent, and so on. False if there is something that has to go the way of many."""
+        incoming = queue.incoming
+        if not self._is_plain or len(incoming) != 1:
             return False
-        message = queue.incoming.popleft()
-        if not self._send_single(session, queue, message, self._time()):
-            queue.incoming.appendleft(message)
-            return False
-        if not session.unsent:
+        for _ in range(MAX_CHAIN):
+            message = incoming.popleft()
+            if not self._send_single(session, queue, message, self._time()):
+                incoming.appendleft(message)
+                return False
+            if session.unsent or not self.on_message_sent.callbacks:
+                break
             self._tell(self.on_message_sent, session, queue, [message])
-        return True
+            if len(incoming) != 1 or session.closed:
+                break
+        return len(incoming) <= 1
 
     def connected(self, session: Session, ident: str) -> None:
         """From now on messages for ``ident`` go to this connection."""
@@ -444,7 +454,8 @@ class Sender:
                 sent = queue.landed(count)
                 self._queues.retire(queue, sent)
             self._tell(self.on_message_sent, session, queue, sent)
-        self.pump(session)
+        if not queue.is_announced:  # else it is served in this pass
+            self.pump(session)
 
     def acked(self, session: Session, processed: int) -> None:
         """The peer has processed that many messages of this connection.
@@ -478,7 +489,8 @@ class Sender:
         if session.features is not None:
             self._queues.keep_up(queue, session.features.window_messages)
         self._tell(self.on_message_delivered, session, queue, delivered)
-        self.pump(session)
+        if not queue.is_announced:
+            self.pump(session)
 
     @staticmethod
     def _in_flight_for(
