@@ -228,7 +228,8 @@ class Connections:
             session.has_more_to_handle = len(packets) > 1
             while number < len(packets):
                 packet = packets[number]
-                if session.ident is not None and _first_byte(packet) == frames.MESSAGE_BYTE:
+                frame = packet if isinstance(packet, bytes) else packet.head
+                if session.ident is not None and frame[:1] == frames.MESSAGE_BYTE:
                     number = self._receiver.receive(session, session.ident, packets, number)
                 else:
                     self._receive_control(session, packet)
@@ -310,7 +311,3 @@ class Connections:
     def _no_answer(self, session: Session) -> None:
         wait = self.keepalive.wait
         self._fail(session, SnakeMQTimeout(f"no answer to a ping in {wait:g} s"))
-
-
-def _first_byte(packet: Packet) -> bytes:
-    return packet[:1] if isinstance(packet, bytes) else packet.head[:1]

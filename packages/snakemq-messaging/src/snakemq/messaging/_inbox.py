@@ -97,9 +97,9 @@ class Receipts:
     """Which message frames of one connection are processed."""
 
     __slots__ = (
-        "_behind_gap",
         "_bytes_behind_gap",
         "acked",
+        "behind_gap",
         "processed",
         "unacked_bytes",
         "urgent",
@@ -115,20 +115,20 @@ class Receipts:
         """Does a sender wait for the ack, because it has to keep a message until then?"""
         # From the first frame that is not processed on: its delivery, and then what came after
         # it, be it a delivery or just the size of a message that is processed.
-        self._behind_gap: deque[Delivery | int] = deque()
+        self.behind_gap: deque[Delivery | int] = deque()
         self._bytes_behind_gap = 0
 
     def window_left(self, messages: int, bytes_: int) -> tuple[int, int]:
         """How many messages may come before the next ack, and with how many bytes before the last
         of them: what is left of a window of that size. An empty one lets one message in, however
         large it is."""
-        unacked = self.processed - self.acked + len(self._behind_gap)
+        unacked = self.processed - self.acked + len(self.behind_gap)
         return messages - unacked, bytes_ - self.unacked_bytes - self._bytes_behind_gap
 
     def frame_processed(self, size: int) -> None:
         """The frame that has just come in is processed; ``size`` bytes of data."""
-        if self._behind_gap:
-            self._behind_gap.append(size)
+        if self.behind_gap:
+            self.behind_gap.append(size)
             self._bytes_behind_gap += size
         else:
             self.processed += 1
@@ -136,12 +136,12 @@ class Receipts:
 
     def frame_open(self, delivery: Delivery) -> None:
         """The frame that has just come in will be processed when the delivery is done."""
-        self._behind_gap.append(delivery)
+        self.behind_gap.append(delivery)
         self._bytes_behind_gap += delivery.size
 
     def close_gaps(self) -> None:
         """Some deliveries are done."""
-        behind = self._behind_gap
+        behind = self.behind_gap
         while behind:
             first = behind[0]
             if isinstance(first, Delivery):

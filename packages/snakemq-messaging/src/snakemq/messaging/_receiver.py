@@ -111,6 +111,7 @@ class Receiver:
         acks = session.acks
         inbox = session.inbox
         assert inbox is not None
+        open_here, add_to_seen = inbox.open, inbox.seen.add
         window_messages, window_bytes = UNLIMITED
         if acks:
             window_messages, window_bytes = receipts.window_left(
@@ -123,7 +124,10 @@ class Receiver:
         try:
             while number < len(packets) and not session.closed:
                 packet = packets[number]
-                frame = packet if isinstance(packet, bytes) else packet.head
+                if isinstance(packet, bytes):
+                    frame, data = packet, packet[_HEADER_SIZE:]
+                else:  # a large one, in two parts to save the copy
+                    frame, data = packet
                 if len(frame) < _HEADER_SIZE:
                     if frame[:1] != frames.MESSAGE_BYTE:
                         break
@@ -139,21 +143,19 @@ class Receiver:
                         f"{settings.window_bytes} bytes without waiting for an ack"
                     )
                 number += 1
-                # A large one comes in two parts, to save the copy.
-                data = frame[_HEADER_SIZE:] if isinstance(packet, bytes) else packet.body
                 size = len(data)
                 received += 1
                 received_bytes += size
                 may_come_again = acks and ttl != 0
                 if may_come_again:
                     receipts.urgent = True
-                    if uuid in inbox.open:
+                    if uuid in open_here:
                         session.counters.duplicates += 1
-                        receipts.frame_open(inbox.open[uuid])
+                        receipts.frame_open(open_here[uuid])
                         continue
                     # Added before it is processed, which saves a look-up, and taken out if it
                     # cannot be.
-                    if not inbox.seen.add(uuid):
+                    if not add_to_seen(uuid):
                         session.counters.duplicates += 1
                         if are_recorded:
                             inbox.unrecorded.append(uuid)  # as the latest, see RecentUuids
@@ -189,7 +191,11 @@ class Receiver:
                     raise
                 if may_come_again and are_recorded:
                     inbox.unrecorded.append(uuid)
-                receipts.frame_processed(size)
+                if receipts.behind_gap:
+                    receipts.frame_processed(size)
+                else:  # as it does then; a call for each message is 6 % of all this
+                    receipts.processed += 1
+                    receipts.unacked_bytes += size
             return number
         finally:
             session.counters.received += received

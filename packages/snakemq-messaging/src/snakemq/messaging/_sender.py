@@ -203,7 +203,8 @@ class Sender:
     # -- in the loop
 
     def on_loop_pass(self) -> None:
-        self._queues.flush_deletions_if_many()
+        if self._storage is not None:
+            self._queues.flush_deletions_if_many()
         if self._announced or self._absent:
             try:
                 self._serve_announced()

@@ -138,8 +138,8 @@ class RpcServer:
                 return
         exposed = self._objects.get(request["object"])
         if self._pool is None or (exposed is not None and request["method"] in exposed.inline):
-            self._execute(ident, request)
-        elif not self._pool.submit(partial(self._execute, ident, request)):
+            self._execute(ident, request, exposed)
+        elif not self._pool.submit(partial(self._execute, ident, request, exposed)):
             self._turn_away(ident, request)
 
     def _refuse(self, ident: str, body: bytes, exc: Exception) -> NoReturn:
@@ -179,10 +179,15 @@ class RpcServer:
 
     # In the loop or in a worker thread.
 
-    def _execute(self, ident: str, request: Request) -> None:
+    def _execute(self, ident: str, request: Request, exposed: ExposedObject | None) -> None:
         is_call = request["command"] == "call"
         try:
-            value = self._call(request, is_call)
+            if exposed is None:
+                raise NoInstanceError(request["object"])
+            method = exposed.method(request["method"])
+            if hasattr(method, METHOD_RPC_AS_SIGNAL_ATTR) is is_call:
+                _warn_of_wrong_command(method)
+            value = method(*request["args"], **request["kwargs"])
             reply = self._writer.result(request["req_id"], value) if is_call else b""
         except BaseException as exc:
             if not is_call or not self.transfer_exceptions:
@@ -198,15 +203,6 @@ class RpcServer:
         else:
             if is_call:
                 self._answer(ident, request["req_id"], reply)
-
-    def _call(self, request: Request, is_call: bool) -> object:
-        exposed = self._objects.get(request["object"])
-        if exposed is None:
-            raise NoInstanceError(request["object"])
-        method = exposed.method(request["method"])
-        if hasattr(method, METHOD_RPC_AS_SIGNAL_ATTR) is is_call:
-            warnings.warn(f"wrong command match for {method!r}", SignalCallWarning, stacklevel=2)
-        return method(*request["args"], **request["kwargs"])
 
     def _failure(self, req_id: bytes, exc: BaseException) -> bytes:
         if self.transfer_exceptions:
@@ -236,3 +232,7 @@ class RpcServer:
             self._messaging.send_message(ident, message, urgent=True)
         except SnakeMQMessageTooLarge as exc:
             self._send_error(ident, req_id, f"the reply is too large: {exc}")
+
+
+def _warn_of_wrong_command(method: object) -> None:
+    warnings.warn(f"wrong command match for {method!r}", SignalCallWarning, stacklevel=3)
