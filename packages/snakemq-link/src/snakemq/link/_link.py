@@ -299,7 +299,8 @@ class Link:
 
     def borrow(self) -> bool:
         """Be the loop for a moment, while it sleeps: True, and it stays asleep until
-        :meth:`give_back`, or False if it is busy or does not run. Thread-safe, never waits.
+        :meth:`give_back`, or False if it is busy or does not run. Who runs the loop is the loop
+        anyway: True. Thread-safe, never waits.
 
         For a thread which has something to send and would only wait for the loop to do it. In
         between it may send (:meth:`send_at_once`), and nothing else that takes long: it must not

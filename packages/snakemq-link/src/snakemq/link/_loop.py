@@ -119,7 +119,8 @@ class Loop:
         baton = self._baton
         if not baton.acquire(blocking=False):
             return False
-        if self._sleeping and baton is self._baton:  # the loop itself may take its baton twice
+        # Between two loops anybody gets it, and the one who runs the loop always does.
+        if baton is self._baton and (self._sleeping or self.in_loop()):
             return True
         baton.release()
         return False

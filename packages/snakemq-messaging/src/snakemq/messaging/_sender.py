@@ -66,7 +66,6 @@ class Sender:
             self._resume,
         )
         self._is_plain = storage is None and occupancy is None
-        self._in_loop = packeter.link.in_loop
         # Link can be borrowed, other links need not.
         self._borrow: Callable[[], bool] = getattr(packeter.link, "borrow", lambda: False)
         self._give_back: Callable[[], None] = getattr(packeter.link, "give_back", lambda: None)
@@ -102,20 +101,16 @@ class Sender:
         message is sent by the calling thread: nobody has to wake up for it. That is one system call
         for each message, where the loop sends many at once; so it is not for who has more to send.
         """
-        if queue is not None and queue.is_connected and self._is_plain:
-            if self._in_loop():
+        if queue is not None and queue.is_connected and self._is_plain and self._borrow():
+            try:
                 if self._sends_now(ident, message, queue):
                     return
-            elif self._borrow():
-                try:
-                    if self._sends_now(ident, message, queue):
-                        return
-                finally:
-                    self._give_back()
+            finally:
+                self._give_back()
         self.accept(ident, message, queue)
 
     def _sends_now(self, ident: str, message: Message, queue: OutgoingQueue) -> bool:
-        """In the loop, or while it is borrowed. True if the message is on its way."""
+        """While this thread is the loop, or has borrowed it. True if the message is on its way."""
         session = self._connected.get(ident)
         if (
             session is None

@@ -83,6 +83,7 @@ class RpcServer:
         self._pool = WorkerPool(threads, max_waiting, "snakemq-rpc") if threads else None
         self._closed = False
         self._messaging = messaging = receive_hook.messaging
+        self._link = messaging.packeter.link
         messaging.on_message_drop.add(self._on_message_drop)
         receive_hook.register(REQUEST_PREFIX, acknowledging(messaging, self._on_request))
 
@@ -215,9 +216,16 @@ class RpcServer:
             text = f"the reply got lost, and with {len(reply)} bytes was too long to be remembered"
             remembered = self._writer.error(req_id, text)
         message = Message(reply)
-        # First remembered, then sent: a request that is repeated in between gets it.
-        self._replies.finish(ident, req_id, remembered, message.uuid)
-        self._send(ident, req_id, message)
+        if self._link.in_loop():
+            # Nothing can come in between, so the caller need not wait for the memory.
+            try:
+                self._send(ident, req_id, message)
+            finally:
+                self._replies.finish(ident, req_id, remembered, message.uuid)
+        else:
+            # First remembered, then sent: a request that is repeated in between gets it.
+            self._replies.finish(ident, req_id, remembered, message.uuid)
+            self._send(ident, req_id, message)
 
     def _answer_again(self, ident: str, req_id: bytes, reply: bytes) -> None:
         message = Message(reply)

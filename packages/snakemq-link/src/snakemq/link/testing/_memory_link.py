@@ -110,6 +110,14 @@ class MemoryLink:
         """See :meth:`LinkInterface.in_loop`: does this thread run a pass of this very link?"""
         return self._thread == threading.get_ident()
 
+    def borrow(self) -> bool:
+        """See :meth:`snakemq.link.Link.borrow`. Who runs the network is the loop of all links, and
+        never asleep."""
+        return self.in_loop()
+
+    def give_back(self) -> None:
+        """See :meth:`snakemq.link.Link.give_back`."""
+
     # -- for tests
 
     @property
