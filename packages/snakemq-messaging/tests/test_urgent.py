@@ -1,0 +1,545 @@
+"""Urgent messages, which the calling thread sends itself; and the short way of a single one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from memory_peers import (
+    VERSION,
+    MakePeer,
+    MakeRawPeer,
+    Peer,
+    RawPeer,
+    features,
+    identification,
+)
+from watched_storage import WatchedStorage
+
+from snakemq.exceptions import QueueFull, SnakeMQMessageTooLarge
+from snakemq.link import BytesLike
+from snakemq.link.testing import MemoryLink, MemoryNetwork
+from snakemq.message import FLAG_PERSISTENT, Message
+from snakemq.messaging import DropReason, QueueLimits
+from snakemq.messaging._sender import MAX_CHAIN, MAX_SINGLE
+
+
+class LentLink(MemoryLink):
+    """Can be borrowed, if the test has nothing against it."""
+
+    def __init__(self, network: MemoryNetwork, name: str) -> None:
+        super().__init__(network, name)
+        self.sleeps = True
+        self.lent = 0
+        self.lendings = 0
+        """To threads that are not the loop."""
+        self.error: Exception | None = None
+        """What the next send raises."""
+
+    def borrow(self) -> bool:
+        in_loop = self.in_loop()
+        if not (in_loop or self.sleeps):
+            return False
+        self.lent += 1
+        self.lendings += not in_loop
+        return True
+
+    def give_back(self) -> None:
+        assert self.lent
+        self.lent -= 1
+
+    def send_at_once(self, conn_id: str, data: BytesLike) -> bool:
+        assert self.lent or self.in_loop(), "somebody sends who is not the loop"
+        if self.error is not None:
+            raise self.error
+        return super().send_at_once(conn_id, data)
+
+
+class LendingNetwork(MemoryNetwork):
+    def link(self, name: str) -> LentLink:
+        return LentLink(self, name)
+
+
+@pytest.fixture
+def network() -> Iterator[MemoryNetwork]:
+    network = LendingNetwork(at_once=True)
+    yield network
+    assert network.errors == []
+    assert not any(link.lent for link in network.links.values() if isinstance(link, LentLink))
+
+
+def nobody_asks(peer: Peer) -> Peer:
+    """Without those that want to be told of what is sent: the loop would have to tell them."""
+    peer.messaging.on_message_sent.callbacks = ()
+    return peer
+
+
+@pytest.fixture
+def alice(peer: MakePeer) -> Peer:
+    return nobody_asks(peer("alice"))
+
+
+@pytest.fixture
+def bob(peer: MakePeer) -> Peer:
+    return nobody_asks(peer("bob"))
+
+
+def link_of(peer: Peer) -> LentLink:
+    assert isinstance(peer.link, LentLink)
+    return peer.link
+
+
+def send_urgent(
+    peer: Peer, ident: str, data: bytes = b"", ttl: float | None = None, flags: int = 0
+) -> bytes:
+    return peer.messaging.send_message(ident, Message(data, ttl, flags), urgent=True)
+
+
+def in_flight(peer: Peer, ident: str = "bob") -> int:
+    return peer.messaging.stats().peers[ident].in_flight
+
+
+def sends(peer: Peer, since: int = 0) -> list[str]:
+    """The connections on which something was sent, since that moment of the trace."""
+    trace = peer.network.trace[since:]
+    return [e.conn_id for e in trace if e.link == peer.link.name and e.event == "sent"]
+
+
+# -- from another thread than the loop, which is what a test is for the memory network
+
+
+@pytest.mark.parametrize("ttl", [None, 60, 0])
+def test_urgent_message_is_on_its_way_when_it_is_accepted(
+    network: MemoryNetwork, alice: Peer, bob: Peer, ttl: float | None
+) -> None:
+    here, _ = alice.connect(bob)
+    moment = len(network.trace)
+    uuid = send_urgent(alice, "bob", b"now", ttl)
+    assert in_flight(alice) == 1
+    assert sends(alice, moment) == [here]
+    assert bob.heard == []
+    network.advance(1)
+    assert [(m.data, m.uuid, m.ttl) for _, _, m in bob.received] == [(b"now", uuid, ttl)]
+    assert in_flight(alice) == 0
+    assert sends(alice, moment) == [here], "the loop had nothing left to do"
+    stats = alice.messaging.stats().peers["bob"]
+    assert (stats.sent, stats.sent_bytes, stats.delivered) == (1, 3, 1)
+    assert stats.round_trip is not None
+
+
+def test_message_that_is_not_urgent_is_left_to_the_loop(
+    network: MemoryNetwork, alice: Peer, bob: Peer
+) -> None:
+    alice.connect(bob)
+    alice.send("bob", b"later")
+    assert in_flight(alice) == 0
+    assert link_of(alice).lendings == 0
+    network.run_until_idle()
+    assert bob.heard == [b"later"]
+
+
+def test_loop_that_is_busy_sends_it_itself(network: MemoryNetwork, alice: Peer, bob: Peer) -> None:
+    alice.connect(bob)
+    link_of(alice).sleeps = False
+    send_urgent(alice, "bob", b"soon")
+    assert in_flight(alice) == 0
+    network.run_until_idle()
+    assert bob.heard == [b"soon"]
+
+
+@pytest.mark.parametrize("size", [MAX_SINGLE, MAX_SINGLE + 1])
+def test_large_one_is_left_to_the_loop(
+    network: MemoryNetwork, alice: Peer, bob: Peer, size: int
+) -> None:
+    alice.connect(bob)
+    send_urgent(alice, "bob", bytes(size))
+    assert in_flight(alice) == (size <= MAX_SINGLE)
+    network.run_until_idle()
+    assert bob.heard == [bytes(size)]
+
+
+def test_earlier_message_goes_first(network: MemoryNetwork, alice: Peer, bob: Peer) -> None:
+    alice.connect(bob)
+    alice.send("bob", b"1")
+    send_urgent(alice, "bob", b"2")
+    assert in_flight(alice) == 0
+    network.run_until_idle()
+    send_urgent(alice, "bob", b"3")
+    alice.send("bob", b"4")
+    send_urgent(alice, "bob", b"5")
+    network.run_until_idle()
+    assert bob.heard == [b"1", b"2", b"3", b"4", b"5"]
+
+
+def test_who_wants_to_be_told_that_it_is_sent_is_told_in_the_loop(
+    network: MemoryNetwork, alice: Peer, bob: Peer
+) -> None:
+    told: list[tuple[str, bytes, bool]] = []
+    alice.connect(bob)
+    alice.messaging.on_message_sent.add(
+        lambda _, ident, uuid: told.append((ident, uuid, alice.link.in_loop()))
+    )
+    uuids = [send_urgent(alice, "bob") for _ in range(2)]
+    assert in_flight(alice) == 0
+    network.run_until_idle()
+    uuids.append(send_urgent(alice, "bob"))
+    assert len(told) == 2
+    network.run_until_idle()
+    assert told == [("bob", uuid, True) for uuid in uuids]
+
+
+@pytest.mark.parametrize("limit", [{"window_messages": 2}, {"window_bytes": 20}])
+def test_full_window_holds_it_up(
+    network: MemoryNetwork, alice: Peer, peer: MakePeer, limit: dict[str, int]
+) -> None:
+    slow = peer("slow", manual_ack=True, **limit)
+    alice.connect(slow)
+    texts = [b"%010d" % number for number in range(5)]
+    for text in texts:
+        send_urgent(alice, "slow", text)
+    assert in_flight(alice, "slow") == 2
+    for count in (2, 4, 5):
+        network.advance(1)
+        assert slow.heard == texts[:count]
+        for _, _, message in slow.received[count - (count % 2 or 2) : count]:
+            slow.messaging.ack(message)
+    network.advance(1)
+    assert in_flight(alice, "slow") == 0
+    assert send_urgent(alice, "slow")
+    assert in_flight(alice, "slow") == 1
+
+
+def test_one_that_the_peer_does_not_take_is_reported_and_dropped(
+    network: MemoryNetwork, alice: Peer, peer: MakePeer
+) -> None:
+    bob = peer("bob", max_packet_size=4096)
+    alice.connect(bob)
+    uuid = send_urgent(alice, "bob", bytes(4096))
+    assert send_urgent(alice, "bob", b"small")
+    network.run_until_idle()
+    assert alice.kinds_of_errors == [SnakeMQMessageTooLarge]
+    assert alice.dropped == [("bob", uuid)]
+    assert bob.heard == [b"small"]
+
+
+@pytest.mark.parametrize("version", ["1.6", "2.x without acks"])
+def test_peer_that_does_not_acknowledge_gets_it_the_ordinary_way(
+    network: MemoryNetwork, alice: Peer, raw: MakeRawPeer, version: str
+) -> None:
+    old: RawPeer = raw()
+    old.connect(alice)
+    old.say(VERSION, *([] if version == "1.6" else [features()]), identification("old"))
+    send_urgent(alice, "old", b"hello")
+    assert in_flight(alice, "old") == 0
+    network.run_until_idle()
+    assert old.heard == [b"hello"]
+
+
+def test_nobody_is_there(network: MemoryNetwork, alice: Peer, bob: Peer) -> None:
+    lost = [send_urgent(alice, "bob", b"now or never", ttl=0)]
+    network.run_until_idle()
+    alice.connect(bob)
+    alice.link.close(alice.link.connections[0])
+    network.run_until_idle()
+    lost.append(send_urgent(alice, "bob", b"now or never", ttl=0))
+    send_urgent(alice, "bob", b"waits")
+    network.run_until_idle()
+    assert alice.dropped == [("bob", uuid) for uuid in lost]
+    assert alice.messaging.stats().peers["bob"].dropped == {DropReason.ABSENT: 2}
+    alice.connect(bob)
+    assert bob.heard == [b"waits"]
+
+
+def test_loop_is_given_back_if_the_link_raises(
+    network: MemoryNetwork, alice: Peer, bob: Peer
+) -> None:
+    alice.connect(bob)
+    link_of(alice).error = MemoryError("no more")
+    with pytest.raises(MemoryError):
+        send_urgent(alice, "bob")
+    assert link_of(alice).lendings == 1
+    assert not link_of(alice).lent
+
+
+# -- what the system does not take over at once
+
+
+@pytest.mark.parametrize("is_urgent", [True, False])
+def test_rest_of_it_follows_and_it_is_reported_once(
+    network: MemoryNetwork, alice: Peer, bob: Peer, is_urgent: bool
+) -> None:
+    here, _ = alice.connect(bob)
+    network.shape(here, capacity=50)
+    moment = len(network.trace)
+    texts = [bytes([number]) * 200 for number in range(3)]
+    uuids = [
+        alice.messaging.send_message("bob", Message(text, None), urgent=is_urgent) for text in texts
+    ]
+    assert in_flight(alice) == is_urgent
+    alice.messaging.on_message_sent.add(lambda *args: alice.sent.append(args))
+    network.advance(1)
+    assert bob.heard == texts
+    assert len(sends(alice, moment)) >= 3 * 200 / 50
+    assert [uuid for _, _, uuid in alice.sent] == uuids
+
+
+def test_connection_that_breaks_under_it_loses_only_what_does_not_wait(
+    network: MemoryNetwork, alice: Peer, bob: Peer
+) -> None:
+    for capacity in (1000, 10):
+        here, _ = alice.connect(bob)
+        network.shape(here, capacity=capacity)
+        text = b"%d" % capacity
+        send_urgent(alice, "bob", text + b", waits", 60)
+        network.disconnect(here)
+        network.run_until_idle()
+        assert alice.dropped == []
+    here, _ = alice.connect(bob)
+    lost = send_urgent(alice, "bob", b"does not wait", 0)
+    send_urgent(alice, "bob", b"may be lost and comes again")
+    assert in_flight(alice) == 2
+    network.disconnect(here)
+    network.run_until_idle()
+    assert alice.dropped == [("bob", lost)]
+    assert alice.messaging.stats().peers["bob"].dropped == {DropReason.DISCONNECTED: 1}
+    alice.connect(bob)
+    network.advance(1)
+    assert bob.heard == [b"1000, waits", b"10, waits", b"may be lost and comes again"]
+
+
+# -- stacks that have more to do with a message
+
+
+def test_persistent_one_is_stored_and_sent_by_the_loop(
+    network: MemoryNetwork, peer: MakePeer, bob: Peer
+) -> None:
+    storage = WatchedStorage(network)
+    alice = nobody_asks(peer("alice", storage))
+    alice.connect(bob)
+    send_urgent(alice, "bob", b"stored", flags=FLAG_PERSISTENT)
+    send_urgent(alice, "bob", b"not stored")
+    assert storage.texts() == [b"stored"]
+    assert in_flight(alice) == link_of(alice).lendings == 0
+    network.advance(1)
+    assert bob.heard == [b"stored", b"not stored"]
+    assert storage.texts() == []
+
+
+def test_limits_hold_for_it(network: MemoryNetwork, peer: MakePeer, bob: Peer) -> None:
+    alice = nobody_asks(peer("alice", queue_limits=QueueLimits(peer_messages=2)))
+    alice.connect(bob)
+    for text in (b"1", b"2"):
+        send_urgent(alice, "bob", text)
+    with pytest.raises(QueueFull):
+        send_urgent(alice, "bob", b"3")
+    assert in_flight(alice) == link_of(alice).lendings == 0
+    network.advance(1)
+    send_urgent(alice, "bob", b"4")
+    network.advance(1)
+    assert bob.heard == [b"1", b"2", b"4"]
+
+
+# -- answers, which are sent in the loop
+
+
+def test_answer_to_a_message_that_came_alone_leaves_at_once(
+    network: MemoryNetwork, alice: Peer, bob: Peer
+) -> None:
+    _, there = alice.connect(bob)
+    left: list[int] = []
+
+    def answer(conn_id: str, ident: str, message: Message) -> None:
+        send_urgent(bob, ident, b"answer")
+        left.append(in_flight(bob, "alice"))
+
+    bob.messaging.on_message_recv.add(answer)
+    moment = len(network.trace)
+    send_urgent(alice, "bob")
+    network.run_until_idle()
+    assert left == [1]
+    assert sends(bob, moment)[0] == there
+    assert alice.heard == [b"answer"]
+    assert link_of(bob).lendings == 0
+
+
+def test_answers_to_messages_that_came_together_leave_together(
+    network: MemoryNetwork, alice: Peer, bob: Peer
+) -> None:
+    _, there = alice.connect(bob)
+    left: list[int] = []
+
+    def answer(conn_id: str, ident: str, message: Message) -> None:
+        send_urgent(bob, ident, b"answer to " + message.data)
+        left.append(in_flight(bob, "alice"))
+
+    bob.messaging.on_message_recv.add(answer)
+    moment = len(network.trace)
+    alice.messaging.send_messages("bob", [Message(b"%d" % n, ttl=0) for n in range(3)])
+    network.run_until_idle()
+    assert left == [0, 0, 0]
+    assert sends(bob, moment) == [there]
+    assert alice.heard == [b"answer to %d" % number for number in range(3)]
+
+
+# -- messages each of which is sent because the one before it was
+
+
+class Chain:
+    """Sends the next message whenever it is told that the last one was sent, or delivered."""
+
+    def __init__(self, peer: Peer, event: str, length: int, *, is_urgent: bool = False) -> None:
+        self.peer = peer
+        self.sent = 0
+        self.told = 0
+        self.in_the_end: Callable[[str], object] = lambda conn_id: None
+        self._length = length
+        self._is_urgent = is_urgent
+        getattr(peer.messaging, event).add(self._go_on)
+
+    def send(self) -> None:
+        message = Message(b"%d" % self.sent, None)
+        self.sent += 1
+        self.peer.messaging.send_message("bob", message, urgent=self._is_urgent)
+
+    def _go_on(self, conn_id: str, ident: str, uuid: bytes) -> None:
+        if ident != "bob":
+            return
+        self.told += 1
+        if self.sent < self._length:
+            self.send()
+        elif self.told == self._length:
+            self.in_the_end(conn_id)
+
+
+def passes_of(peer: Peer) -> Callable[[], int]:
+    passes: list[None] = []
+    peer.link.on_loop_pass.add(lambda: passes.append(None))
+    return lambda: len(passes)
+
+
+@pytest.mark.parametrize("is_urgent", [True, False])
+@pytest.mark.parametrize("event", ["on_message_sent", "on_message_delivered"])
+def test_chain_arrives_in_its_order(
+    network: MemoryNetwork, alice: Peer, bob: Peer, event: str, is_urgent: bool
+) -> None:
+    alice.connect(bob)
+    chain = Chain(alice, event, 100, is_urgent=is_urgent)
+    chain.send()
+    network.advance(1)
+    assert chain.told == 100
+    assert bob.heard == [b"%d" % number for number in range(100)]
+    assert in_flight(alice) == 0
+
+
+def test_chain_takes_few_passes(network: MemoryNetwork, alice: Peer, bob: Peer) -> None:
+    alice.connect(bob)
+    chain = Chain(alice, "on_message_sent", 10 * MAX_CHAIN)
+    passes = passes_of(alice)
+    chain.send()
+    network.run_passes(1)
+    assert chain.told == MAX_CHAIN
+    network.run_until(lambda: chain.told == 10 * MAX_CHAIN)
+    assert passes() <= 2 * 10
+
+
+def test_chain_does_not_hold_up_the_messages_for_others(
+    network: MemoryNetwork, alice: Peer, bob: Peer, peer: MakePeer
+) -> None:
+    carol = peer("carol")
+    to_bob, _ = alice.connect(bob)
+    to_carol, _ = alice.connect(carol)
+    chain = Chain(alice, "on_message_sent", 100)
+    moment = len(network.trace)
+    chain.send()
+    alice.send("carol", b"hello")
+    network.advance(1)
+    order = sends(alice, moment)
+    assert 1 <= order.index(to_carol) <= MAX_CHAIN
+    assert order.count(to_bob) >= 100
+    assert (len(bob.heard), carol.heard) == (100, [b"hello"])
+
+
+@pytest.mark.parametrize("sends_more", ["nothing", "before", "after"])
+def test_chain_ends_with_its_connection(
+    network: MemoryNetwork, alice: Peer, bob: Peer, sends_more: str
+) -> None:
+    alice.connect(bob)
+    chain = Chain(alice, "on_message_sent", 5)
+
+    def close(conn_id: str) -> None:
+        if sends_more == "before":
+            chain.send()
+        alice.link.close(conn_id)
+        if sends_more == "after":
+            chain.send()
+
+    chain.in_the_end = close
+    chain.send()
+    network.advance(1)
+    assert chain.told == 5
+    assert bob.heard == [b"%d" % number for number in range(5)]
+    alice.connect(bob)
+    network.advance(1)
+    assert bob.heard == [b"%d" % number for number in range(chain.sent)]
+    assert chain.sent == (5 if sends_more == "nothing" else 6)
+    assert in_flight(alice) == 0
+
+
+# -- all of it, in any order
+
+steps = st.lists(
+    st.one_of(
+        st.tuples(st.just("send"), st.booleans()),
+        st.tuples(st.just("send many"), st.integers(1, 4)),
+        st.tuples(st.just("run"), st.integers(1, 5)),
+        st.tuples(st.just("sleep"), st.booleans()),
+        st.tuples(st.just("ask"), st.booleans()),
+        st.tuples(st.just("wait"), st.integers(1, 5)),
+        st.tuples(st.just("break"), st.just(0)),
+    ),
+    max_size=40,
+)
+
+
+@given(steps=steps, seed=st.one_of(st.none(), st.integers(0, 999)), capacity=st.integers(1, 300))
+def test_order_is_kept_and_each_arrives_once(
+    steps: list[tuple[str, int]], seed: int | None, capacity: int
+) -> None:
+    network = LendingNetwork(seed, at_once=True, capacity=capacity)
+    alice, bob = nobody_asks(Peer(network, "alice")), Peer(network, "bob", window_messages=5)
+    network.keep_connected(alice.link, "bob", 0.1)
+    network.run_until_idle()
+    told: list[bytes] = []
+    uuids: list[bytes] = []
+
+    def on_sent(conn_id: str, ident: str, uuid: bytes) -> None:
+        assert alice.link.in_loop()
+        told.append(uuid)
+
+    def next_message() -> Message:
+        return Message(b"%d" % len(uuids), None)
+
+    for kind, value in steps:
+        if kind == "send":
+            send = alice.messaging.send_message
+            uuids.append(send("bob", next_message(), urgent=bool(value)))
+        elif kind == "send many":
+            batch = [Message(b"%d" % (len(uuids) + number), None) for number in range(value)]
+            uuids += alice.messaging.send_messages("bob", batch)
+        elif kind == "run":
+            network.run_passes(value)
+        elif kind == "sleep":
+            link_of(alice).sleeps = bool(value)
+        elif kind == "ask":
+            alice.messaging.on_message_sent.callbacks = (on_sent,) if value else ()
+        elif kind == "wait":
+            network.advance(value / 10)
+        elif alice.link.connections:
+            network.disconnect(alice.link.connections[0])
+    network.advance(5)
+    assert bob.heard == [b"%d" % number for number in range(len(uuids))]
+    assert set(told) <= set(uuids)
+    assert in_flight(alice) == 0
+    assert alice.errors == bob.errors == network.errors == []
