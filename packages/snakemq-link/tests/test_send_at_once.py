@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import pytest
+from memory_packeters import framed
 from real_links import DiaryLink, connect, pass_once, run_until
 
 from snakemq.exceptions import NoConnection, SendNotFinished
 from snakemq.link.testing import MemoryNetwork
 from snakemq.packeter import Packeter
 from snakemq.packeter._framing import BLOCK_SIZE
+from snakemq.throttle import Throttle
 
 MEBI = 1024 * 1024
 
@@ -147,3 +149,128 @@ def test_backlog_of_one_connection_does_not_keep_the_others_waiting(
     run_until(lambda: b"served" in other.received[at_other], link, other)
     assert len(other.received[there]) < sum(map(len, fill_up))
     run_until(lambda: not packeter.get_unsent_size(here), link, other)
+
+
+# -- a single packet, before anything else
+
+
+class Line:
+    """Packeters that nobody listens to, over memory."""
+
+    def __init__(self, network: MemoryNetwork) -> None:
+        self.network = network
+        self.link, self.peer = network.link("a"), network.link("b")
+        self.packeter = Packeter(self.link)
+        self.received: list[bytes] = []
+        Packeter(self.peer).on_packet_recv.add(lambda _, packet: self.received.append(packet))
+        self.here, self.there = network.connect(self.link, self.peer)
+        network.run_until_idle()
+
+    def send(self, packet: bytes) -> tuple[int, bool] | None:
+        return self.packeter.send_framed_at_once(self.here, framed(packet))
+
+
+@pytest.fixture
+def line() -> Line:
+    return Line(MemoryNetwork(at_once=True))
+
+
+def test_single_packet_is_taken_over_and_nobody_is_told(line: Line) -> None:
+    told: list[int] = []
+    line.packeter.on_packets_sent.add(lambda _, packet_id: told.append(packet_id))
+    moment = len(line.network.trace)
+    first = line.send(b"one")
+    assert first is not None
+    assert first[1]
+    assert [event.event for event in line.network.trace[moment:]] == ["sent"]
+    assert line.send(b"two") == (first[0] + 1, True)
+    assert line.packeter.get_unsent_size(line.here) == 0
+    line.network.run_until_idle()
+    assert line.received == [b"one", b"two"]
+    assert told == []
+
+
+def test_packets_that_are_queued_afterwards_come_behind_it(line: Line) -> None:
+    sent = line.send(b"one")
+    assert sent is not None
+    assert line.packeter.send_packet(line.here, b"two") == sent[0] + 1
+    assert line.packeter.send_framed(line.here, [framed(b"three")], [9]) == sent[0] + 2
+    line.network.run_until_idle()
+    assert line.send(b"four") == (sent[0] + 3, True)
+    line.network.run_until_idle()
+    assert line.received == [b"one", b"two", b"three", b"four"]
+
+
+def test_it_is_refused_while_another_one_is_queued(line: Line) -> None:
+    queued = line.packeter.send_packet(line.here, b"one")
+    assert line.send(b"two") is None
+    line.network.run_until_idle()
+    assert line.received == [b"one"]
+    assert line.send(b"two") == (queued + 1, True), "a refusal costs no id"
+
+
+def test_it_is_refused_while_another_one_is_being_sent() -> None:
+    line = Line(MemoryNetwork(at_once=False))
+    sent = line.send(b"one")
+    assert sent is not None
+    assert not sent[1]
+    assert line.send(b"two") is None
+    line.network.run_until_idle()
+    assert line.send(b"three") == (sent[0] + 1, False)
+    line.network.run_until_idle()
+    assert line.received == [b"one", b"three"]
+
+
+def test_it_is_refused_while_another_one_is_not_reported_yet(line: Line) -> None:
+    """Reports say that all packets before this one are sent."""
+    told: list[int] = []
+    line.packeter.on_packets_sent.add(lambda _, packet_id: told.append(packet_id))
+    large = line.packeter.send_packet(line.here, bytes(BLOCK_SIZE))
+    assert line.packeter.get_unsent_size(line.here) == 0
+    assert line.send(b"small") is None
+    line.network.run_until_idle()
+    assert told == [large]
+    assert line.send(b"small") is not None
+
+
+def test_it_is_refused_if_somebody_wants_to_be_told_of_each_packet(line: Line) -> None:
+    def on_packet_sent(conn_id: str, packet_id: int) -> None:
+        pass
+
+    line.packeter.on_packet_sent.add(on_packet_sent)
+    assert line.send(b"x") is None
+    line.packeter.on_packet_sent.remove(on_packet_sent)
+    assert line.send(b"x") is not None
+
+
+def test_it_is_refused_if_the_link_cannot_do_it(network: MemoryNetwork) -> None:
+    link, peer = network.link("a"), network.link("b")
+    packeter = Packeter(Throttle(link, 1000))
+    here, _ = network.connect(link, peer)
+    network.run_until_idle()
+    assert packeter.send_framed_at_once(here, framed(b"x")) is None
+    assert packeter.get_unsent_size(here) == 0
+
+
+def test_what_is_taken_in_parts_is_reported_with_the_last_one(line: Line) -> None:
+    told: list[int] = []
+    line.packeter.on_packets_sent.add(lambda _, packet_id: told.append(packet_id))
+    line.network.shape(line.here, capacity=10)
+    sent = line.send(b"x" * 100)
+    assert sent is not None
+    assert not sent[1]
+    behind = line.packeter.send_packet(line.here, b"behind")
+    assert line.packeter.get_unsent_size(line.here) == len(framed(b"x" * 100, b"behind"))
+    line.network.run_passes(3)
+    assert told == []
+    line.network.run_until_idle()
+    assert line.received == [b"x" * 100, b"behind"]
+    assert told == [sent[0], behind]
+
+
+def test_it_needs_a_connection(line: Line) -> None:
+    with pytest.raises(NoConnection):
+        line.packeter.send_framed_at_once("nobody", framed(b"x"))
+    line.link.close(line.here)
+    with pytest.raises(NoConnection):
+        line.send(b"x")
