@@ -233,6 +233,14 @@ def test_it_is_refused_while_another_one_is_not_reported_yet(line: Line) -> None
     assert line.send(b"small") is not None
 
 
+def test_it_is_refused_while_the_connection_ends(line: Line) -> None:
+    answers: list[tuple[int, bool] | None] = []
+    line.packeter.on_packets_sent.add(lambda *_: answers.append(line.send(b"too late")))
+    line.packeter.send_packet(line.here, bytes(BLOCK_SIZE))
+    line.link.close(line.here)
+    assert answers == [None]
+
+
 def test_it_is_refused_if_somebody_wants_to_be_told_of_each_packet(line: Line) -> None:
     def on_packet_sent(conn_id: str, packet_id: int) -> None:
         pass

@@ -35,6 +35,7 @@ class LentLink(MemoryLink):
         self.lent = 0
         self.lendings = 0
         """To threads that are not the loop."""
+        self.wakeups = 0
         self.error: Exception | None = None
         """What the next send raises."""
 
@@ -49,6 +50,10 @@ class LentLink(MemoryLink):
     def give_back(self) -> None:
         assert self.lent
         self.lent -= 1
+
+    def wakeup_poll(self) -> None:
+        self.wakeups += 1
+        super().wakeup_poll()
 
     def send_at_once(self, conn_id: str, data: BytesLike) -> bool:
         assert self.lent or self.in_loop(), "somebody sends who is not the loop"
@@ -211,6 +216,46 @@ def test_full_window_holds_it_up(
     assert in_flight(alice, "slow") == 1
 
 
+@pytest.mark.parametrize("is_broken", [False, True])
+def test_messages_that_the_window_held_up_go_first(
+    network: MemoryNetwork, alice: Peer, peer: MakePeer, is_broken: bool
+) -> None:
+    slow = peer("slow", manual_ack=True, window_messages=2)
+    here, _ = alice.connect(slow)
+    texts = [b"%d" % number for number in range(4)]
+    for text in texts:
+        alice.send("slow", text)
+    network.run_until_idle()
+    if is_broken:
+        network.disconnect(here)
+        network.run_until_idle()
+        alice.connect(slow)
+
+    def send_last(*_: object) -> None:
+        alice.messaging.on_message_delivered.remove(send_last)
+        send_urgent(alice, "slow", b"last")
+
+    alice.messaging.on_message_delivered.add(send_last)
+    for _, _, message in slow.received[:2]:
+        slow.messaging.ack(message)
+    network.advance(1)
+    for _, _, message in slow.received[2:]:
+        slow.messaging.ack(message)
+    network.advance(1)
+    assert slow.heard == [*texts, b"last"]
+
+
+def test_message_expires_that_the_loop_sees_too_late(
+    network: MemoryNetwork, alice: Peer, bob: Peer
+) -> None:
+    alice.connect(bob)
+    uuid = alice.send("bob", b"late", ttl=1)
+    network.clock.advance(1)
+    network.run_until_idle()
+    assert alice.dropped == [("bob", uuid)]
+    assert bob.heard == []
+
+
 def test_one_that_the_peer_does_not_take_is_reported_and_dropped(
     network: MemoryNetwork, alice: Peer, peer: MakePeer
 ) -> None:
@@ -283,6 +328,34 @@ def test_rest_of_it_follows_and_it_is_reported_once(
     assert bob.heard == texts
     assert len(sends(alice, moment)) >= 3 * 200 / 50
     assert [uuid for _, _, uuid in alice.sent] == uuids
+    assert in_flight(alice) == 0
+
+
+def test_sender_is_woken_for_the_rest_of_it(network: MemoryNetwork, alice: Peer, bob: Peer) -> None:
+    here, _ = alice.connect(bob)
+    wakeups = link_of(alice).wakeups
+    send_urgent(alice, "bob", bytes(100))
+    assert link_of(alice).wakeups == wakeups
+    network.shape(here, capacity=150)
+    send_urgent(alice, "bob", bytes(100))
+    assert link_of(alice).wakeups == wakeups + 1
+
+
+def test_one_that_could_not_be_sent_at_once_takes_no_room_in_the_window(
+    network: MemoryNetwork, alice: Peer, peer: MakePeer
+) -> None:
+    bob = peer("bob", window_bytes=1000)
+    here, _ = alice.connect(bob)
+    network.shape(here, capacity=50)
+    for _ in range(5):
+        send_urgent(alice, "bob", bytes(200))
+        send_urgent(alice, "bob", bytes(200))
+        assert in_flight(alice) == 1
+        network.advance(1)
+    network.shape(here, capacity=10_000)
+    for count in (1, 2, 3):
+        send_urgent(alice, "bob", bytes(200))
+        assert in_flight(alice) == count
 
 
 def test_connection_that_breaks_under_it_loses_only_what_does_not_wait(
@@ -394,12 +467,13 @@ class Chain:
         self.sent = 0
         self.told = 0
         self.in_the_end: Callable[[str], object] = lambda conn_id: None
+        self.ttl: float | None = None
         self._length = length
         self._is_urgent = is_urgent
         getattr(peer.messaging, event).add(self._go_on)
 
     def send(self) -> None:
-        message = Message(b"%d" % self.sent, None)
+        message = Message(b"%d" % self.sent, self.ttl)
         self.sent += 1
         self.peer.messaging.send_message("bob", message, urgent=self._is_urgent)
 
@@ -419,12 +493,14 @@ def passes_of(peer: Peer) -> Callable[[], int]:
     return lambda: len(passes)
 
 
+@pytest.mark.parametrize("capacity", [20, 10_000])
 @pytest.mark.parametrize("is_urgent", [True, False])
 @pytest.mark.parametrize("event", ["on_message_sent", "on_message_delivered"])
 def test_chain_arrives_in_its_order(
-    network: MemoryNetwork, alice: Peer, bob: Peer, event: str, is_urgent: bool
+    network: MemoryNetwork, alice: Peer, bob: Peer, event: str, is_urgent: bool, capacity: int
 ) -> None:
-    alice.connect(bob)
+    here, _ = alice.connect(bob)
+    network.shape(here, capacity=capacity)
     chain = Chain(alice, event, 100, is_urgent=is_urgent)
     chain.send()
     network.advance(1)
@@ -461,14 +537,17 @@ def test_chain_does_not_hold_up_the_messages_for_others(
     assert (len(bob.heard), carol.heard) == (100, [b"hello"])
 
 
+@pytest.mark.parametrize("ttl", [None, 0])
 @pytest.mark.parametrize("sends_more", ["nothing", "before", "after"])
 def test_chain_ends_with_its_connection(
-    network: MemoryNetwork, alice: Peer, bob: Peer, sends_more: str
+    network: MemoryNetwork, alice: Peer, bob: Peer, sends_more: str, ttl: float | None
 ) -> None:
     alice.connect(bob)
     chain = Chain(alice, "on_message_sent", 5)
+    chain.ttl = ttl
 
     def close(conn_id: str) -> None:
+        chain.ttl = None
         if sends_more == "before":
             chain.send()
         alice.link.close(conn_id)
