@@ -1,7 +1,8 @@
-"""``messages.py COUNT``: receive; ``messages.py COUNT PORT loop|thread|one_by_one``: send.
+"""``messages.py COUNT``: receive; ``messages.py COUNT PORT HOW``: send.
 
 ``loop``: all at once in a callback; ``thread``: all in another thread as quickly as it can;
-``one_by_one``: in the loop, the next one when the last one was delivered.
+``one_by_one``: in the loop, the next one when the last one was delivered; ``chained``: the next one
+when the last one was sent. The sender prints how many passes its loop has made.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ def receive(count: int) -> None:
 def send(count: int, port: int, how: str) -> None:
     link = Link()
     messaging = Messaging("sender", "", Packeter(link))
-    delivered = 0
+    delivered = sent = passes = 0
     connected = threading.Event()
 
     def send_some(number: int) -> None:
@@ -52,7 +53,12 @@ def send(count: int, port: int, how: str) -> None:
     def begin() -> None:
         connected.wait()
         mark()
-        send_some(1 if how == "one_by_one" else count)
+        link.on_loop_pass.add(count_pass)
+        send_some(1 if how in ("one_by_one", "chained") else count)
+
+    def count_pass() -> None:
+        nonlocal passes
+        passes += 1
 
     def on_connect(conn_id: str, ident: str) -> None:
         connected.set()
@@ -64,11 +70,20 @@ def send(count: int, port: int, how: str) -> None:
         delivered += 1
         if delivered == count:
             mark()
+            print(passes)
             link.stop()
         elif how == "one_by_one":
             send_some(1)
 
+    def on_sent(conn_id: str, ident: str, uuid: bytes) -> None:
+        nonlocal sent
+        sent += 1
+        if sent < count:
+            send_some(1)
+
     messaging.on_connect.add(on_connect)
+    if how == "chained":
+        messaging.on_message_sent.add(on_sent)
     messaging.on_message_delivered.add(on_delivered)
     if how == "thread":
         threading.Thread(target=begin).start()
