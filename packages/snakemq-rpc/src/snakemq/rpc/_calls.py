@@ -13,6 +13,8 @@ from typing import Any, Protocol
 
 from snakemq.link import TimerHandle
 
+from ._lingering import Lingering
+
 
 def check_timeout(timeout: float | None) -> float | None:
     """The same; ``ValueError`` for what is no time-out."""
@@ -65,7 +67,7 @@ class Call:
 
 
 class Sleepers:
-    """Threads whose calls are done, to be woken at the end of a pass of the loop.
+    """Threads that wait for their calls, and are woken at the end of a pass of the loop.
 
     Until the loop sleeps it has the GIL, so a thread that is woken earlier only fights for it. And
     as most of them call again, they are let go ahead: the loop finds their next requests without
@@ -78,6 +80,7 @@ class Sleepers:
     def __init__(self) -> None:
         self._threads: deque[BlockedThread] = deque()
         self._no_more_passes = False
+        self.lingering = Lingering()
 
     def add(self, thread: BlockedThread) -> None:
         """The call of this thread is done."""
@@ -136,9 +139,7 @@ class BlockedThread:
 
     def wait(self, timeout: float | None) -> bool:
         """Is the call done within ``timeout`` seconds? None: wait for ever."""
-        if timeout is None:
-            return self._done.acquire()
-        return self._done.acquire(timeout=min(timeout, threading.TIMEOUT_MAX))
+        return self._sleepers.lingering.wait(self._done, timeout)
 
     def outcome(self) -> Any:
         """The result of a call that is done, or its exception is raised."""
