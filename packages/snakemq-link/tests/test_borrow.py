@@ -260,6 +260,7 @@ def test_loop_does_not_end_before_it_is_given_back(
 
     monkeypatch.setattr(link.poller, "poll", watched)
     link._loop._baton = baton = InterruptedBaton()  # type: ignore[assignment]
+    link._loop.give_back = baton.release
     thread = InThread(loop)
     with borrowed(link):
         link.stop()

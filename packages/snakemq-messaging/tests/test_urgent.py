@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from lent_links import LendingNetwork, LentLink, in_flight, link_of, nobody_asks, send_urgent, sends
 from memory_peers import (
     VERSION,
     MakePeer,
@@ -19,52 +20,11 @@ from memory_peers import (
 from watched_storage import WatchedStorage
 
 from snakemq.exceptions import QueueFull, SnakeMQMessageTooLarge
-from snakemq.link import BytesLike
-from snakemq.link.testing import MemoryLink, MemoryNetwork
+from snakemq.link.testing import MemoryNetwork
 from snakemq.message import FLAG_PERSISTENT, Message
-from snakemq.messaging import DropReason, QueueLimits
-from snakemq.messaging._sender import MAX_CHAIN, MAX_SINGLE
-
-
-class LentLink(MemoryLink):
-    """Can be borrowed, if the test has nothing against it."""
-
-    def __init__(self, network: MemoryNetwork, name: str) -> None:
-        super().__init__(network, name)
-        self.sleeps = True
-        self.lent = 0
-        self.lendings = 0
-        """To threads that are not the loop."""
-        self.wakeups = 0
-        self.error: Exception | None = None
-        """What the next send raises."""
-
-    def borrow(self) -> bool:
-        in_loop = self.in_loop()
-        if not (in_loop or self.sleeps):
-            return False
-        self.lent += 1
-        self.lendings += not in_loop
-        return True
-
-    def give_back(self) -> None:
-        assert self.lent
-        self.lent -= 1
-
-    def wakeup_poll(self) -> None:
-        self.wakeups += 1
-        super().wakeup_poll()
-
-    def send_at_once(self, conn_id: str, data: BytesLike) -> bool:
-        assert self.lent or self.in_loop(), "somebody sends who is not the loop"
-        if self.error is not None:
-            raise self.error
-        return super().send_at_once(conn_id, data)
-
-
-class LendingNetwork(MemoryNetwork):
-    def link(self, name: str) -> LentLink:
-        return LentLink(self, name)
+from snakemq.messaging import DropReason, Messaging, QueueLimits
+from snakemq.messaging._sender import MAX_SINGLE
+from snakemq.packeter import Packeter
 
 
 @pytest.fixture
@@ -75,12 +35,6 @@ def network() -> Iterator[MemoryNetwork]:
     assert not any(link.lent for link in network.links.values() if isinstance(link, LentLink))
 
 
-def nobody_asks(peer: Peer) -> Peer:
-    """Without those that want to be told of what is sent: the loop would have to tell them."""
-    peer.messaging.on_message_sent.callbacks = ()
-    return peer
-
-
 @pytest.fixture
 def alice(peer: MakePeer) -> Peer:
     return nobody_asks(peer("alice"))
@@ -89,27 +43,6 @@ def alice(peer: MakePeer) -> Peer:
 @pytest.fixture
 def bob(peer: MakePeer) -> Peer:
     return nobody_asks(peer("bob"))
-
-
-def link_of(peer: Peer) -> LentLink:
-    assert isinstance(peer.link, LentLink)
-    return peer.link
-
-
-def send_urgent(
-    peer: Peer, ident: str, data: bytes = b"", ttl: float | None = None, flags: int = 0
-) -> bytes:
-    return peer.messaging.send_message(ident, Message(data, ttl, flags), urgent=True)
-
-
-def in_flight(peer: Peer, ident: str = "bob") -> int:
-    return peer.messaging.stats().peers[ident].in_flight
-
-
-def sends(peer: Peer, since: int = 0) -> list[str]:
-    """The connections on which something was sent, since that moment of the trace."""
-    trace = peer.network.trace[since:]
-    return [e.conn_id for e in trace if e.link == peer.link.name and e.event == "sent"]
 
 
 # -- from another thread than the loop, which is what a test is for the memory network
@@ -297,15 +230,36 @@ def test_nobody_is_there(network: MemoryNetwork, alice: Peer, bob: Peer) -> None
     assert bob.heard == [b"waits"]
 
 
-def test_loop_is_given_back_if_the_link_raises(
+def test_link_that_refuses_it_is_asked_again_by_the_loop(
     network: MemoryNetwork, alice: Peer, bob: Peer
 ) -> None:
     alice.connect(bob)
     link_of(alice).error = MemoryError("no more")
-    with pytest.raises(MemoryError):
-        send_urgent(alice, "bob")
+    send_urgent(alice, "bob", b"after all")
     assert link_of(alice).lendings == 1
     assert not link_of(alice).lent
+    assert in_flight(alice) == 0
+    link_of(alice).error = None
+    network.run_until_idle()
+    assert bob.heard == [b"after all"]
+
+
+def test_one_that_is_sent_while_the_connection_ends_is_queued_as_any_other(
+    network: MemoryNetwork, bob: Peer
+) -> None:
+    link = network.link("early")
+    # Called before the layers above know.
+    link.on_disconnect.add(lambda conn_id: messaging.send_message("bob", message, urgent=True))
+    message = Message(b"to the next connection", None)
+    messaging = Messaging("early", "", Packeter(link))
+    network.connect(link, bob.link)
+    network.run_until_idle()
+    bob.link.close(bob.link.connections[0])
+    network.run_until_idle()
+    assert messaging.stats().peers["bob"].in_flight == 0
+    network.connect(link, bob.link)
+    network.run_until_idle()
+    assert bob.heard == [b"to the next connection"]
 
 
 # -- what the system does not take over at once
@@ -454,116 +408,6 @@ def test_answers_to_messages_that_came_together_leave_together(
     assert left == [0, 0, 0]
     assert sends(bob, moment) == [there]
     assert alice.heard == [b"answer to %d" % number for number in range(3)]
-
-
-# -- messages each of which is sent because the one before it was
-
-
-class Chain:
-    """Sends the next message whenever it is told that the last one was sent, or delivered."""
-
-    def __init__(self, peer: Peer, event: str, length: int, *, is_urgent: bool = False) -> None:
-        self.peer = peer
-        self.sent = 0
-        self.told = 0
-        self.in_the_end: Callable[[str], object] = lambda conn_id: None
-        self.ttl: float | None = None
-        self._length = length
-        self._is_urgent = is_urgent
-        getattr(peer.messaging, event).add(self._go_on)
-
-    def send(self) -> None:
-        message = Message(b"%d" % self.sent, self.ttl)
-        self.sent += 1
-        self.peer.messaging.send_message("bob", message, urgent=self._is_urgent)
-
-    def _go_on(self, conn_id: str, ident: str, uuid: bytes) -> None:
-        if ident != "bob":
-            return
-        self.told += 1
-        if self.sent < self._length:
-            self.send()
-        elif self.told == self._length:
-            self.in_the_end(conn_id)
-
-
-def passes_of(peer: Peer) -> Callable[[], int]:
-    passes: list[None] = []
-    peer.link.on_loop_pass.add(lambda: passes.append(None))
-    return lambda: len(passes)
-
-
-@pytest.mark.parametrize("capacity", [20, 10_000])
-@pytest.mark.parametrize("is_urgent", [True, False])
-@pytest.mark.parametrize("event", ["on_message_sent", "on_message_delivered"])
-def test_chain_arrives_in_its_order(
-    network: MemoryNetwork, alice: Peer, bob: Peer, event: str, is_urgent: bool, capacity: int
-) -> None:
-    here, _ = alice.connect(bob)
-    network.shape(here, capacity=capacity)
-    chain = Chain(alice, event, 100, is_urgent=is_urgent)
-    chain.send()
-    network.advance(1)
-    assert chain.told == 100
-    assert bob.heard == [b"%d" % number for number in range(100)]
-    assert in_flight(alice) == 0
-
-
-def test_chain_takes_few_passes(network: MemoryNetwork, alice: Peer, bob: Peer) -> None:
-    alice.connect(bob)
-    chain = Chain(alice, "on_message_sent", 10 * MAX_CHAIN)
-    passes = passes_of(alice)
-    chain.send()
-    network.run_passes(1)
-    assert chain.told == MAX_CHAIN
-    network.run_until(lambda: chain.told == 10 * MAX_CHAIN)
-    assert passes() <= 2 * 10
-
-
-def test_chain_does_not_hold_up_the_messages_for_others(
-    network: MemoryNetwork, alice: Peer, bob: Peer, peer: MakePeer
-) -> None:
-    carol = peer("carol")
-    to_bob, _ = alice.connect(bob)
-    to_carol, _ = alice.connect(carol)
-    chain = Chain(alice, "on_message_sent", 100)
-    moment = len(network.trace)
-    chain.send()
-    alice.send("carol", b"hello")
-    network.advance(1)
-    order = sends(alice, moment)
-    assert 1 <= order.index(to_carol) <= MAX_CHAIN
-    assert order.count(to_bob) >= 100
-    assert (len(bob.heard), carol.heard) == (100, [b"hello"])
-
-
-@pytest.mark.parametrize("ttl", [None, 0])
-@pytest.mark.parametrize("sends_more", ["nothing", "before", "after"])
-def test_chain_ends_with_its_connection(
-    network: MemoryNetwork, alice: Peer, bob: Peer, sends_more: str, ttl: float | None
-) -> None:
-    alice.connect(bob)
-    chain = Chain(alice, "on_message_sent", 5)
-    chain.ttl = ttl
-
-    def close(conn_id: str) -> None:
-        chain.ttl = None
-        if sends_more == "before":
-            chain.send()
-        alice.link.close(conn_id)
-        if sends_more == "after":
-            chain.send()
-
-    chain.in_the_end = close
-    chain.send()
-    network.advance(1)
-    assert chain.told == 5
-    assert bob.heard == [b"%d" % number for number in range(5)]
-    alice.connect(bob)
-    network.advance(1)
-    assert bob.heard == [b"%d" % number for number in range(chain.sent)]
-    assert chain.sent == (5 if sends_more == "nothing" else 6)
-    assert in_flight(alice) == 0
 
 
 # -- all of it, in any order

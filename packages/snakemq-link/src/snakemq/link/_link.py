@@ -308,9 +308,15 @@ class Link:
         """
         return self._loop.borrow()
 
-    def give_back(self) -> None:
-        """End what :meth:`borrow` has begun, in the same thread."""
-        self._loop.give_back()
+    @property
+    def give_back(self) -> Callable[[], None]:
+        """``give_back()`` ends what :meth:`borrow` has begun, in the same thread.
+
+        Raises ``RuntimeError`` when that thread has not borrowed the loop. Who may be interrupted
+        by Ctrl-C cannot know that, so it had better call it whatever :meth:`borrow` has returned,
+        if it has. It is not a method, in which Ctrl-C could come before the loop is given back.
+        """
+        return self._loop.give_back
 
     def cleanup(self) -> None:
         """Close all connections and remove all connectors and listeners; the end of this link.

@@ -101,12 +101,17 @@ class Sender:
         message is sent by the calling thread: nobody has to wake up for it. That is one system call
         for each message, where the loop sends many at once; so it is not for who has more to send.
         """
-        if queue is not None and queue.is_connected and self._is_plain and self._borrow():
+        if queue is not None and queue.is_connected and self._is_plain:
             try:
-                if self._sends_now(ident, message, queue):
+                if self._borrow() and self._sends_now(ident, message, queue):
                     return
             finally:
-                self._give_back()
+                # Whatever borrow() has said, as Ctrl-C can come before that is known. And not in a
+                # context manager, in which it could come before this is called.
+                try:  # noqa: SIM105
+                    self._give_back()
+                except RuntimeError:
+                    pass  # it was not borrowed
         self.accept(ident, message, queue)
 
     def _sends_now(self, ident: str, message: Message, queue: OutgoingQueue) -> bool:
@@ -121,8 +126,12 @@ class Sender:
             return False
         message._queued_at = now = self._time()
         message._position = None
-        if not self._send_single(session, queue, message, now):
-            return False
+        try:
+            if not self._send_single(session, queue, message, now):
+                return False
+        except BaseException:
+            self._give_up(session)
+            raise
         if session.unsent:
             self._link.wakeup_poll()  # a poller may not notice that it has to look for more
         return True
@@ -241,7 +250,14 @@ class Sender:
             return False
         for _ in range(MAX_CHAIN):
             message = incoming.popleft()
-            if not self._send_single(session, queue, message, self._time()):
+            try:
+                is_sent = self._send_single(session, queue, message, self._time())
+            except BaseException:
+                self._give_up(session)
+                if message not in queue.in_flight:
+                    incoming.appendleft(message)
+                raise
+            if not is_sent:
                 incoming.appendleft(message)
                 return False
             if session.unsent or not self.on_message_sent.callbacks:
@@ -384,11 +400,14 @@ class Sender:
         header = frames.pack_message_packet(
             packet_size, frames.FRAME_TYPE_MESSAGE, message.uuid, seconds, message.flags
         )
-        # First in the books: Ctrl-C from here on costs the connection, see Link.send_at_once, and
-        # what is in flight then is dropped or sent again, as it should be.
+        # First in the books: Ctrl-C from here on costs the connection, and what is in flight then
+        # is dropped or sent again, as it should be.
         in_flight.append(message)
         queue.in_flight_bytes += size
-        sent = self._packeter.send_framed_at_once(session.conn_id, header + data)
+        try:
+            sent = self._packeter.send_framed_at_once(session.conn_id, header + data)
+        except Exception:  # the connection ends right now, for example
+            sent = None  # whatever it is, the way of all messages leads there, too
         if sent is None:
             in_flight.pop()
             queue.in_flight_bytes -= size
@@ -405,6 +424,16 @@ class Sender:
         if session.round_trip_probe is None:
             session.round_trip_probe = (session.acked + len(in_flight), now)
         return True
+
+    def _give_up(self, session: Session) -> None:
+        """After Ctrl-C in the middle of a send nobody knows how far it got, so it costs the
+        connection. While this thread is the loop, or has borrowed it."""
+
+        def close() -> None:
+            if not session.closed:
+                self._link.close(session.conn_id)
+
+        self._link.call_later(0.0, close)
 
     def _room(self, session: Session, queue: OutgoingQueue) -> tuple[int, int]:
         """How many messages and bytes may be given to the packeter now.
