@@ -18,6 +18,7 @@ from snakemq.messaging._inbox import Delivery, Receipts, RecentUuids
 from snakemq.messaging._inboxes import Inboxes
 from snakemq.messaging._queues import OutgoingQueues
 from snakemq.messaging._receiver import Receiver, ReceiverSettings
+from snakemq.messaging._outbox import Outbox
 from snakemq.messaging._sender import Sender
 from snakemq.queues import OutgoingQueue
 from snakemq.rpc._replies import ReplyMemory
@@ -199,7 +200,7 @@ def sends_to_somebody_else() -> Iterator[None]:
     def make(accept: Any) -> Any:
         return lambda self, ident, message, queue: accept(self, "peer0", message, None)
 
-    with _replaced(Sender, "accept", make):
+    with _replaced(Outbox, "accept", make):
         yield
 
 

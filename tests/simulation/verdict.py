@@ -76,6 +76,6 @@ def _check_nothing_left(peer: Peer) -> None:
     for ident, stats in messaging.stats().peers.items():
         if stats.queued or stats.in_flight or stats.queued_bytes or stats.in_flight_bytes:
             raise Violation(f"{peer.ident} has something left for {ident}: {stats}")
-    occupancy = messaging._sender._occupancy
+    occupancy = messaging._occupancy
     if occupancy is not None and (occupancy._total.messages or occupancy._total.bytes):
         raise Violation(f"{peer.ident} counts {occupancy._total.messages} messages in empty queues")

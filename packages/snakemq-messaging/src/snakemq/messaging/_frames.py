@@ -101,6 +101,20 @@ unpack_message_header = _MESSAGE.unpack_from
 """``frame`` to ``(type, uuid, ttl, flags)``, with ``INFINITE_TTL`` as it is."""
 
 
+def ttl_left(ttl: float, waited: float, may_come_again: bool) -> int:
+    """The seconds that go over the wire, of a message that has waited for some and not expired.
+
+    ``may_come_again``: does the peer acknowledge messages, so that it may get one again?
+    """
+    # Time waited counts in whole seconds as well, so that a message that did not wait arrives with
+    # the ttl it was sent with.
+    seconds = int(ttl - int(waited))
+    if seconds > 0:
+        return seconds
+    # 0 says that it will not come again, so that nobody looks for it.
+    return 1 if ttl and may_come_again else 0
+
+
 def encode_features(features: Features) -> bytes:
     return _FEATURES.pack(
         FRAME_TYPE_FEATURES,

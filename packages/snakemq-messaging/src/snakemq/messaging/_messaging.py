@@ -119,9 +119,10 @@ class Messaging:
         self._sender = Sender(
             packeter, queues_storage, self._occupancy, self._statistics, self._events
         )
-        self._accept = self._sender.accept  # for send_message, each look-up less is 2 % of it
-        self._accept_urgent = self._sender.accept_urgent
-        self._queue_of = self._sender.queue_of
+        outbox = self._sender.outbox
+        self._accept = outbox.accept  # for send_message, each look-up less is 2 % of it
+        self._accept_urgent = outbox.accept_urgent
+        self._queue_of = outbox.queue_of
         self._receiver = Receiver(
             packeter,
             inbox,
@@ -233,7 +234,7 @@ class Messaging:
             _check_message(message)
         claimed = [message.claimed_for(ident) for message in given]
         try:
-            self._sender.accept_many(ident, claimed)
+            self._sender.outbox.accept_many(ident, claimed)
         except BaseException:
             for message, claim in zip(given, claimed, strict=True):
                 if claim is message:
@@ -324,7 +325,7 @@ class Messaging:
             self.packeter.link.time(),
             self._sender.queues(),
             self._connections.by_ident,
-            self._sender.outbox_size(),
+            self._sender.outbox.size(),
         )
 
     def close(self) -> None:

@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Sequence
 from itertools import islice
 
 from snakemq.callbacks import Callback
 from snakemq.exceptions import SnakeMQBrokenMessage, SnakeMQMessageTooLarge
-from snakemq.message import FLAG_PERSISTENT, Message
+from snakemq.message import Message
 from snakemq.packeter import Packeter
 from snakemq.queues import OutgoingQueue, QueuesStorageBase
 
 from . import _frames as frames
 from ._events import Events
 from ._limits import Occupancy
-from ._queues import UNKNOWN, OutgoingQueues
+from ._outbox import Outbox
+from ._queues import OutgoingQueues
 from ._session import Session
+from ._singles import Singles
 from ._stats import DropReason, Statistics
-
-MAX_SINGLE = 16 * 1024
-"""Bytes of data of a message that may be sent on the short way: its header is copied together with
-it."""
-
-MAX_CHAIN = 16
-"""Messages that are sent to one peer before the others have their turn, if each of them is sent
-because the one before it was."""
 
 SEND_AHEAD = 512 * 1024
 """Messages are given to the packeter until that many bytes are queued there: enough to keep the
@@ -33,10 +25,8 @@ system busy for a pass of the loop. What is there cannot expire any more."""
 
 
 class Sender:
-    """Takes messages from any thread, and sends them when their peer is connected.
-
-    :meth:`accept` is thread-safe, all else belongs to the loop.
-    """
+    """Sends what is in the queues, to those who are connected. For the loop only, but for
+    :attr:`outbox` and what says so."""
 
     def __init__(
         self,
@@ -55,7 +45,6 @@ class Sender:
         self._events = events
         self._connected: dict[str, Session] = {}
         self._storage = storage
-        self._occupancy = occupancy
         self._queues = OutgoingQueues(
             self._link,
             storage,
@@ -65,151 +54,19 @@ class Sender:
             events.storage_failed,
             self._resume,
         )
-        self._is_plain = storage is None and occupancy is None
-        # Link can be borrowed, other links need not.
-        self._borrow: Callable[[], bool] = getattr(packeter.link, "borrow", lambda: False)
-        self._give_back: Callable[[], None] = getattr(packeter.link, "give_back", lambda: None)
-        self.queue_of = self._queues.known
-        # What accept() leaves for the loop: appending to and popping from a deque is atomic.
-        self._announced: deque[OutgoingQueue] = deque()
-        self._absent: deque[tuple[str, Message]] = deque()
-        """Messages with ttl 0 for peers that were not connected."""
-
-    # -- from any thread
-
-    def accept(self, ident: str, message: Message, queue: OutgoingQueue | None) -> None:
-        """As :meth:`accept_many`, for one message. ``queue``: of that peer, if there is one."""
-        if not self._is_plain:
-            self.accept_many(ident, [message])
-            return
-        message._queued_at = self._time()
-        message._position = None
-        if queue is None or (message.ttl == 0 and not queue.is_connected):
-            self._put(ident, message)
-            return
-        # As in _put(), whose call would be a tenth of the time.
-        queue.incoming.append(message)
-        if queue.is_forgotten:
-            queue = self._queues.keep(queue, message)
-        if not queue.is_announced:
-            self._announce(queue)
-
-    def accept_urgent(self, ident: str, message: Message, queue: OutgoingQueue | None) -> None:
-        """As :meth:`accept`, for who is about to wait for an answer.
-
-        If the loop sleeps, or calls this, and nothing else waits to be sent to that peer, the
-        message is sent by the calling thread: nobody has to wake up for it. That is one system call
-        for each message, where the loop sends many at once; so it is not for who has more to send.
-        """
-        if queue is not None and queue.is_connected and self._is_plain:
-            try:
-                if self._borrow() and self._sends_now(ident, message, queue):
-                    return
-            finally:
-                # Whatever borrow() has said, as Ctrl-C can come before that is known. And not in a
-                # context manager, in which it could come before this is called.
-                try:  # noqa: SIM105
-                    self._give_back()
-                except RuntimeError:
-                    pass  # it was not borrowed
-        self.accept(ident, message, queue)
-
-    def _sends_now(self, ident: str, message: Message, queue: OutgoingQueue) -> bool:
-        """While this thread is the loop, or has borrowed it. True if the message is on its way."""
-        session = self._connected.get(ident)
-        if (
-            session is None
-            or session.has_more_to_handle  # there may be more to answer
-            or queue.incoming
-            or self.on_message_sent.callbacks  # which are called by the loop, not from in here
-        ):
-            return False
-        message._queued_at = now = self._time()
-        message._position = None
-        try:
-            if not self._send_single(session, queue, message, now):
-                return False
-        except BaseException:
-            self._give_up(session)
-            raise
-        if session.unsent:
-            self._link.wakeup_poll()  # a poller may not notice that it has to look for more
-        return True
-
-    def accept_many(self, ident: str, messages: Sequence[Message]) -> None:
-        """Store messages, those that are persistent, and queue them. Thread-safe.
-
-        Raises :exc:`~snakemq.exceptions.QueueFull` and :exc:`~snakemq.exceptions.StorageError`;
-        then nothing has happened.
-        """
-        occupancy = self._occupancy
-        if not messages:
-            return
-        size = sum(len(message.data) for message in messages)
-        if occupancy is not None:
-            occupancy.enter(ident, len(messages), size)
-        now = self._time()
-        for message in messages:
-            message._queued_at = now
-            message._position = None
-        if self._storage is not None:
-            try:
-                self._store(self._storage, ident, messages)
-            except BaseException:
-                if occupancy is not None:
-                    occupancy.correct(ident, -len(messages), -size)
-                raise
-        for message in messages:
-            self._put(ident, message)
-
-    def _put(self, ident: str, message: Message) -> None:
-        if message.ttl == 0 and ident not in self._connected:
-            self._absent.append((ident, message))
-            self._link.wakeup_poll()
-            return
-        queue = self._queues.get(ident)
-        if message._position is not None:
-            queue.has_stored = True
-        queue.incoming.append(message)
-        if queue.is_forgotten:
-            queue = self._queues.keep(queue, message)
-        if not queue.is_announced:
-            self._announce(queue)
-
-    def _announce(self, queue: OutgoingQueue) -> None:
-        # The loop takes this back before it looks at the queue. So it is told once for all messages
-        # that come until then.
-        queue.is_announced = True
-        self._announced.append(queue)
-        self._link.wakeup_poll()
+        self._singles = Singles(packeter, self._connected, self.on_message_sent, self._tell_sent)
+        self.outbox = Outbox(
+            self._link, self._queues, storage, occupancy, self._connected, self._singles
+        )
 
     def limits_changed(self, ident: str) -> None:
         """There may be more for a peer than is allowed now. Thread-safe."""
-        queue = self._queues.get(ident)
-        queue.is_announced = True
-        self._announced.append(queue)
-        self._link.wakeup_poll()
-
-    def _store(self, storage: QueuesStorageBase, ident: str, messages: Sequence[Message]) -> None:
-        durable = [m for m in messages if m.flags & FLAG_PERSISTENT and m.ttl != 0]
-        for message in durable:
-            if message._sent_to is None:
-                self._queues.finish_deletion(ident, message.uuid)
-        if len(durable) == 1:
-            position = storage.push(ident, durable[0])
-            durable[0]._position = UNKNOWN if position is None else position
-        if len(durable) <= 1:
-            return
-        positions = storage.push_many(ident, durable)
-        for message, position in zip(durable, positions or [UNKNOWN] * len(durable), strict=True):
-            message._position = position
-
-    # -- in the loop
+        self.outbox.announce(self._queues.get(ident))
 
     def on_loop_pass(self) -> None:
         if self._storage is not None:
             self._queues.flush_deletions_if_many()
-        if self._announced or self._absent:
+        if self.outbox.announced or self.outbox.absent:
             try:
                 self._serve_announced()
             except BaseException:
@@ -218,22 +75,23 @@ class Sender:
 
     def _serve_announced(self) -> None:
         """Send what has come into the queues, or plan its end."""
-        for _ in range(len(self._absent)):  # no more, or a busy thread could keep the loop here
-            ident, message = self._absent.popleft()
+        announced, absent = self.outbox.announced, self.outbox.absent
+        for _ in range(len(absent)):  # no more, or a busy thread could keep the loop here
+            ident, message = absent.popleft()
             self._queues.drop(self._queues.get(ident), [message], DropReason.ABSENT)
             self._queues.forget_if_empty(self._queues.get(ident))
-        for _ in range(len(self._announced)):
-            queue = self._announced[0]
+        for _ in range(len(announced)):
+            queue = announced[0]
             queue.is_announced = False
             self._serve(queue)
-            self._announced.popleft()
-        if self._announced or self._absent:
+            announced.popleft()
+        if announced or absent:
             self._link.wakeup_poll()
 
     def _serve(self, queue: OutgoingQueue) -> None:
         session = self._connected.get(queue.ident)
         if session is not None:
-            if not self._serve_singles(session, queue):
+            if not (self.outbox.is_plain and self._singles.serve(session, queue)):
                 self.pump(session)
                 self._queues.trim(queue)
             return
@@ -241,31 +99,6 @@ class Sender:
         self._queues.trim(queue)
         self._queues.watch(queue)
         self._queues.forget_if_empty(queue)
-
-    def _serve_singles(self, session: Session, queue: OutgoingQueue) -> bool:
-        """Send the one message that has come in, and the next one if that was the answer to its
-        being sent, and so on. False if there is something that has to go the way of many."""
-        incoming = queue.incoming
-        if not self._is_plain or len(incoming) != 1:
-            return False
-        for _ in range(MAX_CHAIN):
-            message = incoming.popleft()
-            try:
-                is_sent = self._send_single(session, queue, message, self._time())
-            except BaseException:
-                self._give_up(session)
-                if message not in queue.in_flight:
-                    incoming.appendleft(message)
-                raise
-            if not is_sent:
-                incoming.appendleft(message)
-                return False
-            if session.unsent or not self.on_message_sent.callbacks:
-                break
-            self._tell(self.on_message_sent, session, queue, [message])
-            if len(incoming) != 1 or session.closed:
-                break
-        return len(incoming) <= 1
 
     def connected(self, session: Session, ident: str) -> None:
         """From now on messages for ``ident`` go to this connection."""
@@ -344,7 +177,7 @@ class Sender:
             seconds = (
                 frames.INFINITE_TTL
                 if ttl is None
-                else _seconds_left(ttl, now - message._queued_at, session)
+                else frames.ttl_left(ttl, now - message._queued_at, session.acks)
             )
             parts.append(
                 pack(size, frames.FRAME_TYPE_MESSAGE, message.uuid, seconds, message.flags)
@@ -360,80 +193,6 @@ class Sender:
         if session.acks and session.round_trip_probe is None:
             session.round_trip_probe = (session.acked + len(queue.in_flight), now)
         packeter.flush(session.conn_id)
-
-    def _send_single(
-        self, session: Session, queue: OutgoingQueue, message: Message, now: float
-    ) -> bool:
-        """Send one message, if nothing waits to be sent before it and it may be sent now.
-
-        The short way of :meth:`_pump_batch` for the message that comes alone, as a call and its
-        reply do: 3 us where that takes 9, with the report that the system has it.
-        """
-        data = message.data
-        size = len(data)
-        packet_size = frames.MESSAGE_HEADER_SIZE + size
-        features = session.features
-        in_flight = queue.in_flight
-        ttl = message.ttl
-        if (
-            features is None
-            or not session.acks
-            or size > MAX_SINGLE
-            or packet_size > features.max_packet_size
-            or queue.is_waiting()
-            or (
-                in_flight
-                and (
-                    len(in_flight) >= features.window_messages
-                    or queue.in_flight_bytes >= features.window_bytes
-                )
-            )
-        ):
-            return False
-        if ttl is None:
-            seconds = frames.INFINITE_TTL
-        else:
-            waited = now - message._queued_at
-            if ttl and waited >= ttl:
-                return False
-            seconds = _seconds_left(ttl, waited, session)
-        header = frames.pack_message_packet(
-            packet_size, frames.FRAME_TYPE_MESSAGE, message.uuid, seconds, message.flags
-        )
-        # First in the books: Ctrl-C from here on costs the connection, and what is in flight then
-        # is dropped or sent again, as it should be.
-        in_flight.append(message)
-        queue.in_flight_bytes += size
-        try:
-            sent = self._packeter.send_framed_at_once(session.conn_id, header + data)
-        except Exception:  # the connection ends right now, for example
-            sent = None  # whatever it is, the way of all messages leads there, too
-        if sent is None:
-            in_flight.pop()
-            queue.in_flight_bytes -= size
-            return False
-        packet_id, is_taken_over = sent
-        if is_taken_over:
-            session.sent += 1
-            session.sent_packet_id = packet_id
-        else:
-            session.unsent.append((packet_id, packet_id))
-        counters = session.counters
-        counters.sent += 1
-        counters.sent_bytes += size
-        if session.round_trip_probe is None:
-            session.round_trip_probe = (session.acked + len(in_flight), now)
-        return True
-
-    def _give_up(self, session: Session) -> None:
-        """After Ctrl-C in the middle of a send nobody knows how far it got, so it costs the
-        connection. While this thread is the loop, or has borrowed it."""
-
-        def close() -> None:
-            if not session.closed:
-                self._link.close(session.conn_id)
-
-        self._link.call_later(0.0, close)
 
     def _room(self, session: Session, queue: OutgoingQueue) -> tuple[int, int]:
         """How many messages and bytes may be given to the packeter now.
@@ -537,14 +296,12 @@ class Sender:
             for message in messages:
                 self._events.emit(conn_id, callback, conn_id, queue.ident, message.uuid)
 
+    def _tell_sent(self, session: Session, queue: OutgoingQueue, messages: list[Message]) -> None:
+        self._tell(self.on_message_sent, session, queue, messages)
+
     def queues(self) -> list[OutgoingQueue]:
         """All queues. Thread-safe."""
         return list(self._queues)
-
-    def outbox_size(self) -> int:
-        """Messages that the loop has not seen yet. Thread-safe."""
-        unseen = sum(len(queue.incoming) for queue in self._queues if queue.is_announced)
-        return unseen + len(self._absent)
 
     def close(self) -> None:
         """Bring the storage up to date. Raises :exc:`~snakemq.exceptions.StorageError`."""
@@ -556,17 +313,6 @@ class Sender:
 
     def _resume(self, ident: str) -> None:
         self._serve(self._queues.get(ident))
-
-
-def _seconds_left(ttl: float, waited: float, session: Session) -> int:
-    """The ttl that goes over the wire, of a message that has not expired."""
-    # Time waited counts in whole seconds as well, so that a message that did not wait arrives with
-    # the ttl it was sent with.
-    seconds = int(ttl - int(waited))
-    if seconds > 0:
-        return seconds
-    # 0 says that it will not come again, so that nobody looks for it.
-    return 1 if ttl and session.acks else 0
 
 
 def _too_large(ident: str, session: Session, message: Message) -> SnakeMQMessageTooLarge:

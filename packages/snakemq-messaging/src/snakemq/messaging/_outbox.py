@@ -1,0 +1,138 @@
+"""Where any thread leaves messages for the loop."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Container, Sequence
+
+from snakemq.link import LinkInterface
+from snakemq.message import FLAG_PERSISTENT, Message
+from snakemq.queues import OutgoingQueue, QueuesStorageBase
+
+from ._limits import Occupancy
+from ._queues import UNKNOWN, OutgoingQueues
+from ._singles import Singles
+
+
+class Outbox:
+    """Stores messages, those that are persistent, and puts them into their queues. Thread-safe."""
+
+    def __init__(
+        self,
+        link: LinkInterface,
+        queues: OutgoingQueues,
+        storage: QueuesStorageBase | None,
+        occupancy: Occupancy | None,
+        connected: Container[str],
+        singles: Singles,
+    ) -> None:
+        """``connected``: idents of the peers that are."""
+        # Appending to a deque, and popping from it, is atomic.
+        self.announced: deque[OutgoingQueue] = deque()
+        """Queues in which something was put. Who looks at one first resets its ``is_announced``."""
+        self.absent: deque[tuple[str, Message]] = deque()
+        """Messages with ttl 0 for peers that were not connected."""
+        self.queue_of = queues.known
+        self.is_plain = storage is None and occupancy is None
+        """Is there nothing to be done for a message but to put it into its queue?"""
+        self._link = link
+        self._time = link.time
+        self._queues = queues
+        self._storage = storage
+        self._occupancy = occupancy
+        self._connected = connected
+        self._send_single = singles.send_from_any_thread
+
+    def accept(self, ident: str, message: Message, queue: OutgoingQueue | None) -> None:
+        """As :meth:`accept_many`, for one message. ``queue``: of that peer, if there is one."""
+        if not self.is_plain:
+            self.accept_many(ident, [message])
+            return
+        message._queued_at = self._time()
+        message._position = None
+        if queue is None or (message.ttl == 0 and not queue.is_connected):
+            self._put(ident, message)
+            return
+        # As in _put(), whose call would be a tenth of the time.
+        queue.incoming.append(message)
+        if queue.is_forgotten:
+            queue = self._queues.keep(queue, message)
+        if not queue.is_announced:
+            self.announce(queue)
+
+    def accept_urgent(self, ident: str, message: Message, queue: OutgoingQueue | None) -> None:
+        """As :meth:`accept`, for who is about to wait for an answer: see :class:`Singles`."""
+        if (
+            queue is None
+            or not queue.is_connected
+            or not self.is_plain
+            or not self._send_single(ident, message, queue)
+        ):
+            self.accept(ident, message, queue)
+
+    def accept_many(self, ident: str, messages: Sequence[Message]) -> None:
+        """All or none of them.
+
+        Raises :exc:`~snakemq.exceptions.QueueFull` and :exc:`~snakemq.exceptions.StorageError`;
+        then nothing has happened.
+        """
+        occupancy = self._occupancy
+        if not messages:
+            return
+        size = sum(len(message.data) for message in messages)
+        if occupancy is not None:
+            occupancy.enter(ident, len(messages), size)
+        now = self._time()
+        for message in messages:
+            message._queued_at = now
+            message._position = None
+        if self._storage is not None:
+            try:
+                self._store(self._storage, ident, messages)
+            except BaseException:
+                if occupancy is not None:
+                    occupancy.correct(ident, -len(messages), -size)
+                raise
+        for message in messages:
+            self._put(ident, message)
+
+    def _put(self, ident: str, message: Message) -> None:
+        if message.ttl == 0 and ident not in self._connected:
+            self.absent.append((ident, message))
+            self._link.wakeup_poll()
+            return
+        queue = self._queues.get(ident)
+        if message._position is not None:
+            queue.has_stored = True
+        queue.incoming.append(message)
+        if queue.is_forgotten:
+            queue = self._queues.keep(queue, message)
+        if not queue.is_announced:
+            self.announce(queue)
+
+    def announce(self, queue: OutgoingQueue) -> None:
+        """Have the loop look at a queue."""
+        # The loop takes this back before it looks at the queue. So it is told once for all messages
+        # that come until then.
+        queue.is_announced = True
+        self.announced.append(queue)
+        self._link.wakeup_poll()
+
+    def _store(self, storage: QueuesStorageBase, ident: str, messages: Sequence[Message]) -> None:
+        durable = [m for m in messages if m.flags & FLAG_PERSISTENT and m.ttl != 0]
+        for message in durable:
+            if message._sent_to is None:
+                self._queues.finish_deletion(ident, message.uuid)
+        if len(durable) == 1:
+            position = storage.push(ident, durable[0])
+            durable[0]._position = UNKNOWN if position is None else position
+        if len(durable) <= 1:
+            return
+        positions = storage.push_many(ident, durable)
+        for message, position in zip(durable, positions or [UNKNOWN] * len(durable), strict=True):
+            message._position = position
+
+    def size(self) -> int:
+        """Messages that the loop has not seen yet."""
+        unseen = sum(len(queue.incoming) for queue in self._queues if queue.is_announced)
+        return unseen + len(self.absent)
