@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from snakemq.callbacks import Callback
 from snakemq.exceptions import NoConnection, SnakeMQBrokenPacket, SnakeMQMessageTooLarge
@@ -261,7 +261,9 @@ class Packeter:
                 self._callback_raised(conn.conn_id, exc)
         callbacks = self.on_packet_recv.callbacks
         if callbacks:
-            self._tell_each(conn, callbacks, [_whole(packet) for packet in packets])
+            # Some can be split only if somebody has asked for that, see split_large().
+            whole = [_whole(packet) for packet in packets] if self._head_size else packets
+            self._tell_each(conn, callbacks, cast("list[bytes]", whole))
 
     def _tell_each(
         self,
