@@ -16,9 +16,9 @@ from snakemq.messaging._deletions import Deletions
 from snakemq.messaging._frames import encode_ack
 from snakemq.messaging._inbox import Delivery, Receipts, RecentUuids
 from snakemq.messaging._inboxes import Inboxes
+from snakemq.messaging._outbox import Outbox
 from snakemq.messaging._queues import OutgoingQueues
 from snakemq.messaging._receiver import Receiver, ReceiverSettings
-from snakemq.messaging._outbox import Outbox
 from snakemq.messaging._sender import Sender
 from snakemq.queues import OutgoingQueue
 from snakemq.rpc._replies import ReplyMemory

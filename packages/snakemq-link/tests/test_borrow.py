@@ -260,7 +260,7 @@ def test_loop_does_not_end_before_it_is_given_back(
 
     monkeypatch.setattr(link.poller, "poll", watched)
     link._loop._baton = baton = InterruptedBaton()  # type: ignore[assignment]
-    link._loop.give_back = baton.release
+    link.give_back = link._loop.give_back = baton.release
     thread = InThread(loop)
     with borrowed(link):
         link.stop()
@@ -375,3 +375,18 @@ def test_many_borrowers_and_the_loop_never_send_into_each_other(
     assert [stream[at : at + UNIT] for at in range(0, len(stream), UNIT)] == sent
     assert not trespasses
     assert {unit[:4] for unit in sent} == {b"thre", b"call", b"loop"}
+
+
+def test_loop_sees_to_the_rest_of_what_a_borrower_has_sent(
+    link: DiaryLink, other: DiaryLink
+) -> None:
+    here, there = connect(link, other)
+    data = bytes(16 * 1024 * 1024)  # more than a system keeps for a connection
+    with running(link):
+        with borrowed(link):
+            passes = link.passes
+            assert not link.send_at_once(here, data)
+        run_until(lambda: link.sent[here], other)
+        assert link.passes > passes
+    assert 0 < link.sent[here] <= len(data)
+    assert other.open == [there]

@@ -282,3 +282,23 @@ def test_it_needs_a_connection(line: Line) -> None:
     line.link.close(line.here)
     with pytest.raises(NoConnection):
         line.send(b"x")
+
+
+def test_nothing_is_sent_on_a_connection_that_was_given_up() -> None:
+    network = MemoryNetwork(at_once=True)
+    a, b = Packeter(network.link("a")), Packeter(network.link("b"))
+    conn_id, _ = network.connect(a.link, b.link)  # type: ignore[arg-type]
+    network.run_until_idle()
+    received: list[bytes] = []
+    b.on_packet_recv.add(lambda conn_id, packet: received.append(packet))
+    a.send_packet(conn_id, b"before")
+    network.run_until_idle()
+    a.send_packet(conn_id, b"queued")
+    a.stop_sending(conn_id)
+    assert a.send_framed_at_once(conn_id, b"\0\0\0\x01x") is None
+    a.send_packet(conn_id, b"after")
+    network.run_until_idle()
+    assert received == [b"before"]
+    a.link.close(conn_id)
+    with pytest.raises(NoConnection):
+        a.stop_sending(conn_id)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from memory_peers import Peer
 
 from snakemq.link import BytesLike
@@ -18,11 +20,12 @@ class LentLink(MemoryLink):
         self.lent = 0
         self.lendings = 0
         """To threads that are not the loop."""
-        self.wakeups = 0
+        self.before_borrowing: Callable[[], object] = lambda: None
         self.error: Exception | None = None
         """What the next send raises."""
 
     def borrow(self) -> bool:
+        self.before_borrowing()
         in_loop = self.in_loop()
         if not (in_loop or self.sleeps):
             return False
@@ -34,10 +37,6 @@ class LentLink(MemoryLink):
         if not self.lent:
             raise RuntimeError("it was not borrowed")
         self.lent -= 1
-
-    def wakeup_poll(self) -> None:
-        self.wakeups += 1
-        super().wakeup_poll()
 
     def send_at_once(self, conn_id: str, data: BytesLike) -> bool:
         assert self.lent or self.in_loop(), "somebody sends who is not the loop"

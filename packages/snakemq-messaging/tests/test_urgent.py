@@ -262,6 +262,29 @@ def test_one_that_is_sent_while_the_connection_ends_is_queued_as_any_other(
     assert bob.heard == [b"to the next connection"]
 
 
+def test_peer_that_goes_and_comes_while_a_thread_looks_up_its_queue(
+    network: MemoryNetwork, alice: Peer, bob: Peer
+) -> None:
+    alice.connect(bob)
+    link = link_of(alice)
+
+    def go_and_come() -> None:
+        link.before_borrowing = lambda: None
+        alice.link.close(alice.link.connections[0])
+        network.run_until_idle()
+        alice.connect(bob)
+
+    link.before_borrowing = go_and_come
+    delivered: list[bytes] = []
+    alice.messaging.on_message_delivered.add(lambda c, i, uuid: delivered.append(uuid))
+    first = send_urgent(alice, "bob", b"first")
+    network.run_until_idle()
+    second = send_urgent(alice, "bob", b"second")
+    network.run_until_idle()
+    assert bob.heard == [b"first", b"second"]
+    assert delivered == [first, second]
+
+
 # -- what the system does not take over at once
 
 
@@ -283,16 +306,6 @@ def test_rest_of_it_follows_and_it_is_reported_once(
     assert len(sends(alice, moment)) >= 3 * 200 / 50
     assert [uuid for _, _, uuid in alice.sent] == uuids
     assert in_flight(alice) == 0
-
-
-def test_sender_is_woken_for_the_rest_of_it(network: MemoryNetwork, alice: Peer, bob: Peer) -> None:
-    here, _ = alice.connect(bob)
-    wakeups = link_of(alice).wakeups
-    send_urgent(alice, "bob", bytes(100))
-    assert link_of(alice).wakeups == wakeups
-    network.shape(here, capacity=150)
-    send_urgent(alice, "bob", bytes(100))
-    assert link_of(alice).wakeups == wakeups + 1
 
 
 def test_one_that_could_not_be_sent_at_once_takes_no_room_in_the_window(
@@ -339,6 +352,16 @@ def test_connection_that_breaks_under_it_loses_only_what_does_not_wait(
 # -- stacks that have more to do with a message
 
 
+def test_one_that_is_not_stored_is_sent_at_once_by_a_stack_with_a_storage(
+    network: MemoryNetwork, peer: MakePeer, bob: Peer
+) -> None:
+    alice = nobody_asks(peer("alice", WatchedStorage(network)))
+    alice.connect(bob)
+    for ttl in (None, 0):
+        send_urgent(alice, "bob", b"not stored", ttl)
+    assert in_flight(alice) == 2
+
+
 def test_persistent_one_is_stored_and_sent_by_the_loop(
     network: MemoryNetwork, peer: MakePeer, bob: Peer
 ) -> None:
@@ -348,7 +371,7 @@ def test_persistent_one_is_stored_and_sent_by_the_loop(
     send_urgent(alice, "bob", b"stored", flags=FLAG_PERSISTENT)
     send_urgent(alice, "bob", b"not stored")
     assert storage.texts() == [b"stored"]
-    assert in_flight(alice) == link_of(alice).lendings == 0
+    assert in_flight(alice) == 0
     network.advance(1)
     assert bob.heard == [b"stored", b"not stored"]
     assert storage.texts() == []

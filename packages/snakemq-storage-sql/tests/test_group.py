@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
@@ -293,3 +294,35 @@ def test_many_writers_lose_nothing_and_wait_for_nobody_for_ever() -> None:
     for writer in range(8):
         assert [n for owner, n in written if owner == writer] == list(range(300))
     assert not group._is_led
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_forked_child_takes_no_turn_of_its_parents_threads() -> None:
+    """It would read from the pipe that they wait for, and some of them would wait for ever."""
+    commits = Commits()
+    written: list[range] = []
+
+    def fork_a_child_that_writes() -> None:
+        if (pid := os.fork()) == 0:
+            try:
+                commits.group.write(["of the child"])
+            except StorageError:
+                os._exit(0)
+            finally:
+                os._exit(1)
+        assert os.waitpid(pid, 0)[1] == 0
+
+    group = commits.group
+    group._open.tickets = tickets = Tickets()
+    threads = []
+    with group._lock:  # a commit is under way
+        for number in range(4):
+            write = partial(group.write, [f"{number}"])
+            threads.append(threading.Thread(target=lambda write=write: written.append(write())))
+            threads[-1].start()
+            assert tickets.came.acquire(timeout=60)
+        fork_a_child_that_writes()
+    for thread in threads:
+        thread.join(60)
+        assert not thread.is_alive()
+    assert len(written) == 4

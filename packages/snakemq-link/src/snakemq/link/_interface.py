@@ -32,7 +32,7 @@ class LinkInterface(Protocol):
     :meth:`in_loop`.
 
     A link may have ``send_at_once`` too, see :meth:`Link.send_at_once`; the packeter uses it when
-    it is there.
+    it is there. And it may be a :class:`LendingLink`.
     """
 
     __module__: str = "snakemq.link"
@@ -86,3 +86,27 @@ class LinkInterface(Protocol):
 
     def in_loop(self) -> bool:
         """Is the calling thread the one that runs this link's loop right now? Thread-safe."""
+
+
+class LendingLink(Protocol):
+    """A link whose loop can be borrowed by other threads while it sleeps.
+
+    For a thread which has something to send and would only wait for the loop to do it. While it has
+    borrowed the loop it may send, and do nothing that takes long. It must not call what users have
+    registered: that has to be called in the thread of the loop. If the system does not take all of
+    the data the loop sees to the rest.
+    """
+
+    __module__: str = "snakemq.link"
+
+    def borrow(self) -> bool:
+        """Be the loop for a moment: True, and it stays asleep until :meth:`give_back`, or False if
+        it is busy or does not run. Who runs the loop is the loop anyway: True. Thread-safe, never
+        waits."""
+
+    def give_back(self) -> None:
+        """End what :meth:`borrow` has begun, in the same thread.
+
+        To be called even if :meth:`borrow` was interrupted. Raises ``RuntimeError`` if this thread
+        has borrowed nothing.
+        """

@@ -59,7 +59,8 @@ class Link:
     The interface to the layers above is :class:`~snakemq.link.LinkInterface`. All methods are
     for the thread that runs :meth:`loop`, or for any one thread while none does, with these
     exceptions which are thread-safe: :meth:`stop`, :meth:`wakeup_poll`, :meth:`time`,
-    :meth:`in_loop`, :meth:`call_from_thread`, :meth:`add_connector`, :meth:`cleanup`. Signal
+    :meth:`in_loop`, :meth:`call_from_thread`, :meth:`add_connector`, :meth:`cleanup`,
+    :meth:`borrow`, :attr:`give_back`. Signal
     handlers may call :meth:`stop` and :meth:`wakeup_poll`.
 
     Limits, all seconds or counts: ``max_connections`` (what comes in beyond is closed at once),
@@ -89,6 +90,10 @@ class Link:
 
         self.on_loop_pass: Callback[[]] = Callback()
         self._loop = Loop(self.on_loop_pass)
+
+        self.give_back = self._loop.give_back
+        """See :meth:`LendingLink.give_back`. It is not a method of this class, because at the
+        beginning of one Ctrl-C could come before the loop is given back."""
 
         self._traffic = Traffic(self._loop, self)
         self._connections = self._traffic.connections
@@ -302,21 +307,9 @@ class Link:
         :meth:`give_back`, or False if it is busy or does not run. Who runs the loop is the loop
         anyway: True. Thread-safe, never waits.
 
-        For a thread which has something to send and would only wait for the loop to do it. In
-        between it may send (:meth:`send_at_once`), and nothing else that takes long: it must not
-        call what users have registered, as that has to be called in the thread of the loop.
+        See :class:`LendingLink`.
         """
         return self._loop.borrow()
-
-    @property
-    def give_back(self) -> Callable[[], None]:
-        """``give_back()`` ends what :meth:`borrow` has begun, in the same thread.
-
-        Raises ``RuntimeError`` when that thread has not borrowed the loop. Who may be interrupted
-        by Ctrl-C cannot know that, so it had better call it whatever :meth:`borrow` has returned,
-        if it has. It is not a method, in which Ctrl-C could come before the loop is given back.
-        """
-        return self._loop.give_back
 
     def cleanup(self) -> None:
         """Close all connections and remove all connectors and listeners; the end of this link.

@@ -311,6 +311,8 @@ class Traffic:
         if conn.want_write != write:
             conn.want_write = write
             self._watch(conn)
+            if not self._loop.in_loop():
+                self._loop.wake_up()  # the poller may not notice until it is asked again
 
     def _watch(self, conn: LinkSocket) -> None:
         if conn.want_write or conn.connected_at is None:

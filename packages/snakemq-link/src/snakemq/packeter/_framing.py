@@ -237,9 +237,10 @@ class PacketWriter:
             self._position = self._reported = 0
         return self._data
 
-    def is_under_way(self, packet_id: int, packet: bytes) -> None:
-        """A packet that begins with its size is the block which is being sent. Only when there is
-        no other."""
+    def begin_block(self, packet_id: int, packet: bytes) -> None:
+        """Be sending a packet that begins with its size, as a block of its own. Only while there is
+        nothing else to send."""
+        assert not self.size
         block = self._sending = _Block()
         block.ids.append(packet_id)
         block.ends.append(len(packet))

@@ -91,7 +91,8 @@ class Packeter:
         are bytes, unless somebody has called :meth:`split_large`."""
         self.on_packets_sent: Callback[[str, int]] = Callback()
         """``func(conn_id, packet_id)``: that packet and all that were queued for the same
-        connection before it are sent."""
+        connection before it are sent. Not for a packet of which :meth:`send_framed_at_once` has
+        told that already."""
 
         self._connections: dict[str, _Connection] = {}
         self._last_packet_id = 0
@@ -166,6 +167,7 @@ class Packeter:
         if (
             at_once is None
             or conn.sending
+            or conn.closed
             or conn.unreported
             or conn.writer.size
             or self.on_packet_sent.callbacks
@@ -174,7 +176,7 @@ class Packeter:
         self._last_packet_id = packet_id = self._last_packet_id + 1
         if at_once(conn_id, packet):
             return packet_id, True
-        conn.writer.is_under_way(packet_id, packet)
+        conn.writer.begin_block(packet_id, packet)
         conn.sending = True
         return packet_id, False
 
@@ -184,6 +186,14 @@ class Packeter:
         Raises :exc:`~snakemq.exceptions.NoConnection`.
         """
         self._send(self._get(conn_id))
+
+    def stop_sending(self, conn_id: str) -> None:
+        """Send nothing more on a connection which is about to be closed.
+
+        For who was interrupted while it sent, and cannot close it at once: what would be sent now
+        might be in the middle of something. Raises :exc:`~snakemq.exceptions.NoConnection`.
+        """
+        self._get(conn_id).closed = True
 
     def get_unsent_size(self, conn_id: str) -> int:
         """Bytes that are queued for a connection and not taken over by the system yet.
@@ -312,7 +322,7 @@ class Packeter:
 
     def _on_ready_to_send(self, conn_id: str, sent: int) -> None:
         conn = self._connections.get(conn_id)
-        if conn is None:
+        if conn is None or conn.closed:
             return
         if conn.sending:  # else somebody else has sent on this connection
             conn.sending = False

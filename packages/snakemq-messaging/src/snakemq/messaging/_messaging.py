@@ -187,8 +187,10 @@ class Messaging:
 
         ``urgent``: the calling thread is about to wait for an answer, so it sends the message
         itself if the loop sleeps, where otherwise it would wake the loop up and leave that to it.
-        That takes less time until the message is on its way, and more for many messages in a row.
-        The order of messages is the same either way.
+        The message is on its way sooner, and many in a row take longer. Without effect for a
+        persistent message, one above 16 KiB, a 1.6 peer, a queue in which something waits, with
+        ``queue_limits``, callbacks of ``on_message_sent`` or a throttle. The order of messages is
+        the same either way.
 
         The uuid identifies a message to its receiver, so a message object that is sent to the same
         peer once more goes as a new message with a uuid of its own, unless its uuid was given
@@ -214,7 +216,7 @@ class Messaging:
                 self._accept_urgent(ident, claimed, queue)
             else:
                 self._accept(ident, claimed, queue)
-        except BaseException:
+        except Exception:  # after Ctrl-C it may be queued, or even sent
             if claimed is message:
                 message.give_back()
             raise
@@ -235,7 +237,7 @@ class Messaging:
         claimed = [message.claimed_for(ident) for message in given]
         try:
             self._sender.outbox.accept_many(ident, claimed)
-        except BaseException:
+        except Exception:
             for message, claim in zip(given, claimed, strict=True):
                 if claim is message:
                     message.give_back()

@@ -65,7 +65,8 @@ class Outbox:
         if (
             queue is None
             or not queue.is_connected
-            or not self.is_plain
+            or self._occupancy is not None
+            or (message.flags & FLAG_PERSISTENT and self._storage is not None)
             or not self._send_single(ident, message, queue)
         ):
             self.accept(ident, message, queue)
@@ -114,9 +115,14 @@ class Outbox:
         """Have the loop look at a queue."""
         # The loop takes this back before it looks at the queue. So it is told once for all messages
         # that come until then.
-        queue.is_announced = True
-        self.announced.append(queue)
-        self._link.wakeup_poll()
+        try:
+            queue.is_announced = True
+            self.announced.append(queue)
+            self._link.wakeup_poll()
+        except BaseException:  # Ctrl-C; and others who find it announced rely on it
+            self.announced.append(queue)
+            self._link.wakeup_poll()
+            raise
 
     def _store(self, storage: QueuesStorageBase, ident: str, messages: Sequence[Message]) -> None:
         durable = [m for m in messages if m.flags & FLAG_PERSISTENT and m.ttl != 0]

@@ -45,6 +45,7 @@ class Sender:
         self._events = events
         self._connected: dict[str, Session] = {}
         self._storage = storage
+        self._has_limits = occupancy is not None
         self._queues = OutgoingQueues(
             self._link,
             storage,
@@ -91,7 +92,7 @@ class Sender:
     def _serve(self, queue: OutgoingQueue) -> None:
         session = self._connected.get(queue.ident)
         if session is not None:
-            if not (self.outbox.is_plain and self._singles.serve(session, queue)):
+            if self._has_limits or not self._singles.serve(session, queue):
                 self.pump(session)
                 self._queues.trim(queue)
             return

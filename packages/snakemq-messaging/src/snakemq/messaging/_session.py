@@ -129,7 +129,7 @@ class Session:
     def skip_sent(self, count: int) -> None:
         """That many messages, the next ones, are known to be sent."""
         unsent = self.unsent
-        while count:
+        while count and unsent:  # Ctrl-C may have come before the last one was noted
             first, last = unsent.popleft()
             skipped = min(count, last - first + 1)
             count -= skipped

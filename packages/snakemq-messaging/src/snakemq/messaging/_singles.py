@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 
 from snakemq.callbacks import Callback
+from snakemq.exceptions import NoConnection
 from snakemq.message import Message
 from snakemq.packeter import Packeter
 from snakemq.queues import OutgoingQueue
@@ -42,9 +44,8 @@ class Singles:
         self._packeter = packeter
         self._link = packeter.link
         self._time = packeter.link.time
-        # Link can be borrowed, other links need not.
-        self._borrow: Callable[[], bool] = getattr(packeter.link, "borrow", lambda: False)
-        self._give_back: Callable[[], None] = getattr(packeter.link, "give_back", lambda: None)
+        self._borrow: Callable[[], bool] = getattr(packeter.link, "borrow", _never)
+        self._give_back: Callable[[], None] = getattr(packeter.link, "give_back", _nothing)
         self._connected = connected
         self._on_message_sent = on_message_sent
         self._tell_sent = tell_sent
@@ -69,6 +70,7 @@ class Singles:
         session = self._connected.get(ident)
         if (
             session is None
+            or session.queue is not queue  # the peer has gone and come since it was looked up
             or session.has_more_to_handle  # there may be more to answer
             or queue.incoming
             or self._on_message_sent.callbacks  # which are called by the loop, not from in here
@@ -82,8 +84,6 @@ class Singles:
         except BaseException:
             self._give_up(session)
             raise
-        if session.unsent:
-            self._link.wakeup_poll()  # a poller may not notice that it has to look for more
         return True
 
     def serve(self, session: Session, queue: OutgoingQueue) -> bool:
@@ -172,9 +172,22 @@ class Singles:
     def _give_up(self, session: Session) -> None:
         """After Ctrl-C in the middle of a send nobody knows how far it got, so it costs the
         connection. While this thread is the loop, or has borrowed it."""
+        with contextlib.suppress(NoConnection):
+            self._packeter.stop_sending(session.conn_id)
 
         def close() -> None:
             if not session.closed:
                 self._link.close(session.conn_id)
 
         self._link.call_later(0.0, close)
+
+
+# For links that cannot be borrowed.
+
+
+def _never() -> bool:
+    return False
+
+
+def _nothing() -> None:
+    pass

@@ -25,8 +25,8 @@ class Lingering:
     to let whoever wants the CPU have it, and to look again, and again. It takes 20 us of CPU time
     more for a call, on a CPU that has nothing else to do. So it is done by one thread at a time, if
 
-    - the process is bound to one CPU. Otherwise the loop may run on another one, and both want the
-      GIL: a call takes 112 us then instead of 92.
+    - the process was bound to one CPU when its client was made. Otherwise the loop may run on
+      another one, and both want the GIL: a call takes 112 us then instead of 92.
     - nobody else wants this CPU. The scheduler lets who lingers wait for all the others, and then
       interrupts it for the next one: 86 us instead of 77.
     - the last wait was short.
@@ -45,10 +45,10 @@ class Lingering:
         if self._may_linger and (timeout is None or timeout > SOON):
             self._may_linger = False  # nobody else meanwhile; two at a time would do no harm
             if self._linger(done, began):
-                self._may_linger = not self._rest
+                self._may_linger = self._rest <= 0
                 return True
         in_time = _sleep(done, timeout)
-        if self._rest:
+        if self._rest > 0:
             self._rest -= 1
         else:
             self._may_linger = time.monotonic() - began < SOON
@@ -77,4 +77,4 @@ def _sleep(done: threading.Lock, timeout: float | None) -> bool:
 def _is_bound_to_one_cpu() -> bool:
     if sys.platform != "linux":  # others do not tell, or do not let go of a CPU
         return False
-    return len(os.sched_getaffinity(0)) == 1
+    return len(os.sched_getaffinity(os.getpid())) == 1  # of the main thread, not of this one

@@ -139,8 +139,8 @@ class RpcServer:
                 return
         exposed = self._objects.get(request["object"])
         if self._pool is None or (exposed is not None and request["method"] in exposed.inline):
-            self._execute(ident, request, exposed)
-        elif not self._pool.submit(partial(self._execute, ident, request, exposed)):
+            self._execute(ident, request)
+        elif not self._pool.submit(partial(self._execute, ident, request)):
             self._turn_away(ident, request)
 
     def _refuse(self, ident: str, body: bytes, exc: Exception) -> NoReturn:
@@ -180,9 +180,10 @@ class RpcServer:
 
     # In the loop or in a worker thread.
 
-    def _execute(self, ident: str, request: Request, exposed: ExposedObject | None) -> None:
+    def _execute(self, ident: str, request: Request) -> None:
         is_call = request["command"] == "call"
         try:
+            exposed = self._objects.get(request["object"])
             if exposed is None:
                 raise NoInstanceError(request["object"])
             method = exposed.method(request["method"])
@@ -243,4 +244,4 @@ class RpcServer:
 
 
 def _warn_of_wrong_command(method: object) -> None:
-    warnings.warn(f"wrong command match for {method!r}", SignalCallWarning, stacklevel=3)
+    warnings.warn(f"wrong command match for {method!r}", SignalCallWarning, stacklevel=2)

@@ -6,8 +6,12 @@ import threading
 from collections.abc import Callable, Sized
 from functools import partial
 from itertools import pairwise
+from typing import TYPE_CHECKING, cast
 
 from ._link_pair import Arena, link_check, require
+
+if TYPE_CHECKING:
+    from snakemq.link import LendingLink
 
 
 def in_thread(func: Callable[[], object]) -> None:
@@ -184,6 +188,32 @@ def in_loop_is_true_inside_callbacks_only(arena: Arena) -> None:
 
 
 @link_check
+def loop_that_can_be_borrowed_is_that_of_its_own_thread(arena: Arena) -> None:
+    if not hasattr(arena.a.link, "borrow"):
+        return  # it need not
+    link = cast("LendingLink", arena.a.link)
+    told: list[bool] = []
+    refusals: list[RuntimeError] = []
+
+    def borrow_twice() -> None:
+        told.extend([link.borrow(), link.borrow()])
+        link.give_back()
+        link.give_back()
+
+    def give_back_what_is_not_borrowed() -> None:
+        try:
+            link.give_back()
+        except RuntimeError as exc:
+            refusals.append(exc)
+
+    arena.a.link.call_later(0, borrow_twice)
+    arena.until("a timer", lambda: told)
+    require(told == [True, True], "who runs the loop is the loop")
+    in_thread(give_back_what_is_not_borrowed)
+    require(bool(refusals), "give_back() in a thread that has not borrowed the loop")
+
+
+@link_check
 def callbacks_that_raise_stop_nothing(arena: Arena) -> None:
     link = arena.b.link
     raised: list[str] = []
@@ -234,5 +264,6 @@ LOOP_CHECKS = (
     wakeup_poll_inside_callbacks_leads_to_on_loop_pass,
     on_loop_pass_follows_events,
     in_loop_is_true_inside_callbacks_only,
+    loop_that_can_be_borrowed_is_that_of_its_own_thread,
     callbacks_that_raise_stop_nothing,
 )

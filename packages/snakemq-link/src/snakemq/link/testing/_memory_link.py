@@ -55,6 +55,7 @@ class MemoryLink:
         self._planned = False  # does the network know that a pass is needed?
         self._woken = False
         self._thread: int | None = None
+        self._borrowed = 0
 
     # -- LinkInterface
 
@@ -111,12 +112,17 @@ class MemoryLink:
         return self._thread == threading.get_ident()
 
     def borrow(self) -> bool:
-        """See :meth:`snakemq.link.Link.borrow`. Who runs the network is the loop of all links, and
-        never asleep."""
-        return self.in_loop()
+        """See :meth:`LendingLink.borrow`. Who runs the network is the loop of all links, and never
+        asleep."""
+        is_loop = self.in_loop()
+        self._borrowed += is_loop
+        return is_loop
 
     def give_back(self) -> None:
-        """See :meth:`snakemq.link.Link.give_back`."""
+        """See :meth:`LendingLink.give_back`."""
+        if not self._borrowed:
+            raise RuntimeError("the loop was not borrowed")
+        self._borrowed -= 1
 
     # -- for tests
 

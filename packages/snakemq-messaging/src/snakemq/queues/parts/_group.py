@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -64,6 +65,7 @@ class GroupCommit(Generic[Row]):
     __module__ = "snakemq.queues.parts"
 
     def __init__(self, lock: threading.Lock, commit: Callable[[Sequence[Row]], int]) -> None:
+        self._pid = os.getpid()
         self._lock = lock
         self._commit = commit
         self._mutex = threading.Lock()  # for all of these, and never held for long
@@ -77,8 +79,11 @@ class GroupCommit(Generic[Row]):
     def write(self, rows: Sequence[Row]) -> range:
         """Return the numbers of the rows when they are durable. Thread-safe.
 
-        Raises what ``commit`` raised for them.
+        Raises what ``commit`` raised for them, and :exc:`~snakemq.exceptions.StorageError` in a
+        process that has inherited this through a fork.
         """
+        if os.getpid() != self._pid:  # who waits here would take the turn of a thread of the parent
+            raise StorageError("this storage belongs to the parent process; after a fork open one")
         ticket = _Ticket(rows)
         group, bell = None, None
         try:
