@@ -91,17 +91,25 @@ def test_after_a_long_wait_it_sleeps_until_one_was_short(world: World) -> None:
     assert world.looks > looks
 
 
-def test_it_rests_when_others_have_had_the_cpu_meanwhile(world: World) -> None:
+def test_it_rests_when_others_have_had_the_cpu_twice_in_a_row(world: World) -> None:
     lingering = Lingering()
-    assert wait(lingering, world, FEW_LOOKS * LOOK)
+    for _ in range(2):
+        assert wait(lingering, world, FEW_LOOKS * LOOK)
     looks = world.looks
-    assert looks <= FEW_LOOKS
+    assert looks <= 2 * FEW_LOOKS
     for _ in range(REST):
         assert wait(lingering, world, SHORT)
         assert world.looks == looks
     assert wait(lingering, world, SHORT)  # that was short: from the next one on
     assert wait(lingering, world, SHORT)
     assert world.looks > looks
+
+
+def test_it_does_not_rest_when_that_has_happened_once(world: World) -> None:
+    lingering = Lingering()
+    for after in (FEW_LOOKS * LOOK, SHORT, FEW_LOOKS * LOOK, SHORT):
+        assert wait(lingering, world, after)
+    assert not world.slept
 
 
 def test_only_one_thread_lingers_at_a_time(world: World) -> None:

@@ -13,8 +13,8 @@ SOON = 200e-6
 FEW_LOOKS = 3
 """If it looks no more often, others have had the CPU meanwhile."""
 
-REST = 8
-"""Waits without lingering after that."""
+REST = 16
+"""Waits without lingering, after that has happened twice in a row. Once the loop may have been it."""
 
 
 class Lingering:
@@ -36,6 +36,7 @@ class Lingering:
         self._is_bound = _is_bound_to_one_cpu()
         self._may_linger = self._is_bound
         self._rest = 0
+        self._was_crowded = False
 
     def wait(self, done: threading.Lock, timeout: float | None) -> bool:
         """Acquire a lock. False: not within ``timeout`` seconds; None: for ever. Thread-safe."""
@@ -61,8 +62,10 @@ class Lingering:
             os.sched_yield()
             looks += 1
             if done.acquire(blocking=False):
-                if looks <= FEW_LOOKS:
+                is_crowded = looks <= FEW_LOOKS
+                if is_crowded and self._was_crowded:
                     self._rest = REST
+                self._was_crowded = is_crowded
                 return True
             if time.monotonic() >= end:
                 return False
