@@ -175,11 +175,13 @@ class Sender:
             data_size += size
             size += frames.MESSAGE_HEADER_SIZE
             ttl = message.ttl
-            seconds = (
-                frames.INFINITE_TTL
-                if ttl is None
-                else frames.ttl_left(ttl, now - message._queued_at, session.acks)
-            )
+            if ttl is None:
+                seconds = frames.INFINITE_TTL
+            else:
+                waited = now - message._queued_at
+                seconds = int(ttl - int(waited))  # as ttl_left(), whose call takes 5 % of all this
+                if seconds <= 0:
+                    seconds = frames.ttl_left(ttl, waited, session.acks)
             parts.append(
                 pack(size, frames.FRAME_TYPE_MESSAGE, message.uuid, seconds, message.flags)
             )

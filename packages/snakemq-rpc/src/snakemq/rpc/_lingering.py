@@ -14,7 +14,7 @@ FEW_LOOKS = 3
 """If it looks no more often, others have had the CPU meanwhile."""
 
 REST = 16
-"""Waits without lingering, after that has happened twice in a row. Once the loop may have been it."""
+"""Waits without lingering after that has happened twice in a row. Once it may be the loop."""
 
 
 class Lingering:
