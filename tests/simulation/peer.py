@@ -100,8 +100,8 @@ class Peer:
         self.world.happened("shutdown", self.ident)
         for connector in self.process.connectors:
             connector.close()
-        for conn_id in self.process.link.connections:
-            self.process.link.close(conn_id)
+        while connections := self.process.link.connections:
+            self.process.link.close(connections[0])  # whose callbacks may close others
         self.process.storage.broken_until = 0.0
         self.process.messaging.close()
         self.world.network.crash(self.process.link)
