@@ -60,8 +60,8 @@ class Link:
     for the thread that runs :meth:`loop`, or for any one thread while none does, with these
     exceptions which are thread-safe: :meth:`stop`, :meth:`wakeup_poll`, :meth:`time`,
     :meth:`in_loop`, :meth:`call_from_thread`, :meth:`add_connector`, :meth:`cleanup`,
-    :meth:`borrow`, :attr:`give_back`. Signal
-    handlers may call :meth:`stop` and :meth:`wakeup_poll`.
+    :meth:`borrow`, :attr:`give_back`. Signal handlers may call :meth:`stop` and
+    :meth:`wakeup_poll`.
 
     Limits, all seconds or counts: ``max_connections`` (what comes in beyond is closed at once),
     ``listen_backlog``, ``connect_timeout``, ``handshake_timeout``. See the constants of this
@@ -303,12 +303,7 @@ class Link:
         return self._loop.in_loop()
 
     def borrow(self) -> bool:
-        """Be the loop for a moment, while it sleeps: True, and it stays asleep until
-        :meth:`give_back`, or False if it is busy or does not run. Who runs the loop is the loop
-        anyway: True. Thread-safe, never waits.
-
-        See :class:`LendingLink`.
-        """
+        """See :meth:`LendingLink.borrow`. Thread-safe."""
         return self._loop.borrow()
 
     def cleanup(self) -> None:

@@ -215,6 +215,7 @@ class Connections:
         session = self._sessions.get(conn_id)
         if session is None or session.farewell_packet_id is not None:
             return
+        # As KeepAlive.bytes_received() does, with three calls less.
         session.last_recv = self._time()
         session.last_ping = None
         try:

@@ -33,8 +33,8 @@ class Outbox:
         self.absent: deque[tuple[str, Message]] = deque()
         """Messages with ttl 0 for peers that were not connected."""
         self.queue_of = queues.known
-        self.is_plain = storage is None and occupancy is None
-        """Is there nothing to be done for a message but to put it into its queue?"""
+        # Is there nothing to be done for a message but to put it into its queue?
+        self._is_plain = storage is None and occupancy is None
         self._link = link
         self._time = link.time
         self._queues = queues
@@ -45,7 +45,7 @@ class Outbox:
 
     def accept(self, ident: str, message: Message, queue: OutgoingQueue | None) -> None:
         """As :meth:`accept_many`, for one message. ``queue``: of that peer, if there is one."""
-        if not self.is_plain:
+        if not self._is_plain:
             self.accept_many(ident, [message])
             return
         message._queued_at = self._time()
