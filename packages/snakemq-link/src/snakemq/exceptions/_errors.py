@@ -71,7 +71,8 @@ class SnakeMQDuplicateIdent(SnakeMQException):
 
 
 class SnakeMQTimeout(SnakeMQException):
-    """The peer did not identify itself, or did not answer a ping, in time."""
+    """The peer did not identify itself, did not answer a ping, or did not finish a large packet for
+    which others had to wait, in time."""
 
     __module__ = "snakemq.exceptions"
 

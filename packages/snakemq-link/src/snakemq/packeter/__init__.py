@@ -6,9 +6,12 @@ A packet is ``[4 bytes size, network order | payload]``.
 from ._framing import PacketReader, PacketWriter
 from ._packeter import MAX_PACKET_SIZE, Packeter
 from ._split import Packet, SplitPacket
+from ._unfinished import MAX_UNFINISHED_BYTES, UNFINISHED_TIMEOUT
 
 __all__ = [
     "MAX_PACKET_SIZE",
+    "MAX_UNFINISHED_BYTES",
+    "UNFINISHED_TIMEOUT",
     "Packet",
     "PacketReader",
     "PacketWriter",

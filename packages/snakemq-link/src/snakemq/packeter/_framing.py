@@ -38,7 +38,15 @@ class PacketReader:
     """
 
     __module__ = "snakemq.packeter"
-    __slots__ = ("_assembly", "_data", "_head_size", "_position", "has_more", "max_size")
+    __slots__ = (
+        "_assembly",
+        "_data",
+        "_head_size",
+        "_position",
+        "has_more",
+        "max_size",
+        "unfinished",
+    )
 
     def __init__(self, max_size: int, head_size: int = 0) -> None:
         """``head_size``: large packets that arrive in pieces come out as a :class:`SplitPacket`
@@ -47,10 +55,18 @@ class PacketReader:
         """Size in bytes of the largest packet; may be changed at any time."""
         self.has_more = False
         """Has :meth:`read` left something that is to be read by another call?"""
+        self.unfinished = 0
+        """Bytes that have arrived of a packet that is not complete, and larger than what arrived
+        together with its beginning."""
         self._data = b""
         self._position = 0  # of the first byte in _data that was not read yet
         self._head_size = head_size
         self._assembly: Assembly | None = None  # the packet that is still incomplete
+
+    @property
+    def missing(self) -> int:
+        """Bytes until the unfinished packet is complete."""
+        return 0 if self._assembly is None else self._assembly.missing
 
     def receive(self, data: bytes) -> list[Packet]:
         """:meth:`feed` and :meth:`read`; and a shorter way, in two thirds of the time, for what
@@ -88,10 +104,12 @@ class PacketReader:
             position = assembly.missing
             assembly.add(memoryview(data)[:position])
             if assembly.missing:
+                self.unfinished += end
                 self._data = b""
                 return packets
             packets.append(assembly.packet())
             self._assembly = None
+            self.unfinished = 0
         unpack_size = _SIZE.unpack_from
         max_size = self.max_size
         last = end - SIZE_LENGTH  # where a header may begin at the latest
@@ -109,6 +127,7 @@ class PacketReader:
             if position > end:
                 self._assembly = Assembly(size, self._head_size if size >= SPLIT_FROM else 0)
                 self._assembly.add(memoryview(data)[begin:])
+                self.unfinished = end - begin
                 position = end
                 break
             packets.append(data[begin:position])

@@ -8,11 +8,17 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar, cast
 
 from snakemq.callbacks import Callback
-from snakemq.exceptions import NoConnection, SnakeMQBrokenPacket, SnakeMQMessageTooLarge
+from snakemq.exceptions import (
+    NoConnection,
+    SnakeMQBrokenPacket,
+    SnakeMQMessageTooLarge,
+    SnakeMQTimeout,
+)
 from snakemq.link import BytesLike, LinkInterface
 
 from ._framing import FORMAT_LIMIT, PacketReader, PacketWriter
 from ._split import Packet
+from ._unfinished import MAX_UNFINISHED_BYTES, Unfinished
 
 T = TypeVar("T")
 
@@ -34,6 +40,7 @@ class _Connection:
         "reader",
         "reporting",
         "sending",
+        "unfinished",
         "unreported",
         "writer",
     )
@@ -42,6 +49,7 @@ class _Connection:
         self.conn_id = conn_id
         self.reader = PacketReader(max_packet_size, head_size)
         self.writer = PacketWriter()
+        self.unfinished = 0  # bytes that are counted
         self.sending = False  # a send of the link is not reported yet
         self.dirty = False  # is to be looked at at the end of the pass
         self.closed = False
@@ -57,15 +65,31 @@ class Packeter:
     ``max_packet_size``: limit for packets that are received, in bytes. A peer that announces
     a larger one is disconnected and reported by ``on_error``.
 
+    ``max_unfinished_bytes``: for what has arrived of incomplete packets of all connections
+    together,     in bytes. From half of it on they take turns: one large packet goes on, the one
+    that is nearest to     its end, and from other connections with more than 64 KiB of one nothing
+    is read until there is     room. A peer that has the turn, and for 10 seconds brings less than
+    8 KiB in each while others wait, is     disconnected and reported by ``on_error``. So
+    unfinished packets hold this many bytes, those of     one packet, and for each connection 64
+    KiB and one block that the link reads at most.
+
     Who pauses reading of a connection, see :meth:`LinkInterface.pause_reading`, still gets the
     packets that the link had read by then: those that came with the same piece of data.
     """
 
     __module__ = "snakemq.packeter"
 
-    def __init__(self, link: LinkInterface, *, max_packet_size: int = MAX_PACKET_SIZE) -> None:
+    def __init__(
+        self,
+        link: LinkInterface,
+        *,
+        max_packet_size: int = MAX_PACKET_SIZE,
+        max_unfinished_bytes: int = MAX_UNFINISHED_BYTES,
+    ) -> None:
         if not 0 < max_packet_size <= FORMAT_LIMIT:
             raise ValueError(f"max_packet_size must be 1 to {FORMAT_LIMIT}, not {max_packet_size}")
+        if not max_unfinished_bytes > 0:
+            raise ValueError(f"max_unfinished_bytes must be above 0, not {max_unfinished_bytes!r}")
         self.link = link
         self.log = logging.getLogger("snakemq.packeter")
         self.max_packet_size = max_packet_size
@@ -101,6 +125,7 @@ class Packeter:
         self._last_packet_id = 0
         self._head_size = 0
         self._dirty: deque[_Connection] = deque()
+        self._unfinished = Unfinished(link, max_unfinished_bytes, max_packet_size, self._give_up)
 
         link.on_connect.add(self._on_connect)
         link.on_disconnect.add(self._on_disconnect)
@@ -205,6 +230,11 @@ class Packeter:
         """
         return self._get(conn_id).writer.size
 
+    @property
+    def unfinished_bytes(self) -> int:
+        """What has arrived of incomplete packets of all connections, in bytes."""
+        return self._unfinished.size
+
     def set_max_packet_size(self, conn_id: str, size: int) -> None:
         """Change the limit of one connection, in bytes; effective from the next packet on.
 
@@ -244,6 +274,8 @@ class Packeter:
             self._report_sent(conn)
         del self._connections[conn_id]
         conn.closed = True
+        if conn.unfinished:
+            self._unfinished.gone(conn_id, conn.unfinished)
         self.on_disconnect(conn_id)
 
     def _on_recv(self, conn_id: str, data: bytes) -> None:
@@ -256,8 +288,11 @@ class Packeter:
             while packets:
                 self._packets_received(conn, packets)
                 if conn.closed or not reader.has_more:
-                    return
+                    break
                 packets = reader.read()
+            if reader.unfinished != conn.unfinished and not conn.closed:
+                before, conn.unfinished = conn.unfinished, reader.unfinished
+                self._unfinished.changed(conn_id, before, reader.unfinished, reader.missing)
         except (SnakeMQBrokenPacket, MemoryError) as exc:
             # A packet within the limit may be too large for this machine; what follows it could
             # not be understood without it.
@@ -265,6 +300,13 @@ class Packeter:
             self._report(conn_id, exc)
             if not conn.closed:
                 self.link.close(conn_id)
+
+    def _give_up(self, conn_id: str, exc: SnakeMQTimeout) -> None:
+        """Its peer keeps others waiting."""
+        self.log.error("conn=%s %s", conn_id, exc)
+        self._report(conn_id, exc)
+        if conn_id in self._connections:
+            self.link.close(conn_id)
 
     def _packets_received(self, conn: _Connection, packets: list[Packet]) -> None:
         for batch_func in self.on_packets_recv.callbacks:
