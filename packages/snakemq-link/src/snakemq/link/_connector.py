@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
+from . import _fork
 from ._address import Address, Endpoint, literal, resolve
 from ._backoff import Backoff
 from ._poller import WRITE, Poller
@@ -76,6 +77,7 @@ class Connector:
         self._timer: Timer | None = None  # the next round, or the deadline of the attempt
         self._reasons: list[str] = []  # why the endpoints of this round could not be reached
         self._warned = False  # since it was connected last
+        _fork.register(self)
 
     def begin(self) -> None:
         """The first round, unless the connector was removed before the loop came to it."""
@@ -106,6 +108,12 @@ class Connector:
         """Stop for good. The connection, if there is one, is the link's to close."""
         self._removed = True
         self._abandon_attempt()
+
+    def abandon(self) -> None:
+        """See :class:`_fork.Owner`."""
+        self._removed = True
+        if self._sock is not None:
+            self._sock.close()
 
     def connection_ended(self, lasted: float | None) -> None:
         """``lasted``: seconds for which the connection was usable; ``None``: it never was."""

@@ -10,6 +10,7 @@ import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
+from . import _fork
 from ._address import (
     Address,
     listening_endpoint,
@@ -77,6 +78,7 @@ class Listener:
             self.sock.close()
             raise _cannot_listen(address, exc) from exc
         self._inode = self._socket_file_inode()
+        _fork.register(self)
 
     def begin(self) -> None:
         """Accept connections, from now on or again."""
@@ -115,6 +117,11 @@ class Listener:
             assert isinstance(self.address, str)
             with contextlib.suppress(OSError):
                 os.unlink(self.address)
+
+    def abandon(self) -> None:
+        """See :class:`_fork.Owner`."""
+        self._closed = True
+        self.sock.close()
 
     def _socket_file_inode(self) -> int | None:
         if not isinstance(self.address, str):

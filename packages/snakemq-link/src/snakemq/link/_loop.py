@@ -66,6 +66,7 @@ class Loop:
         # Whoever has it may touch what belongs to the loop: the loop itself, but while it sleeps.
         # Uncontended, which it nearly always is, a pass pays 0.1 us for it.
         self._baton = threading.RLock()
+        _fork.register(self)
         self.give_back: Callable[[], None] = self._baton.release
         """See :meth:`snakemq.link.Link.give_back`."""
 
@@ -93,6 +94,9 @@ class Loop:
                     count -= 1
                 if end is not None and self.time() >= end:
                     break
+        except ValueError:
+            self.check_process()  # a callback has forked: in the child the poller is closed
+            raise
         finally:
             if self.in_loop():  # else it was refused
                 self._leave_loop()
@@ -151,6 +155,10 @@ class Loop:
     def _release(self) -> None:
         self.poller.close()
         self._wakeup.close()
+
+    def abandon(self) -> None:
+        """See :class:`_fork.Owner`."""
+        self._release()
 
     def check_usable(self) -> None:
         self.check_process()

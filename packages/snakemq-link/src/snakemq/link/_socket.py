@@ -103,5 +103,12 @@ class LinkSocket:
         self.sock.close()
         self.recv, self.send = self.sock.recv, self.sock.send  # so that this is no cycle
 
+    def abandon(self) -> None:
+        """Close the descriptor in a forked child; the connection itself is the parent's."""
+        self.closed = True
+        self.reading = False
+        self.sock.close()
+        self.recv, self.send = self.sock.recv, self.sock.send  # as in shut()
+
     def __repr__(self) -> str:
         return f"<LinkSocket conn_id={self.conn_id!r} remote_peer={self.remote_peer!r}>"

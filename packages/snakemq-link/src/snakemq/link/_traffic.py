@@ -52,6 +52,7 @@ class Traffic:
         self._settings = settings
         self._log = logging.getLogger("snakemq.link")
         self._last_conn_number = 0
+        _fork.register(self)
 
     def get(self, conn_id: str) -> LinkSocket:
         """Raises :exc:`~snakemq.exceptions.NoConnection`."""
@@ -396,6 +397,11 @@ class Traffic:
         while self.connections:
             # Taken out here: a drop that Ctrl-C has interrupted is not begun again.
             self.drop(self.connections.popitem()[1], "cleanup")
+
+    def abandon(self) -> None:
+        """See :class:`_fork.Owner`."""
+        for conn in list(self.connections.values()):
+            conn.abandon()
 
 
 def _no_connection(conn_id: str) -> NoConnection:
