@@ -29,6 +29,7 @@ from ._link import (  # noqa: E402
     MAX_CONNECTIONS,
     RECONNECT_INTERVAL,
     RECV_BLOCK_SIZE,
+    TCP_KEEPALIVE,
     Link,
 )
 from ._socket import LinkSocket  # noqa: E402
@@ -41,6 +42,7 @@ __all__ = [
     "MAX_CONNECTIONS",
     "RECONNECT_INTERVAL",
     "RECV_BLOCK_SIZE",
+    "TCP_KEEPALIVE",
     "Address",
     "BytesLike",
     "LendingLink",

@@ -20,6 +20,7 @@ from ._loop import Loop
 from ._poller import Poller
 from ._progress import unsent_bytes
 from ._socket import LinkSocket
+from ._tcp import check_keepalive
 from ._timers import Timer
 from ._tls import SSLConfig
 from ._traffic import Traffic
@@ -45,6 +46,11 @@ CONNECT_TIMEOUT = 10.0
 HANDSHAKE_TIMEOUT = 10.0
 """Seconds for a TLS handshake."""
 
+TCP_KEEPALIVE = (60, 10, 3)
+"""Seconds of silence after which the system probes a TCP connection, seconds between two probes,
+and how many of them may go unanswered. So a side that only receives notices within 90 s that its
+peer, or the path, is gone; otherwise it never would."""
+
 
 class Link:
     """Keeper of connections, and the loop that drives the whole stack.
@@ -65,8 +71,10 @@ class Link:
     :meth:`wakeup_poll`.
 
     Limits, all seconds or counts: ``max_connections`` (what comes in beyond is closed at once),
-    ``listen_backlog``, ``connect_timeout``, ``handshake_timeout``. See the constants of this
-    module for the defaults and their reasons.
+    ``listen_backlog``, ``connect_timeout``, ``handshake_timeout``, ``tcp_keepalive`` (seconds of
+    silence, seconds between probes, number of probes, as far as the system lets them be set;
+    ``None``: no probes). See the constants of this module for the defaults and their reasons.
+    Raises ``ValueError`` for a wrong ``tcp_keepalive``.
     """
 
     __module__ = "snakemq.link"
@@ -78,7 +86,9 @@ class Link:
         listen_backlog: int = LISTEN_BACKLOG,
         connect_timeout: float = CONNECT_TIMEOUT,
         handshake_timeout: float = HANDSHAKE_TIMEOUT,
+        tcp_keepalive: tuple[int, int, int] | None = TCP_KEEPALIVE,
     ) -> None:
+        check_keepalive(tcp_keepalive)
         self.log = logging.getLogger("snakemq.link")
 
         self.reconnect_interval = RECONNECT_INTERVAL
@@ -88,6 +98,8 @@ class Link:
         self.listen_backlog = listen_backlog
         self.connect_timeout = connect_timeout
         self.handshake_timeout = handshake_timeout
+        self.tcp_keepalive = tcp_keepalive
+        """For connections that are made from now on."""
 
         self.on_loop_pass: Callback[[]] = Callback()
         self._loop = Loop(self.on_loop_pass)

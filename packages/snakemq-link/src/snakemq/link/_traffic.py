@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ParamSpec, Protocol
 from snakemq.callbacks import Callback
 from snakemq.exceptions import NoConnection, SendNotFinished
 
-from . import _fork
+from . import _fork, _tcp
 from ._connector import Connector
 from ._interface import BytesLike
 from ._loop import Loop
@@ -34,6 +34,7 @@ class Settings(Protocol):
     """Of the link."""
 
     recv_block_size: int
+    tcp_keepalive: tuple[int, int, int] | None
     handshake_timeout: float
 
 
@@ -73,9 +74,7 @@ class Traffic:
         """A socket is connected."""
         sock.setblocking(False)
         if sock.family != getattr(socket, "AF_UNIX", None):
-            with contextlib.suppress(OSError):  # reset meanwhile; reading will tell
-                # The layers above write whole batches; waiting for more would only delay them.
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            _tcp.prepare(sock, self._settings.tcp_keepalive)
         make: type[LinkSocket] = LinkSocket
         if ssl_context is not None:
             from ._tls_socket import TLSLinkSocket  # imports ssl, see _tls.py
