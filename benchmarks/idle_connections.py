@@ -24,7 +24,7 @@ CPU_TIME = b"How much processor time have you used?"
 def serve(pipe: Connection) -> None:
     """Echo packets. Tells the port, and how many connections there are when asked."""
     raise_limit_of_descriptors()
-    link = Link()
+    link = Link(max_connections_per_address=None)  # all of them come from this machine
     packeter = Packeter(link)
     connected = 0
 

@@ -74,7 +74,12 @@ def test_who_is_slow_but_in_time_is_served(victim: Victim, stranger: Stranger) -
 def test_no_more_connections_than_the_limit(make_victim: MakeVictim) -> None:
     limit = 20
     victim = make_victim(max_connections=limit)
-    strangers = [Stranger(victim.address) for _ in range(3 * limit)]
+    strangers = []
+    for number in range(3 * limit):
+        strangers.append(stranger := Stranger(victim.address))
+        stranger.introduce(f"stranger {number}")
+        if number < limit - 1:
+            victim.until_connected(f"stranger {number}")  # else it gives way to the others
     turned_away = [stranger for stranger in strangers if stranger.hear() is None]
     assert len(turned_away) == 3 * limit - (limit - 1)  # the friend is one, too
     assert connection_count(victim) == limit
@@ -85,6 +90,19 @@ def test_no_more_connections_than_the_limit(make_victim: MakeVictim) -> None:
     newcomer.dial(victim.address)
     newcomer.until_connected("victim")
     newcomer.close()
+
+
+def test_those_who_do_not_introduce_themselves_give_way(make_victim: MakeVictim) -> None:
+    victim = make_victim(max_connections=10)
+    silent = [Stranger(victim.address) for _ in range(20)]
+    newcomer = Stranger(victim.address)
+    newcomer.introduce("newcomer")
+    victim.until_connected("newcomer")
+    assert FRIEND not in victim.disconnected
+    silent[0].hear_to_the_end()  # there is one
+    newcomer.close()
+    for stranger in silent:
+        stranger.close()
 
 
 @pytest.mark.parametrize("end", ["close", "reset"])

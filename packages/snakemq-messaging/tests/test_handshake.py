@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 
 import pytest
 from memory_peers import (
@@ -17,6 +18,7 @@ from memory_peers import (
     message,
 )
 
+from snakemq.callbacks import Callback
 from snakemq.exceptions import (
     SnakeMQBrokenMessage,
     SnakeMQIncompatibleProtocol,
@@ -329,3 +331,27 @@ def test_settings_that_make_no_sense_are_refused(
 ) -> None:
     with pytest.raises(ValueError, match=next(iter(settings))):
         Messaging("carol", "", Packeter(network.link("carol")), **settings)  # type: ignore[arg-type]
+
+
+def test_the_one_that_has_had_the_most_time_to_identify_itself_gives_way(
+    network: MemoryNetwork, raw: MakeRawPeer
+) -> None:
+    link = network.link("alice")
+    on_crowded: Callback[[Callable[[str], bool]]] = Callback()
+    link.on_crowded = on_crowded  # type: ignore[attr-defined]
+    messaging = Messaging("alice", "", Packeter(link))
+    peers = [raw(f"raw{number}") for number in range(4)]
+    ids = []
+    for peer in peers:
+        network.connect(peer.link, link)
+        network.run_until_idle()
+        ids.append(link.connections[-1])
+    peers[0].say(VERSION, identification("bob"))
+    on_crowded(lambda conn_id: conn_id != ids[1])  # that one would not help, say
+    network.run_until_idle()
+    assert link.connections == (ids[0], ids[1], ids[3])
+    on_crowded(lambda conn_id: True)
+    on_crowded(lambda conn_id: True)
+    assert link.connections == (ids[0],)
+    on_crowded(lambda conn_id: True)
+    assert messaging.is_connected("bob")

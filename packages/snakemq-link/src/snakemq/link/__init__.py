@@ -15,8 +15,10 @@ if getattr(_namespace, "__file__", None) and not hasattr(_namespace, "SNAKEMQ_LA
     )
 
 from ._address import Address  # noqa: E402
+from ._admission import MAX_CONNECTIONS, MAX_CONNECTIONS_PER_ADDRESS  # noqa: E402
 from ._interface import (  # noqa: E402
     BytesLike,
+    CrowdedLink,
     LendingLink,
     LinkInterface,
     ProgressLink,
@@ -26,7 +28,6 @@ from ._link import (  # noqa: E402
     CONNECT_TIMEOUT,
     HANDSHAKE_TIMEOUT,
     LISTEN_BACKLOG,
-    MAX_CONNECTIONS,
     RECONNECT_INTERVAL,
     RECV_BLOCK_SIZE,
     TCP_KEEPALIVE,
@@ -40,11 +41,13 @@ __all__ = [
     "HANDSHAKE_TIMEOUT",
     "LISTEN_BACKLOG",
     "MAX_CONNECTIONS",
+    "MAX_CONNECTIONS_PER_ADDRESS",
     "RECONNECT_INTERVAL",
     "RECV_BLOCK_SIZE",
     "TCP_KEEPALIVE",
     "Address",
     "BytesLike",
+    "CrowdedLink",
     "LendingLink",
     "Link",
     "LinkInterface",

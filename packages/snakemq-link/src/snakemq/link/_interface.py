@@ -32,7 +32,8 @@ class LinkInterface(Protocol):
     :meth:`in_loop`.
 
     A link may have ``send_at_once`` too, see :meth:`Link.send_at_once`; the packeter uses it when
-    it is there. And it may be a :class:`LendingLink`, and a :class:`ProgressLink`.
+    it is there. And it may be a :class:`LendingLink`, a :class:`ProgressLink` and a
+    :class:`CrowdedLink`.
     """
 
     __module__: str = "snakemq.link"
@@ -160,3 +161,14 @@ class ProgressLink(Protocol):
         TLS adds belongs to them, and a Unix socket counts its own overhead too. Raises
         :exc:`~snakemq.exceptions.NoConnection`.
         """
+
+
+class CrowdedLink(Protocol):
+    """A link that asks for room before it refuses somebody who dials in."""
+
+    __module__: str = "snakemq.link"
+
+    on_crowded: Callback[[Callable[[str], bool]]]
+    """``func(would_help)``: a newcomer is refused unless a connection for whose id
+    ``would_help(conn_id)`` is true is closed in this call. Close one that can be done without, and
+    not more than one."""

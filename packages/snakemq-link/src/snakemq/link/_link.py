@@ -12,6 +12,7 @@ from typing import overload
 from snakemq.callbacks import Callback
 
 from ._address import Address, normalize
+from ._admission import MAX_CONNECTIONS, MAX_CONNECTIONS_PER_ADDRESS, Admission, group_of
 from ._backoff import Backoff
 from ._connector import Connector
 from ._interface import BytesLike
@@ -36,9 +37,6 @@ of larger blocks goes back to the system after each, and comes empty again: with
 LISTEN_BACKLOG = 1024
 """Connections that the system may hold for a listener until they are accepted. Generous, because
 all clients of a restarted server come back at once; the system cuts it to its own limit."""
-
-MAX_CONNECTIONS = 16 * 1024
-"""Connections of one link; a bound on what strangers can make it hold, far above usual needs."""
 
 CONNECT_TIMEOUT = 10.0
 """Seconds for an attempt to connect, when nothing answers at all."""
@@ -70,11 +68,16 @@ class Link:
     :meth:`borrow`, :attr:`give_back`. Signal handlers may call :meth:`stop` and
     :meth:`wakeup_poll`.
 
-    Limits, all seconds or counts: ``max_connections`` (what comes in beyond is closed at once),
+    Limits, all seconds or counts: ``max_connections`` (what comes in beyond is closed at once, and
+    so is what would use the last tenth, 32 at least, of the file descriptors that this process may
+    have), ``max_connections_per_address`` (for what comes in from one IPv4 address or one /64
+    network of IPv6; an ``int``, or a ``float`` as the part of all that there may be, but at least
+    64; ``None``: any number; Unix sockets have no such limit),
     ``listen_backlog``, ``connect_timeout``, ``handshake_timeout``, ``tcp_keepalive`` (seconds of
     silence, seconds between probes, number of probes, as far as the system lets them be set;
     ``None``: no probes). See the constants of this module for the defaults and their reasons.
-    Raises ``ValueError`` for a wrong ``tcp_keepalive``.
+    Raises ``ValueError`` for a wrong ``tcp_keepalive`` or
+    ``max_connections_per_address``.
     """
 
     __module__ = "snakemq.link"
@@ -83,18 +86,25 @@ class Link:
         self,
         *,
         max_connections: int = MAX_CONNECTIONS,
+        max_connections_per_address: float | None = MAX_CONNECTIONS_PER_ADDRESS,
         listen_backlog: int = LISTEN_BACKLOG,
         connect_timeout: float = CONNECT_TIMEOUT,
         handshake_timeout: float = HANDSHAKE_TIMEOUT,
         tcp_keepalive: tuple[int, int, int] | None = TCP_KEEPALIVE,
     ) -> None:
         check_keepalive(tcp_keepalive)
+        if max_connections_per_address is not None and not max_connections_per_address > 0:
+            raise ValueError(
+                "max_connections_per_address must be None or above 0, "
+                f"not {max_connections_per_address!r}"
+            )
         self.log = logging.getLogger("snakemq.link")
 
         self.reconnect_interval = RECONNECT_INTERVAL
         """For connectors that are added from now on without one of their own, in seconds."""
         self.recv_block_size = RECV_BLOCK_SIZE
         self.max_connections = max_connections
+        self.max_connections_per_address = max_connections_per_address
         self.listen_backlog = listen_backlog
         self.connect_timeout = connect_timeout
         self.handshake_timeout = handshake_timeout
@@ -114,6 +124,9 @@ class Link:
         self.on_disconnect = self._traffic.on_disconnect
         self.on_recv = self._traffic.on_recv
         self.on_ready_to_send = self._traffic.on_ready_to_send
+        self._admission = Admission(self._loop, self._traffic, self)
+        self.on_crowded = self._admission.on_crowded
+        """See :attr:`CrowdedLink.on_crowded`."""
 
         self._listeners: dict[Address, Listener] = {}
         self._connectors: dict[Address, Connector] = {}
@@ -364,13 +377,15 @@ class Link:
 
     def adopt_accepted(self, sock: socket.socket, remote_peer: object, listener: Listener) -> None:
         """Somebody has connected to a listener. Not for users."""
-        if len(self._connections) >= self.max_connections:
-            self.log.error(
-                "refused %r: there are %d connections", remote_peer, self.max_connections
-            )
-            sock.close()
+        group = group_of(remote_peer)
+        if self._admission.admits(sock, remote_peer, group):
+            self._traffic.adopt(sock, remote_peer, listener.ssl_context, group=group)
         else:
-            self._traffic.adopt(sock, remote_peer, listener.ssl_context)
+            sock.close()
+
+    def cannot_accept(self, listener: Listener, exc: OSError, pause: float) -> None:
+        """Somebody waits at a listener and there are no resources for it. Not for users."""
+        self._admission.out_of_resources(listener.address, exc, pause)
 
     def adopt_dialled(self, sock: socket.socket, remote_peer: object, connector: Connector) -> None:
         """A connector has connected. Not for users."""

@@ -41,6 +41,7 @@ class Driver(Protocol):
     def adopt_accepted(
         self, sock: socket.socket, remote_peer: object, listener: Listener
     ) -> None: ...
+    def cannot_accept(self, listener: Listener, exc: OSError, pause: float) -> None: ...
 
 
 class Listener:
@@ -103,9 +104,16 @@ class Listener:
 
     def _pause(self, exc: OSError) -> None:
         # The waiting connection keeps the listener readable: without a pause the loop would spin.
-        _log.error("accept on %r: %s; pausing for %g s", self.address, exc, _ACCEPT_PAUSE)
+        self._driver.call_later(_ACCEPT_PAUSE, self._go_on)
         self._driver.poller.unregister(self.sock.fileno())
-        self._driver.call_later(_ACCEPT_PAUSE, self.begin)
+        self._driver.cannot_accept(self, exc, _ACCEPT_PAUSE)
+
+    def _go_on(self) -> None:
+        try:
+            self.begin()
+        except OSError as exc:  # no memory for that either
+            _log.error("cannot watch %r: %s", self.address, exc)
+            self._driver.call_later(_ACCEPT_PAUSE, self._go_on)
 
     def close(self) -> None:
         self._closed = True

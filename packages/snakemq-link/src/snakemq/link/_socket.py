@@ -27,6 +27,7 @@ class LinkSocket:
         "conn_id",
         "connected_at",
         "connector",
+        "group",
         "handshake_deadline",
         "paused_by",
         "reading",
@@ -50,6 +51,8 @@ class LinkSocket:
         self.remote_peer = remote_peer
         """The address of the other side, as the socket module gives it."""
         self.connector = connector
+        self.group = ""
+        """Which connections that came in it is counted with, see :mod:`._admission`."""
         self.closed = False
         self.reading = True
         """False: it is closed, or reading is paused. One flag for both, as each event asks."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+from collections.abc import Sequence
 
 # macOS has another name for the first one. Where a system lacks an option its own value holds.
 _NAMES = (
@@ -14,7 +15,7 @@ _NAMES = (
 _LARGEST = (32767, 32767, 127)
 
 
-def check_keepalive(keepalive: tuple[int, int, int] | None) -> None:
+def check_keepalive(keepalive: Sequence[object] | None) -> None:
     """Raises ``ValueError`` for what Linux would refuse."""
     if keepalive is None:
         return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import socket
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, ParamSpec, Protocol
@@ -48,6 +49,10 @@ class Traffic:
         self.on_ready_to_send: Callback[[str, int]] = Callback()
         self.connections: dict[str, LinkSocket] = {}
         self.connection_of: dict[Connector, LinkSocket] = {}
+        self.handshaking: dict[str, LinkSocket] = {}
+        """Those of :attr:`connections` whose TLS handshake is not finished, oldest first."""
+        self.groups: Counter[str] = Counter()
+        """How many there are of each group of those who dialled in."""
         self._loop = loop
         self._forks = _fork.count
         self._settings = settings
@@ -62,6 +67,10 @@ class Traffic:
         except KeyError:
             raise _no_connection(conn_id) from None
 
+    def count_of(self, group: str) -> int:
+        """How many connections there are in a group, or in all if it is empty."""
+        return self.groups[group] if group else len(self.connections)
+
     # -- beginning
 
     def adopt(
@@ -70,8 +79,9 @@ class Traffic:
         remote_peer: object,
         ssl_context: ssl.SSLContext | None,
         connector: Connector | None = None,
+        group: str = "",
     ) -> None:
-        """A socket is connected."""
+        """A socket is connected. ``group``: of one that came in, to be counted with others."""
         sock.setblocking(False)
         if sock.family != getattr(socket, "AF_UNIX", None):
             _tcp.prepare(sock, self._settings.tcp_keepalive)
@@ -99,6 +109,9 @@ class Traffic:
         conn = make(sock, conn_id, remote_peer, connector)
         conn.recv_size = min(conn.recv_size, self._settings.recv_block_size)
         self.connections[conn_id] = conn
+        if group:
+            conn.group = group
+            self.groups[group] += 1
         if connector is not None:
             self.connection_of[connector] = conn
         if ssl_context is None:
@@ -107,6 +120,7 @@ class Traffic:
             self._announce(conn)
         else:
             self._loop.poller.register(sock.fileno(), READ, partial(self._on_io, conn))
+            self.handshaking[conn_id] = conn
             conn.handshake_deadline = self._loop.call_later(
                 self._settings.handshake_timeout, lambda: self._handshake_timed_out(conn)
             )
@@ -129,6 +143,7 @@ class Traffic:
             return
         if conn.handshake_deadline is not None:
             conn.handshake_deadline.cancel()
+        del self.handshaking[conn.conn_id]
         conn.connected_at = self._loop.time()
         conn.want_write = False
         self._watch(conn)
@@ -382,7 +397,7 @@ class Traffic:
             with contextlib.suppress(KeyError):  # interrupted at the first attempt
                 self._loop.poller.unregister(conn.sock.fileno())
             conn.shut()
-            self.connections.pop(conn.conn_id, None)
+            self._forget(conn)
             if lasted is not None:
                 self._loop.call(self.on_disconnect, conn.conn_id)
         finally:
@@ -391,6 +406,15 @@ class Traffic:
             if connector is not None and self.connection_of.get(connector) is conn:
                 del self.connection_of[connector]
                 connector.connection_ended(lasted)
+
+    def _forget(self, conn: LinkSocket) -> None:
+        self.connections.pop(conn.conn_id, None)
+        self.handshaking.pop(conn.conn_id, None)
+        group, conn.group = conn.group, ""
+        if group:
+            self.groups[group] -= 1
+            if not self.groups[group]:
+                del self.groups[group]
 
     def close_all(self) -> None:
         while self.connections:

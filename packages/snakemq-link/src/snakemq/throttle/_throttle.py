@@ -71,6 +71,10 @@ class Throttle:
         self.on_ready_to_send: Callback[[str, int]] = Callback()
         self.on_recv = link.on_recv
         self.on_loop_pass = link.on_loop_pass
+        self.on_crowded: Callback[[Callable[[str], bool]]] = (
+            getattr(link, "on_crowded", None) or Callback()
+        )
+        """See :attr:`CrowdedLink.on_crowded`; never called if the wrapped link cannot."""
 
         self._buckets: dict[str, _Bucket] = {}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 from snakemq.callbacks import Callback
 from snakemq.exceptions import SnakeMQDuplicateIdent, SnakeMQException, SnakeMQTimeout
@@ -57,6 +58,7 @@ class Connections:
         self._events = events
         self._log = logging.getLogger("snakemq.messaging")
         self._sessions: dict[str, Session] = {}
+        self._unidentified: dict[str, Session] = {}  # oldest first
         self._contests: dict[str, Contest] = {}  # by the ident that is claimed
         self._contest_of: dict[Session, Contest] = {}
 
@@ -67,6 +69,9 @@ class Connections:
         packeter.on_packets_sent.add(self._on_packets_sent)
         self._link.on_recv.add(self._on_bytes_recv)
         self._link.on_ready_to_send.add(self._on_bytes_sent)
+        on_crowded = getattr(self._link, "on_crowded", None)  # see CrowdedLink
+        if on_crowded is not None:
+            on_crowded.add(self._make_room)
 
     def plan_keepalive(self) -> None:
         """The interval has changed."""
@@ -75,6 +80,7 @@ class Connections:
 
     def _on_connect(self, conn_id: str) -> None:
         session = self._sessions[conn_id] = Session(conn_id, self._link.time())
+        self._unidentified[conn_id] = session
         self._packeter.set_max_packet_size(
             conn_id, min(MAX_HANDSHAKE_PACKET_SIZE, self._packeter.max_packet_size)
         )
@@ -112,6 +118,7 @@ class Connections:
                 self._ping_owner(contest)
 
     def _admit(self, session: Session, ident: str) -> None:
+        self._unidentified.pop(session.conn_id, None)
         session.ident = ident
         session.counters = self._statistics.of(ident)
         session.counters.connections += 1
@@ -168,6 +175,7 @@ class Connections:
 
     def _on_disconnect(self, conn_id: str) -> None:
         session = self._sessions.pop(conn_id)
+        self._unidentified.pop(conn_id, None)
         session.closed = True
         if session.timer is not None:
             session.timer.cancel()
@@ -187,6 +195,14 @@ class Connections:
             self._end_contest(contest)
             self._admit(contest.challenger, ident)
             self._on_packets_recv(contest.challenger.conn_id, contest.held)
+
+    def _make_room(self, would_help: Callable[[str], bool]) -> None:
+        """Close the connection that has had the most time to identify itself, see CrowdedLink."""
+        for session in self._unidentified.values():
+            if would_help(session.conn_id):
+                self._log.info("conn=%s is not identified and gives way", session.conn_id)
+                self._close(session)
+                return
 
     def _fail(self, session: Session, error: Exception) -> None:
         """Close a connection because of its peer."""

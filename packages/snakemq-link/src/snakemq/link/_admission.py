@@ -1,0 +1,162 @@
+"""Whether one more connection may come in."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections.abc import Callable
+from typing import Protocol
+
+from snakemq.callbacks import Callback
+
+from ._loop import Loop
+from ._traffic import Traffic
+
+MAX_CONNECTIONS = 16 * 1024
+"""Connections of one link; a bound on what strangers can make it hold, far above usual needs."""
+
+MAX_CONNECTIONS_PER_ADDRESS = 0.5
+"""The part of all connections that may come from one address, so that no host can take all."""
+
+FEW_CONNECTIONS = 64
+"""So many may come from one address in any case: small limits are set by those who know why."""
+
+_RESERVE = 32
+_RESERVED_PART = 0.1
+"""Descriptors that are kept for others than those who dial in: a tenth, 32 at least. The connectors
+of this process need some, and its storages, its log files, its own work."""
+
+_LOG_INTERVAL = 5.0
+"""Seconds between two lines about refusals."""
+
+_IN_VAIN = 0.1
+"""Seconds after which it is asked again for connections to do without, when there was none."""
+
+
+class Settings(Protocol):
+    """Of the link."""
+
+    max_connections: int
+    max_connections_per_address: float | None
+
+
+class Admission:
+    """Admits or refuses those who dial in."""
+
+    def __init__(self, loop: Loop, traffic: Traffic, settings: Settings) -> None:
+        self.on_crowded: Callback[[Callable[[str], bool]]] = Callback()
+        self._loop = loop
+        self._traffic = traffic
+        self._settings = settings
+        self._in_vain: set[str] = set()  # where nothing could be done, lately
+        self._in_vain_until = 0.0
+        self._log = logging.getLogger("snakemq.link")
+        self._refused = 0  # since that was logged last
+        self._last_refusal = ""
+        self._is_log_planned = False
+
+    def admits(self, sock: socket.socket, remote_peer: object, group: str) -> bool:
+        """May it stay? If there is no room somebody else is asked to make some."""
+        full = self._what_is_full(sock, group)
+        if full is None:
+            return True
+        reason, full_group = full
+        if self._make_room(full_group):
+            return True
+        self._refuse(f"{remote_peer!r}: {reason}")
+        return False
+
+    def out_of_resources(self, address: object, exc: OSError, pause: float) -> None:
+        """Somebody waits at a listener, and the system has nothing left to accept it with."""
+        if not self._make_room(""):
+            self._refuse(f"somebody on {address!r} for {pause:g} s: {exc}")
+
+    def _what_is_full(self, sock: socket.socket, group: str) -> tuple[str, str] | None:
+        """The reason, and where somebody has to go: in a group, or anywhere."""
+        most = self._settings.max_connections
+        descriptors = _descriptors()
+        if descriptors is not None:
+            usable = descriptors - max(_RESERVE, int(descriptors * _RESERVED_PART))
+            # The lowest number that is free is given out, so all below it are in use: by this link,
+            # by others and by files. It costs nothing to know.
+            if sock.fileno() >= usable:
+                left = max(0, descriptors - sock.fileno())
+                return f"{left} of {descriptors} file descriptors are left (ulimit -n)", ""
+            most = min(most, usable)
+        if len(self._traffic.connections) >= self._settings.max_connections:
+            return f"there are {self._settings.max_connections} connections", ""
+        share = self._settings.max_connections_per_address
+        if share is None or not group:
+            return None
+        if isinstance(share, float):
+            share = max(FEW_CONNECTIONS, int(most * share))
+        if self._traffic.groups[group] >= share:
+            return f"there are {share} connections from {group}", group
+        return None
+
+    def _make_room(self, group: str) -> bool:
+        """Has a connection been closed that came in, from this group or from anywhere?"""
+        now = self._loop.time()
+        if now >= self._in_vain_until:
+            self._in_vain.clear()
+            self._in_vain_until = now + _IN_VAIN
+        elif group in self._in_vain:
+            return False
+        connections = self._traffic.connections
+
+        def would_help(conn_id: str) -> bool:
+            conn = connections.get(conn_id)
+            return conn is not None and not conn.is_connector and group in ("", conn.group)
+
+        for conn in self._traffic.handshaking.values():
+            if would_help(conn.conn_id):
+                self._traffic.drop(conn, "a newcomer needs its place; TLS handshake not finished")
+                return True
+        before = self._traffic.count_of(group)
+        self._loop.call(self.on_crowded, would_help)
+        if self._traffic.count_of(group) < before:
+            return True
+        self._in_vain.add(group)
+        return False
+
+    def _refuse(self, text: str) -> None:
+        self._refused += 1
+        self._last_refusal = text
+        if not self._is_log_planned:
+            self._is_log_planned = True
+            self._tell()
+            self._loop.call_later(_LOG_INTERVAL, self._tell_rest)
+
+    def _tell_rest(self) -> None:
+        self._is_log_planned = self._refused > 0
+        if self._refused:
+            self._tell()
+            self._loop.call_later(_LOG_INTERVAL, self._tell_rest)
+
+    def _tell(self) -> None:
+        others = self._refused - 1
+        more = f" (and {others} others in {_LOG_INTERVAL:g} s)" if others else ""
+        self._log.error("refused %s%s", self._last_refusal, more)
+        self._refused = 0
+
+
+def group_of(remote_peer: object) -> str:
+    """Those who count together: an IPv4 address, or a network of IPv6, of which everybody has a
+    whole one. Empty for Unix sockets: who may dial them is decided by their permissions."""
+    if not isinstance(remote_peer, tuple) or not remote_peer:
+        return ""
+    host = str(remote_peer[0])
+    if ":" not in host:
+        return host
+    network = socket.inet_pton(socket.AF_INET6, host.partition("%")[0])[:8]
+    return socket.inet_ntop(socket.AF_INET6, network + bytes(8)) + "/64"
+
+
+def _descriptors() -> int | None:
+    """How many this process may have; ``None``: nobody knows, or any number."""
+    try:
+        import resource  # not on Windows; and only a listener needs it
+    except ImportError:
+        return None
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return None if soft == resource.RLIM_INFINITY else soft

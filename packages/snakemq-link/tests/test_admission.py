@@ -1,0 +1,242 @@
+"""Who may still come in: limits of connections, of addresses, of file descriptors."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from certificates import Authority
+from real_links import DEADLINE, LOCALHOST, DiaryLink, connect, pass_once, plain_client, run_until
+
+from snakemq.link import _admission
+from snakemq.link._admission import FEW_CONNECTIONS, group_of
+
+NewLink = Callable[..., DiaryLink]
+HERE, ELSEWHERE = "127.0.0.1", "127.0.0.2"
+
+
+class Clients:
+    """Plain sockets that dial a link."""
+
+    def __init__(self, link: DiaryLink, stack: ExitStack) -> None:
+        self.link = link
+        self.address = link.add_listener(LOCALHOST)
+        self._stack = stack
+
+    def dial(self, source: str = HERE) -> socket.socket:
+        client = socket.create_connection(self.address, DEADLINE, source_address=(source, 0))
+        self._stack.enter_context(client)
+        pass_once(self.link, self.link)
+        return client
+
+    def admitted(self, source: str = HERE) -> bool:
+        """Does one more client stay connected?"""
+        client = self.dial(source)
+        client.setblocking(False)
+        try:
+            return client.recv(1) != b""
+        except BlockingIOError:
+            return True
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[[DiaryLink], Clients]]:
+    with ExitStack() as stack:
+        yield lambda link: Clients(link, stack)
+
+
+Serve = Callable[[DiaryLink], Clients]
+
+
+def test_one_address_cannot_take_all(new_link: NewLink, serve: Serve) -> None:
+    clients = serve(new_link(max_connections_per_address=3))
+    assert [clients.admitted() for _ in range(5)] == [True] * 3 + [False] * 2
+    assert clients.admitted(ELSEWHERE)
+    clients.link.close(clients.link.open[0])
+    assert clients.admitted()
+    assert not clients.admitted()
+
+
+def test_a_part_of_all_connections_may_come_from_one_address(
+    new_link: NewLink, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_admission, "FEW_CONNECTIONS", 1)
+    clients = serve(new_link(max_connections=6, max_connections_per_address=0.5))
+    assert [clients.admitted() for _ in range(4)] == [True] * 3 + [False]
+    assert [clients.admitted(ELSEWHERE) for _ in range(4)] == [True] * 3 + [False]
+
+
+def test_a_few_connections_may_come_from_one_address_in_any_case(
+    new_link: NewLink, serve: Serve
+) -> None:
+    clients = serve(new_link(max_connections=3))
+    assert FEW_CONNECTIONS > 3
+    assert [clients.admitted() for _ in range(4)] == [True] * 3 + [False]
+
+
+def test_any_number_may_come_from_one_address_if_that_is_wanted(
+    new_link: NewLink, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_admission, "FEW_CONNECTIONS", 1)
+    clients = serve(new_link(max_connections=4, max_connections_per_address=None))
+    assert [clients.admitted() for _ in range(4)] == [True] * 4
+
+
+@pytest.mark.parametrize("wrong", [0, -1, 0.0])
+def test_a_limit_of_nothing_is_refused(new_link: NewLink, wrong: float) -> None:
+    with pytest.raises(ValueError, match="max_connections_per_address"):
+        new_link(max_connections_per_address=wrong)
+
+
+def test_unix_sockets_have_no_address(new_link: NewLink, tmp_path: Path) -> None:
+    link = new_link(max_connections_per_address=1)
+    address = link.add_listener(str(tmp_path / "socket"))
+    with plain_client(address, socket.AF_UNIX), plain_client(address, socket.AF_UNIX):
+        run_until(lambda: len(link.open) == 2, link)
+
+
+@pytest.mark.parametrize(
+    ("peer", "group"),
+    [
+        (("192.0.2.7", 4000), "192.0.2.7"),
+        (("2001:db8:1:2:3:4:5:6", 4000, 0, 0), "2001:db8:1:2::/64"),
+        (("fe80::1%eth0", 4000, 0, 2), "fe80::/64"),
+        (("::1", 4000, 0, 0), "::/64"),
+        ("", ""),
+        ("/run/a.socket", ""),
+        (None, ""),
+    ],
+)
+def test_who_is_counted_together(peer: object, group: str) -> None:
+    assert group_of(peer) == group
+
+
+def test_dialled_connections_are_not_counted_with_those_that_come_in(
+    new_link: NewLink, serve: Serve, other: DiaryLink
+) -> None:
+    link = new_link(max_connections_per_address=1)
+    connect(other, link)
+    clients = serve(link)
+    assert clients.admitted()
+    assert not clients.admitted()
+
+
+def test_a_reserve_of_descriptors_is_kept_for_this_process(
+    new_link: NewLink, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link = new_link()
+    clients = serve(link)
+    clients.dial()
+    highest = link.get_socket_by_conn(link.open[0]).fileno()
+    # A client and its connection take two numbers.
+    monkeypatch.setattr(_admission, "_descriptors", lambda: highest + 4 + 1 + 32)
+    assert [clients.admitted() for _ in range(4)] == [True, True, False, False]
+    for conn_id in link.open[:2]:
+        link.close(conn_id)
+    assert clients.admitted()
+
+
+def test_the_limit_of_descriptors_is_looked_up_when_somebody_comes(
+    new_link: NewLink, serve: Serve
+) -> None:
+    resource = pytest.importorskip("resource")
+    link = new_link()
+    clients = serve(link)
+    assert clients.admitted()
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (40, before[1]))
+        assert not clients.admitted()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    assert clients.admitted()
+
+
+# -- room for a newcomer
+
+
+def close_oldest(link: DiaryLink) -> Callable[[Callable[[str], bool]], None]:
+    def on_crowded(would_help: Callable[[str], bool]) -> None:
+        for conn_id in link.open:
+            if would_help(conn_id):
+                link.close(conn_id)
+                return
+
+    return on_crowded
+
+
+def test_a_newcomer_is_taken_if_somebody_makes_room(new_link: NewLink, serve: Serve) -> None:
+    link = new_link(max_connections=2)
+    link.on_crowded.add(close_oldest(link))
+    clients = serve(link)
+    assert [clients.admitted() for _ in range(5)] == [True] * 5
+    assert link.open == link.connected[-2:]
+
+
+def test_room_is_made_in_the_address_that_has_used_up_its_share(
+    new_link: NewLink, serve: Serve
+) -> None:
+    link = new_link(max_connections_per_address=2)
+    link.on_crowded.add(close_oldest(link))
+    clients = serve(link)
+    clients.dial(ELSEWHERE)
+    assert [clients.admitted() for _ in range(3)] == [True] * 3
+    assert link.disconnected == [link.connected[1]]
+
+
+def test_own_connections_are_no_room_for_newcomers(
+    new_link: NewLink, serve: Serve, other: DiaryLink
+) -> None:
+    link = new_link(max_connections=1)
+    link.on_crowded.add(close_oldest(link))
+    connect(other, link)
+    assert not serve(link).admitted()
+    assert not link.disconnected
+
+
+def test_nobody_is_asked_again_and_again_in_vain(
+    new_link: NewLink, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_admission, "_IN_VAIN", 1000.0)
+    link = new_link(max_connections=1)
+    asked: list[object] = []
+    link.on_crowded.add(asked.append)
+    clients = serve(link)
+    assert [clients.admitted() for _ in range(4)] == [True] + [False] * 3
+    assert len(asked) == 1
+
+
+def test_a_handshake_that_is_not_finished_gives_way(
+    new_link: NewLink, other: DiaryLink, authority: Authority
+) -> None:
+    link = new_link(max_connections=2)
+    address = link.add_listener(LOCALHOST, authority.config("server"))
+    with plain_client(address) as first, plain_client(address), plain_client(address):
+        run_until(lambda: not link.poller.poll(0), link)
+        assert first.recv(1) == b""
+        assert len(link._connections) == 2
+        other.add_connector(address, ssl_config=authority.config("client"))
+        run_until(lambda: link.open and other.open, link, other)
+        assert len(link._connections) == 2
+
+
+def test_refusals_are_logged_once_with_their_count(
+    new_link: NewLink,
+    serve: Serve,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.ERROR, "snakemq.link")
+    clients = serve(new_link(max_connections=1))
+    for _ in range(10):
+        clients.dial()
+    (line,) = caplog.messages
+    assert line.startswith("refused ('127.0.0.1', ")
+    assert line.endswith(": there are 1 connections")
+    clients.link._admission._tell_rest()  # its timer takes some seconds
+    assert caplog.messages[1].endswith("there are 1 connections (and 7 others in 5 s)")
+    assert len(caplog.messages) == 2
