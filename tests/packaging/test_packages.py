@@ -1,3 +1,6 @@
+from itertools import chain
+
+from packaging.requirements import Requirement
 from tools.packages import discover, importable, needed
 
 from .conftest import MakePackages, Spec
@@ -27,7 +30,18 @@ def test_a_module_may_need_an_extra(make_packages: MakePackages) -> None:
 
 
 def test_all_packages_have_one_version() -> None:
-    assert {package.version for package in discover().values()} == {"2.0.0"}
+    assert len({package.version for package in discover().values()}) == 1
+
+
+def test_a_package_takes_its_siblings_from_its_own_version_on() -> None:
+    """They are tested together only, and `pip install -U snakemq` must bring all of them."""
+    packages = discover()
+    for package in packages.values():
+        extras = chain.from_iterable(package.extras.values())
+        for text in (*package.requirements, *extras):
+            requirement = Requirement(text)
+            if requirement.name in packages and requirement.name != package.name:
+                assert str(requirement.specifier) == f"<3,>={package.version}", package.name
 
 
 def test_requirements_are_followed_through_siblings(make_packages: MakePackages) -> None:

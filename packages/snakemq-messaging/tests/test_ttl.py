@@ -270,11 +270,11 @@ def test_nothing_is_kept_of_peers_that_are_away_and_get_nothing(
     network: MemoryNetwork, alice: Peer
 ) -> None:
     for number in range(1000):
-        alice.send(f"nobody {number}", ttl=number % 3)
+        alice.send(f"unheard of {number}", ttl=number % 3)
     network.advance(5)
     assert len(alice.dropped) == 1000
     queues = [each for each in gc.get_objects() if isinstance(each, OutgoingQueue)]
-    assert [queue for queue in queues if queue.ident.startswith("nobody")] == []
+    assert [queue for queue in queues if queue.ident.startswith("unheard of")] == []
 
 
 def test_time_of_a_message_that_was_delivered_comes_and_goes(
