@@ -6,9 +6,9 @@ from typing import Any, TypeAlias
 from snakemq.exceptions import SnakeMQBrokenMessage
 
 from ._builder import StandIn
-from ._errors import REMOTE_TRACEBACK_ATTR, Error, RemoteError, UnregisteredClass
+from ._errors import REMOTE_TRACEBACK_ATTR, Error, RemoteError, ServerBusy, UnregisteredClass
 from ._pickler import Pickler, loads_inert
-from ._protocol import Reply, check_reply, text_of, text_of_args, type_name
+from ._protocol import Reply, check_reply, is_of_another_call, text_of, text_of_args, type_name
 
 Outcome: TypeAlias = tuple[bytes, Any, Exception | None]
 """The id of the request, and a result or an exception. No class: one that has names for the three
@@ -34,7 +34,10 @@ def _error(pickler: Pickler, reply: Reply) -> Exception:
         exc = better if isinstance(better, Exception) else exc
     traceback = _text(reply, "exception_format")
     name = _text(reply, "exception_type")
-    if not isinstance(exc, Exception):  # SystemExit, for example, from a pickler that trusts
+    if type(exc) is Error and reply.get("busy") is True:
+        return ServerBusy(*exc.args)
+    if not isinstance(exc, Exception) or is_of_another_call(exc):
+        # The first is SystemExit, for example, from a pickler that trusts.
         return RemoteError(type_name(exc), text_of(exc), traceback)
     if type(exc) is Error and name and name != type_name(exc):
         return RemoteError(name, _text(reply, "exception_message"), traceback)

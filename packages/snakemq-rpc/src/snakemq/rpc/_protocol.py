@@ -7,9 +7,23 @@ ignores additional keys, and dies of classes that it does not know.
 
 from typing import Any, NotRequired, TypedDict, TypeGuard, cast
 
-from snakemq.exceptions import SnakeMQBrokenMessage
+from snakemq.exceptions import (
+    LoopError,
+    QueueFull,
+    SnakeMQBrokenMessage,
+    SnakeMQMessageTooLarge,
+    StorageError,
+)
 
 from ._builder import StandIn, display_name
+from ._errors import (
+    REMOTE_TRACEBACK_ATTR,
+    CallError,
+    NoInstanceError,
+    NoMethodError,
+    RemoteError,
+    ServerBusy,
+)
 
 REQUEST_PREFIX = b"rpcreq"
 REPLY_PREFIX = b"rpcrep"
@@ -73,6 +87,8 @@ Reply = TypedDict(
         "exception_type": NotRequired[str],
         "exception_message": NotRequired[str],
         "exception_pickle": NotRequired[bytes],
+        # Nor is this: the server refused the request because it is busy, nothing was executed.
+        "busy": NotRequired[bool],
     },
 )
 
@@ -115,6 +131,28 @@ def check_reply(data: object) -> Reply:
     elif ok is not False or not isinstance(data.get("exception"), (BaseException, StandIn)):
         raise SnakeMQBrokenMessage("a reply with neither a result nor an exception")
     return cast("Reply", data)
+
+
+_OF_ONE_CALL = (
+    CallError,
+    ServerBusy,
+    QueueFull,
+    SnakeMQMessageTooLarge,
+    StorageError,
+    LoopError,
+)
+
+
+def is_of_another_call(exc: BaseException) -> bool:
+    """Does this exception, which a method raised, speak of a call or message of the method's own?
+
+    ``NotConnected`` from a called method does not mean that the method was not executed. A caller
+    that takes it for the outcome of its own call, and tries again, has it executed twice.
+    """
+    if isinstance(exc, _OF_ONE_CALL):
+        return not isinstance(exc, RemoteError)  # which claims nothing
+    # The method called a third peer, which lacks the object. Own ones have come from nowhere yet.
+    return isinstance(exc, (NoInstanceError, NoMethodError)) and REMOTE_TRACEBACK_ATTR in vars(exc)
 
 
 def type_name(exc: BaseException) -> str:

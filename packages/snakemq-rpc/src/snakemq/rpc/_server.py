@@ -161,7 +161,7 @@ class RpcServer:
         if request["command"] == "call":
             req_id = request["req_id"]
             self._replies.abandon(ident, req_id)
-            self._send_error(ident, req_id, "server busy, not executed")
+            self._messaging.send_message(ident, Message(self._writer.busy(req_id)))
         else:
             self.log.error("signal %r of %r dropped: server busy", request["method"], ident)
 
