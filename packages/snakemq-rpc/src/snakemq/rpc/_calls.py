@@ -54,13 +54,17 @@ class Waiter(Protocol):
 class Call:
     """A request that has no reply yet."""
 
-    __slots__ = ("data", "ident", "req_id", "sent_in", "timer", "waiter")
+    __slots__ = ("data", "deadline", "ident", "req_id", "sent_in", "timer", "waiter")
 
-    def __init__(self, ident: str, req_id: bytes, data: bytes, waiter: Waiter) -> None:
+    def __init__(
+        self, ident: str, req_id: bytes, data: bytes, waiter: Waiter, deadline: float | None
+    ) -> None:
         self.ident = ident
         self.req_id = req_id
         self.data = data
         self.waiter = waiter
+        self.deadline = deadline
+        """By the clock of the link; None: it waits for ever."""
         self.sent_in: bytes | None = None
         """The uuid of the last message that it was sent in; None if it was never sent."""
         self.timer: TimerHandle | None = None

@@ -16,7 +16,7 @@ from ._calls import BlockedThread, Call, CallFuture, ReqIds, Sleepers, Waiter, c
 from ._errors import CallError, Error, NotConnected, PartialCall
 from ._outcomes import read_reply
 from ._pickler import Pickler, SafePickler, dumps_of
-from ._protocol import REPLY_PREFIX, REQUEST_PREFIX, Request, kills_16
+from ._protocol import REPLY_PREFIX, REQUEST_PREFIX, Request, kills_16, with_timeout
 from ._proxy import RpcInstProxy
 
 _req_ids = ReqIds()
@@ -70,8 +70,8 @@ class RpcClient:
         self._lock = threading.Lock()  # of the next two; nothing is called while it is held
         self._peers: dict[str, _Peer] = {}
         self._closed = False
-        # Calls of futures whose time has to be taken by the loop, and when it is over.
-        self._untimed: deque[tuple[Call, float]] = deque()
+        # Calls of futures whose time has to be taken by the loop.
+        self._untimed: deque[Call] = deque()
         self._sleepers = Sleepers()
         receive_hook.register(REPLY_PREFIX, acknowledging(messaging, self._on_reply))
         messaging.on_connect.add(self._on_connect)
@@ -114,7 +114,7 @@ class RpcClient:
 
     def _call(self, ident: str, request: Request, timeout: float | None) -> Any:
         waiter = BlockedThread(self._sleepers)
-        call = self._new_call(ident, request, waiter)
+        call = self._new_call(ident, request, waiter, timeout)
         try:
             self._start(call, urgent=True)
             in_time = waiter.wait(timeout)
@@ -131,19 +131,26 @@ class RpcClient:
                 call.data = b""  # a timer may hold the call for some time
 
         future = CallFuture(forget)
-        call = self._new_call(ident, request, future)
+        call = self._new_call(ident, request, future, timeout)
         self._start(call)
         if timeout is not None:
-            self._untimed.append((call, self._link.time() + timeout))
+            self._untimed.append(call)
             if self._link.in_loop():
                 self._on_loop_pass()
             else:
                 self._link.wakeup_poll()
         return future
 
-    def _new_call(self, ident: str, request: Request, waiter: Waiter) -> Call:
-        request["req_id"] = req_id = _req_ids.next()
-        return Call(ident, req_id, self._encode(request), waiter)
+    def _new_call(
+        self, ident: str, request: Request, waiter: Waiter, timeout: float | None
+    ) -> Call:
+        req_id = _req_ids.next()
+        if timeout is None:
+            request = {"req_id": req_id, **request}
+            return Call(ident, req_id, self._encode(request), waiter, None)
+        deadline = self._link.time() + timeout
+        request = {"req_id": req_id, "timeout": float(timeout), **request}
+        return Call(ident, req_id, self._encode(request), waiter, deadline)
 
     def _encode(self, request: Request) -> bytes:
         data = self._dumps(request)
@@ -176,6 +183,12 @@ class RpcClient:
         call.sent_in = message.uuid
         return message
 
+    def _message_again(self, call: Call, now: float) -> Message:
+        """As :meth:`_message`, some time after the call was made."""
+        if call.deadline is not None:
+            call.data = with_timeout(call.data, max(0.0, call.deadline - now))
+        return self._message(call)
+
     def _forget(self, call: Call) -> bool:
         """Nobody waits any longer. False if the outcome was faster."""
         return self._take(call.ident, call.req_id) is not None
@@ -198,12 +211,13 @@ class RpcClient:
     # In the loop.
 
     def _on_connect(self, conn_id: str, ident: str) -> None:
+        now = self._link.time()
         with self._lock:
             peer = self._peers.get(ident)
             if peer is None:
                 peer = self._peers[ident] = _Peer()
             peer.connected = True
-            calls = [(call, self._message(call)) for call in peer.calls.values()]
+            calls = [(call, self._message_again(call, now)) for call in peer.calls.values()]
         for call, message in calls:
             self._send_again(call, message)
 
@@ -257,9 +271,9 @@ class RpcClient:
     def _on_loop_pass(self) -> None:
         self._sleepers.wake()
         while self._untimed:
-            call, deadline = self._untimed.popleft()
-            if self._is_outstanding(call):
-                delay = max(0.0, deadline - self._link.time())
+            call = self._untimed.popleft()
+            if call.deadline is not None and self._is_outstanding(call):
+                delay = max(0.0, call.deadline - self._link.time())
                 call.timer = self._link.call_later(delay, partial(self._expire, call))
 
     def _expire(self, call: Call) -> None:

@@ -5,6 +5,7 @@ A request is ``rpcreq`` and a pickled :class:`Request`, a reply is ``rpcrep`` an
 ignores additional keys, and dies of classes that it does not know.
 """
 
+import struct
 from typing import Any, NotRequired, TypedDict, TypeGuard, cast
 
 from snakemq.exceptions import (
@@ -70,7 +71,11 @@ class Request(TypedDict):
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
     req_id: NotRequired[bytes]
-    """Names the call, also when it is repeated. A signal has none."""
+    """Names the call, also when it is repeated. A signal has none. Comes first in what we write, so
+    that it can be read when what follows cannot."""
+    timeout: NotRequired[float]
+    """Seconds that the caller still waited when this was sent; left out if it waits for ever. Not
+    known to 1.6 and 2.0.0."""
 
 
 # "return" is a keyword, so this one cannot be written as a class.
@@ -185,6 +190,23 @@ def _text_of_arg(arg: object) -> str:
     if isinstance(arg, (str, int, float, type(None))):
         return str(arg)
     return type(arg).__name__
+
+
+_TIMEOUT_KEY = b"\x8c\x07timeout\x94G"  # and the eight bytes of a float, in pickle protocol 4
+_TIMEOUT_END = 100
+_pack_float = struct.Struct(">d").pack
+
+
+def with_timeout(request: bytes, seconds: float) -> bytes:
+    """An encoded request, of which only the time is another one now.
+
+    It is not encoded again: the caller may have changed the arguments since. What a pickler of the
+    user's own has written stays as it is.
+    """
+    at = request.find(_TIMEOUT_KEY, 0, _TIMEOUT_END) + len(_TIMEOUT_KEY)
+    if at < len(_TIMEOUT_KEY):
+        return request
+    return request[:at] + _pack_float(seconds) + request[at + 8 :]
 
 
 def kills_16(pickled: bytes) -> bool:
