@@ -6,7 +6,7 @@ import pickle
 from typing import Any
 
 import pytest
-from rpc_peers import MakeNode, RawServer, called, result
+from rpc_peers import PATIENCE, MakeNode, Node, RawServer, called, result
 
 from snakemq.exceptions import QueueFull, StorageError
 from snakemq.link.testing import MemoryNetwork
@@ -36,6 +36,119 @@ def written(reply: bytes) -> dict[str, Any]:
     data = pickle.loads(reply[len(REPLY_PREFIX) :])
     assert isinstance(data, dict)
     return data
+
+
+class Order:
+    """Not registered."""
+
+
+class Fragile:
+    def __setstate__(self, state: object) -> None:
+        raise SyntaxError("cannot be made here")
+
+    def __getstate__(self) -> object:
+        return {"a": 1}
+
+
+class FragileError(Exception):
+    def __init__(self, what: str, why: str) -> None:
+        super().__init__(what)
+
+
+class FrozenError(Exception):
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"{name} cannot be set")
+
+
+def spliced(reply: dict[str, Any], opcodes: bytes) -> bytes:
+    """The pickle of a reply with these opcodes instead of the text "VALUE"."""
+    body = pickle.dumps(reply, 4)
+    assert body.count(b"\x8c\x05VALUE") == 1
+    return body.replace(b"\x8c\x05VALUE", opcodes)
+
+
+RESULTS = [
+    pytest.param(Order(), id="class"),
+    pytest.param({"key": [Order]}, id="class itself"),
+    pytest.param(Fragile(), id="constructor"),
+    pytest.param(len, id="function"),
+    pytest.param(SystemExit(3), id="exit"),
+]
+
+
+@pytest.mark.parametrize("last", [False, True], ids=["id first", "id last"])
+@pytest.mark.parametrize("value", RESULTS)
+def test_a_result_that_cannot_be_decoded_ends_its_call_alone(
+    client_node: Node, server: RawServer, value: object, last: bool
+) -> None:
+    pickler = SafePickler()
+    pickler.register(Fragile)
+    proxy = RpcClient(client_node.hook, pickler).get_proxy("server", "object")
+    client_node.connect(server)
+    future, other = proxy.method.future(), proxy.method.future()
+    client_node.network.run_until_idle()
+    first, second = (request["req_id"] for request in server.requests)
+    reply = {"ok": True, "return": value}
+    server.send(pickle.dumps(reply | {"req_id": first} if last else {"req_id": first} | reply))
+    with pytest.raises(RemoteError, match="decoded here"):
+        future.result(0)
+    server.send(pickle.dumps({"req_id": second, "ok": True, "return": 5}))
+    assert other.result(0) == 5
+    assert server.disconnected == []
+    assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize("last", [False, True], ids=["id first", "id last"])
+@pytest.mark.parametrize("ok", [False, True])
+@pytest.mark.parametrize("opcodes", [b"\xff", b"N" + 50_000 * b"\x85"], ids=["broken", "deep"])
+def test_a_broken_reply_ends_its_call_alone(
+    proxy: RpcInstProxy, server: RawServer, opcodes: bytes, ok: bool, last: bool
+) -> None:
+    future = called(server, proxy.method)
+    req_id = server.requests[0]["req_id"]
+    reply = {"ok": True, "return": "VALUE"} if ok else {"ok": False, "exception": "VALUE"}
+    reply = reply | {"req_id": req_id} if last else {"req_id": req_id} | reply
+    server.send(spliced(reply, opcodes))
+    with pytest.raises(RemoteError, match="broken reply"):
+        result(future)
+    assert server.disconnected == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{}, {"ok": True}, {"ok": False}, {"ok": 1, "return": 2}, {"ok": False, "exception": "text"}],
+    ids=str,
+)
+def test_a_reply_that_says_too_little_ends_its_call_alone(
+    proxy: RpcInstProxy, server: RawServer, change: dict[str, Any]
+) -> None:
+    future = called(server, proxy.method)
+    server.send(pickle.dumps({"req_id": server.requests[0]["req_id"]} | change))
+    with pytest.raises(RemoteError, match="a reply with"):
+        result(future)
+    assert server.disconnected == []
+
+
+def test_exceptions_may_be_unusual(client_node: Node, server: RawServer) -> None:
+    pickler = SafePickler()
+    pickler.register(FragileError)
+    pickler.register(FrozenError)
+    proxy = RpcClient(client_node.hook, pickler).get_proxy("server", "object")
+    client_node.connect(server)
+    future = called(server, proxy.method)
+    server.fail(FragileError("what", "why"))
+    with pytest.raises(RemoteError, match="what"):
+        result(future)
+    future = called(server, proxy.method)
+    server.fail(FrozenError(5), "the traceback")
+    error = future.exception(PATIENCE)
+    assert isinstance(error, FrozenError)
+    assert vars(error)["__remote_traceback__"] == "the traceback"
+    future = called(server, proxy.method)
+    server.fail(ExceptionGroup("several", [ValueError("one"), KeyError("two")]))
+    group = future.exception(PATIENCE)
+    assert isinstance(group, ExceptionGroup)
+    assert [type(exc) for exc in group.exceptions] == [ValueError, KeyError]
 
 
 class Raising:

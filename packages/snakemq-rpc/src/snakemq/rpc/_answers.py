@@ -23,7 +23,7 @@ class ReplyWriter:
         :class:`SafePickler` does not read: a client of 1.6 would die of a class that it lacks.
         """
         try:
-            data = self._dumps({"ok": True, "return": value, "req_id": req_id})
+            data = self._dumps({"req_id": req_id, "ok": True, "return": value})
         except Exception as exc:
             raise Error(f"the result cannot be pickled: {type_name(exc)}: {text_of(exc)}") from exc
         if kills_16(data):

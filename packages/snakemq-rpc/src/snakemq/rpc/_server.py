@@ -1,11 +1,9 @@
 from __future__ import annotations
 
 import logging
-import pickle
 import warnings
 from collections.abc import Iterable
 from functools import partial
-from typing import NoReturn
 
 from snakemq.exceptions import SnakeMQBrokenMessage, SnakeMQMessageTooLarge
 from snakemq.message import Message
@@ -16,13 +14,11 @@ from ._answers import ReplyWriter
 from ._errors import NoInstanceError, SignalCallWarning
 from ._exposed import ExposedObject
 from ._marks import METHOD_RPC_AS_SIGNAL_ATTR
-from ._pickler import Pickler, SafePickler, loads_inert
+from ._pickler import Pickler, SafePickler
 from ._pool import WorkerPool
-from ._protocol import REQUEST_PREFIX, Request, check_request, is_req_id, text_of
+from ._protocol import REQUEST_PREFIX, Request, check_request, text_of
 from ._replies import RUNNING, ReplyMemory
-
-REFUSAL_TTL = 10.0
-"""Seconds. The peer is disconnected because of its request, so the answer has to wait for it."""
+from ._salvage import find_req_id, is_signal
 
 
 class RpcServer:
@@ -125,6 +121,7 @@ class RpcServer:
             request = check_request(self.pickler.loads(body))
         except Exception as exc:
             self._refuse(ident, body, exc)
+            return
         if self.log.isEnabledFor(logging.DEBUG):
             self.log.debug(
                 "%s from ident=%r obj=%r method=%r req_id=%r",
@@ -143,19 +140,20 @@ class RpcServer:
         elif not self._pool.submit(partial(self._execute, ident, request)):
             self._turn_away(ident, request)
 
-    def _refuse(self, ident: str, body: bytes, exc: Exception) -> NoReturn:
-        """Tell an honest client why, if that can be done, and messaging to disconnect it."""
-        try:
-            request = loads_inert(body)
-        except pickle.UnpicklingError:
-            request = None
-        req_id = request.get("req_id") if type(request) is dict else None
-        if is_req_id(req_id):
-            text = f"request refused: {text_of(exc)}"
+    def _refuse(self, ident: str, body: bytes, exc: Exception) -> None:
+        """End the call that cannot be decoded, and nothing else: it is not executed, and as it is
+        answered it does not come again. What names no call has to end the connection."""
+        text = f"request refused: {text_of(exc)}"
+        req_id = find_req_id(body)
+        if req_id is not None:
             if not self.transfer_exceptions:
+                self.log.error("a call of %r: %s", ident, text)
                 text = "request refused"
-            self._send(ident, req_id, Message(self._writer.error(req_id, text), REFUSAL_TTL))
-        raise SnakeMQBrokenMessage(f"refused a request of {ident!r}: {text_of(exc)}") from exc
+            self._send_error(ident, req_id, text)
+        elif is_signal(body):
+            self.log.error("a signal of %r: %s", ident, text)
+        else:
+            raise SnakeMQBrokenMessage(f"refused a request of {ident!r}: {text_of(exc)}") from exc
 
     def _turn_away(self, ident: str, request: Request) -> None:
         if request["command"] == "call":
