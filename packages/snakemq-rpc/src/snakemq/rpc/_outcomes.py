@@ -55,7 +55,8 @@ def _read_inert(body: bytes, why: Exception) -> Outcome:
         req_id = find_req_id(body)
         if req_id is None:
             raise SnakeMQBrokenMessage(f"a reply without an id: {text_of(why)}") from why
-        return req_id, None, RemoteError(type_name(why), f"a broken reply: {text_of(why)}")
+        text = f"the reply cannot be decoded here: {text_of(why)}"
+        return req_id, None, RemoteError(type_name(why), text)
     if reply["ok"]:
         name = why.type_name if isinstance(why, UnregisteredClass) else type_name(why)
         error = RemoteError(name, f"the result cannot be decoded here: {text_of(why)}")

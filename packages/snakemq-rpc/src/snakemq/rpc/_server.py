@@ -14,11 +14,15 @@ from ._answers import ReplyWriter
 from ._errors import NoInstanceError, SignalCallWarning
 from ._exposed import ExposedObject
 from ._marks import METHOD_RPC_AS_SIGNAL_ATTR
+from ._peers import ANSWERS_REFUSED
 from ._pickler import Pickler, SafePickler
 from ._pool import WorkerPool
 from ._protocol import REQUEST_PREFIX, Request, check_request, text_of
 from ._replies import RUNNING, ReplyMemory
 from ._salvage import find_req_id, is_signal
+
+REFUSAL_TTL = 10.0
+"""Seconds. The peer is disconnected because of its request, so the answer has to wait for it."""
 
 
 class RpcServer:
@@ -80,6 +84,7 @@ class RpcServer:
         self._closed = False
         self._messaging = messaging = receive_hook.messaging
         self._link = messaging.packeter.link
+        messaging.announce(ANSWERS_REFUSED)
         messaging.on_message_drop.add(self._on_message_drop)
         receive_hook.register(REQUEST_PREFIX, acknowledging(messaging, self._on_request))
 
@@ -120,7 +125,7 @@ class RpcServer:
         try:
             request = check_request(self.pickler.loads(body))
         except Exception as exc:
-            self._refuse(ident, body, exc)
+            self._refuse(ident, message, exc)
             return
         if self.log.isEnabledFor(logging.DEBUG):
             self.log.debug(
@@ -140,9 +145,14 @@ class RpcServer:
         elif not self._pool.submit(partial(self._execute, ident, request)):
             self._turn_away(ident, request)
 
-    def _refuse(self, ident: str, body: bytes, exc: Exception) -> None:
+    def _refuse(self, ident: str, message: Message, exc: Exception) -> None:
         """End the call that cannot be decoded, and nothing else: it is not executed, and as it is
-        answered it does not come again. What names no call has to end the connection."""
+        answered it does not come again.
+
+        What names no call breaks the rules and ends the connection; its answer, which comes with
+        the next one, names the message. Older clients ignore that.
+        """
+        body = message.data[len(REQUEST_PREFIX) :]
         text = f"request refused: {text_of(exc)}"
         req_id = find_req_id(body)
         if req_id is not None:
@@ -153,6 +163,9 @@ class RpcServer:
         elif is_signal(body):
             self.log.error("a signal of %r: %s", ident, text)
         else:
+            answer = "request refused: it names no call, and cannot be decoded"
+            reply = Message(self._writer.error(message.uuid, answer), REFUSAL_TTL)
+            self._messaging.send_message(ident, reply)
             raise SnakeMQBrokenMessage(f"refused a request of {ident!r}: {text_of(exc)}") from exc
 
     def _turn_away(self, ident: str, request: Request) -> None:
