@@ -11,7 +11,6 @@ from snakemq.exceptions import SnakeMQBrokenMessage, SnakeMQException
 from snakemq.message import Message
 from snakemq.messaging import ReceiveHook
 
-from ._acks import acknowledging
 from ._calls import BlockedThread, Call, CallFuture, ReqIds, Sleepers, Waiter, check_timeout
 from ._errors import CallError, Error, NotConnected, PartialCall, RemoteError
 from ._outcomes import read_reply
@@ -27,6 +26,7 @@ from ._protocol import (
     with_timeout,
 )
 from ._proxy import RpcInstProxy
+from ._sharing import add_client, remove_client
 
 _req_ids = ReqIds()
 
@@ -38,7 +38,7 @@ TRIAL = 1.0
 class RpcClient:
     """Calls methods of objects which peers have registered with their :class:`RpcServer`.
 
-    ``receive_hook``: a :class:`~snakemq.messaging.ReceiveHook`.
+    ``receive_hook``: a :class:`~snakemq.messaging.ReceiveHook`. Several clients may share one.
 
     ``pickler``: see :class:`SafePickler`, the default. The module ``pickle`` trusts every peer
     with this process and all it may do.
@@ -78,7 +78,7 @@ class RpcClient:
         # Calls of futures whose time has to be taken by the loop.
         self._untimed: deque[Call] = deque()
         self._sleepers = Sleepers()
-        receive_hook.register(REPLY_PREFIX, acknowledging(messaging, self._on_reply))
+        add_client(receive_hook, self)
         messaging.on_connect.add(self._on_connect)
         messaging.on_disconnect.add(self._on_disconnect)
         messaging.on_message_drop.add(self._on_message_drop)
@@ -96,7 +96,7 @@ class RpcClient:
             self._closed = True
             calls = [call for peer in self._peers.values() for call in peer.calls.values()]
             self._peers.clear()
-        self.receive_hook.unregister(REPLY_PREFIX)
+        remove_client(self.receive_hook, self)
         self._messaging.on_connect.remove(self._on_connect)
         self._messaging.on_disconnect.remove(self._on_disconnect)
         self._messaging.on_message_drop.remove(self._on_message_drop)
@@ -291,7 +291,8 @@ class RpcClient:
             text = f"messaging dropped the request of {len(call.data)} bytes, see its on_error"
             self._finish(call, None, CallError(text))
 
-    def _on_reply(self, conn_id: str, ident: str, message: Message) -> None:
+    def on_reply(self, conn_id: str, ident: str, message: Message) -> None:
+        """For the receive hook: a reply came. It may be that of a call of another client."""
         try:
             req_id, value, error = read_reply(self.pickler, message.data[len(REPLY_PREFIX) :])
         except SnakeMQBrokenMessage as exc:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import logging
 import warnings
 from collections.abc import Iterable
@@ -20,6 +21,7 @@ from ._pool import WorkerPool
 from ._protocol import REQUEST_PREFIX, Request, check_request, text_of
 from ._replies import RUNNING, ReplyMemory
 from ._salvage import find_req_id, is_signal
+from ._sharing import add_server, remove_server
 
 REFUSAL_TTL = 10.0
 """Seconds. The peer is disconnected because of its request, so the answer has to wait for it."""
@@ -33,7 +35,8 @@ class RpcServer:
     again: it gets the reply of the first one, as long as that is remembered (at least the last
     ``max_replies`` of each client, if they are not longer than ``max_reply_bytes``).
 
-    ``receive_hook``: a :class:`~snakemq.messaging.ReceiveHook`.
+    ``receive_hook``: a :class:`~snakemq.messaging.ReceiveHook`. One messaging has one server, where
+    all objects are registered: a second one raises :exc:`Error`.
 
     ``pickler``: see :class:`SafePickler`, the default. The module ``pickle`` trusts every peer
     with this process and all it may do.
@@ -84,6 +87,7 @@ class RpcServer:
         self._closed = False
         self._messaging = messaging = receive_hook.messaging
         self._link = messaging.packeter.link
+        add_server(messaging, self)
         messaging.announce(ANSWERS_REFUSED)
         messaging.on_message_drop.add(self._on_message_drop)
         receive_hook.register(REQUEST_PREFIX, acknowledging(messaging, self._on_request))
@@ -113,7 +117,9 @@ class RpcServer:
         if self._closed:
             return
         self._closed = True
-        self.receive_hook.unregister(REQUEST_PREFIX)
+        with contextlib.suppress(KeyError):  # the application has cleared the hook
+            self.receive_hook.unregister(REQUEST_PREFIX)
+        remove_server(self._messaging, self)
         self._messaging.on_message_drop.remove(self._on_message_drop)
         if self._pool is not None:
             self._pool.close()
