@@ -87,12 +87,12 @@ class Calculator:
 def test_the_request_and_the_reply() -> None:
     (_, request), (_, reply) = turns(RPC)
     expected = {
+        "req_id": bytes(range(16)),
         "command": "call",
         "object": "calculator",
         "method": "add",
         "args": (2, 3),
         "kwargs": {},
-        "req_id": bytes(range(16)),
     }
     pickler = SafePickler()
     assert pickler.loads(request.removeprefix(b"rpcreq")) == expected

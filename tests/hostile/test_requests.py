@@ -35,6 +35,9 @@ WRONG: list[dict[str, object]] = [
     {"kwargs": None},
     {"kwargs": []},
     {"kwargs": "text"},
+]
+
+NO_IDS: list[dict[str, object]] = [
     {"req_id": None},
     {"req_id": "text"},
     {"req_id": b""},
@@ -50,7 +53,7 @@ def short(value: object) -> str:
     return repr(value)[:40]
 
 
-KEYS = ["command", "object", "method", "args", "kwargs", "req_id"]
+KEYS = ["command", "object", "method", "args", "kwargs"]
 
 
 def call(stranger: Stranger, **parts: object) -> dict[str, Any]:
@@ -70,9 +73,10 @@ def reply_of(stranger: Stranger) -> dict[str, Any]:
 def test_a_request_with_a_part_of_the_wrong_kind(
     victim: Victim, acquaintance: Stranger, parts: dict[str, object]
 ) -> None:
-    acquaintance.say(message(rpc_request(**parts)))
-    victim.assert_refused(acquaintance, SnakeMQBrokenMessage, "refused a request of 'stranger'")
+    reply = call(acquaintance, **parts)
+    assert "request refused" in str(reply["exception"])
     assert victim.service.echoed == []
+    acquaintance.assert_welcome()
 
 
 @pytest.mark.parametrize("key", KEYS)
@@ -81,6 +85,23 @@ def test_a_request_without_one_of_its_parts(
 ) -> None:
     request = pickle.loads(rpc_request()[len(b"rpcreq") :])
     del request[key]
+    acquaintance.say(message(b"rpcreq" + pickle.dumps(request, 4)))
+    assert "request refused" in str(reply_of(acquaintance)["exception"])
+    acquaintance.assert_welcome()
+
+
+@pytest.mark.parametrize("parts", NO_IDS, ids=short)
+def test_a_request_that_names_no_call(
+    victim: Victim, acquaintance: Stranger, parts: dict[str, object]
+) -> None:
+    acquaintance.say(message(rpc_request(**parts)))
+    victim.assert_refused(acquaintance, SnakeMQBrokenMessage, "refused a request of 'stranger'")
+    assert victim.service.echoed == []
+
+
+def test_a_call_without_an_id(victim: Victim, acquaintance: Stranger) -> None:
+    request = pickle.loads(rpc_request()[len(b"rpcreq") :])
+    del request["req_id"]
     acquaintance.say(message(b"rpcreq" + pickle.dumps(request, 4)))
     victim.assert_refused(acquaintance, SnakeMQBrokenMessage, "refused a request of 'stranger'")
 
@@ -100,6 +121,19 @@ def test_what_is_no_dict(
         {},
         {"ok": True, "return": 1},
         {"ok": True, "return": 1, "req_id": "text"},
+    ],
+    ids=short,
+)
+def test_a_reply_that_names_no_call(
+    victim: Victim, acquaintance: Stranger, reply: dict[str, object]
+) -> None:
+    acquaintance.say(message(b"rpcrep" + pickle.dumps(reply, 4)))
+    victim.assert_refused(acquaintance, SnakeMQBrokenMessage, "a reply with")
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
         {"ok": True, "req_id": bytes(16)},
         {"ok": False, "req_id": bytes(16)},
         {"ok": False, "req_id": bytes(16), "exception": "text"},
@@ -107,11 +141,12 @@ def test_what_is_no_dict(
     ],
     ids=short,
 )
-def test_a_reply_that_is_none(
+def test_a_broken_reply_that_nobody_waits_for(
     victim: Victim, acquaintance: Stranger, reply: dict[str, object]
 ) -> None:
     acquaintance.say(message(b"rpcrep" + pickle.dumps(reply, 4)))
-    victim.assert_refused(acquaintance, SnakeMQBrokenMessage, "a reply with")
+    acquaintance.assert_welcome()
+    assert victim.problems == []
 
 
 @pytest.mark.parametrize(

@@ -112,3 +112,12 @@ def test_repr_shows_the_callables() -> None:
     event: Callback[[]] = Callback()
     event.add(print)
     assert "print" in repr(event)
+
+
+def test_keyword_arguments_may_have_any_name() -> None:
+    given: list[dict[str, int]] = []
+    event: Callback[...] = Callback()
+    event.add(lambda **kwargs: given.append(kwargs))
+    event(self=1, condition=2)
+    event.call_while(lambda: True, self=1, condition=2)
+    assert given == [{"self": 1, "condition": 2}] * 2

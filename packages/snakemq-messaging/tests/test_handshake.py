@@ -64,6 +64,23 @@ def test_features_tell_the_largest_packet(raw: MakeRawPeer, peer: MakePeer) -> N
     assert struct.unpack_from("!I", stranger.frames[1], 23) == (12345,)
 
 
+def test_features_tell_what_a_layer_above_announces(raw: MakeRawPeer, peer: MakePeer) -> None:
+    alice, bob = peer("alice"), peer("bob")
+    assert alice.messaging.announced_by("bob") == 0
+    alice.messaging.announce(0x10000)
+    bob.messaging.announce(0x20000)
+    bob.messaging.announce(0x40000)
+    bob.connect(alice)
+    assert alice.messaging.announced_by("bob") == 0x60001
+    assert bob.messaging.announced_by("alice") == 0x10001
+
+
+@pytest.mark.parametrize("bits", [1, 0x8000, 0x10001, -0x10000, 1 << 32])
+def test_bits_of_messaging_itself_cannot_be_announced(peer: MakePeer, bits: int) -> None:
+    with pytest.raises(ValueError, match="layers above"):
+        peer("alice").messaging.announce(bits)
+
+
 def test_features_tell_an_epoch_that_changes_with_every_start(
     raw: MakeRawPeer, peer: MakePeer
 ) -> None:

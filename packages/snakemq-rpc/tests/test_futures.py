@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pickle
 from concurrent.futures import CancelledError, Future
 from typing import Any
 
@@ -7,7 +8,7 @@ import pytest
 from rpc_peers import Node, RawServer, outstanding
 
 from snakemq.link.testing import MemoryNetwork
-from snakemq.rpc import Error, NotConnected, PartialCall, RpcClient, RpcInstProxy
+from snakemq.rpc import Error, NotConnected, PartialCall, RpcClient, RpcInstProxy, SafePickler
 
 
 def test_a_future_gets_the_result_or_the_exception(proxy: RpcInstProxy, server: RawServer) -> None:
@@ -90,3 +91,73 @@ def test_a_signal_has_no_future(proxy: RpcInstProxy) -> None:
     proxy.method.as_signal()
     with pytest.raises(Error, match="signal"):
         proxy.method.future()
+
+
+# The time that is left travels along.
+
+
+def test_a_request_tells_how_long_its_caller_waits(
+    proxy: RpcInstProxy, server: RawServer, network: MemoryNetwork
+) -> None:
+    proxy.method.set_timeout(10)
+    proxy.method.future()
+    network.run_until_idle()
+    assert list(server.requests[0])[:2] == ["req_id", "timeout"]
+    assert server.requests[0]["timeout"] == 10.0
+
+
+def test_a_request_that_waits_for_the_peer_tells_what_is_left(
+    client: RpcClient, client_node: Node, server: RawServer, network: MemoryNetwork
+) -> None:
+    method = client.get_proxy("server", "object").method
+    method.set_timeout(10)
+    method.future()
+    network.advance(4)
+    client_node.connect(server)
+    assert server.requests[0]["timeout"] == pytest.approx(6, abs=0.01)
+
+
+def test_a_repeated_request_tells_what_is_left_and_nothing_else_has_changed(
+    proxy: RpcInstProxy, client_node: Node, server: RawServer, network: MemoryNetwork
+) -> None:
+    argument = [b"\x8c\x07timeout\x94G", 5.0]
+    proxy.method.set_timeout(10)
+    proxy.method.future(argument, timeout=3.0)
+    network.run_until_idle()
+    argument.append("changed since")
+    network.advance(4)
+    network.disconnect(client_node.link.connections[0])
+    client_node.connect(server)
+    first, second = server.requests
+    assert first.pop("timeout") == 10.0
+    assert second.pop("timeout") == pytest.approx(6, abs=0.01)
+    assert first == second
+    assert first["args"] == ([b"\x8c\x07timeout\x94G", 5.0],)
+
+
+def test_a_request_without_a_timeout_does_not_tell_one(
+    proxy: RpcInstProxy, client_node: Node, server: RawServer, network: MemoryNetwork
+) -> None:
+    proxy.method.future(b"\x8c\x07timeout\x94G12345678")
+    network.run_until_idle()
+    network.disconnect(client_node.link.connections[0])
+    client_node.connect(server)
+    assert "timeout" not in server.requests[0]
+    assert server.requests[0] == server.requests[1]
+
+
+def test_a_pickler_of_another_format_is_left_alone(
+    client_node: Node, server: RawServer, network: MemoryNetwork
+) -> None:
+    class OldPickler(SafePickler):
+        @staticmethod
+        def dumps(obj: Any, /) -> bytes:
+            return pickle.dumps(obj, 2)
+
+    client_node.connect(server)
+    client = RpcClient(client_node.hook, OldPickler(), timeout=10)
+    client.get_proxy("server", "object").method.future()
+    network.run_until_idle()
+    network.disconnect(client_node.link.connections[0])
+    client_node.connect(server)
+    assert [request["timeout"] for request in server.requests] == [10.0, 10.0]

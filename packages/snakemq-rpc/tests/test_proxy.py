@@ -5,6 +5,7 @@ import pickle
 from typing import Any
 
 import pytest
+from rpc_peers import RawServer, called
 
 from snakemq.rpc import RemoteMethod, RpcInstProxy
 
@@ -55,3 +56,18 @@ def test_a_clone_is_independent(proxy: RpcInstProxy) -> None:
     clone.set_timeout(7)
     clone.as_signal(None)
     assert (proxy.method.call_timeout, proxy.method.signal_timeout) == (5, 6)
+
+
+NAMES = ("self", "args", "kwargs", "name", "request", "timeout", "ident", "method", "iproxy")
+
+
+@pytest.mark.parametrize("way", ["call", "future", "signal"])
+def test_keyword_arguments_may_have_any_name(
+    proxy: RpcInstProxy, server: RawServer, way: str
+) -> None:
+    given = {name: number for number, name in enumerate(NAMES)}
+    if way == "signal":
+        proxy.method.as_signal(10)
+    called(server, proxy.method.future if way == "future" else proxy.method, **given)
+    server.until(lambda: server.requests)
+    assert server.requests[0]["kwargs"] == given

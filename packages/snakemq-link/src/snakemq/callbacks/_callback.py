@@ -40,7 +40,7 @@ class Callback(Generic[P]):
             raise ValueError(f"{func!r} was not added to this callback") from None
         self.callbacks = tuple(remaining)
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> None:
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> None:
         """Call every callable, also those after one that raises.
 
         One exception is raised again as it is; several come as an ``ExceptionGroup``.
@@ -56,7 +56,9 @@ class Callback(Generic[P]):
         if errors is not None:
             _raise(errors)
 
-    def call_while(self, condition: Callable[[], bool], *args: P.args, **kwargs: P.kwargs) -> None:
+    def call_while(
+        self, condition: Callable[[], bool], /, *args: P.args, **kwargs: P.kwargs
+    ) -> None:
         """Call the callables for as long as ``condition()`` holds, which is asked before each.
 
         For an event that one of them can undo: who closes a connection inside ``on_connect``

@@ -94,6 +94,10 @@ class Connections:
         send(conn_id, frames.encode_features(self._features))
         send(conn_id, frames.encode_identification(self._identifier))
 
+    def announce(self, bits: int) -> None:
+        """Add feature bits to what new connections are told."""
+        self._features = self._features._replace(bits=self._features.bits | bits)
+
     def _identified(self, session: Session, ident: str) -> None:
         if session.timer is not None:
             session.timer.cancel()

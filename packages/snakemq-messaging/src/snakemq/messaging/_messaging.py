@@ -309,6 +309,23 @@ class Messaging:
         """Is there a connection with that peer now? Thread-safe."""
         return ident in self._connections.by_ident
 
+    def announce(self, bits: int) -> None:
+        """Tell peers on connections made from now on that a layer above has these abilities.
+
+        ``bits``: feature bits from 16 on, ``0x10000`` and up; those below are of messaging itself,
+        and raise ``ValueError``. In the loop, or while none runs.
+        """
+        if bits & 0xFFFF or not 0 <= bits <= 0xFFFFFFFF:
+            raise ValueError(f"the bits of layers above are 0x10000 and up, not {bits:#x}")
+        self._connections.announce(bits)
+
+    def announced_by(self, ident: str) -> int:
+        """The feature bits that a connected peer has announced; 0 for one that is not connected,
+        or is a 1.6 peer. Thread-safe."""
+        session = self._connections.by_ident.get(ident)
+        features = session.features if session is not None else None
+        return features.bits if features is not None else 0
+
     def set_queue_limits(self, ident: str, limits: QueueLimits) -> None:
         """Limits for one peer instead of those of the stack; its totals are not looked at.
 

@@ -9,7 +9,8 @@
 
 Errors, under :exc:`snakemq.exceptions.SnakeMQException`::
 
-    Error                        the server is busy, the client closed, and the like
+    Error                        the request was refused, the client is closed, and the like
+    ├── ServerBusy               the server has too much to do, nothing was executed
     ├── NoInstanceError          there is no such object
     ├── NoMethodError            there is no such method, or it is not exposed
     ├── UnregisteredClass        received data names a class that is not registered
@@ -32,6 +33,7 @@ from ._errors import (
     NotConnected,
     PartialCall,
     RemoteError,
+    ServerBusy,
     SignalCallWarning,
     UnregisteredClass,
 )
@@ -60,6 +62,7 @@ __all__ = [
     "RpcInstProxy",
     "RpcServer",
     "SafePickler",
+    "ServerBusy",
     "SignalCallWarning",
     "UnregisteredClass",
     "as_signal",

@@ -6,7 +6,7 @@ import traceback
 
 from ._errors import Error, UnregisteredClass
 from ._pickler import Pickler, SafePickler, dumps_of
-from ._protocol import REPLY_PREFIX, Reply, kills_16, text_of, type_name
+from ._protocol import REPLY_PREFIX, Reply, is_of_another_call, kills_16, text_of, type_name
 
 STACK_GLOBAL = b"\x93"
 
@@ -23,7 +23,7 @@ class ReplyWriter:
         :class:`SafePickler` does not read: a client of 1.6 would die of a class that it lacks.
         """
         try:
-            data = self._dumps({"ok": True, "return": value, "req_id": req_id})
+            data = self._dumps({"req_id": req_id, "ok": True, "return": value})
         except Exception as exc:
             raise Error(f"the result cannot be pickled: {type_name(exc)}: {text_of(exc)}") from exc
         if kills_16(data):
@@ -66,9 +66,23 @@ class ReplyWriter:
         }
         return REPLY_PREFIX + self._dumps(reply)
 
+    def busy(self, req_id: bytes, text: str = "server busy, not executed") -> bytes:
+        """The reply to a request that the server refuses because of its load: :exc:`ServerBusy`
+        for clients that know it, and :exc:`Error` for those of 1.6 and 2.0.0."""
+        reply: Reply = {
+            "req_id": req_id,
+            "ok": False,
+            "exception": Error(text),
+            "exception_format": "",
+            "busy": True,
+        }
+        return REPLY_PREFIX + self._dumps(reply)
+
     def _pickle(self, exc: BaseException) -> bytes | None:
         if not isinstance(exc, Exception):
             return None  # a client of 1.6 would raise it: SystemExit, for example
+        if is_of_another_call(exc):
+            return None  # and would take it for the outcome of its own call
         try:
             return self._dumps(exc)
         except Exception:

@@ -54,15 +54,28 @@ class Waiter(Protocol):
 class Call:
     """A request that has no reply yet."""
 
-    __slots__ = ("data", "ident", "req_id", "sent_in", "timer", "waiter")
+    __slots__ = (
+        *("data", "deadline", "has_broken_reply", "ident", "losses"),
+        *("req_id", "sent_before", "sent_in", "timer", "waiter"),
+    )
 
-    def __init__(self, ident: str, req_id: bytes, data: bytes, waiter: Waiter) -> None:
+    def __init__(
+        self, ident: str, req_id: bytes, data: bytes, waiter: Waiter, deadline: float | None
+    ) -> None:
         self.ident = ident
         self.req_id = req_id
         self.data = data
         self.waiter = waiter
+        self.deadline = deadline
+        """By the clock of the link; None: it waits for ever."""
         self.sent_in: bytes | None = None
         """The uuid of the last message that it was sent in; None if it was never sent."""
+        self.sent_before: bytes | None = None
+        """The same of the one before that."""
+        self.losses = 0
+        """How many connections in a row ended before it was acknowledged; see :class:`Peer`."""
+        self.has_broken_reply = False
+        """Has a reply come since it was sent that names no call, and so may be its own?"""
         self.timer: TimerHandle | None = None
 
 

@@ -7,35 +7,38 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from snakemq.exceptions import SnakeMQException
+from snakemq.exceptions import SnakeMQBrokenMessage, SnakeMQException
 from snakemq.message import Message
 from snakemq.messaging import ReceiveHook
 
-from ._acks import acknowledging
 from ._calls import BlockedThread, Call, CallFuture, ReqIds, Sleepers, Waiter, check_timeout
-from ._errors import CallError, Error, NotConnected, PartialCall
+from ._errors import CallError, Error, NotConnected, PartialCall, RemoteError
 from ._outcomes import read_reply
-from ._pickler import Pickler, SafePickler, dumps_of
-from ._protocol import REPLY_PREFIX, REQUEST_PREFIX, Request, kills_16
+from ._peers import Peer
+from ._pickler import TRUSTING, Pickler, SafePickler, dumps_of
+from ._protocol import (
+    REPLY_PREFIX,
+    REQUEST_PREFIX,
+    Request,
+    kills_16,
+    text_of,
+    type_name,
+    with_timeout,
+)
 from ._proxy import RpcInstProxy
+from ._sharing import add_client, remove_client
 
 _req_ids = ReqIds()
 
 
-class _Peer:
-    """What is known of a peer: is it connected, and the calls that it has not answered."""
-
-    __slots__ = ("calls", "connected")
-
-    def __init__(self) -> None:
-        self.connected = False
-        self.calls: dict[bytes, Call] = {}
+TRIAL = 1.0
+"""Seconds. A suspect call that the connection survives for so long is none, see :class:`Peer`."""
 
 
 class RpcClient:
     """Calls methods of objects which peers have registered with their :class:`RpcServer`.
 
-    ``receive_hook``: a :class:`~snakemq.messaging.ReceiveHook`.
+    ``receive_hook``: a :class:`~snakemq.messaging.ReceiveHook`. Several clients may share one.
 
     ``pickler``: see :class:`SafePickler`, the default. The module ``pickle`` trusts every peer
     with this process and all it may do.
@@ -65,15 +68,17 @@ class RpcClient:
         self.timeout = check_timeout(timeout)
         self.exception_handler = None
         self._dumps = dumps_of(self.pickler)
+        # So that every server of today finds the id of a request.
+        self._writes_ids_first = type(self.pickler) is SafePickler or self.pickler is TRUSTING
         self._messaging = messaging = receive_hook.messaging
         self._link = messaging.packeter.link
         self._lock = threading.Lock()  # of the next two; nothing is called while it is held
-        self._peers: dict[str, _Peer] = {}
+        self._peers: dict[str, Peer] = {}
         self._closed = False
-        # Calls of futures whose time has to be taken by the loop, and when it is over.
-        self._untimed: deque[tuple[Call, float]] = deque()
+        # Calls of futures whose time has to be taken by the loop.
+        self._untimed: deque[Call] = deque()
         self._sleepers = Sleepers()
-        receive_hook.register(REPLY_PREFIX, acknowledging(messaging, self._on_reply))
+        add_client(receive_hook, self)
         messaging.on_connect.add(self._on_connect)
         messaging.on_disconnect.add(self._on_disconnect)
         messaging.on_message_drop.add(self._on_message_drop)
@@ -91,7 +96,7 @@ class RpcClient:
             self._closed = True
             calls = [call for peer in self._peers.values() for call in peer.calls.values()]
             self._peers.clear()
-        self.receive_hook.unregister(REPLY_PREFIX)
+        remove_client(self.receive_hook, self)
         self._messaging.on_connect.remove(self._on_connect)
         self._messaging.on_disconnect.remove(self._on_disconnect)
         self._messaging.on_message_drop.remove(self._on_message_drop)
@@ -114,7 +119,7 @@ class RpcClient:
 
     def _call(self, ident: str, request: Request, timeout: float | None) -> Any:
         waiter = BlockedThread(self._sleepers)
-        call = self._new_call(ident, request, waiter)
+        call = self._new_call(ident, request, waiter, timeout)
         try:
             self._start(call, urgent=True)
             in_time = waiter.wait(timeout)
@@ -131,19 +136,26 @@ class RpcClient:
                 call.data = b""  # a timer may hold the call for some time
 
         future = CallFuture(forget)
-        call = self._new_call(ident, request, future)
+        call = self._new_call(ident, request, future, timeout)
         self._start(call)
         if timeout is not None:
-            self._untimed.append((call, self._link.time() + timeout))
+            self._untimed.append(call)
             if self._link.in_loop():
                 self._on_loop_pass()
             else:
                 self._link.wakeup_poll()
         return future
 
-    def _new_call(self, ident: str, request: Request, waiter: Waiter) -> Call:
-        request["req_id"] = req_id = _req_ids.next()
-        return Call(ident, req_id, self._encode(request), waiter)
+    def _new_call(
+        self, ident: str, request: Request, waiter: Waiter, timeout: float | None
+    ) -> Call:
+        req_id = _req_ids.next()
+        if timeout is None:
+            request = {"req_id": req_id, **request}
+            return Call(ident, req_id, self._encode(request), waiter, None)
+        deadline = self._link.time() + timeout
+        request = {"req_id": req_id, "timeout": float(timeout), **request}
+        return Call(ident, req_id, self._encode(request), waiter, deadline)
 
     def _encode(self, request: Request) -> bytes:
         data = self._dumps(request)
@@ -157,9 +169,10 @@ class RpcClient:
                 raise Error("the client is closed")
             peer = self._peers.get(call.ident)
             if peer is None:
-                peer = self._peers[call.ident] = _Peer()
+                peer = self._peers[call.ident] = Peer()
                 # it may have been connected before this client was made
-                peer.connected = self._messaging.is_connected(call.ident)
+                if self._messaging.is_connected(call.ident):
+                    peer.connect(self._messaging.announced_by(call.ident))
             peer.calls[call.req_id] = call
             message = self._message(call) if peer.connected else None
         if message is not None:
@@ -173,8 +186,15 @@ class RpcClient:
     def _message(call: Call) -> Message:
         """The message to send at once. With the lock held: it is one for each connection."""
         message = Message(call.data)
+        call.sent_before = call.sent_in
         call.sent_in = message.uuid
         return message
+
+    def _message_again(self, call: Call, now: float) -> Message:
+        """As :meth:`_message`, some time after the call was made."""
+        if call.deadline is not None:
+            call.data = with_timeout(call.data, max(0.0, call.deadline - now))
+        return self._message(call)
 
     def _forget(self, call: Call) -> bool:
         """Nobody waits any longer. False if the outcome was faster."""
@@ -195,17 +215,48 @@ class RpcClient:
                 del self._peers[ident]
             return call
 
+    def _take_sent_in(self, ident: str, uuid: bytes) -> Call | None:
+        """As :meth:`_take`, for a server that has found no id in the request: it names the message.
+        That may be the one before the last, as a call is repeated as soon as the peer is back."""
+        with self._lock:
+            peer = self._peers.get(ident)
+            for call in peer.calls.values() if peer is not None else ():
+                if uuid in (call.sent_in, call.sent_before):
+                    req_id = call.req_id
+                    break
+            else:
+                return None
+        return self._take(ident, req_id)
+
     # In the loop.
 
     def _on_connect(self, conn_id: str, ident: str) -> None:
+        now = self._link.time()
         with self._lock:
             peer = self._peers.get(ident)
             if peer is None:
-                peer = self._peers[ident] = _Peer()
-            peer.connected = True
-            calls = [(call, self._message(call)) for call in peer.calls.values()]
-        for call, message in calls:
+                peer = self._peers[ident] = Peer()
+            calls = peer.connect(self._messaging.announced_by(ident))
+            messages = [(call, self._message_again(call, now)) for call in calls]
+        for call, message in messages:
             self._send_again(call, message)
+        self._try_next(ident)
+
+    def _try_next(self, ident: str) -> None:
+        """Send the next call alone that may be why the connections of this peer end."""
+        now = self._link.time()
+        with self._lock:
+            peer = self._peers.get(ident)
+            call = peer.next_to_try() if peer is not None and peer.connected else None
+            message = self._message_again(call, now) if call is not None else None
+        if call is not None and message is not None:
+            self._link.call_later(TRIAL, partial(self._survived, call, message.uuid))
+            self._send_again(call, message)
+
+    def _survived(self, call: Call, uuid: bytes) -> None:
+        if call.sent_in == uuid and self._messaging.is_connected(call.ident):
+            call.losses = 0
+            self._try_next(call.ident)
 
     def _send_again(self, call: Call, message: Message) -> None:
         try:
@@ -217,30 +268,52 @@ class RpcClient:
         with self._lock:
             peer = self._peers.get(ident)
             if peer is not None:
-                peer.connected = False
+                peer.disconnect()
                 if not peer.calls:
                     del self._peers[ident]
         self._sleepers.wake()  # a pass that is interrupted by Ctrl-C may be the last one
 
     def _on_message_drop(self, ident: str, uuid: bytes) -> None:
-        # Only one that is dropped while the peer is connected matters: it was too large for it.
-        # The others are sent again when it comes back.
         with self._lock:
             peer = self._peers.get(ident)
-            if peer is None or not peer.connected:
+            if peer is None:
                 return
-            dropped = [call for call in peer.calls.values() if call.sent_in == uuid]
-        for call in dropped:
+            if not peer.connected:
+                # It went with the connection, and will be sent again with the next one.
+                lost = peer.lost(uuid)
+                dropped = []
+            else:
+                lost = None
+                dropped = [call for call in peer.calls.values() if call.sent_in == uuid]
+        if lost is not None:
+            self._finish(lost, None, PartialCall(_refused_silently(lost)))
+        for call in dropped:  # it was too large for the peer
             text = f"messaging dropped the request of {len(call.data)} bytes, see its on_error"
             self._finish(call, None, CallError(text))
 
-    def _on_reply(self, conn_id: str, ident: str, message: Message) -> None:
-        req_id, value, error = read_reply(self.pickler, message.data[len(REPLY_PREFIX) :])
+    def on_reply(self, conn_id: str, ident: str, message: Message) -> None:
+        """For the receive hook: a reply came. It may be that of a call of another client."""
+        try:
+            req_id, value, error = read_reply(self.pickler, message.data[len(REPLY_PREFIX) :])
+        except SnakeMQBrokenMessage as exc:
+            self._on_broken_reply(ident, exc)
+            raise
         call = self._take(ident, req_id)
+        if call is None and error is not None and not self._writes_ids_first:
+            call = self._take_sent_in(ident, req_id)
         if call is None:
             self.log.debug("reply of %r that nobody waits for: %r", ident, req_id)
         else:
             self._tell(call, value, error)
+            if call.losses:
+                self._try_next(ident)
+
+    def _on_broken_reply(self, ident: str, exc: SnakeMQBrokenMessage) -> None:
+        with self._lock:
+            peer = self._peers.get(ident)
+            failed = peer.broken_reply() if peer is not None else []
+        for call in failed:
+            self._finish(call, None, RemoteError(type_name(exc), text_of(exc)))
 
     def _finish(self, call: Call, value: Any, error: Exception | None) -> None:
         if self._forget(call):
@@ -257,13 +330,20 @@ class RpcClient:
     def _on_loop_pass(self) -> None:
         self._sleepers.wake()
         while self._untimed:
-            call, deadline = self._untimed.popleft()
-            if self._is_outstanding(call):
-                delay = max(0.0, deadline - self._link.time())
+            call = self._untimed.popleft()
+            if call.deadline is not None and self._is_outstanding(call):
+                delay = max(0.0, call.deadline - self._link.time())
                 call.timer = self._link.call_later(delay, partial(self._expire, call))
 
     def _expire(self, call: Call) -> None:
         self._finish(call, None, _expired(call, "no reply in time"))
+
+
+def _refused_silently(call: Call) -> str:
+    return (
+        f"{call.losses} connections to {call.ident!r} in a row ended before this request was"
+        " acknowledged: it seems to refuse it, see the log there"
+    )
 
 
 def _expired(call: Call, text: str) -> CallError:

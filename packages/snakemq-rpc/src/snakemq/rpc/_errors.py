@@ -26,6 +26,17 @@ class NoMethodError(Error):
     __module__ = "snakemq.rpc"
 
 
+class ServerBusy(Error):
+    """The server has too much to do and refused the request. It was certainly not executed, so
+    the caller may try again later.
+
+    Only the called server itself refuses so: when the method it executes gets this error from
+    another server and lets it through, the caller gets a :exc:`RemoteError`.
+    """
+
+    __module__ = "snakemq.rpc"
+
+
 class SignalCallWarning(Warning):
     """A signal method was called as a regular one, or a regular method as a signal."""
 

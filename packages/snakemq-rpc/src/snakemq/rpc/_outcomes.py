@@ -6,9 +6,10 @@ from typing import Any, TypeAlias
 from snakemq.exceptions import SnakeMQBrokenMessage
 
 from ._builder import StandIn
-from ._errors import REMOTE_TRACEBACK_ATTR, Error, RemoteError, UnregisteredClass
+from ._errors import REMOTE_TRACEBACK_ATTR, Error, RemoteError, ServerBusy, UnregisteredClass
 from ._pickler import Pickler, loads_inert
-from ._protocol import Reply, check_reply, text_of, text_of_args, type_name
+from ._protocol import Reply, check_reply, is_of_another_call, text_of, text_of_args, type_name
+from ._salvage import find_req_id
 
 Outcome: TypeAlias = tuple[bytes, Any, Exception | None]
 """The id of the request, and a result or an exception. No class: one that has names for the three
@@ -16,12 +17,12 @@ takes a microsecond more of each call."""
 
 
 def read_reply(pickler: Pickler, body: bytes) -> Outcome:
-    """The outcome that a reply tells of; ``SnakeMQBrokenMessage`` if it is none at all."""
+    """The outcome that a reply tells of: :exc:`RemoteError` if it cannot be decoded, and
+    ``SnakeMQBrokenMessage`` if it does not even say which call it ends."""
     try:
-        data = pickler.loads(body)
+        reply = check_reply(pickler.loads(body))
     except Exception as exc:
         return _read_inert(body, exc)
-    reply = check_reply(data)
     if reply["ok"]:
         return reply["req_id"], reply["return"], None
     return reply["req_id"], None, _error(pickler, reply)
@@ -34,20 +35,28 @@ def _error(pickler: Pickler, reply: Reply) -> Exception:
         exc = better if isinstance(better, Exception) else exc
     traceback = _text(reply, "exception_format")
     name = _text(reply, "exception_type")
-    if not isinstance(exc, Exception):  # SystemExit, for example, from a pickler that trusts
+    if type(exc) is Error and reply.get("busy") is True:
+        return ServerBusy(*exc.args)
+    if not isinstance(exc, Exception) or is_of_another_call(exc):
+        # The first is SystemExit, for example, from a pickler that trusts.
         return RemoteError(type_name(exc), text_of(exc), traceback)
     if type(exc) is Error and name and name != type_name(exc):
         return RemoteError(name, _text(reply, "exception_message"), traceback)
-    setattr(exc, REMOTE_TRACEBACK_ATTR, traceback)
+    # Not with the setattr() of its class, which may be a frozen one.
+    BaseException.__setattr__(exc, REMOTE_TRACEBACK_ATTR, traceback)
     return exc
 
 
 def _read_inert(body: bytes, why: Exception) -> Outcome:
-    """Find out whose reply it is that could not be decoded."""
+    """Find out whose reply it is that could not be decoded, and what can be said of it."""
     try:
         reply = check_reply(loads_inert(body))
     except Exception:
-        raise SnakeMQBrokenMessage(f"a reply that is no reply: {text_of(why)}") from why
+        req_id = find_req_id(body)
+        if req_id is None:
+            raise SnakeMQBrokenMessage(f"a reply without an id: {text_of(why)}") from why
+        text = f"the reply cannot be decoded here: {text_of(why)}"
+        return req_id, None, RemoteError(type_name(why), text)
     if reply["ok"]:
         name = why.type_name if isinstance(why, UnregisteredClass) else type_name(why)
         error = RemoteError(name, f"the result cannot be decoded here: {text_of(why)}")

@@ -5,11 +5,26 @@ A request is ``rpcreq`` and a pickled :class:`Request`, a reply is ``rpcrep`` an
 ignores additional keys, and dies of classes that it does not know.
 """
 
+import struct
 from typing import Any, NotRequired, TypedDict, TypeGuard, cast
 
-from snakemq.exceptions import SnakeMQBrokenMessage
+from snakemq.exceptions import (
+    LoopError,
+    QueueFull,
+    SnakeMQBrokenMessage,
+    SnakeMQMessageTooLarge,
+    StorageError,
+)
 
 from ._builder import StandIn, display_name
+from ._errors import (
+    REMOTE_TRACEBACK_ATTR,
+    CallError,
+    NoInstanceError,
+    NoMethodError,
+    RemoteError,
+    ServerBusy,
+)
 
 REQUEST_PREFIX = b"rpcreq"
 REPLY_PREFIX = b"rpcrep"
@@ -56,7 +71,11 @@ class Request(TypedDict):
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
     req_id: NotRequired[bytes]
-    """Names the call, also when it is repeated. A signal has none."""
+    """Names the call, also when it is repeated. A signal has none. Comes first in what we write, so
+    that it can be read when what follows cannot."""
+    timeout: NotRequired[float]
+    """Seconds that the caller still waited when this was sent; left out if it waits for ever. Not
+    known to 1.6 and 2.0.0."""
 
 
 # "return" is a keyword, so this one cannot be written as a class.
@@ -73,6 +92,8 @@ Reply = TypedDict(
         "exception_type": NotRequired[str],
         "exception_message": NotRequired[str],
         "exception_pickle": NotRequired[bytes],
+        # Nor is this: the server refused the request because it is busy, nothing was executed.
+        "busy": NotRequired[bool],
     },
 )
 
@@ -117,6 +138,28 @@ def check_reply(data: object) -> Reply:
     return cast("Reply", data)
 
 
+_OF_ONE_CALL = (
+    CallError,
+    ServerBusy,
+    QueueFull,
+    SnakeMQMessageTooLarge,
+    StorageError,
+    LoopError,
+)
+
+
+def is_of_another_call(exc: BaseException) -> bool:
+    """Does this exception, which a method raised, speak of a call or message of the method's own?
+
+    ``NotConnected`` from a called method does not mean that the method was not executed. A caller
+    that takes it for the outcome of its own call, and tries again, has it executed twice.
+    """
+    if isinstance(exc, _OF_ONE_CALL):
+        return not isinstance(exc, RemoteError)  # which claims nothing
+    # The method called a third peer, which lacks the object. Own ones have come from nowhere yet.
+    return isinstance(exc, (NoInstanceError, NoMethodError)) and REMOTE_TRACEBACK_ATTR in vars(exc)
+
+
 def type_name(exc: BaseException) -> str:
     """The name of the class of an exception for the reader: ``"shop.OutOfStock"``."""
     cls = type(exc)
@@ -147,6 +190,23 @@ def _text_of_arg(arg: object) -> str:
     if isinstance(arg, (str, int, float, type(None))):
         return str(arg)
     return type(arg).__name__
+
+
+_TIMEOUT_KEY = b"\x8c\x07timeout\x94G"  # and the eight bytes of a float, in pickle protocol 4
+_TIMEOUT_END = 100
+_pack_float = struct.Struct(">d").pack
+
+
+def with_timeout(request: bytes, seconds: float) -> bytes:
+    """An encoded request, of which only the time is another one now.
+
+    It is not encoded again: the caller may have changed the arguments since. What a pickler of the
+    user's own has written stays as it is.
+    """
+    at = request.find(_TIMEOUT_KEY, 0, _TIMEOUT_END) + len(_TIMEOUT_KEY)
+    if at < len(_TIMEOUT_KEY):
+        return request
+    return request[:at] + _pack_float(seconds) + request[at + 8 :]
 
 
 def kills_16(pickled: bytes) -> bool:

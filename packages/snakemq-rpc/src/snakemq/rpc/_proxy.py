@@ -25,7 +25,7 @@ class RemoteMethod:
         self.call_timeout = iproxy._client.timeout
         self.signal_timeout: float | None = None
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         """Call the method, and wait until there is a result; for a signal: send it, return None.
 
         A call waits for the peer to be connected. If the connection breaks, the request is
@@ -57,7 +57,7 @@ class RemoteMethod:
             handler(exc)
             return None
 
-    def future(self, *args: Any, **kwargs: Any) -> Future[Any]:
+    def future(self, /, *args: Any, **kwargs: Any) -> Future[Any]:
         """Call the method, and do not wait: the outcome will be in the future.
 
         Works in the thread of the loop, too. Callbacks of the future are called in the loop.

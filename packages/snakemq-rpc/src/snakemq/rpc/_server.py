@@ -1,11 +1,10 @@
 from __future__ import annotations
 
+import contextlib
 import logging
-import pickle
 import warnings
 from collections.abc import Iterable
 from functools import partial
-from typing import NoReturn
 
 from snakemq.exceptions import SnakeMQBrokenMessage, SnakeMQMessageTooLarge
 from snakemq.message import Message
@@ -16,10 +15,13 @@ from ._answers import ReplyWriter
 from ._errors import NoInstanceError, SignalCallWarning
 from ._exposed import ExposedObject
 from ._marks import METHOD_RPC_AS_SIGNAL_ATTR
-from ._pickler import Pickler, SafePickler, loads_inert
+from ._peers import ANSWERS_REFUSED
+from ._pickler import Pickler, SafePickler
 from ._pool import WorkerPool
-from ._protocol import REQUEST_PREFIX, Request, check_request, is_req_id, text_of
+from ._protocol import REQUEST_PREFIX, Request, check_request, text_of
 from ._replies import RUNNING, ReplyMemory
+from ._salvage import find_req_id, is_signal
+from ._sharing import add_server, remove_server
 
 REFUSAL_TTL = 10.0
 """Seconds. The peer is disconnected because of its request, so the answer has to wait for it."""
@@ -33,7 +35,8 @@ class RpcServer:
     again: it gets the reply of the first one, as long as that is remembered (at least the last
     ``max_replies`` of each client, if they are not longer than ``max_reply_bytes``).
 
-    ``receive_hook``: a :class:`~snakemq.messaging.ReceiveHook`.
+    ``receive_hook``: a :class:`~snakemq.messaging.ReceiveHook`. One messaging has one server, where
+    all objects are registered: a second one raises :exc:`Error`.
 
     ``pickler``: see :class:`SafePickler`, the default. The module ``pickle`` trusts every peer
     with this process and all it may do.
@@ -84,6 +87,8 @@ class RpcServer:
         self._closed = False
         self._messaging = messaging = receive_hook.messaging
         self._link = messaging.packeter.link
+        add_server(messaging, self)
+        messaging.announce(ANSWERS_REFUSED)
         messaging.on_message_drop.add(self._on_message_drop)
         receive_hook.register(REQUEST_PREFIX, acknowledging(messaging, self._on_request))
 
@@ -112,7 +117,9 @@ class RpcServer:
         if self._closed:
             return
         self._closed = True
-        self.receive_hook.unregister(REQUEST_PREFIX)
+        with contextlib.suppress(KeyError):  # the application has cleared the hook
+            self.receive_hook.unregister(REQUEST_PREFIX)
+        remove_server(self._messaging, self)
         self._messaging.on_message_drop.remove(self._on_message_drop)
         if self._pool is not None:
             self._pool.close()
@@ -124,7 +131,8 @@ class RpcServer:
         try:
             request = check_request(self.pickler.loads(body))
         except Exception as exc:
-            self._refuse(ident, body, exc)
+            self._refuse(ident, message, exc)
+            return
         if self.log.isEnabledFor(logging.DEBUG):
             self.log.debug(
                 "%s from ident=%r obj=%r method=%r req_id=%r",
@@ -143,25 +151,34 @@ class RpcServer:
         elif not self._pool.submit(partial(self._execute, ident, request)):
             self._turn_away(ident, request)
 
-    def _refuse(self, ident: str, body: bytes, exc: Exception) -> NoReturn:
-        """Tell an honest client why, if that can be done, and messaging to disconnect it."""
-        try:
-            request = loads_inert(body)
-        except pickle.UnpicklingError:
-            request = None
-        req_id = request.get("req_id") if type(request) is dict else None
-        if is_req_id(req_id):
-            text = f"request refused: {text_of(exc)}"
+    def _refuse(self, ident: str, message: Message, exc: Exception) -> None:
+        """End the call that cannot be decoded, and nothing else: it is not executed, and as it is
+        answered it does not come again.
+
+        What names no call breaks the rules and ends the connection; its answer, which comes with
+        the next one, names the message. Older clients ignore that.
+        """
+        body = message.data[len(REQUEST_PREFIX) :]
+        text = f"request refused: {text_of(exc)}"
+        req_id = find_req_id(body)
+        if req_id is not None:
             if not self.transfer_exceptions:
+                self.log.error("a call of %r: %s", ident, text)
                 text = "request refused"
-            self._send(ident, req_id, Message(self._writer.error(req_id, text), REFUSAL_TTL))
-        raise SnakeMQBrokenMessage(f"refused a request of {ident!r}: {text_of(exc)}") from exc
+            self._send_error(ident, req_id, text)
+        elif is_signal(body):
+            self.log.error("a signal of %r: %s", ident, text)
+        else:
+            answer = "request refused: it names no call, and cannot be decoded"
+            reply = Message(self._writer.error(message.uuid, answer), REFUSAL_TTL)
+            self._messaging.send_message(ident, reply)
+            raise SnakeMQBrokenMessage(f"refused a request of {ident!r}: {text_of(exc)}") from exc
 
     def _turn_away(self, ident: str, request: Request) -> None:
         if request["command"] == "call":
             req_id = request["req_id"]
             self._replies.abandon(ident, req_id)
-            self._send_error(ident, req_id, "server busy, not executed")
+            self._messaging.send_message(ident, Message(self._writer.busy(req_id)))
         else:
             self.log.error("signal %r of %r dropped: server busy", request["method"], ident)
 

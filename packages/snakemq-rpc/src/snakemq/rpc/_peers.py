@@ -1,0 +1,95 @@
+"""Which calls a peer has not answered, and which of them may be why its connections end.
+
+A server of this version answers a request that it refuses, and says so when it introduces itself
+(:data:`ANSWERS_REFUSED`). One of 2.0.0, or something else, may only close the connection; if the
+call were repeated with each next one, neither it nor those behind it would ever end. That is told
+from a bad network like this: connections end again and again before the request was acknowledged,
+also when no other suspect is under way. Nothing can be told of a peer that does not acknowledge.
+"""
+
+from __future__ import annotations
+
+from ._calls import Call
+from ._protocol import REQUEST_PREFIX
+from ._salvage import find_req_id
+
+ANSWERS_REFUSED = 0x10000
+"""Feature bit: the peer has an ``RpcServer`` that answers requests which it cannot decode."""
+
+_ACKNOWLEDGES = 0x1
+
+SUSPECT = 2
+"""A call that was lost with so many connections in a row is only sent alone."""
+
+MAX_LOSSES = 3
+"""A call that was lost with so many connections in a row has failed."""
+
+MAX_LOSSES_WITHOUT_ID = 2
+"""The same for one in which no server finds an id, so that none can answer."""
+
+
+class Peer:
+    """For one thread at a time; but :attr:`connected` may be looked at."""
+
+    __slots__ = ("_may_refuse_silently", "_under_way", "_untried", "calls", "connected")
+
+    def __init__(self) -> None:
+        self.connected = False
+        self.calls: dict[bytes, Call] = {}
+        """The unanswered ones by their req_id, in the order in which they were made."""
+        self._untried: dict[bytes, Call] = {}
+        self._under_way: dict[bytes, Call] = {}  # when the connection broke, by message uuid
+        self._may_refuse_silently = False
+
+    def connect(self, announced: int) -> list[Call]:
+        """It is connected, and has these feature bits. Returns the calls to be sent at once."""
+        self.connected = True
+        self._may_refuse_silently = announced & (_ACKNOWLEDGES | ANSWERS_REFUSED) == _ACKNOWLEDGES
+        for call in self._under_way.values():
+            call.losses = 0  # messaging did not drop it, so it had been acknowledged
+        self._under_way = {}
+        calls = list(self.calls.values())
+        if not self._may_refuse_silently:
+            return calls
+        # Those behind the guilty one are as suspect as it. The last one comes first.
+        self._untried = {call.req_id: call for call in calls if call.losses >= SUSPECT}
+        return [call for call in calls if call.req_id not in self._untried]
+
+    def disconnect(self) -> None:
+        self.connected = False
+        if self._may_refuse_silently:
+            self._under_way = {
+                call.sent_in: call
+                for call in self.calls.values()
+                if call.sent_in is not None and call.req_id not in self._untried
+            }
+
+    def lost(self, uuid: bytes) -> Call | None:
+        """A message was not acknowledged before the connection ended. The call that has failed by
+        that, if one has."""
+        call = self._under_way.pop(uuid, None)
+        if call is None or call.req_id not in self.calls:
+            return None
+        call.losses += 1
+        if call.losses < MAX_LOSSES_WITHOUT_ID:
+            return None
+        if call.losses < MAX_LOSSES and find_req_id(call.data[len(REQUEST_PREFIX) :]) is not None:
+            return None
+        return call
+
+    def broken_reply(self) -> list[Call]:
+        """A reply came that cannot be decoded and names no call, so its connection ends. The calls
+        that have failed by that, which is those that were sent before the last such one."""
+        sent = [call for call in self.calls.values() if call.sent_in is not None]
+        failed = [call for call in sent if call.has_broken_reply]
+        for call in sent:
+            call.has_broken_reply = True
+        return failed
+
+    def next_to_try(self) -> Call | None:
+        """The next suspect that is to be sent, alone."""
+        while self._untried:
+            req_id, call = self._untried.popitem()
+            if req_id in self.calls:
+                return call
+        return None
