@@ -44,12 +44,13 @@ class OutgoingQueues:
     ) -> None:
         """``dropped(ident, uuid)`` is called for each message that is dropped from a queue,
         ``failed(exception)`` when the storage fails, ``resume(ident)`` when messages can be read
-        from it again."""
+        from it again, or taken from the queue."""
         self._link = link
         self._storage = storage
         self._occupancy = occupancy
         self._statistics = statistics
         self._dropped = dropped
+        self._resume = resume
         self._log = logging.getLogger("snakemq.messaging")
         self._queues: dict[str, OutgoingQueue] = {}
         self.known = self._queues.get
@@ -204,8 +205,11 @@ class OutgoingQueues:
         queue = self._queues.get(ident)
         if queue is not None:
             self.absorb(queue)
+            was_stalled = queue.is_stalled
             self.drop(queue, queue.expire(self._link.time()), DropReason.EXPIRED)
             self.watch(queue)
+            if was_stalled and not queue.is_stalled:
+                self._resume(ident)
             self.forget_if_empty(queue)
 
     def _expired_there(self, queue: OutgoingQueue, found: list[StoredMessage]) -> None:
