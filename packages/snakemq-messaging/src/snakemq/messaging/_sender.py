@@ -97,7 +97,7 @@ class Sender:
         for _ in range(len(announced)):
             queue = announced[0]
             queue.is_announced = False
-            self._serve(queue)
+            self._serve(self._queues.revived(queue))
             announced.popleft()
         if announced or absent:
             self._link.wakeup_poll()
