@@ -121,7 +121,9 @@ class QueueMachine(RuleBasedStateMachine):
         self.queue = OutgoingQueue("bob")
         self.now = EPOCH
         self.in_flight: list[Message] = []
+        self.aside: list[Message] = []
         self.waiting: list[Message] = []
+        self.told: set[bytes] = set()
 
     def is_over(self, each: Message) -> bool:
         return bool(each.ttl) and each._queued_at + (each.ttl or 0) <= self.now
@@ -136,22 +138,33 @@ class QueueMachine(RuleBasedStateMachine):
     def time_passes(self, seconds: float) -> None:
         self.now += seconds
 
-    @rule(max_messages=st.integers(0, 3), max_bytes=st.integers(0, 30))
-    def take(self, max_messages: int, max_bytes: int) -> None:
+    @rule(max_messages=st.integers(0, 3), max_bytes=st.integers(0, 30), largest=st.integers(-1, 3))
+    def take(self, max_messages: int, max_bytes: int, largest: int) -> None:
         expected_expired: list[Message] = []
+        expected_too_large: list[Message] = []
         expected: list[Message] = []
         size = 0
         while self.waiting and len(expected) < max_messages and size < max_bytes:
             first = self.waiting.pop(0)
             if self.is_over(first):
                 expected_expired.append(first)
+            elif len(first.data) > largest:
+                if first.uuid not in self.told:
+                    expected_too_large.append(first)
+                self.told.add(first.uuid)
+                if first.ttl != 0:
+                    self.aside.append(first)
             else:
                 expected.append(first)
                 size += len(first.data)
         self.in_flight += expected
         expired: list[Message] = []
-        assert self.queue.take(self.now, max_messages, max_bytes, expired) == expected
+        too_large: list[Message] = []
+        taken = self.queue.take(self.now, max_messages, max_bytes, expired, largest, too_large)
+        assert taken == expected
         assert expired == expected_expired
+        assert [m for m in too_large if m not in expected_too_large] == []
+        assert [m for m in expected_too_large if m not in too_large] == []
 
     @precondition(lambda self: self.in_flight)
     @rule(data=st.data())
@@ -160,45 +173,49 @@ class QueueMachine(RuleBasedStateMachine):
         assert self.queue.landed(count) == self.in_flight[:count]
         del self.in_flight[:count]
 
-    @precondition(lambda self: self.in_flight)
-    @rule(data=st.data())
-    def withdraw(self, data: st.DataObject) -> None:
-        entries = data.draw(st.lists(st.sampled_from(self.in_flight), unique_by=id))
-        self.queue.withdraw(entries)
-        self.in_flight = [e for e in self.in_flight if e not in entries]
+    @precondition(lambda self: self.aside or self.waiting)
+    @rule()
+    def drop_oldest(self) -> None:
+        oldest = (self.aside or self.waiting).pop(0)
+        assert self.queue.drop_oldest() is oldest
 
     @rule()
     def disconnected(self) -> None:
-        everything = self.in_flight + self.waiting
+        everything = self.in_flight + self.aside + self.waiting
         dropped = [e for e in everything if e.ttl == 0 or self.is_over(e)]
         gone = self.queue.disconnected(self.now)
         assert sorted(gone, key=id) == sorted(dropped, key=id)
         self.in_flight = []
+        self.aside = []
         self.waiting = [e for e in everything if e not in dropped]
 
     @rule()
     def expire(self) -> None:
-        over = [e for e in self.waiting if self.is_over(e)]
+        over = [e for e in self.aside + self.waiting if self.is_over(e)]
         expired = self.queue.expire(self.now)
         # Those of one deadline come in the order in which they became waiting, which after a
         # disconnection is not that of the queue.
         assert sorted(expired, key=id) == sorted(over, key=id)
         deadlines = [deadline_of(e) for e in expired]
         assert deadlines == sorted(d for d in deadlines if d is not None)
+        self.aside = [e for e in self.aside if e not in over]
         self.waiting = [e for e in self.waiting if e not in over]
 
     @rule()
     def next_deadline(self) -> None:
         # Not asked after each step: it files what is new, which must not be needed.
-        deadlines = [e._queued_at + e.ttl for e in self.waiting if e.ttl]
+        deadlines = [e._queued_at + e.ttl for e in self.aside + self.waiting if e.ttl]
         assert self.queue.next_deadline() == min(deadlines, default=None)
 
     @invariant()
     def same_messages_in_the_same_order(self) -> None:
-        assert list(self.queue) == self.in_flight + self.waiting
+        assert list(self.queue) == self.in_flight + self.aside + self.waiting
         assert list(self.queue.in_flight) == self.in_flight
-        assert len(self.queue) == len(self.waiting)
-        assert bool(self.queue) == bool(self.in_flight or self.waiting)
+        assert len(self.queue) == len(self.aside) + len(self.waiting)
+        assert bool(self.queue) == bool(self.in_flight or self.aside or self.waiting)
+        assert self.queue.aside_count == len(self.aside)
+        assert self.queue.aside_bytes == sum(len(e.data) for e in self.aside)
+        assert self.queue.waiting_bytes == sum(len(e.data) for e in self.waiting)
         assert self.queue.in_flight_bytes == sum(len(e.data) for e in self.in_flight)
 
 

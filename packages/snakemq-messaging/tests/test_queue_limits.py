@@ -105,7 +105,7 @@ def test_room_comes_back_with_each_drop(network: MemoryNetwork, peer: MakePeer) 
     alice.send("bob", ttl=0)
     network.run_until_idle()  # absent
     at_alice, _ = alice.connect(bob)
-    alice.send("bob", b"x" * 1000, ttl=None)
+    alice.send("bob", b"x" * 1000, ttl=0)
     network.run_until_idle()  # too large
     network.stall(at_alice)
     alice.send("bob", ttl=0)

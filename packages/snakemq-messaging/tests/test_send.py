@@ -244,7 +244,7 @@ def test_peer_that_does_not_read_holds_up_nobody_and_no_memory(
     assert len(bob.received) == 5_000
 
 
-def test_message_that_the_peer_does_not_take_is_dropped_and_reported(
+def test_message_with_ttl_0_that_the_peer_does_not_take_is_dropped_and_reported(
     network: MemoryNetwork, alice: Peer, peer: MakePeer
 ) -> None:
     small = peer("small", max_packet_size=1000)
@@ -252,7 +252,7 @@ def test_message_that_the_peer_does_not_take_is_dropped_and_reported(
     alice.send("small", b"before")
     fits = b"x" * (1000 - HEADER)
     alice.send("small", fits)
-    too_large = alice.send("small", fits + b"x")
+    too_large = alice.send("small", fits + b"x", ttl=0)
     alice.send("small", b"after")
     network.run_until_idle()
     assert small.heard == [b"before", fits, b"after"]
@@ -261,18 +261,6 @@ def test_message_that_the_peer_does_not_take_is_dropped_and_reported(
     assert alice.kinds_of_errors == [SnakeMQMessageTooLarge]
     network.advance(60)
     assert alice.disconnected == []
-
-
-def test_message_that_is_too_large_waits_until_the_peer_says_so(
-    network: MemoryNetwork, alice: Peer, peer: MakePeer
-) -> None:
-    too_large = alice.send("small", b"x" * 1000)
-    alice.send("small", b"fits")
-    network.advance(1000)
-    small = peer("small", max_packet_size=1000)
-    alice.connect(small)
-    assert alice.dropped == [("small", too_large)]
-    assert small.heard == [b"fits"]
 
 
 def test_on_error_may_close_the_connection_because_of_a_message_that_is_too_large(
@@ -288,13 +276,14 @@ def test_on_error_may_close_the_connection_because_of_a_message_that_is_too_larg
 
     alice.messaging.on_error.add(close)
     alice.send("small", b"before")
-    too_large = [alice.send("small", b"x" * 1000) for _ in range(2)]
+    alice.send("small", b"x" * 1000)
+    dropped = alice.send("small", b"x" * 1000, ttl=0)
     alice.send("small", b"after")
     network.run_until_idle()
     while small.heard[-1:] != [b"after"] and len(alice.connected) < 5:
         alice.connect(small)
     assert small.heard == [b"before", b"after"]
-    assert sorted(alice.dropped) == sorted(("small", uuid) for uuid in too_large)
+    assert alice.dropped == [("small", dropped)]
 
 
 def test_who_does_not_say_a_limit_gets_everything(
@@ -313,7 +302,7 @@ def test_limit_of_features_without_acks_holds_too(
     some = raw()
     some.connect(alice)
     some.say(features(max_packet_size=100), identification("some"))
-    uuid = alice.send("some", b"x" * 76)
+    uuid = alice.send("some", b"x" * 76, ttl=0)
     alice.send("some", b"y" * 75)
     network.run_until_idle()
     assert some.heard == [b"y" * 75]

@@ -121,7 +121,7 @@ def test_each_reason_for_a_drop(network: MemoryNetwork, peer: MakePeer) -> None:
         alice.send("bob", ttl=None)
     happened(DropReason.QUEUE_FULL)
     at_alice, _ = alice.connect(bob)
-    alice.send("bob", b"x" * 100, ttl=None)
+    alice.send("bob", b"x" * 100, ttl=0)
     happened(DropReason.TOO_LARGE)
     network.stall(at_alice)
     alice.send("bob", ttl=0)

@@ -17,7 +17,7 @@ class Events:
 
     def __init__(self, log: logging.Logger) -> None:
         self.on_error: Callback[[str | None, Exception]] = Callback()
-        self._log = log
+        self.log = log
 
     def emit(
         self,
@@ -33,13 +33,13 @@ class Events:
             self.callback_raised(conn_id, exc)
 
     def callback_raised(self, conn_id: str | None, exc: Exception) -> None:
-        self._log.error("conn=%s a callback raised", conn_id, exc_info=exc)
+        self.log.error("conn=%s a callback raised", conn_id, exc_info=exc)
         self.report(conn_id, exc)
 
     def storage_failed(self, exc: Exception) -> None:
         """It will be asked again."""
         unexpected = None if isinstance(exc, StorageError) else exc
-        self._log.error("the storage failed: %s", exc, exc_info=unexpected)
+        self.log.error("the storage failed: %s", exc, exc_info=unexpected)
         self.report(None, exc)
 
     def fault_of_peer(self, conn_id: str, exc: Exception) -> SnakeMQBrokenFormat | None:
@@ -62,4 +62,4 @@ class Events:
         try:
             self.on_error(conn_id, exc)
         except Exception:
-            self._log.exception("a callback of on_error raised")
+            self.log.exception("a callback of on_error raised")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Container, Sequence
+from collections.abc import Callable, Container, Sequence
 
 from snakemq.link import LinkInterface
 from snakemq.message import FLAG_PERSISTENT, Message
@@ -25,13 +25,16 @@ class Outbox:
         occupancy: Occupancy | None,
         connected: Container[str],
         singles: Singles,
+        not_stored: Callable[[], None],
     ) -> None:
-        """``connected``: idents of the peers that are."""
+        """``connected``: idents of the peers that are. ``not_stored()`` is called for persistent
+        messages if there is no storage, from any thread."""
         # Appending to a deque, and popping from it, is atomic.
         self.announced: deque[OutgoingQueue] = deque()
         """Queues in which something was put. Who looks at one first resets its ``is_announced``."""
-        self.absent: deque[tuple[str, Message]] = deque()
-        """Messages with ttl 0 for peers that were not connected."""
+        self.absent: deque[tuple[str, Message, bool]] = deque()
+        """Messages with ttl 0 for peers that were not connected. True: who has sent it waits for an
+        answer, and so will notice."""
         self.queue_of = queues.known
         # Is there nothing to be done for a message but to put it into its queue?
         self._is_plain = storage is None and occupancy is None
@@ -42,16 +45,25 @@ class Outbox:
         self._occupancy = occupancy
         self._connected = connected
         self._send_single = singles.send_from_any_thread
+        self._not_stored = not_stored
 
-    def accept(self, ident: str, message: Message, queue: OutgoingQueue | None) -> None:
+    def accept(
+        self,
+        ident: str,
+        message: Message,
+        queue: OutgoingQueue | None,
+        is_awaited: bool = False,
+    ) -> None:
         """As :meth:`accept_many`, for one message. ``queue``: of that peer, if there is one."""
         if not self._is_plain:
-            self.accept_many(ident, [message])
+            self.accept_many(ident, [message], is_awaited)
             return
+        if message.flags & FLAG_PERSISTENT:
+            self._not_stored()
         message._queued_at = self._time()
         message._position = None
         if queue is None or (message.ttl == 0 and not queue.is_connected):
-            self._put(ident, message)
+            self._put(ident, message, is_awaited)
             return
         # As in _put(), whose call would be a tenth of the time.
         queue.incoming.append(message)
@@ -66,13 +78,15 @@ class Outbox:
             queue is None
             or not queue.is_connected
             or self._occupancy is not None
-            or (message.flags & FLAG_PERSISTENT and self._storage is not None)
+            or message.flags & FLAG_PERSISTENT
             or not self._send_single(ident, message, queue)
         ):
-            self.accept(ident, message, queue)
+            self.accept(ident, message, queue, is_awaited=True)
 
-    def accept_many(self, ident: str, messages: Sequence[Message]) -> None:
-        """All or none of them.
+    def accept_many(
+        self, ident: str, messages: Sequence[Message], is_awaited: bool = False
+    ) -> None:
+        """All or none of them. ``is_awaited``: as of :attr:`absent`.
 
         Raises :exc:`~snakemq.exceptions.QueueFull` and :exc:`~snakemq.exceptions.StorageError`;
         then nothing has happened.
@@ -94,12 +108,14 @@ class Outbox:
                 if occupancy is not None:
                     occupancy.correct(ident, -len(messages), -size)
                 raise
+        elif any(message.flags & FLAG_PERSISTENT for message in messages):
+            self._not_stored()
         for message in messages:
-            self._put(ident, message)
+            self._put(ident, message, is_awaited)
 
-    def _put(self, ident: str, message: Message) -> None:
+    def _put(self, ident: str, message: Message, is_awaited: bool) -> None:
         if message.ttl == 0 and ident not in self._connected:
-            self.absent.append((ident, message))
+            self.absent.append((ident, message, is_awaited))
             self._link.wakeup_poll()
             return
         queue = self._queues.get(ident)

@@ -44,17 +44,20 @@ class OutgoingQueues:
     ) -> None:
         """``dropped(ident, uuid)`` is called for each message that is dropped from a queue,
         ``failed(exception)`` when the storage fails, ``resume(ident)`` when messages can be read
-        from it again."""
+        from it again, or taken from the queue."""
         self._link = link
         self._storage = storage
         self._occupancy = occupancy
         self._statistics = statistics
         self._dropped = dropped
+        self._resume = resume
         self._log = logging.getLogger("snakemq.messaging")
         self._queues: dict[str, OutgoingQueue] = {}
         self.known = self._queues.get
         """The queue of a peer, if there is one. Thread-safe."""
-        self._forgetting = threading.Lock()
+        self._forgetting = threading.RLock()
+        self._in_question: OutgoingQueue | None = None
+        """The queue that the loop is forgetting, while it has that lock."""
         self._timers: dict[str, tuple[float, TimerHandle]] = {}
         if storage is not None:
             self.deletions = Deletions(link, storage, failed)
@@ -108,8 +111,8 @@ class OutgoingQueues:
         """
         while queue.is_forgotten:
             with self._forgetting:
-                if not queue.is_forgotten:
-                    break
+                if queue is self._in_question or not queue.is_forgotten:
+                    break  # or this is a signal handler, in the middle of that: see revived()
                 queue.incoming.remove(message)
             queue = self.get(queue.ident)
             queue.has_stored = queue.has_stored or message._position is not None
@@ -133,13 +136,29 @@ class OutgoingQueues:
         if queue or queue.is_connected or self._queues.get(queue.ident) is not queue:
             return
         with self._forgetting:  # see keep()
-            queue.is_forgotten = True
-            if queue.incoming:
-                queue.is_forgotten = False
-                return
-            del self._queues[queue.ident]
+            try:
+                self._in_question = queue
+                queue.is_forgotten = True
+                if queue.incoming:
+                    queue.is_forgotten = False
+                    return
+                del self._queues[queue.ident]
+            finally:
+                self._in_question = None
+                queue.is_forgotten = self._queues.get(queue.ident) is not queue
         if self._storage is not None:
             self._sweep.forget(queue.ident)
+
+    def revived(self, queue: OutgoingQueue) -> OutgoingQueue:
+        """A queue was announced. Returns the one that is to be looked at: another one if a signal
+        handler has put something into this one while it was being forgotten."""
+        if not queue.is_forgotten:
+            return queue
+        present = self.get(queue.ident)
+        present.has_stored = present.has_stored or queue.has_stored
+        while queue.incoming:
+            present.incoming.append(queue.incoming.popleft())
+        return present
 
     def absorb(self, queue: OutgoingQueue) -> None:
         """Look at what was sent to a peer, and let it wait."""
@@ -204,8 +223,11 @@ class OutgoingQueues:
         queue = self._queues.get(ident)
         if queue is not None:
             self.absorb(queue)
+            was_stalled = queue.is_stalled
             self.drop(queue, queue.expire(self._link.time()), DropReason.EXPIRED)
             self.watch(queue)
+            if was_stalled and not queue.is_stalled:
+                self._resume(ident)
             self.forget_if_empty(queue)
 
     def _expired_there(self, queue: OutgoingQueue, found: list[StoredMessage]) -> None:

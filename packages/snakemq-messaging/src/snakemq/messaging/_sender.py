@@ -18,10 +18,14 @@ from ._queues import OutgoingQueues
 from ._session import Session
 from ._singles import Singles
 from ._stats import DropReason, Statistics
+from ._warnings import Warnings
 
 SEND_AHEAD = 512 * 1024
 """Messages are given to the packeter until that many bytes are queued there: enough to keep the
 system busy for a pass of the loop. What is there cannot expire any more."""
+
+MAX_BATCH = 4096
+"""Messages that are given to the packeter at once, whatever the window of the peer is."""
 
 
 class Sender:
@@ -45,6 +49,7 @@ class Sender:
         self._events = events
         self._connected: dict[str, Session] = {}
         self._storage = storage
+        self._warnings = Warnings(self._time, events.log, self.on_message_drop)
         self._has_limits = occupancy is not None
         self._queues = OutgoingQueues(
             self._link,
@@ -57,7 +62,13 @@ class Sender:
         )
         self._singles = Singles(packeter, self._connected, self.on_message_sent, self._tell_sent)
         self.outbox = Outbox(
-            self._link, self._queues, storage, occupancy, self._connected, self._singles
+            self._link,
+            self._queues,
+            storage,
+            occupancy,
+            self._connected,
+            self._singles,
+            self._warnings.not_stored,
         )
 
     def limits_changed(self, ident: str) -> None:
@@ -78,13 +89,15 @@ class Sender:
         """Send what has come into the queues, or plan its end."""
         announced, absent = self.outbox.announced, self.outbox.absent
         for _ in range(len(absent)):  # no more, or a busy thread could keep the loop here
-            ident, message = absent.popleft()
+            ident, message, is_awaited = absent.popleft()
+            if not is_awaited:
+                self._warnings.absent(ident)
             self._queues.drop(self._queues.get(ident), [message], DropReason.ABSENT)
             self._queues.forget_if_empty(self._queues.get(ident))
         for _ in range(len(announced)):
             queue = announced[0]
             queue.is_announced = False
-            self._serve(queue)
+            self._serve(self._queues.revived(queue))
             announced.popleft()
         if announced or absent:
             self._link.wakeup_poll()
@@ -144,21 +157,36 @@ class Sender:
                     return False  # by a callback that was told that the storage fails
         now = self._time()
         resent = queue.resent
+        aside = queue.aside_count
         expired: list[Message] = []
-        messages = queue.take(now, max_messages, max_bytes, expired)
-        too_large = self._withdraw_too_large(session, queue, messages)
+        too_large: list[Message] = []
+        messages = queue.take(
+            now, max_messages, max_bytes, expired, session.largest_message, too_large
+        )
         if messages:
             self._send(session, queue, messages, now)
             session.counters.resent += queue.resent - resent
-        if queue.has_more():
+        is_aside = queue.aside_count != aside
+        if is_aside or queue.has_more():
             self._queues.watch(queue)
-        # Callbacks come last, because one may close the connection.
-        if expired:
+        if expired or too_large or is_aside:
+            # Others have their turn before more is taken out of the queue.
+            if queue.has_more() and not queue.is_stalled:
+                self.outbox.announce(queue)
+            # Callbacks come last, because one may close the connection.
             self._queues.drop(queue, expired, DropReason.EXPIRED)
-        for message in too_large:
+            self._refuse(session, queue, too_large)
+            return False
+        return bool(messages) and queue.has_more()
+
+    def _refuse(self, session: Session, queue: OutgoingQueue, messages: list[Message]) -> None:
+        """Messages are too large for the peer: report them, and drop those with a ttl of 0."""
+        if queue.aside_count:
+            self._warnings.too_large(queue, session.largest_message)
+        for message in messages:
             self._events.report(session.conn_id, _too_large(queue.ident, session, message))
-            self._queues.drop(queue, [message], DropReason.TOO_LARGE)
-        return bool(messages or expired or too_large) and queue.has_more()
+            if message.ttl == 0:
+                self._queues.drop(queue, [message], DropReason.TOO_LARGE)
 
     def _send(
         self, session: Session, queue: OutgoingQueue, messages: list[Message], now: float
@@ -202,29 +230,21 @@ class Sender:
 
         An empty window lets one message in, however large it is.
         """
+        if queue.is_stalled:
+            return 0, 0
         max_bytes = SEND_AHEAD - self._packeter.get_unsent_size(session.conn_id)
         features = session.features
         if features is None or not session.acks:
-            return max_bytes, max_bytes  # a message has one byte at least, with its headers
+            return MAX_BATCH, max_bytes
         if not queue.in_flight:
-            return max(1, features.window_messages), min(max_bytes, max(1, features.window_bytes))
+            return (
+                min(MAX_BATCH, max(1, features.window_messages)),
+                min(max_bytes, max(1, features.window_bytes)),
+            )
         return (
-            features.window_messages - len(queue.in_flight),
+            min(MAX_BATCH, features.window_messages - len(queue.in_flight)),
             min(max_bytes, features.window_bytes - queue.in_flight_bytes),
         )
-
-    def _withdraw_too_large(
-        self, session: Session, queue: OutgoingQueue, messages: list[Message]
-    ) -> list[Message]:
-        """Take out the messages that the peer would disconnect us for."""
-        if session.features is None:
-            return []
-        largest = session.features.max_packet_size - frames.MESSAGE_HEADER_SIZE
-        too_large = [message for message in messages if len(message.data) > largest]
-        if too_large:
-            queue.withdraw(too_large)
-            messages[:] = [message for message in messages if len(message.data) <= largest]
-        return too_large
 
     def packets_sent(self, session: Session, packet_id: int) -> None:
         """The system has taken over all packets of this connection up to that one."""
@@ -320,7 +340,9 @@ class Sender:
 
 def _too_large(ident: str, session: Session, message: Message) -> SnakeMQMessageTooLarge:
     assert session.features is not None
+    becomes = "dropped, as its ttl is 0" if message.ttl == 0 else "kept for its next connection"
     return SnakeMQMessageTooLarge(
-        f"{ident!r} takes packets of up to {session.features.max_packet_size} bytes, this message"
-        f" needs {frames.MESSAGE_HEADER_SIZE + len(message.data)}"
+        f"{ident!r} takes packets of up to {session.features.max_packet_size} bytes, message"
+        f" {message.uuid.hex()} needs {frames.MESSAGE_HEADER_SIZE + len(message.data)}: it is"
+        f" {becomes}"
     )

@@ -74,6 +74,8 @@ class Session:
         self.closed = False
         self.features: frames.Features | None = None
         """``None``: it is a 1.6 peer, or has not introduced itself yet."""
+        self.largest_message = frames.MAX_PACKET_SIZE
+        """Bytes of data that the peer takes in a message; below 0 if not even an empty one."""
         self.acks = False
         """Do both sides acknowledge messages?"""
 
@@ -162,6 +164,7 @@ class Session:
 
     def _note_features(self, frame: bytes) -> Event:
         self.features = frames.decode_features(frame)
+        self.largest_message = self.features.max_packet_size - frames.MESSAGE_HEADER_SIZE
         self.acks = bool(self.features.bits & frames.FEATURE_ACKS)
         return None
 

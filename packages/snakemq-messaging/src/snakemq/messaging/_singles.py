@@ -49,6 +49,8 @@ class Singles:
         self._connected = connected
         self._on_message_sent = on_message_sent
         self._tell_sent = tell_sent
+        self._is_sending = False
+        """For a signal handler that sends: it must not come between the books and the wire."""
 
     def send_from_any_thread(self, ident: str, message: Message, queue: OutgoingQueue) -> bool:
         """True if the message is on its way. Thread-safe, never waits.
@@ -122,6 +124,7 @@ class Singles:
         if (
             features is None
             or not session.acks
+            or self._is_sending
             or size > MAX_SINGLE
             or packet_size > features.max_packet_size
             or queue.is_waiting()
@@ -146,12 +149,15 @@ class Singles:
         )
         # First in the books: Ctrl-C from here on costs the connection, and what is in flight then
         # is dropped or sent again, as it should be.
-        in_flight.append(message)
-        queue.in_flight_bytes += size
         try:
+            self._is_sending = True
+            in_flight.append(message)
+            queue.in_flight_bytes += size
             sent = self._packeter.send_framed_at_once(session.conn_id, header + data)
         except Exception:  # the connection ends right now, for example
             sent = None  # whatever it is, the way of all messages leads there, too
+        finally:
+            self._is_sending = False
         if sent is None:
             in_flight.pop()
             queue.in_flight_bytes -= size

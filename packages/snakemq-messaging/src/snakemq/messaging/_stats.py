@@ -25,7 +25,7 @@ class DropReason(Enum):
     QUEUE_FULL = "queue full"
     """It was the oldest in a full queue."""
     TOO_LARGE = "too large"
-    """The peer does not take packets of its size."""
+    """The peer does not take packets of its size, and its ttl was 0. Others wait."""
 
 
 class Counters:
@@ -100,6 +100,8 @@ class PeerStats(NamedTuple):
     """Received, and recognised as repetitions."""
     round_trip: float | None
     """Smoothed seconds from the sending of a message to its ack; ``None``: not measured yet."""
+    too_large: int = 0
+    """How many of the queued ones are set aside: the peer does not take messages of their size."""
 
 
 class MessagingStats(NamedTuple):
@@ -179,6 +181,7 @@ def _peer_stats(now: float, counters: Counters, queue: OutgoingQueue, connected:
         connections=counters.connections,
         queued=len(queue) + len(left_over),
         queued_bytes=queue.waiting_bytes
+        + queue.aside_bytes
         + max(0, queue.backlog.bytes)
         + sum(len(message.data) for message in left_over),
         in_flight=len(queue.in_flight),
@@ -194,6 +197,7 @@ def _peer_stats(now: float, counters: Counters, queue: OutgoingQueue, connected:
         rejected=counters.rejected,
         duplicates=counters.duplicates,
         round_trip=counters.round_trip,
+        too_large=queue.aside_count,
     )
 
 

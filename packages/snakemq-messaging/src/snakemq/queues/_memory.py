@@ -1,9 +1,10 @@
 """A storage in memory."""
 
-import threading
+import logging
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import count
 from typing import NamedTuple
 
 from snakemq.exceptions import StorageError
@@ -11,6 +12,7 @@ from snakemq.message import Message
 
 from ._clock import OwnerClock, ttl_left
 from ._storage import QueuesStorageBase, StoredMessage
+from ._turn import Turn
 
 
 class _Row(NamedTuple):
@@ -26,14 +28,15 @@ class _MemoryQueue:
     def __init__(self) -> None:
         self.messages: dict[bytes, _Row] = {}  # a dict keeps the order of pushes
         self._order: list[tuple[int, bytes]] = []  # ascending; deleted ones stay for a while
-        self._last = 0
+        self._positions = count(1)
 
-    def push(self, item: Message, now: float) -> int:
-        self._last += 1
+    def next_position(self) -> int:
+        return next(self._positions)
+
+    def push(self, item: Message, now: float, position: int) -> None:
         if item.uuid not in self.messages:
-            self.messages[item.uuid] = _Row(self._last, _copy(item), now)
-            self._order.append((self._last, item.uuid))
-        return self._last
+            self.messages[item.uuid] = _Row(position, item, now)
+            self._order.append((position, item.uuid))
 
     def delete(self, item: Message) -> None:
         self.messages.pop(item.uuid, None)
@@ -69,7 +72,7 @@ class MemoryQueuesStorage(QueuesStorageBase):
         *,
         clock: Callable[[], float] | None = None,
     ) -> None:
-        self._lock = threading.Lock()
+        self._turn = Turn(logging.getLogger("snakemq.queues"))
         self._closed = False
         elapsed = predecessor._elapsed() if predecessor else 0.0
         self._clock: OwnerClock | None = OwnerClock(clock, elapsed) if clock else None
@@ -86,10 +89,13 @@ class MemoryQueuesStorage(QueuesStorageBase):
 
     @contextmanager
     def _open(self) -> Iterator[None]:
-        with self._lock:
-            if self._closed:
-                raise StorageError("this MemoryQueuesStorage is closed")
+        with self._turn.call():
+            self._check_open()
             yield
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise StorageError("this MemoryQueuesStorage is closed")
 
     def get_queues(self) -> Sequence[str]:
         with self._open():
@@ -120,9 +126,15 @@ class MemoryQueuesStorage(QueuesStorageBase):
             return len(queue.messages) if queue else 0
 
     def push(self, queue_name: str, item: Message) -> int | None:
-        with self._open():
+        with self._turn.lock:
+            self._check_open()
             queue = self._queues.setdefault(queue_name, _MemoryQueue())
-            position = queue.push(item, self._now())
+            position, now, copy = queue.next_position(), self._now(), _copy(item)
+            if self._turn.is_taken:  # by what a signal handler has interrupted
+                self._turn.leave(lambda: queue.push(copy, now, position))
+            else:
+                with self._open():
+                    queue.push(copy, now, position)
             return position if self._clock else None
 
     def delete_items(self, items: Iterable[Message]) -> None:

@@ -23,18 +23,28 @@ class Insertion:
         self._seq = seq
         self._doubtful: list[Document] = []
 
-    def insert(self, rows: Sequence[tuple[str, Message]], now: float) -> int:
+    def reserve(self, count: int) -> int:
+        """The first of so many numbers, which are taken then."""
+        # At once: a signal handler may want some as well.
+        seq, self._seq = self._seq, self._seq + count
+        return seq
+
+    def insert(
+        self, rows: Sequence[tuple[str, Message]], now: float, first: int | None = None
+    ) -> int:
         """Append messages, but those whose uuid is in their queue already; number the first.
+
+        ``first``: the number that was reserved for the first; ``None``: the next one.
 
         Raises what pymongo raises; what was inserted until then is deleted, now or by
         :meth:`undo`. Raises :exc:`Lost` if the numbers are those of another owner.
         """
+        if first is None:
+            first = self.reserve(len(rows))
         documents = [
             document_of(seq, queue_name, item, now)
-            for seq, (queue_name, item) in enumerate(rows, self._seq)
+            for seq, (queue_name, item) in enumerate(rows, first)
         ]
-        first = self._seq
-        self._seq += len(documents)
         try:
             if len(documents) == 1:
                 self._insert_one(documents[0])

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
+import logging
 import os
-import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
@@ -14,7 +14,7 @@ from pymongo.write_concern import WriteConcern
 from snakemq.exceptions import StorageError
 from snakemq.message import Message
 from snakemq.queues import QueuesStorageBase, StoredMessage
-from snakemq.queues.parts import GroupCommit, OwnerClock
+from snakemq.queues.parts import GroupCommit, OwnerClock, Turn
 
 from . import _inbox
 from ._client import durable, make_client
@@ -27,6 +27,8 @@ from ._reading import read_page, read_queue_names, set_aside
 from ._takeover import take_over_v16
 
 T = TypeVar("T")
+
+log = logging.getLogger("snakemq.storage.mongodb")
 
 SCHEMA_VERSION = 1
 
@@ -75,7 +77,8 @@ class MongoDbQueuesStorage(QueuesStorageBase):
     :exc:`SnakeMQMessageTooLarge` is raised otherwise.
 
     *Threads*: every method may be called from any thread. Threads that push at the same time
-    share commands.
+    share commands. A signal handler or a finalizer may push as well; in the middle of a call of its
+    own thread what it pushes is durable as soon as that has ended.
 
     *Ttl*: counts down while the storage is open and stands still while it is not. After a crash
     it goes on from the last thing that was written, a third of ``owner_lease`` ago at most.
@@ -102,7 +105,7 @@ class MongoDbQueuesStorage(QueuesStorageBase):
         clock: Callable[[], float] = time.monotonic,
         **client_options: Any,
     ) -> None:
-        self._lock = threading.Lock()
+        self._turn = Turn(log)
         self._pid = os.getpid()
         self._unusable = ""
         self._place = f"{collection!r}"
@@ -169,7 +172,7 @@ class MongoDbQueuesStorage(QueuesStorageBase):
         known = [reading for reading in readings if isinstance(reading, float)]
         self._clock = OwnerClock(clock, max(known, default=0.0))
         self._insertion = Insertion(self._messages, last["_id"] + 1)
-        self._group = GroupCommit(self._lock, self._insert)
+        self._group = GroupCommit(self._turn.lock, self._insert)
         take_over_v16(
             self._parent,
             lambda rows: self._insertion.insert(rows, self._clock.now()),
@@ -180,7 +183,7 @@ class MongoDbQueuesStorage(QueuesStorageBase):
         """Let go of the storage. Idempotent."""
         if self._unusable:
             return
-        with self._lock:
+        with self._turn.call():
             if self._unusable:
                 return
             self._unusable = "it is closed"
@@ -276,7 +279,7 @@ class MongoDbQueuesStorage(QueuesStorageBase):
         """Run ``work``, once more if the connection turns out to be lost; so it must not mind if
         it was done already."""
         self._check_usable()
-        with self._lock:
+        with self._turn.call():
             self._check_usable()
             return self._run_locked(work)
 
@@ -314,7 +317,18 @@ class MongoDbQueuesStorage(QueuesStorageBase):
     def _insert(self, rows: Sequence[tuple[str, Message]]) -> int:
         """Called by the group commit, with the lock held. Returns the first one's position."""
         self._check_usable()
-        return self._run_locked(lambda: self._insertion.insert(rows, self._clock.now()))
+        if not self._turn.is_taken:
+            with self._turn.call():
+                return self._store(rows, None)
+        # A signal handler in the middle of a call of this thread.
+        seq = self._insertion.reserve(len(rows))
+        self._turn.leave(lambda: self._store(rows, seq))
+        return seq
+
+    def _store(self, rows: Sequence[tuple[str, Message]], seq: int | None) -> int:
+        """``seq``: the number of the first row; ``None``: the next one."""
+        self._check_usable()
+        return self._run_locked(lambda: self._insertion.insert(rows, self._clock.now(), seq))
 
     def _delete(self, queue: Document, items: Iterable[Message]) -> None:
         uuids = [item.uuid for item in items]

@@ -26,20 +26,32 @@ class Insertion:
         # Pushes that raised after they had been sent: by number, what the server may have done.
         self._doubtful: list[dict[str, Any]] = []
 
+    def reserve(self, count: int) -> int:
+        """The first of so many numbers, which are taken then."""
+        # At once: a signal handler may want some as well.
+        seq, self.next_seq = self.next_seq, self.next_seq + count
+        return seq
+
     def insert(
-        self, connection: sa.Connection, rows: Sequence[tuple[bytes, Message]], now: float
+        self,
+        connection: sa.Connection,
+        rows: Sequence[tuple[bytes, Message]],
+        now: float,
+        seq: int | None = None,
     ) -> int:
         """Append messages, but those whose uuid is in their queue already; number the first.
+
+        ``seq``: the number that was reserved for the first; ``None``: the next one.
 
         All or none. Raises what SQLAlchemy raises; :meth:`undo` deletes what the server may have
         done before the connection was lost.
         """
-        seq = self.next_seq
+        if seq is None:
+            seq = self.reserve(len(rows))
         numbered = [
             Row(n, name, item.uuid, item.ttl, now, item.flags, item.data)
             for n, (name, item) in enumerate(rows, seq)
         ]
-        self.next_seq = seq + len(numbered)
         try:
             self._insert(connection, numbered)
         except BaseException as error:

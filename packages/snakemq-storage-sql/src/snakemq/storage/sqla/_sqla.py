@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-import threading
+import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from snakemq.exceptions import StorageError
 from snakemq.message import Message
 from snakemq.queues import QueuesStorageBase, StoredMessage
-from snakemq.queues.parts import GroupCommit, OwnerClock
+from snakemq.queues.parts import GroupCommit, OwnerClock, Turn
 
 from ..sqlite import _fork
 from ._dialects import dialect_of
@@ -26,6 +26,8 @@ from ._statements import Statements
 from ._takeover import take_over_v16
 
 T = TypeVar("T")
+
+log = logging.getLogger("snakemq.storage.sqla")
 
 FOR_EVER = 7 * 86400.0
 
@@ -72,7 +74,8 @@ class SqlAlchemyQueuesStorage(QueuesStorageBase):
     after its return works. A push that raised is undone then, should the server have done it.
 
     *Threads*: every method may be called from any thread; they share one connection. Threads
-    that push at the same time share commits.
+    that push at the same time share commits. A signal handler or a finalizer may push as well; in
+    the middle of a call of its own thread what it pushes is durable as soon as that has ended.
 
     *Ttl*: counts down while the storage is open, server away or not, and stands still while it
     is not. After a crash it goes on from the last thing that was written.
@@ -116,8 +119,8 @@ class SqlAlchemyQueuesStorage(QueuesStorageBase):
         self._time = clock
         self._tables = Tables(table_prefix)
         self._sql = Statements(self._tables, self._dialect, engine.dialect)
-        self._lock = threading.Lock()
-        self._group = GroupCommit(self._lock, self._insert)
+        self._turn = Turn(log)
+        self._group = GroupCommit(self._turn.lock, self._insert)
         self._session = OwnerSession(
             engine, self._dialect, self._own, self._settled, answer_timeout, owner_timeout
         )
@@ -136,7 +139,7 @@ class SqlAlchemyQueuesStorage(QueuesStorageBase):
         """End the session and let go of the storage. Idempotent."""
         if self._unusable:
             return
-        with self._lock:
+        with self._turn.call():
             if self._unusable:
                 return
             if self._session.connection is not None:
@@ -257,7 +260,7 @@ class SqlAlchemyQueuesStorage(QueuesStorageBase):
     def _run(self, work: Callable[[sa.Connection], T], extra: float = 0.0) -> T:
         # Before the lock as well: in a forked child nobody may be left to release it.
         self._check_usable()
-        with self._lock:
+        with self._turn.call():
             self._check_usable()
             with translated(self._place, self._dialect):
                 return self._session.run(work, extra)
@@ -299,9 +302,20 @@ class SqlAlchemyQueuesStorage(QueuesStorageBase):
     def _insert(self, rows: Sequence[tuple[bytes, Message]]) -> int:
         """Called by the group commit, with the lock held. Returns the first row's position."""
         self._check_usable()
+        if not self._turn.is_taken:
+            with self._turn.call():
+                return self._store(rows, None)
+        # A signal handler in the middle of a call of this thread.
+        seq = self._insertion.reserve(len(rows))
+        self._turn.leave(lambda: self._store(rows, seq))
+        return seq
+
+    def _store(self, rows: Sequence[tuple[bytes, Message]], seq: int | None) -> int:
+        """``seq``: the number of the first row; ``None``: the next one."""
+        self._check_usable()
         with translated(self._place, self._dialect):
             return self._session.run(
-                lambda c: self._insertion.insert(c, rows, self._now()),
+                lambda c: self._insertion.insert(c, rows, self._now(), seq),
                 sum(len(item.data) for _, item in rows) / BYTES_PER_SECOND,
             )
 

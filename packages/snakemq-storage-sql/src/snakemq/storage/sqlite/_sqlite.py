@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -10,7 +9,7 @@ from contextlib import contextmanager
 from snakemq.exceptions import StorageError
 from snakemq.message import Message
 from snakemq.queues import QueuesStorageBase, StoredMessage
-from snakemq.queues.parts import GroupCommit, OwnerClock
+from snakemq.queues.parts import GroupCommit, OwnerClock, Turn
 
 from . import _fork, _inbox
 from ._connection import connect
@@ -49,7 +48,8 @@ class SqliteQueuesStorage(QueuesStorageBase):
     :exc:`StorageError` with ``temporary`` set. A forked child cannot use its parent's storage.
 
     *Threads*: every method may be called from any thread. Threads that push at the same time
-    share commits.
+    share commits. A signal handler or a finalizer may push as well. In the middle of a transaction
+    of its own thread (a batch, a deletion) what it pushes is durable as soon as that has ended.
 
     *Ttl*: counts down while the storage is open and stands still while it is not. After a crash
     the storage goes on from the last thing that it wrote; :meth:`checkpoint_clock` bounds what
@@ -75,8 +75,8 @@ class SqliteQueuesStorage(QueuesStorageBase):
         self._filename = os.fsdecode(filename)
         if not self._filename:
             raise ValueError("filename must not be empty: SQLite would use a temporary file")
-        self._lock = threading.Lock()
-        self._group = GroupCommit(self._lock, self._insert)
+        self._turn = Turn(log)
+        self._group = GroupCommit(self._turn.lock, self._insert)
         self._unusable = ""
         with translated(self._filename):
             self._connection = connect(self._filename, busy_timeout)
@@ -92,7 +92,7 @@ class SqliteQueuesStorage(QueuesStorageBase):
         """Write the log back into the file and let go of it. Idempotent."""
         if self._unusable:
             return
-        with self._lock:
+        with self._turn.call():
             if self._unusable:
                 return
             self._unusable = "it is closed"
@@ -228,7 +228,7 @@ class SqliteQueuesStorage(QueuesStorageBase):
     def _locked(self) -> Iterator[sqlite3.Connection]:
         # Before the lock as well: in a forked child nobody may be left to release it.
         self._check_usable()
-        with self._lock:
+        with self._turn.call():
             self._check_usable()
             with translated(self._filename):
                 yield self._connection
@@ -260,11 +260,25 @@ class SqliteQueuesStorage(QueuesStorageBase):
     def _insert(self, rows: Sequence[tuple[str, Message]]) -> int:
         """Called by the group commit, with the lock held. Returns the first row's position."""
         self._check_usable()
-        now, seq = self._clock.now(), self._next_seq
+        # At once: what a signal handler pushes from now on gets other numbers.
+        seq, self._next_seq = self._next_seq, self._next_seq + len(rows)
+        now = self._clock.now()
         columns: list[tuple[object, ...]] = [
             (n, queue_name, item.uuid, item.ttl, now, item.flags, item.data)
             for n, (queue_name, item) in enumerate(rows, seq)
         ]
+        if not self._turn.is_taken:
+            with self._turn.call():
+                self._store(columns)
+        elif self._connection.in_transaction:
+            self._turn.leave(lambda: self._store(columns))
+        else:
+            # A signal handler, between two statements of its thread. One of them may have this off.
+            self._connection.execute("PRAGMA synchronous=FULL")
+            self._store(columns)
+        return seq
+
+    def _store(self, columns: list[tuple[object, ...]]) -> None:
         with translated(self._filename):
             if len(columns) <= ROWS_PER_STATEMENT:
                 self._insert_chunk(columns)
@@ -272,8 +286,6 @@ class SqliteQueuesStorage(QueuesStorageBase):
                 with _atomic(self._connection):
                     for start in range(0, len(columns), ROWS_PER_STATEMENT):
                         self._insert_chunk(columns[start : start + ROWS_PER_STATEMENT])
-        self._next_seq = seq + len(columns)
-        return seq
 
     def _insert_chunk(self, columns: list[tuple[object, ...]]) -> None:
         self._connection.execute(

@@ -1,0 +1,78 @@
+"""One call of a back end at a time, also when a signal handler comes in between."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from logging import Logger
+
+from snakemq.exceptions import StorageError
+
+
+class Turn:
+    """The right to call a back end: one thread has it at a time, for one call.
+
+    A signal handler or a finalizer runs between any two steps of a thread, so it may come in the
+    middle of a call, and want to push. It cannot wait for that call to end, which is its own
+    thread's, and the back end may be in the middle of a transaction. What it wants is left to that
+    call then, which does it before it lets go.
+
+    ``log``: where it is said that this has failed. It is tried again at the end of the next call.
+    """
+
+    __module__ = "snakemq.queues.parts"
+
+    def __init__(self, log: Logger) -> None:
+        self.lock = threading.RLock()
+        """Held during a call. Whoever has it may ask whether one :attr:`is_taken`."""
+        self.is_taken = False
+        """With the lock: is this thread in the middle of a call?"""
+        self._log = log
+        self._late: deque[Callable[[], object]] = deque()
+
+    @contextmanager
+    def call(self) -> Iterator[None]:
+        """Call the back end in the ``with`` block, when it is this thread's turn.
+
+        Raises :exc:`~snakemq.exceptions.StorageError` in the middle of another call of this thread.
+        """
+        with self.lock:
+            if self.is_taken:
+                raise StorageError(
+                    "a signal handler or a finalizer came in the middle of a call of the storage;"
+                    " it can send messages, but nothing else",
+                    temporary=True,
+                )
+            try:
+                self.is_taken = True
+                yield
+            finally:
+                self._let_go()
+
+    def leave(self, work: Callable[[], object]) -> None:
+        """In the middle of a call of this thread: have it do this at its end."""
+        self._late.append(work)
+
+    def _let_go(self) -> None:
+        goes_on = True
+        while goes_on:
+            try:
+                self.is_taken = True
+                goes_on = self._do_what_was_left()
+            finally:
+                self.is_taken = False
+            goes_on = goes_on and bool(self._late)  # something has come since
+
+    def _do_what_was_left(self) -> bool:
+        """False: it has failed, and is tried again at the end of the next call."""
+        late = self._late
+        while late:
+            try:
+                late[0]()
+            except Exception:
+                self._log.exception("what a signal handler has sent is not stored yet")
+                return False
+            late.popleft()
+        return True
