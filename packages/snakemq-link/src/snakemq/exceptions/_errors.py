@@ -70,6 +70,13 @@ class SnakeMQDuplicateIdent(SnakeMQException):
     __module__ = "snakemq.exceptions"
 
 
+class SnakeMQNotAdmitted(SnakeMQException):
+    """A callback of ``on_connect`` raised, so its connection was closed before anything was sent or
+    taken. What it raised is the ``__cause__``."""
+
+    __module__ = "snakemq.exceptions"
+
+
 class SnakeMQTimeout(SnakeMQException):
     """The peer did not identify itself, or did not answer a ping, in time."""
 

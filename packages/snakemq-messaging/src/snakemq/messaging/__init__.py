@@ -3,6 +3,7 @@
 from snakemq.queues import open_storage
 
 from ._connections import IDENTIFICATION_TIMEOUT, MAX_HANDSHAKE_PACKET_SIZE
+from ._contest import CONTEST_WAIT
 from ._frames import MAX_IDENT_LENGTH, PROTOCOL_VERSION
 from ._keepalive import KEEPALIVE_WAIT
 from ._limits import QueueLimits, WhenFull
@@ -12,6 +13,7 @@ from ._session import MAX_PINGS_PER_SECOND
 from ._stats import DropReason, MessagingStats, PeerStats
 
 __all__ = [
+    "CONTEST_WAIT",
     "IDENTIFICATION_TIMEOUT",
     "KEEPALIVE_WAIT",
     "MAX_ATTEMPTS",

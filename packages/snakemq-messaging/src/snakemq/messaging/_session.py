@@ -22,6 +22,7 @@ from snakemq.exceptions import (
 
 from . import _frames as frames
 from ._inbox import Inbox, Receipts
+from ._probe import Probe
 from ._stats import Counters
 
 if TYPE_CHECKING:
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 
 MAX_PINGS_PER_SECOND = 1000
 """A peer that sends more is disconnected. An honest one pings once in its keep-alive interval."""
+
+
+NO_PROBE = Probe(0, 0, None)
 
 
 class State(Enum):
@@ -79,6 +83,8 @@ class Session:
 
         self.ident: str | None = None
         """Set when the identification was accepted; claims of it are the business of Messaging."""
+        self.is_admitted = False
+        """Have all callbacks of ``on_connect`` returned? Before, nothing is sent or taken."""
         self.queue: OutgoingQueue | None = None
         self.unsent: deque[tuple[int, int]] = deque()
         """Messages that were given to the packeter and not to the system yet: first and last id
@@ -102,8 +108,17 @@ class Session:
 
         self.last_recv = now
         self.last_ping: float | None = None
-        self.ping_packet_id = 0
         """When it was pinged; ``None`` if anything has arrived since."""
+        self.probe = NO_PROBE
+        """The last ping of the keep-alive."""
+        self.notice_due = 0.0
+        """When to look next whether a peer that sends has heard anything meanwhile."""
+        self.notice_packet_id = 0
+        """The last packet that was sent when somebody looked last."""
+        self.proved_alive_at: float | None = None
+        """When it has answered the ping of a contest."""
+        self.is_held = False
+        """Must no message leave for it now?"""
         self.timer: TimerHandle | None = None
         """The deadline of the identification, later the next look at the keep-alive."""
         self.pong_packet_id = 0  # the last pong that was queued

@@ -28,6 +28,7 @@ class Pipe:
 
     __slots__ = (
         "_last_arrival",
+        "acknowledged_at",
         "arrived",
         "capacity",
         "dead",
@@ -65,6 +66,7 @@ class Pipe:
         self.fin = False  # the writer has closed, and everything before that has arrived
         self.dead = False  # whatever is put in disappears
         self.lost = 0  # bytes that nobody will ever acknowledge
+        self.acknowledged_at = 0.0  # when something arrived last
         self.paused_by: set[object] = set()  # the reader's reasons
         self.stalled = False  # towards the writer
         self.held = False  # by a partition
@@ -89,8 +91,7 @@ class Pipe:
             return
         arrival = self._next_arrival()
         if arrival is None:
-            self.arrived += data
-            self.reader.wake_input()
+            self._arrive(data)
         else:
             self.flying += len(data)
             self.network._timers.add(arrival, partial(self._land, data))
@@ -135,8 +136,13 @@ class Pipe:
     def _land(self, data: bytes) -> None:
         if not self.dead:
             self.flying -= len(data)
-            self.arrived += data
-            self.reader.wake_input()
+            self._arrive(data)
+
+    def _arrive(self, data: bytes) -> None:
+        if not self.held:
+            self.acknowledged_at = self.network.clock.time()
+        self.arrived += data
+        self.reader.wake_input()
 
     def _land_fin(self) -> None:
         self.fin = True

@@ -255,6 +255,7 @@ class MemoryNetwork:
             self._ends.pop(end.conn_id)
             end.state = State.CLOSED
             end.pending = None
+            end.inp.held = True  # nobody acknowledges what is sent to it
             end.out.kill()
         link._ends.clear()
 
