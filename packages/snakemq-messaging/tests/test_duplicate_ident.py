@@ -507,3 +507,20 @@ def test_patience(
         assert left == 0
     if unanswered is not None and unanswered >= wait and waited >= wait:
         assert left == 0
+
+
+def test_owner_has_time_while_its_system_takes_what_is_before_the_ping(
+    network: MemoryNetwork, alice: Peer, owner: RawPeer, raw: MakeRawPeer
+) -> None:
+    ((conn_id, _),) = alice.connected
+    network.shape(conn_id, speed=100_000)
+    alice.send("bob", b"x" * 2_000_000)
+    network.run_until_idle()
+    challenger = raw("challenger")
+    challenger.join(alice, "bob")
+    network.advance(20 + CONTEST_WAIT - 1)
+    assert owner.count(PING) == 1
+    assert challenger.is_connected
+    owner.say(PONG)
+    assert owner.is_connected
+    assert not challenger.is_connected

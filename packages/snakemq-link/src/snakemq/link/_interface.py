@@ -28,8 +28,8 @@ class LinkInterface(Protocol):
 
     *Connection ids* are opaque strings, never reused by one link. *Callbacks* are all called
     in the loop, one at a time. An exception that a callback raises is logged and does not
-    stop the loop; only that of ``on_connect`` has consequences. Nothing here is thread-safe but :meth:`wakeup_poll`, :meth:`time` and
-    :meth:`in_loop`.
+    stop the loop; only that of ``on_connect`` has consequences. Nothing here is thread-safe but
+    :meth:`wakeup_poll`, :meth:`time` and :meth:`in_loop`.
 
     A link may have ``send_at_once`` too, see :meth:`Link.send_at_once`; the packeter uses it when
     it is there. And it may be a :class:`LendingLink`, and a :class:`ProgressLink`.

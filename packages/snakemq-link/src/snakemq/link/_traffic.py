@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import socket
-from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 

@@ -72,8 +72,8 @@ class Packeter:
         """For connections that are made from now on, in bytes."""
 
         self.on_connect: Callback[[str]] = Callback()
-        """``func(conn_id)``. If a callback raises, the connection is closed before anything that was
-        queued for it is sent."""
+        """``func(conn_id)``. If a callback raises, the connection is closed before anything is sent
+        that was queued for it."""
         self.on_disconnect: Callback[[str]] = Callback()
         """``func(conn_id)``"""
         self.on_packet_recv: Callback[[str, bytes]] = Callback()

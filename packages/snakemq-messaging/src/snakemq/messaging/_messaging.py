@@ -175,8 +175,8 @@ class Messaging:
         raises closes the connection too, and ``on_error`` is called with
         :exc:`~snakemq.exceptions.SnakeMQNotAdmitted`."""
         self.on_admitted = self._connections.on_admitted
-        """``func(conn_id, ident)``: all callbacks of ``on_connect`` have returned, and messages come
-        and go from now on. For what is to begin with a connection, and must not with a stranger."""
+        """``func(conn_id, ident)``: all callbacks of ``on_connect`` have returned, and from now on
+        messages come and go. For what begins with a connection, and must not with a stranger."""
         self.on_disconnect = self._connections.on_disconnect
         """``func(conn_id, ident)``: for each connection that ``on_connect`` was called for, be it
         that all of its callbacks have returned or not."""

@@ -17,6 +17,10 @@ Latency: TypeAlias = "float | tuple[float, float]"
 """Seconds, or the bounds between which each piece gets its own. Pieces never overtake."""
 
 
+SLOW_PIECE = 0.05
+"""Seconds of what a slow connection delivers at a time."""
+
+
 class State(enum.Enum):
     NEW = "not announced by on_connect yet"
     OPEN = "announced"
@@ -40,9 +44,11 @@ class Pipe:
         "network",
         "paused_by",
         "reader",
+        "relayed",
         "recv_cut",
         "reset_in",
         "send_cut",
+        "speed",
         "stalled",
     )
 
@@ -71,6 +77,8 @@ class Pipe:
         self.stalled = False  # towards the writer
         self.held = False  # by a partition
         self.reset_in: int | None = None  # bytes until the connection breaks
+        self.speed: float | None = None  # bytes per second
+        self.relayed = False  # a relay takes everything at once
         self._last_arrival = 0.0
 
     def room(self, wanted: int) -> int:
@@ -83,11 +91,16 @@ class Pipe:
 
     def unacknowledged(self) -> int:
         """What has arrived is acknowledged, read or not."""
+        if self.relayed:
+            return 0
         return self.lost + self.flying + (len(self.arrived) if self.held else 0)
 
     def put(self, data: bytes) -> None:
         if self.dead:
             self.lost += len(data)
+            return
+        if self.speed is not None:
+            self._put_slowly(data, self.speed)
             return
         arrival = self._next_arrival()
         if arrival is None:
@@ -95,6 +108,16 @@ class Pipe:
         else:
             self.flying += len(data)
             self.network._timers.add(arrival, partial(self._land, data))
+
+    def _put_slowly(self, data: bytes, speed: float) -> None:
+        size = max(1, int(speed * SLOW_PIECE))
+        for begin in range(0, len(data), size):
+            piece = data[begin : begin + size]
+            self._next_arrival()  # at the latency
+            now = self.network.clock.time()
+            self._last_arrival = max(now, self._last_arrival) + len(piece) / speed
+            self.flying += len(piece)
+            self.network._timers.add(self._last_arrival, partial(self._land, piece))
 
     def finish(self) -> None:
         """The writer has closed: the reader learns it after the data."""
