@@ -34,16 +34,6 @@ def _some_connection(world: World) -> tuple[Peer, str] | None:
     return world.random.choice(ends) if ends else None
 
 
-def _identified_connection(world: World) -> tuple[Peer, str] | None:
-    """One on which the peer has introduced itself.
-
-    Before that it must not be held up: a connection whose introduction is read after its peer
-    has made another one, and lost that again, brings messages from the past.
-    """
-    ends = [(peer, conn_id) for peer in world.living for conn_id in peer.process.connected.values()]
-    return world.random.choice(ends) if ends else None
-
-
 def reset(world: World) -> None:
     """A connection breaks now."""
     if end := _some_connection(world):
@@ -76,7 +66,7 @@ def partition(world: World) -> None:
 
 def slow_down(world: World) -> None:
     """One direction of a connection becomes slow and narrow."""
-    if end := _identified_connection(world):
+    if end := _some_connection(world):
         world.happened("delay", end[0].ident, end[1])
         latency = world.random.choice((0.3, (0.0, 1.0)))
         world.network.shape(end[1], latency=latency, capacity=world.random.choice((30, 1000)))
@@ -84,7 +74,7 @@ def slow_down(world: World) -> None:
 
 def stop_reading(world: World) -> None:
     """A peer reads nothing for a while."""
-    if end := _identified_connection(world):
+    if end := _some_connection(world):
         peer, conn_id = end
         link = peer.process.link
         world.happened("reader stalls", peer.ident, conn_id)
@@ -97,7 +87,7 @@ def stop_reading(world: World) -> None:
 
 def stall(world: World) -> None:
     """The system of a peer takes nothing over for a while."""
-    if end := _identified_connection(world):
+    if end := _some_connection(world):
         peer, conn_id = end
         link = peer.process.link
         world.happened("writer stalls", peer.ident, conn_id)

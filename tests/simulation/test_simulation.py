@@ -36,6 +36,7 @@ KINDS = {
     "message rejected",
     "page of a backlog",
     "partition",
+    "peer refused",
     "reader stalls",
     "reset",
     "reset at a byte",

@@ -112,6 +112,7 @@ class World:
         mood.refuse = draw((0.0, 0.0, 0.0, 0.1))
         mood.raise_elsewhere = draw((0.0, 0.0, 0.1))
         mood.close = draw((0.0, 0.0, 0.02, 0.1))
+        mood.distrust = draw((0.0, 0.0, 0.0, 0.3))
         mood.answer = draw((0.0, 0.0, 0.1, 0.3))
         mood.ack_at_once = draw((0.0, 0.5, 1.0))
         return mood

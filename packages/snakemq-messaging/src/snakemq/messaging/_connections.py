@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 
 from snakemq.callbacks import Callback
 from snakemq.exceptions import (
+    NoConnection,
     SnakeMQDuplicateIdent,
     SnakeMQException,
     SnakeMQNotAdmitted,
@@ -18,10 +20,11 @@ from ._contest import Contest
 from ._contests import Contests
 from ._events import Events
 from ._keepalive import KeepAlive
+from ._past import Past
 from ._probe import Prober
 from ._receiver import Receiver
 from ._sender import Sender
-from ._session import Acked, Answer, Identified, Rejected, Session
+from ._session import Acked, Answer, Identified, Numbered, Rejected, Session
 from ._stats import Statistics
 
 IDENTIFICATION_TIMEOUT = 10.0
@@ -79,6 +82,9 @@ class Connections:
         self._events = events
         self._log = logging.getLogger("snakemq.messaging")
         self._sessions: dict[str, Session] = {}
+        self._past = Past()
+        self._made = 0  # connections
+        self._admitted = 0  # of them
         self._contests = self.contests.by_ident
         self._contest_of = self.contests.of_challenger
 
@@ -96,7 +102,8 @@ class Connections:
             self._plan_keepalive(session)
 
     def _on_connect(self, conn_id: str) -> None:
-        session = self._sessions[conn_id] = Session(conn_id, self._link.time())
+        self._made += 1
+        session = self._sessions[conn_id] = Session(conn_id, self._link.time(), self._made)
         self._packeter.set_max_packet_size(
             conn_id, min(MAX_HANDSHAKE_PACKET_SIZE, self._packeter.max_packet_size)
         )
@@ -123,6 +130,10 @@ class Connections:
 
     def _admit(self, session: Session, ident: str) -> None:
         """Nobody else has this ident. Ask the users, and if they agree, begin."""
+        features = session.features
+        if features is not None and self._past.is_outlived(ident, features.epoch, session.order):
+            self._end_of_past(session, ident)
+            return
         session.ident = ident
         self.by_ident[ident] = session
         self._sender.expected(session, ident)
@@ -135,6 +146,10 @@ class Connections:
         self._statistics.connected += 1
         if session.counters.connections > 1:
             self._statistics.reconnected += 1
+        if features is not None:
+            self._past.admitted(ident, features.epoch, session.order)
+            self._admitted += 1
+            self._packeter.send_packet(session.conn_id, frames.encode_number(self._admitted))
         self._sender.connected(session, ident)
         self._receiver.connected(session, ident)
         self._plan_keepalive(session)
@@ -147,6 +162,22 @@ class Connections:
         )
         self._sender.pump(session)
 
+    def _numbered(self, session: Session, number: int) -> None:
+        ident, features = session.ident, session.features
+        assert ident is not None
+        assert features is not None
+        if self._past.is_given_up(ident, features.epoch, number):
+            self._end_of_past(session, ident)
+        else:
+            self._past.admitted(ident, features.epoch, session.order, number)
+
+    def _end_of_past(self, session: Session, ident: str) -> None:
+        # No error: nobody is at fault, and nobody is at its other end.
+        self._log.info(
+            "conn=%s of %r is from the past: there was a newer one", session.conn_id, ident
+        )
+        self._close(session)
+
     def _is_agreed(self, session: Session, ident: str) -> bool:
         """Has every callback of ``on_connect`` returned, and none has closed the connection? One
         that raises does that, too, and those after it are not called."""
@@ -158,7 +189,8 @@ class Connections:
             except Exception as exc:
                 raised = exc
             except BaseException:  # Ctrl-C: nothing is known of those that were not called
-                self._close(session)
+                with contextlib.suppress(NoConnection):
+                    self._close(session)
                 raise
             if raised is not None:
                 self._refuse(session, ident, raised)
@@ -296,6 +328,8 @@ class Connections:
             self._identified(session, event.ident)
         elif isinstance(event, Acked):
             self._sender.acked(session, event.processed)
+        elif isinstance(event, Numbered):
+            self._numbered(session, event.number)
         elif isinstance(event, Answer):
             session.pong_packet_id = self._packeter.send_packet(session.conn_id, event.frame)
         elif isinstance(event, Rejected):

@@ -19,6 +19,7 @@ FRAME_TYPE_PING = 4
 FRAME_TYPE_PONG = 5
 FRAME_TYPE_FEATURES = 16
 FRAME_TYPE_ACK = 17
+FRAME_TYPE_NUMBER = 20
 
 FEATURE_ACKS = 0x1
 """Feature bit: message frames are acknowledged."""
@@ -35,6 +36,7 @@ _MESSAGE = struct.Struct("!B16sII")
 _MESSAGE_PACKET = struct.Struct("!IB16sII")
 _FEATURES = struct.Struct("!BHIQIII")
 _ACK = struct.Struct("!BQ")
+_NUMBER = struct.Struct("!BQ")
 
 MESSAGE_HEADER_SIZE = _MESSAGE.size
 
@@ -147,3 +149,15 @@ def decode_ack(frame: bytes) -> int:
         raise SnakeMQBrokenMessage(f"an ack frame of {len(frame)} bytes")
     processed: int = _ACK.unpack(frame)[1]
     return processed
+
+
+def encode_number(number: int) -> bytes:
+    return _NUMBER.pack(FRAME_TYPE_NUMBER, number)
+
+
+def decode_number(frame: bytes) -> int:
+    """Which one this connection is of those that the process of the peer has admitted."""
+    if len(frame) != _NUMBER.size:
+        raise SnakeMQBrokenMessage(f"a connection number frame of {len(frame)} bytes")
+    number: int = _NUMBER.unpack(frame)[1]
+    return number

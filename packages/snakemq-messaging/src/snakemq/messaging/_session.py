@@ -59,6 +59,12 @@ class Acked(NamedTuple):
     processed: int
 
 
+class Numbered(NamedTuple):
+    """The peer has admitted this connection, and says which one it is of those it has admitted."""
+
+    number: int
+
+
 class Rejected(NamedTuple):
     """The connection must be closed because of ``error``, after sending ``farewell``."""
 
@@ -66,14 +72,16 @@ class Rejected(NamedTuple):
     farewell: bytes
 
 
-Event: TypeAlias = "Identified | Answer | Acked | Rejected | None"
+Event: TypeAlias = "Identified | Answer | Acked | Numbered | Rejected | None"
 
 
 class Session:
     """What is known of one connection."""
 
-    def __init__(self, conn_id: str, now: float) -> None:
+    def __init__(self, conn_id: str, now: float, order: int = 0) -> None:
         self.conn_id = conn_id
+        self.order = order
+        """Which one it is of the connections that were made here."""
         self.state = State.GREETING
         self.closed = False
         self.features: frames.Features | None = None
@@ -188,6 +196,9 @@ class Session:
     def _note_ack(self, frame: bytes) -> Event:
         return Acked(frames.decode_ack(frame)) if self.acks else None
 
+    def _note_number(self, frame: bytes) -> Event:
+        return Numbered(frames.decode_number(frame)) if self.features is not None else None
+
     def _refuse_message(self, frame: bytes) -> Event:
         raise SnakeMQNoIdent("a message before the identification")
 
@@ -223,5 +234,6 @@ _MEANING: dict[State, dict[int, _Meaning]] = {
         frames.FRAME_TYPE_INCOMPATIBLE_PROTOCOL: Session._was_rejected,
         frames.FRAME_TYPE_PING: Session._answer_ping,
         frames.FRAME_TYPE_ACK: Session._note_ack,
+        frames.FRAME_TYPE_NUMBER: Session._note_number,
     },
 }
