@@ -106,7 +106,7 @@ class Application:
         if ident in connected or ident == self.peer.ident:
             raise Violation(f"{self.peer.ident}: {ident} is connected twice")
         connected[ident] = conn_id
-        if self._feels_like(self.mood.distrust):
+        if self.peer.world.is_of_liar(conn_id) or self._feels_like(self.mood.distrust):
             self.distrusted.add(conn_id)
             self.peer.world.happened("peer refused", self.peer.ident, ident)
             raise ApplicationError(f"{ident} has not proven who it is")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeAlias
 
+from .liar import Liar
 from .peer import Peer
 from .world import World
 
@@ -70,6 +71,26 @@ def slow_down(world: World) -> None:
         world.happened("delay", end[0].ident, end[1])
         latency = world.random.choice((0.3, (0.0, 1.0)))
         world.network.shape(end[1], latency=latency, capacity=world.random.choice((30, 1000)))
+
+
+def narrow(world: World) -> None:
+    """One direction of a connection is slow, and the system, or a relay, takes everything at
+    once."""
+    if end := _some_connection(world):
+        speed = world.random.choice((300, 3000))
+        relayed = world.random.random() < 0.5
+        world.happened("slow path", end[0].ident, f"{end[1]}, {speed} B/s, relayed: {relayed}")
+        world.network.shape(end[1], speed=speed, relayed=relayed, capacity=1_000_000)
+
+
+def lie(world: World) -> None:
+    """Somebody claims to be a peer, maybe several times in a row."""
+    if victim := _some_peer(world):
+        claimed = world.random.choice([ident for ident in world.peers if ident != victim.ident])
+        for _ in range(world.random.choice((1, 1, 3))):
+            world.liars += 1
+            world.happened("liar", victim.ident, f"somebody claims to be {claimed}")
+            Liar(world, world.liars, victim, claimed)
 
 
 def stop_reading(world: World) -> None:
@@ -173,4 +194,6 @@ FAULTS: tuple[Deed, ...] = (
     change_mood,
     dial_once_more,
     suspend,
+    narrow,
+    lie,
 )

@@ -168,6 +168,10 @@ class MemoryNetwork:
         pipe.recv_cut = recv_cut or pipe.recv_cut
         end.wake_output()
 
+    def other_side(self, conn_id: str) -> str:
+        """The name of the link at the other end of a connection."""
+        return self._end(conn_id).peer.link.name
+
     # -- running
 
     def run_until_idle(self) -> None:
