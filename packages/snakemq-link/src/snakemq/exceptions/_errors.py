@@ -1,3 +1,6 @@
+from ._text import printable
+
+
 class SnakeMQException(Exception):
     """The root of all exceptions of snakeMQ."""
 
@@ -26,6 +29,10 @@ class SnakeMQBrokenFormat(SnakeMQException):
     """The peer sent something that breaks the protocol. Its connection is closed."""
 
     __module__ = "snakemq.exceptions"
+
+    def __str__(self) -> str:
+        """In one line: the text may quote what the peer has sent."""
+        return printable(super().__str__())
 
 
 class SnakeMQBrokenPacket(SnakeMQBrokenFormat):

@@ -31,6 +31,7 @@ from ._link import (  # noqa: E402
     RECV_BLOCK_SIZE,
     Link,
 )
+from ._log import keep_printable  # noqa: E402
 from ._socket import LinkSocket  # noqa: E402
 from ._tls import SSLConfig  # noqa: E402
 
@@ -50,4 +51,7 @@ __all__ = [
     "ProgressLink",
     "SSLConfig",
     "TimerHandle",
+    "keep_printable",
 ]
+
+keep_printable("snakemq.link")

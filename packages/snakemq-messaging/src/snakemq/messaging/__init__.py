@@ -1,5 +1,6 @@
 """Messaging: messages between peers that are addressed by ident, and queues for absent ones."""
 
+from snakemq.link import keep_printable
 from snakemq.queues import open_storage
 
 from ._connections import IDENTIFICATION_TIMEOUT, MAX_HANDSHAKE_PACKET_SIZE
@@ -33,3 +34,5 @@ __all__ = [
     "WhenFull",
     "open_storage",
 ]
+
+keep_printable("snakemq.messaging")
