@@ -10,6 +10,7 @@ from snakemq.exceptions import (
     SnakeMQDuplicateIdent,
     SnakeMQFlood,
     SnakeMQMessageTooLarge,
+    SnakeMQNotAdmitted,
     SnakeMQTimeout,
     StorageError,
 )
@@ -46,6 +47,7 @@ class Mood:
         self.refuse = 0.0
         self.raise_elsewhere = 0.0
         self.close = 0.0
+        self.distrust = 0.0
         self.answer = 0.0
         self.ack_at_once = 0.0
 
@@ -65,7 +67,10 @@ class Application:
         self.mood = peer.world.draw_mood()
         self.pending: list[tuple[Entry, Message]] = []
         """With manual_ack: what it works on."""
+        self.distrusted: set[str] = set()
+        """Connections that were refused in on_connect."""
         messaging.on_connect.add(self._on_connect)
+        messaging.on_admitted.add(self._on_admitted)
         messaging.on_disconnect.add(self._on_disconnect)
         messaging.on_message_recv.add(self._on_message_recv)
         messaging.on_message_reject.add(self._on_message_reject)
@@ -101,7 +106,15 @@ class Application:
         if ident in connected or ident == self.peer.ident:
             raise Violation(f"{self.peer.ident}: {ident} is connected twice")
         connected[ident] = conn_id
-        self._do_something(conn_id)
+        if self.peer.world.is_of_liar(conn_id) or self._feels_like(self.mood.distrust):
+            self.distrusted.add(conn_id)
+            self.peer.world.happened("peer refused", self.peer.ident, ident)
+            raise ApplicationError(f"{ident} has not proven who it is")
+        self._do_something(conn_id, may_raise=False)
+
+    def _on_admitted(self, conn_id: str, ident: str) -> None:
+        if conn_id in self.distrusted:
+            raise Violation(f"{self.peer.ident}: {ident} is admitted, though it was refused")
 
     def _on_disconnect(self, conn_id: str, ident: str) -> None:
         if self.peer.process.connected.pop(ident, None) != conn_id:
@@ -113,8 +126,10 @@ class Application:
         if is_of_rpc(message):
             return
         world, peer, mood = self.peer.world, self.peer, self.mood
+        if conn_id in self.distrusted:
+            raise Violation(f"{peer.ident}: {message!r} of {ident}, which was refused")
         peer.reach("before processing")
-        entry = world.ledger.offered(peer, ident, message)
+        entry = world.ledger.offered(peer, conn_id, ident, message)
         if self._feels_like(mood.raise_when_offered):
             world.ledger.failed(peer, entry)
             world.happened("callback raised", peer.ident)
@@ -140,6 +155,8 @@ class Application:
         self.peer.world.happened("message rejected", self.peer.ident)
 
     def _on_message_sent(self, conn_id: str, ident: str, uuid: bytes) -> None:
+        if conn_id in self.distrusted:
+            raise Violation(f"{self.peer.ident}: a message was sent to {ident}, which was refused")
         if self.peer.world.is_of_ledger(uuid):
             self.peer.world.ledger.sent(self.peer, ident, uuid)
         self.peer.reach("sent")
@@ -160,6 +177,9 @@ class Application:
     def _on_error(self, conn_id: str | None, exc: Exception) -> None:
         if isinstance(exc, SnakeMQFlood) and self.peer.works_on_too_much:
             self.peer.world.happened("too much open", self.peer.ident)
+        elif isinstance(exc, SnakeMQNotAdmitted):
+            if conn_id not in self.distrusted or not isinstance(exc.__cause__, ApplicationError):
+                raise Violation(f"{self.peer.ident}: refused without a reason") from exc
         elif not isinstance(exc, (*EXPECTED_ERRORS, ApplicationError, Nonsense)):
             raise Violation(f"{self.peer.ident}: on_error got {exc!r}") from exc
         self.peer.world.note(self.peer.ident, "on_error", repr(exc))
@@ -169,13 +189,13 @@ class Application:
     def _feels_like(self, probability: float) -> bool:
         return probability > 0 and self.peer.world.random.random() < probability
 
-    def _do_something(self, conn_id: str | None) -> None:
+    def _do_something(self, conn_id: str | None, *, may_raise: bool = True) -> None:
         mood = self.mood
         if self._feels_like(mood.answer):
             self.peer.world.send_something(self.peer)
         if conn_id is not None and self._feels_like(mood.close):
             self._close(conn_id)
-        if self._feels_like(mood.raise_elsewhere):
+        if may_raise and self._feels_like(mood.raise_elsewhere):
             self.peer.world.happened("callback raised", self.peer.ident)
             raise ApplicationError("for no reason")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeAlias
 
+from .liar import Liar
 from .peer import Peer
 from .world import World
 
@@ -31,16 +32,6 @@ def _some_peer(world: World) -> Peer | None:
 
 def _some_connection(world: World) -> tuple[Peer, str] | None:
     ends = [(peer, conn_id) for peer in world.living for conn_id in peer.process.link.connections]
-    return world.random.choice(ends) if ends else None
-
-
-def _identified_connection(world: World) -> tuple[Peer, str] | None:
-    """One on which the peer has introduced itself.
-
-    Before that it must not be held up: a connection whose introduction is read after its peer
-    has made another one, and lost that again, brings messages from the past.
-    """
-    ends = [(peer, conn_id) for peer in world.living for conn_id in peer.process.connected.values()]
     return world.random.choice(ends) if ends else None
 
 
@@ -76,15 +67,35 @@ def partition(world: World) -> None:
 
 def slow_down(world: World) -> None:
     """One direction of a connection becomes slow and narrow."""
-    if end := _identified_connection(world):
+    if end := _some_connection(world):
         world.happened("delay", end[0].ident, end[1])
         latency = world.random.choice((0.3, (0.0, 1.0)))
         world.network.shape(end[1], latency=latency, capacity=world.random.choice((30, 1000)))
 
 
+def narrow(world: World) -> None:
+    """One direction of a connection is slow, and the system, or a relay, takes everything at
+    once."""
+    if end := _some_connection(world):
+        speed = world.random.choice((300, 3000))
+        relayed = world.random.random() < 0.5
+        world.happened("slow path", end[0].ident, f"{end[1]}, {speed} B/s, relayed: {relayed}")
+        world.network.shape(end[1], speed=speed, relayed=relayed, capacity=1_000_000)
+
+
+def lie(world: World) -> None:
+    """Somebody claims to be a peer, maybe several times in a row."""
+    if victim := _some_peer(world):
+        claimed = world.random.choice([ident for ident in world.peers if ident != victim.ident])
+        for _ in range(world.random.choice((1, 1, 3))):
+            world.liars += 1
+            world.happened("liar", victim.ident, f"somebody claims to be {claimed}")
+            Liar(world, world.liars, victim, claimed)
+
+
 def stop_reading(world: World) -> None:
     """A peer reads nothing for a while."""
-    if end := _identified_connection(world):
+    if end := _some_connection(world):
         peer, conn_id = end
         link = peer.process.link
         world.happened("reader stalls", peer.ident, conn_id)
@@ -97,7 +108,7 @@ def stop_reading(world: World) -> None:
 
 def stall(world: World) -> None:
     """The system of a peer takes nothing over for a while."""
-    if end := _identified_connection(world):
+    if end := _some_connection(world):
         peer, conn_id = end
         link = peer.process.link
         world.happened("writer stalls", peer.ident, conn_id)
@@ -183,4 +194,6 @@ FAULTS: tuple[Deed, ...] = (
     change_mood,
     dial_once_more,
     suspend,
+    narrow,
+    lie,
 )

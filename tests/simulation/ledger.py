@@ -112,7 +112,7 @@ class Ledger:
         self._peers = peers
         self._unrecorded: dict[bytes, Entry] = {}
         """Processed by a living receiver, and not in its inbox storage."""
-        self._last_offer: dict[tuple[str, int, str], int] = {}
+        self._last_offer: dict[tuple[str, int, str, str], int] = {}
 
     # -- the sender's side
 
@@ -185,7 +185,7 @@ class Ledger:
 
     # -- the receiver's side
 
-    def offered(self, receiver: Peer, ident: str, message: Message) -> Entry:
+    def offered(self, receiver: Peer, conn_id: str, ident: str, message: Message) -> Entry:
         """A message comes to the application."""
         entry = self.entries.get(message.uuid)
         if entry is None or entry.receiver != receiver.ident or entry.sender.ident != ident:
@@ -200,7 +200,7 @@ class Ledger:
         # What was settled, and was not deleted when its sender was killed, comes late.
         comes_late = "dropped" in entry.settled.values() or entry.deletion_failed
         if not entry.offers[receiver.life] and not comes_late:
-            self._check_order(entry, receiver)
+            self._check_order(entry, receiver, conn_id)
         entry.offers[receiver.life] += 1
         entry.standing[receiver.life] = Standing.OFFERED
         return entry
@@ -224,8 +224,11 @@ class Ledger:
         if entry.settled.get(entry.sender.life) == "delivered":
             raise Violation(f"{entry!r} comes again after its sender got the ack")
 
-    def _check_order(self, entry: Entry, receiver: Peer) -> None:
-        key = (receiver.ident, receiver.life, entry.sender.ident)
+    def _check_order(self, entry: Entry, receiver: Peer, conn_id: str) -> None:
+        # Nobody waits for an ack of a 1.6 peer, so what was sent last may come first, if it came on
+        # a newer connection that was identified first.
+        stream = "" if receiver.acks_with(entry.sender.ident) else conn_id
+        key = (receiver.ident, receiver.life, entry.sender.ident, stream)
         last = self._last_offer.get(key, 0)
         if entry.number < last:
             raise Violation(f"{entry!r} comes after message {last}")

@@ -172,7 +172,13 @@ def _settle(world: World) -> None:
         peer.process.storage.broken_until = min(peer.process.storage.broken_until, world.now)
         peer.process.application.ack_all()
         for conn_id in peer.process.link.connections:
-            network.shape(conn_id, capacity=world.settings.capacity, latency=world.settings.latency)
+            network.shape(
+                conn_id,
+                capacity=world.settings.capacity,
+                latency=world.settings.latency,
+                speed=1e9,
+                relayed=False,
+            )
     deadline = world.now + PATIENCE
     while not is_settled(world):
         if world.now >= deadline:

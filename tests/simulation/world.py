@@ -14,6 +14,7 @@ from snakemq.message import FLAG_PERSISTENT, Message
 from .application import Mood
 from .calls import Call
 from .ledger import Ledger
+from .liar import PREFIX
 from .peer import Killed, Peer
 from .settings import LARGEST_MESSAGE, draw_peer, draw_world
 
@@ -55,6 +56,8 @@ class World:
         self.calls: dict[int, Call] = {}
         self.faults: Counter[str] = Counter()
         """What went wrong, by kind."""
+        self.liars = 0
+        """How many there were."""
         self.diary: list[Happening] = []
         self.is_calm = False
         """Are the faults over?"""
@@ -96,6 +99,10 @@ class World:
         self.faults[fault] += 1
         self.note(who, fault, detail)
 
+    def is_of_liar(self, conn_id: str) -> bool:
+        """What a certificate would tell."""
+        return self.network.other_side(conn_id).startswith(PREFIX)
+
     def is_of_ledger(self, uuid: bytes) -> bool:
         """Or is it a message of a remote call?"""
         return uuid in self.ledger.entries
@@ -112,6 +119,7 @@ class World:
         mood.refuse = draw((0.0, 0.0, 0.0, 0.1))
         mood.raise_elsewhere = draw((0.0, 0.0, 0.1))
         mood.close = draw((0.0, 0.0, 0.02, 0.1))
+        mood.distrust = draw((0.0, 0.0, 0.0, 0.3))
         mood.answer = draw((0.0, 0.0, 0.1, 0.3))
         mood.ack_at_once = draw((0.0, 0.5, 1.0))
         return mood

@@ -25,7 +25,7 @@ def test_exceptions_of_callbacks_are_logged_and_stop_nothing(
 
         return raise_it
 
-    names = ("on_connect", "on_recv", "on_ready_to_send", "on_disconnect", "on_loop_pass")
+    names = ("on_recv", "on_ready_to_send", "on_disconnect", "on_loop_pass")
     for name in names:
         event = getattr(link, name)
         event.add(bad(name))
@@ -38,6 +38,19 @@ def test_exceptions_of_callbacks_are_logged_and_stop_nothing(
     link.close(here)
     for name in (*names, "a timer", "call_from_thread"):
         assert f"ZeroDivisionError: {name}\n" in caplog.text
+
+
+def test_connection_is_closed_if_a_callback_of_on_connect_raises(
+    link: DiaryLink, other: DiaryLink, caplog: pytest.LogCaptureFixture
+) -> None:
+    def check(conn_id: str) -> None:
+        raise ZeroDivisionError
+
+    link.on_connect.add(check)
+    other.add_connector(link.add_listener(("127.0.0.1", 0)))
+    run_until(lambda: other.disconnected, link, other)
+    assert not link.open
+    assert [r.levelname for r in caplog.records if r.exc_info] == ["ERROR"]
 
 
 def test_exception_of_the_driver_itself_does_not_end_the_loop(

@@ -199,7 +199,7 @@ def test_drop_that_closes_a_connection_loses_nothing_that_was_sent_behind_it(
     assert bob.heard == [b"must arrive"]
 
 
-@pytest.mark.parametrize("name", CALLBACKS)
+@pytest.mark.parametrize("name", [*CALLBACKS[1:], "on_admitted"])
 def test_exception_in_every_callback_is_logged_and_reported_and_the_stack_goes_on(
     network: MemoryNetwork,
     alice: Peer,
@@ -234,7 +234,7 @@ def test_report_of_an_exception_names_the_connection(
     def fail(*args: Any) -> None:
         raise RuntimeError
 
-    for name in ("on_connect", "on_message_recv", "on_message_sent", "on_disconnect"):
+    for name in ("on_admitted", "on_message_recv", "on_message_sent", "on_disconnect"):
         getattr(alice.messaging, name).add(fail)
     at_alice, _ = alice.connect(bob)
     alice.send("bob")
@@ -258,7 +258,7 @@ def test_several_exceptions_of_one_event_come_as_a_group(
         return fail
 
     for error in errors:
-        alice.messaging.on_connect.add(failing(error))
+        alice.messaging.on_admitted.add(failing(error))
     alice.connect(bob)
     ((_, group),) = alice.errors
     assert isinstance(group, ExceptionGroup)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from memory_peers import (
     PING,
     PONG,
@@ -16,13 +18,14 @@ from memory_peers import (
 )
 
 from snakemq.exceptions import SnakeMQDuplicateIdent, SnakeMQTimeout
-from snakemq.link.testing import MemoryNetwork
-from snakemq.messaging import KEEPALIVE_WAIT
+from snakemq.link.testing import MemoryLink, MemoryNetwork
+from snakemq.messaging import CONTEST_WAIT, KEEPALIVE_WAIT
+from snakemq.messaging._contest import CONTEST_PAUSE, patience
 
 
 @pytest.fixture
 def owner(raw: MakeRawPeer, alice: Peer) -> RawPeer:
-    """Connected with alice as bob; answers nothing by itself, as if it was half-open."""
+    """Connected with alice as bob; answers nothing by itself, as if it was busy."""
     owner = raw("owner")
     owner.join(alice, "bob")
     return owner
@@ -100,11 +103,11 @@ def test_owner_has_time_while_the_ping_is_behind_a_large_message(
     assert not owner.is_connected  # the ping has arrived, and this owner does not answer
 
 
-def test_dead_owner_is_replaced_when_the_wait_is_over(
+def test_silent_owner_is_replaced_when_the_wait_is_over(
     network: MemoryNetwork, alice: Peer, owner: RawPeer, challenger: RawPeer
 ) -> None:
     dead = alice.connected[0][0]
-    network.advance(KEEPALIVE_WAIT - 0.001)
+    network.advance(CONTEST_WAIT - 0.001)
     assert len(alice.connected) == 1
     network.advance(0.001)
     assert [conn_id for conn_id, _ in alice.errors] == [dead]
@@ -117,7 +120,8 @@ def test_dead_owner_is_replaced_when_the_wait_is_over(
 def test_wait_is_settable(
     network: MemoryNetwork, alice: Peer, owner: RawPeer, raw: MakeRawPeer
 ) -> None:
-    alice.messaging.keepalive_wait = 5
+    assert alice.messaging.contest_wait == CONTEST_WAIT == 10
+    alice.messaging.contest_wait = 5
     raw("challenger").join(alice, "bob")
     network.advance(4.9)
     assert owner.is_connected
@@ -181,7 +185,7 @@ def test_what_the_challenger_sends_meanwhile_is_kept_in_order(
         network.advance(0.05)
         challenger.say(message(b"%d" % number))
     assert alice.heard == []
-    network.advance(KEEPALIVE_WAIT)
+    network.advance(CONTEST_WAIT)
     challenger.say(message(b"6"))
     assert alice.heard == [b"0", b"1", b"2", b"3", b"4", b"5", b"6"]
     new_conn_id = alice.connected[1][0]
@@ -214,7 +218,7 @@ def test_challenger_that_sends_nonsense_is_closed_when_its_turn_comes(
     network: MemoryNetwork, alice: Peer, owner: RawPeer, challenger: RawPeer, frame: bytes
 ) -> None:
     challenger.say(message(b"good"), frame)
-    network.advance(KEEPALIVE_WAIT)
+    network.advance(CONTEST_WAIT)
     assert alice.heard == [b"good"]
     assert not challenger.is_connected
 
@@ -252,7 +256,7 @@ def test_third_one_is_refused_and_the_contest_goes_on(
     assert not third.is_connected
     assert [conn_id for conn_id, _ in alice.errors] == [refused]
     assert alice.kinds_of_errors == [SnakeMQDuplicateIdent]
-    network.advance(KEEPALIVE_WAIT)
+    network.advance(CONTEST_WAIT)
     assert challenger.is_connected
     assert not owner.is_connected
 
@@ -261,6 +265,7 @@ def test_who_was_refused_may_try_again(
     network: MemoryNetwork, alice: Peer, owner: RawPeer, challenger: RawPeer, raw: MakeRawPeer
 ) -> None:
     owner.say(PONG)
+    network.advance(CONTEST_PAUSE)
     network.vanish(owner.link)
     again = raw("again")
     again.join(alice, "bob", message(b"now it is me"))
@@ -275,7 +280,7 @@ def test_contests_for_several_idents_do_not_mix(
     other_owner.join(alice, "carol")
     other_challenger.join(alice, "carol")
     other_owner.say(PONG)
-    network.advance(KEEPALIVE_WAIT)
+    network.advance(CONTEST_WAIT)
     assert challenger.is_connected
     assert not owner.is_connected
     assert other_owner.is_connected
@@ -361,3 +366,161 @@ def test_two_that_dial_each_other_at_once_keep_one_connection(
     assert alice.errors == bob.errors == []
     assert bob.heard == [b"from alice"]
     assert alice.heard == [b"from bob"]
+
+
+def test_owner_whose_machine_is_gone_is_replaced_soon(
+    network: MemoryNetwork, alice: Peer, owner: RawPeer, raw: MakeRawPeer
+) -> None:
+    network.vanish(owner.link)
+    raw("challenger").join(alice, "bob", message(b"I am back"))
+    network.advance(KEEPALIVE_WAIT - 0.001)
+    assert alice.heard == []
+    network.advance(0.001)
+    assert alice.heard == [b"I am back"]
+
+
+def test_busy_owner_keeps_its_ident(
+    network: MemoryNetwork, alice: Peer, owner: RawPeer, challenger: RawPeer
+) -> None:
+    network.advance(CONTEST_WAIT - 0.001)
+    owner.say(message(b"this took long"))
+    assert owner.is_connected
+    assert not challenger.is_connected
+
+
+def test_owner_whose_system_goes_silent_during_the_contest_is_given_up(
+    network: MemoryNetwork, alice: Peer, owner: RawPeer, challenger: RawPeer
+) -> None:
+    network.advance(2)
+    network.vanish(owner.link)
+    alice.send("bob", b"nobody acknowledges this", ttl=60)
+    network.advance(CONTEST_WAIT - 2.001)
+    assert challenger.is_connected
+    network.advance(0.001)
+    assert len(alice.connected) == 2
+
+
+def test_where_the_link_cannot_tell_the_owner_has_the_longer_wait(
+    network: MemoryNetwork, peer: MakePeer, raw: MakeRawPeer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(MemoryLink, "unanswered_for")
+    carol, owner = peer("carol"), raw("owner")
+    owner.join(carol, "bob")
+    network.vanish(owner.link)
+    raw("challenger").join(carol, "bob")
+    network.advance(CONTEST_WAIT - 0.001)
+    assert len(carol.connected) == 1
+    network.advance(0.001)
+    assert len(carol.connected) == 2
+
+
+def test_owner_that_is_not_read_now_is_not_taken_for_dead(
+    network: MemoryNetwork, alice: Peer, owner: RawPeer, raw: MakeRawPeer
+) -> None:
+    alice.link.pause_reading(alice.connected[0][0], "too much to do")
+    challenger = raw("challenger")
+    challenger.join(alice, "bob")
+    owner.say(PONG)
+    network.advance(CONTEST_WAIT)
+    assert owner.is_connected
+    assert not challenger.is_connected
+
+
+def test_many_challengers_cost_an_owner_a_ping_in_a_second(
+    network: MemoryNetwork, alice: Peer, owner: RawPeer, raw: MakeRawPeer
+) -> None:
+    owner.packeter.on_packet_recv.add(
+        lambda conn_id, packet: packet == PING and owner.packeter.send_packet(conn_id, PONG)
+    )
+    for number in range(100):
+        liar = raw(f"liar {number}")
+        liar.join(alice, "bob")
+        assert not liar.is_connected
+        network.advance(0.05)
+    assert owner.is_connected
+    assert owner.count(PING) <= 5 / CONTEST_PAUSE + 1
+
+
+def test_liars_do_not_add_up_while_the_owner_is_busy(
+    network: MemoryNetwork, alice: Peer, owner: RawPeer, raw: MakeRawPeer
+) -> None:
+    """It answers every 0.8 s, as one whose callbacks take that long."""
+    for number in range(200):
+        raw(f"liar {number}").join(alice, "bob")
+        if number % 16 == 0:
+            owner.say(PONG)
+        network.advance(0.05)
+    assert owner.is_connected
+    assert len(alice.connected) == 1
+
+
+def test_nothing_leaves_for_an_owner_that_acknowledges_nothing_while_it_is_contested(
+    network: MemoryNetwork, alice: Peer, owner: RawPeer, challenger: RawPeer
+) -> None:
+    alice.send("bob", b"for the real one", ttl=0)
+    network.advance(1)
+    assert owner.messages == challenger.messages == []
+    owner.say(PONG)
+    assert owner.heard == [b"for the real one"]
+
+
+def test_what_was_not_sent_to_a_dead_one_goes_to_the_one_that_replaces_it(
+    network: MemoryNetwork, alice: Peer, owner: RawPeer, raw: MakeRawPeer
+) -> None:
+    network.vanish(owner.link)
+    challenger = raw("challenger")
+    challenger.join(alice, "bob")
+    alice.send("bob", b"not into the void")
+    network.advance(KEEPALIVE_WAIT)
+    assert challenger.heard == [b"not into the void"]
+
+
+def test_the_traffic_of_an_owner_that_acknowledges_is_not_held(
+    network: MemoryNetwork, alice: Peer, bob: Peer, raw: MakeRawPeer
+) -> None:
+    alice.connect(bob)
+    bob.link.pause_reading(bob.connected[0][0])
+    raw("challenger").join(alice, "bob")
+    alice.send("bob", b"all the same")
+    network.run_until_idle()
+    assert alice.sent
+
+
+def test_a_contest_whose_challenger_leaves_holds_nothing(
+    network: MemoryNetwork, alice: Peer, owner: RawPeer, challenger: RawPeer
+) -> None:
+    alice.send("bob", b"hello", ttl=0)
+    challenger.link.close(challenger.conn_id)
+    network.run_until_idle()
+    assert owner.heard == [b"hello"]
+
+
+@given(st.floats(0, 20), st.none() | st.floats(0, 20), st.floats(0, 5), st.floats(0, 20))
+def test_patience(
+    waited: float, unanswered: float | None, wait: float, contest_wait: float
+) -> None:
+    left = patience(waited, unanswered, wait, contest_wait)
+    assert left >= 0
+    if waited < wait:
+        assert left > 0
+    if waited >= max(wait, contest_wait):
+        assert left == 0
+    if unanswered is not None and unanswered >= wait and waited >= wait:
+        assert left == 0
+
+
+def test_owner_has_time_while_its_system_takes_what_is_before_the_ping(
+    network: MemoryNetwork, alice: Peer, owner: RawPeer, raw: MakeRawPeer
+) -> None:
+    ((conn_id, _),) = alice.connected
+    network.shape(conn_id, speed=100_000)
+    alice.send("bob", b"x" * 2_000_000)
+    network.run_until_idle()
+    challenger = raw("challenger")
+    challenger.join(alice, "bob")
+    network.advance(20 + CONTEST_WAIT - 1)
+    assert owner.count(PING) == 1
+    assert challenger.is_connected
+    owner.say(PONG)
+    assert owner.is_connected
+    assert not challenger.is_connected

@@ -307,7 +307,7 @@ def test_largest_packet_of_a_stack_holds_after_the_identification(
     assert alice.kinds_of_errors == [SnakeMQPacketTooLarge]
 
 
-@pytest.mark.parametrize("ident", ["", "x" * MAX_IDENT_LENGTH, "🐍" * MAX_IDENT_LENGTH, "a\0b\n"])
+@pytest.mark.parametrize("ident", ["x" * MAX_IDENT_LENGTH, "🐍" * MAX_IDENT_LENGTH, "a\0b\n"])
 def test_every_ident_that_is_not_too_long_will_do(peer: MakePeer, alice: Peer, ident: str) -> None:
     other = peer(ident, name="other")
     alice.connect(other)
@@ -318,7 +318,13 @@ def test_every_ident_that_is_not_too_long_will_do(peer: MakePeer, alice: Peer, i
 
 @pytest.mark.parametrize(
     ("ident", "error"),
-    [("x" * 51, ValueError), ("\ud800", ValueError), (b"alice", TypeError), (None, TypeError)],
+    [
+        ("", ValueError),
+        ("x" * 51, ValueError),
+        ("\ud800", ValueError),
+        (b"alice", TypeError),
+        (None, TypeError),
+    ],
 )
 def test_wrong_ident_of_this_peer_is_refused(
     network: MemoryNetwork, ident: str, error: type[Exception]

@@ -7,7 +7,17 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from memory_peers import PING, PONG, MakeRawPeer, Peer, RawPeer, message
+from memory_peers import (
+    PING,
+    PONG,
+    VERSION,
+    MakeRawPeer,
+    Peer,
+    RawPeer,
+    features,
+    identification,
+    message,
+)
 
 from snakemq.exceptions import SnakeMQTimeout
 from snakemq.link.testing import MemoryNetwork
@@ -322,6 +332,112 @@ def test_pings_to_a_peer_that_does_not_read_are_given_up_and_not_piled_up(
         network.advance(0.9)
     assert bob.is_connected
     assert alice.packeter.get_unsent_size(conn_id) < 20
+
+
+def test_a_message_over_a_slow_link_arrives_though_the_ping_is_behind_it(
+    network: MemoryNetwork, alice: Peer, bob: RawPeer
+) -> None:
+    """The system takes all of it at once. Bob is a 1.6 peer and says nothing meanwhile."""
+    ((conn_id, _),) = alice.connected
+    network.shape(conn_id, speed=100_000)
+    alice.messaging.keepalive_interval = 5
+    answer_pings(bob)
+    for _ in range(2):
+        alice.send("bob", b"x" * 1_000_000)
+    network.advance(30)
+    assert alice.errors == []
+    assert len(bob.messages) == 2
+
+
+@pytest.mark.parametrize("pieces", [1, 500])
+@pytest.mark.parametrize("manual_ack", [False, True])
+def test_a_relay_that_takes_everything_does_not_hide_that_it_arrives(
+    network: MemoryNetwork, alice: Peer, pieces: int, manual_ack: bool
+) -> None:
+    """The receiver says so, also when it acknowledges nothing."""
+    bob = Peer(network, "bob", manual_ack=manual_ack)
+    conn_id, _ = alice.connect(bob)
+    network.shape(conn_id, speed=100_000, relayed=True)
+    alice.messaging.keepalive_interval = 5
+    for _ in range(pieces):
+        alice.send("bob", b"x" * (1_000_000 // pieces))
+    network.advance(30)
+    assert alice.errors == []
+    assert len(bob.received) == pieces
+    assert alice.messaging.stats().peers["bob"].resent == 0
+
+
+def test_a_receiver_that_answers_sends_no_pong_unasked(
+    network: MemoryNetwork, alice: Peer, raw: MakeRawPeer
+) -> None:
+    carol = raw("carol")
+    carol.connect(alice)
+    carol.say(VERSION, features(bits=1), identification("carol"))
+    for number in range(100):
+        carol.say(message(b"x", uuid=b"%016d" % number))
+        network.advance(0.1)
+    assert carol.count(PONG) == 0
+
+
+def test_a_receiver_that_does_not_sends_a_few(
+    network: MemoryNetwork, alice: Peer, raw: MakeRawPeer
+) -> None:
+    carol = raw("carol")
+    carol.connect(alice)
+    carol.say(VERSION, features(), identification("carol"))
+    for _ in range(1000):
+        carol.say(message(b"x"))
+        network.advance(0.01)
+    assert 45 <= carol.count(PONG) <= 50
+
+
+def test_nor_to_a_1_6_peer(network: MemoryNetwork, alice: Peer, bob: RawPeer) -> None:
+    for _ in range(100):
+        bob.say(message(b"x"))
+        network.advance(0.1)
+    assert bob.count(PONG) == 0
+
+
+def test_peer_that_hangs_is_given_up_though_its_system_takes_what_comes_behind_the_ping(
+    network: MemoryNetwork, alice: Peer, bob: RawPeer
+) -> None:
+    ((conn_id, _),) = alice.connected
+    network.shape(conn_id, speed=1000)
+    alice.messaging.keepalive_interval = 5
+    network.advance(5)
+    for _ in range(20):
+        alice.send("bob", b"x" * 1000)
+    network.advance(0.5)
+    assert alice.kinds_of_errors == [SnakeMQTimeout]
+
+
+def test_peer_that_takes_nothing_more_is_given_up(
+    network: MemoryNetwork, alice: Peer, bob: RawPeer
+) -> None:
+    ((conn_id, _),) = alice.connected
+    network.shape(conn_id, speed=100_000)
+    alice.messaging.keepalive_interval = 5
+    alice.send("bob", b"x" * 1_000_000)
+    network.advance(7)
+    assert alice.errors == []
+    network.vanish(bob.link)
+    network.advance(1.01)
+    assert alice.kinds_of_errors == [SnakeMQTimeout]
+
+
+def test_a_peer_that_is_not_read_now_is_not_given_up(
+    network: MemoryNetwork, alice: Peer, bob: RawPeer
+) -> None:
+    ((conn_id, _),) = alice.connected
+    alice.messaging.keepalive_interval = 5
+    network.advance(5.1)  # it was pinged
+    alice.link.pause_reading(conn_id, "too much to do")
+    network.advance(100)
+    assert alice.errors == []
+    assert bob.count(PING) == 1
+    alice.link.resume_reading(conn_id, "too much to do")
+    network.advance(5.6)
+    assert alice.kinds_of_errors == [SnakeMQTimeout]
 
 
 times = st.floats(0, 1000)

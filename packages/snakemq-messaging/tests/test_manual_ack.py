@@ -296,3 +296,15 @@ def test_ack_long_after_so_many_others_have_come_and_gone(
     network.run_until_idle()
     assert bob.heard == [b"data", b"with ttl 0"]
     assert delivered == [uuid]
+
+
+def test_what_is_acknowledged_at_once_is_not_open_for_the_next_of_a_batch(
+    network: MemoryNetwork, peer: MakePeer, raw: MakeRawPeer
+) -> None:
+    """Of a 1.6 peer and with the smallest window: else it is refused again and again."""
+    carol = peer("carol", manual_ack=True, window_messages=1, window_bytes=1)
+    carol.messaging.on_message_recv.add(lambda _c, _i, message: carol.messaging.ack(message))
+    stranger = raw()
+    stranger.join(carol, "bob", *[message_frame(b"x" * 100)] * 3)
+    assert len(carol.received) == 3
+    assert carol.errors == []

@@ -12,6 +12,7 @@
     ├── SnakeMQIncompatibleProtocol      the peer speaks another protocol version
     ├── SnakeMQNoIdent                   the peer sent a message before its identification
     ├── SnakeMQDuplicateIdent            the peer claims an ident whose owner is alive
+    ├── SnakeMQNotAdmitted               your callback of on_connect raised, so the peer was refused
     ├── SnakeMQTimeout                   the peer did not do in time what it had to do
     ├── QueueFull                        you sent more than the limits of the queue allow
     ├── SnakeMQMessageTooLarge           you sent a message that the peer will not take
@@ -36,6 +37,7 @@ from ._errors import (
     SnakeMQIncompatibleProtocol,
     SnakeMQMessageTooLarge,
     SnakeMQNoIdent,
+    SnakeMQNotAdmitted,
     SnakeMQPacketTooLarge,
     SnakeMQTimeout,
     SnakeMQUnknownRoute,
@@ -56,6 +58,7 @@ __all__ = [
     "SnakeMQIncompatibleProtocol",
     "SnakeMQMessageTooLarge",
     "SnakeMQNoIdent",
+    "SnakeMQNotAdmitted",
     "SnakeMQPacketTooLarge",
     "SnakeMQTimeout",
     "SnakeMQUnknownRoute",

@@ -1,3 +1,6 @@
+from ._text import printable
+
+
 class SnakeMQException(Exception):
     """The root of all exceptions of snakeMQ."""
 
@@ -26,6 +29,10 @@ class SnakeMQBrokenFormat(SnakeMQException):
     """The peer sent something that breaks the protocol. Its connection is closed."""
 
     __module__ = "snakemq.exceptions"
+
+    def __str__(self) -> str:
+        """In one line: the text may quote what the peer has sent."""
+        return printable(super().__str__())
 
 
 class SnakeMQBrokenPacket(SnakeMQBrokenFormat):
@@ -66,6 +73,13 @@ class SnakeMQNoIdent(SnakeMQException):
 
 class SnakeMQDuplicateIdent(SnakeMQException):
     """The peer claims the ident of another peer that is connected and alive."""
+
+    __module__ = "snakemq.exceptions"
+
+
+class SnakeMQNotAdmitted(SnakeMQException):
+    """A callback of ``on_connect`` raised, so its connection was closed before anything was sent or
+    taken. What it raised is the ``__cause__``."""
 
     __module__ = "snakemq.exceptions"
 

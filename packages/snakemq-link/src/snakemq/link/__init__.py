@@ -33,6 +33,7 @@ from ._link import (  # noqa: E402
     TCP_KEEPALIVE,
     Link,
 )
+from ._log import keep_printable  # noqa: E402
 from ._socket import LinkSocket  # noqa: E402
 from ._tls import SSLConfig  # noqa: E402
 
@@ -55,4 +56,7 @@ __all__ = [
     "ProgressLink",
     "SSLConfig",
     "TimerHandle",
+    "keep_printable",
 ]
+
+keep_printable("snakemq.link")

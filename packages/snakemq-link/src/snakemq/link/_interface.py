@@ -28,8 +28,8 @@ class LinkInterface(Protocol):
 
     *Connection ids* are opaque strings, never reused by one link. *Callbacks* are all called
     in the loop, one at a time. An exception that a callback raises is logged and does not
-    stop the loop. Nothing here is thread-safe but :meth:`wakeup_poll`, :meth:`time` and
-    :meth:`in_loop`.
+    stop the loop; only that of ``on_connect`` has consequences. Nothing here is thread-safe but
+    :meth:`wakeup_poll`, :meth:`time` and :meth:`in_loop`.
 
     A link may have ``send_at_once`` too, see :meth:`Link.send_at_once`; the packeter uses it when
     it is there. And it may be a :class:`LendingLink`, a :class:`ProgressLink` and a
@@ -39,7 +39,10 @@ class LinkInterface(Protocol):
     __module__: str = "snakemq.link"
 
     on_connect: Callback[[str]]
-    """``func(conn_id)``: a connection is ready for use (after the TLS handshake if any)."""
+    """``func(conn_id)``: a connection is ready for use (after the TLS handshake if any).
+
+    If a callback closes the connection, those after it are not called. If one raises, the link
+    closes the connection: it may have been a check that could not be made."""
 
     on_disconnect: Callback[[str]]
     """``func(conn_id)``: a connection is gone. Called exactly once for each one that was reported
@@ -159,6 +162,16 @@ class ProgressLink(Protocol):
 
         Whether its application has read them is another matter. Bytes on the wire are counted: what
         TLS adds belongs to them, and a Unix socket counts its own overhead too. Raises
+        :exc:`~snakemq.exceptions.NoConnection`.
+        """
+
+    def unanswered_for(self, conn_id: str) -> float | None:
+        """For how many seconds the system of the other side has owed an acknowledgement: since the
+        last one that came, while something is under way for longer than it should. 0.0 while
+        nothing is; ``None`` if that cannot be told.
+
+        This tells a machine that is gone from an application that is busy, or that has no room for
+        more. Of a connection that was idle, the time before the last send is counted too. Raises
         :exc:`~snakemq.exceptions.NoConnection`.
         """
 

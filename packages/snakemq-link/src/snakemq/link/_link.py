@@ -19,7 +19,7 @@ from ._interface import BytesLike
 from ._listener import Listener
 from ._loop import Loop
 from ._poller import Poller
-from ._progress import unsent_bytes
+from ._progress import unanswered_for, unsent_bytes
 from ._socket import LinkSocket
 from ._tcp import check_keepalive
 from ._timers import Timer
@@ -283,6 +283,10 @@ class Link:
     def unsent_bytes(self, conn_id: str) -> int | None:
         """See :meth:`ProgressLink.unsent_bytes`. Linux can tell it; elsewhere ``None``."""
         return unsent_bytes(self._traffic.get(conn_id).sock)
+
+    def unanswered_for(self, conn_id: str) -> float | None:
+        """See :meth:`ProgressLink.unanswered_for`. Linux can tell it of TCP; else ``None``."""
+        return unanswered_for(self._traffic.get(conn_id).sock)
 
     def get_socket_by_conn(self, conn_id: str) -> LinkSocket:
         """The socket of a connection, for its address or the certificate of the other side.

@@ -1,11 +1,19 @@
-"""How far the system has got with what it was given to send."""
+"""How far the system has got with what it was given to send, and what the other side says of it."""
 
 from __future__ import annotations
 
 import socket
+import struct
 import sys
 
 _SIOCOUTQ = 0x5411  # see tcp(7) and unix(7)
+
+# Offsets in struct tcp_info of linux/tcp.h, which only grows at its end.
+_TCP_INFO_SIZE = 60
+_RETRANSMITS = 2  # how often in a row the oldest segment under way was sent again
+_PROBES = 3  # window probes that were not answered
+_LAST_ACK_RECV = 56  # milliseconds since the last acknowledgement
+_UINT = struct.Struct("=I")
 
 
 if sys.platform == "linux":
@@ -19,8 +27,28 @@ if sys.platform == "linux":
             return None
         return int.from_bytes(answer, sys.byteorder)
 
+    def unanswered_for(sock: socket.socket) -> float | None:
+        """Seconds for which the other side's system has owed an acknowledgement. ``None`` if it
+        cannot be told, as for a Unix socket."""
+        try:
+            info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_SIZE)
+        except (OSError, ValueError):
+            return None
+        if sock.family == socket.AF_UNIX or len(info) < _TCP_INFO_SIZE:
+            return None
+        # What is under way is not late before the system sends it again, which it does when it has
+        # waited for longer than usual on this path. Nothing is under way while the other side has
+        # no room; then it is probed. It answers one probe in 0.5 s, so one may lack its answer.
+        is_late = info[_RETRANSMITS] > 0 or info[_PROBES] > 1
+        (last_ack,) = _UINT.unpack_from(info, _LAST_ACK_RECV)
+        return last_ack / 1000 if is_late else 0.0
+
 else:
 
     def unsent_bytes(sock: socket.socket) -> int | None:
+        """Other systems do not tell it."""
+        return None
+
+    def unanswered_for(sock: socket.socket) -> float | None:
         """Other systems do not tell it."""
         return None

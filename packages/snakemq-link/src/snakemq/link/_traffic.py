@@ -8,7 +8,7 @@ import socket
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, ParamSpec, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from snakemq.callbacks import Callback
 from snakemq.exceptions import NoConnection, SendNotFinished
@@ -23,8 +23,6 @@ from ._tls import NOT_TLS
 
 if TYPE_CHECKING:
     import ssl
-
-P = ParamSpec("P")
 
 _LAST_WORDS = 8 * 1024 * 1024
 """Bytes that are still read from a connection on which nothing can be sent any more: more than a
@@ -128,7 +126,15 @@ class Traffic:
 
     def _announce(self, conn: LinkSocket) -> None:
         self._log.info("connect %s %r", conn.conn_id, conn.remote_peer)
-        self._tell(conn, self.on_connect.call_while, lambda: not conn.closed, conn.conn_id)
+        try:
+            self.on_connect.call_while(lambda: not conn.closed, conn.conn_id)
+        except Exception:
+            # It may have been a check, and a connection that nobody has approved must not go on.
+            self._log.exception("conn=%s is closed: a callback of on_connect raised", conn.conn_id)
+            self.drop(conn, "a callback of on_connect raised")
+        except BaseException:
+            self._interrupted(conn)
+            raise
 
     def _shake_hands(self, conn: LinkSocket) -> None:
         try:
@@ -242,17 +248,6 @@ class Traffic:
             self._loop.call_later(0, lambda: self._on_readable(conn))
         if not self._loop.in_loop():
             self._loop.wake_up()  # as in _want()
-
-    def _tell(
-        self, conn: LinkSocket, func: Callable[P, object], *args: P.args, **kwargs: P.kwargs
-    ) -> None:
-        try:
-            func(*args, **kwargs)
-        except Exception:
-            self._log.exception("a callback raised")
-        except BaseException:
-            self._interrupted(conn)
-            raise
 
     def _interrupted(self, conn: LinkSocket) -> None:
         """After Ctrl-C in a callback nobody knows how far it got and who was told, so it costs the

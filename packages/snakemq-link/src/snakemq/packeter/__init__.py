@@ -3,6 +3,8 @@
 A packet is ``[4 bytes size, network order | payload]``.
 """
 
+from snakemq.link import keep_printable
+
 from ._framing import PacketReader, PacketWriter
 from ._packeter import MAX_PACKET_SIZE, Packeter
 from ._split import Packet, SplitPacket
@@ -18,3 +20,5 @@ __all__ = [
     "Packeter",
     "SplitPacket",
 ]
+
+keep_printable("snakemq.packeter")

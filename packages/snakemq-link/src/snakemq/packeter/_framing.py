@@ -158,9 +158,20 @@ class PacketWriter:
     """Turns packets into blocks of bytes to send, and bytes sent into packets sent."""
 
     __module__ = "snakemq.packeter"
-    __slots__ = ("_data", "_full", "_full_size", "_last", "_position", "_reported", "_sending")
+    __slots__ = (
+        "_data",
+        "_full",
+        "_full_size",
+        "_last",
+        "_position",
+        "_reported",
+        "_sending",
+        "total_sent",
+    )
 
     def __init__(self) -> None:
+        self.total_sent = 0
+        """Bytes that were sent, of all blocks."""
         self._last = _Block()  # to which packets are added
         self._full: deque[_Block] = deque()
         self._full_size = 0
@@ -274,6 +285,7 @@ class PacketWriter:
         """
         block = self._sending
         assert block is not None
+        self.total_sent += count
         reported = self._reported
         if count == len(self._data):
             self._data = b""

@@ -96,7 +96,8 @@ class Packeter:
         """For connections that are made from now on, in bytes."""
 
         self.on_connect: Callback[[str]] = Callback()
-        """``func(conn_id)``"""
+        """``func(conn_id)``. If a callback raises, the connection is closed before anything is sent
+        that was queued for it."""
         self.on_disconnect: Callback[[str]] = Callback()
         """``func(conn_id)``"""
         self.on_packet_recv: Callback[[str, bytes]] = Callback()
@@ -110,6 +111,9 @@ class Packeter:
         """``func(conn_id, exception)``: the peer broke the rules, and its connection is closed
         after this call; or a callback of ``on_packet_recv`` or ``on_packet_sent`` raised, or the
         link refused to send now, and nothing else happens."""
+
+        self.on_part_recv: Callback[[str]] = Callback()
+        """``func(conn_id)``: bytes have arrived that complete no packet."""
 
         # The same events a batch at a time, for layers above that handle many small packets.
         self.on_packets_recv: Callback[[str, list[Packet]]] = Callback()
@@ -203,6 +207,7 @@ class Packeter:
             return None
         self._last_packet_id = packet_id = self._last_packet_id + 1
         if at_once(conn_id, packet):
+            conn.writer.total_sent += len(packet)
             return packet_id, True
         conn.writer.begin_block(packet_id, packet)
         conn.sending = True
@@ -235,6 +240,15 @@ class Packeter:
         """What has arrived of incomplete packets of all connections, in bytes."""
         return self._unfinished.size
 
+    def get_progress(self, conn_id: str) -> tuple[int, int]:
+        """Bytes that the system has taken over for a connection since it was made, and bytes that
+        are queued behind them.
+
+        Raises :exc:`~snakemq.exceptions.NoConnection`.
+        """
+        writer = self._get(conn_id).writer
+        return writer.total_sent, writer.size
+
     def set_max_packet_size(self, conn_id: str, size: int) -> None:
         """Change the limit of one connection, in bytes; effective from the next packet on.
 
@@ -261,7 +275,12 @@ class Packeter:
         conn = self._connections[conn_id] = _Connection(
             conn_id, self.max_packet_size, self._head_size
         )
-        self.on_connect.call_while(lambda: not conn.closed, conn_id)
+        try:
+            self.on_connect.call_while(lambda: not conn.closed, conn_id)
+        except Exception as exc:
+            self._callback_raised(conn_id, exc)
+            if not conn.closed:  # nobody has approved it, as on_connect of a link
+                self.link.close(conn_id)
 
     def _on_disconnect(self, conn_id: str) -> None:
         conn = self._connections.get(conn_id)
@@ -285,6 +304,9 @@ class Packeter:
         reader = conn.reader
         try:
             packets = reader.receive(data)
+            if not packets:
+                self._part_received(conn)
+                return
             while packets:
                 self._packets_received(conn, packets)
                 if conn.closed or not reader.has_more:
@@ -307,6 +329,12 @@ class Packeter:
         self._report(conn_id, exc)
         if conn_id in self._connections:
             self.link.close(conn_id)
+
+    def _part_received(self, conn: _Connection) -> None:
+        try:
+            self.on_part_recv(conn.conn_id)
+        except Exception as exc:
+            self._callback_raised(conn.conn_id, exc)
 
     def _packets_received(self, conn: _Connection, packets: list[Packet]) -> None:
         for batch_func in self.on_packets_recv.callbacks:

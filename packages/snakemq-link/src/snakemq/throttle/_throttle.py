@@ -156,6 +156,11 @@ class Throttle:
         tell: Callable[[str], int | None] | None = getattr(self.link, "unsent_bytes", None)
         return None if tell is None else tell(conn_id)
 
+    def unanswered_for(self, conn_id: str) -> float | None:
+        """See :meth:`ProgressLink.unanswered_for`; ``None`` if the wrapped link cannot tell it."""
+        tell: Callable[[str], float | None] | None = getattr(self.link, "unanswered_for", None)
+        return None if tell is None else tell(conn_id)
+
     def wakeup_poll(self) -> None:
         """See :meth:`LinkInterface.wakeup_poll`. Thread-safe."""
         self.link.wakeup_poll()

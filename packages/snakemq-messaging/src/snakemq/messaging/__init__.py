@@ -1,8 +1,10 @@
 """Messaging: messages between peers that are addressed by ident, and queues for absent ones."""
 
+from snakemq.link import keep_printable
 from snakemq.queues import open_storage
 
 from ._connections import IDENTIFICATION_TIMEOUT, MAX_HANDSHAKE_PACKET_SIZE
+from ._contest import CONTEST_WAIT
 from ._frames import MAX_IDENT_LENGTH, PROTOCOL_VERSION
 from ._keepalive import KEEPALIVE_WAIT
 from ._limits import QueueLimits, WhenFull
@@ -12,6 +14,7 @@ from ._session import MAX_PINGS_PER_SECOND
 from ._stats import DropReason, MessagingStats, PeerStats
 
 __all__ = [
+    "CONTEST_WAIT",
     "IDENTIFICATION_TIMEOUT",
     "KEEPALIVE_WAIT",
     "MAX_ATTEMPTS",
@@ -31,3 +34,5 @@ __all__ = [
     "WhenFull",
     "open_storage",
 ]
+
+keep_printable("snakemq.messaging")

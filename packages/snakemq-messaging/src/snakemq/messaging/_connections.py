@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable
 
 from snakemq.callbacks import Callback
-from snakemq.exceptions import SnakeMQDuplicateIdent, SnakeMQException, SnakeMQTimeout
+from snakemq.exceptions import (
+    NoConnection,
+    SnakeMQDuplicateIdent,
+    SnakeMQException,
+    SnakeMQNotAdmitted,
+    SnakeMQTimeout,
+)
 from snakemq.packeter import Packet, Packeter
 
 from . import _frames as frames
 from ._contest import Contest
+from ._contests import Contests
 from ._events import Events
 from ._keepalive import KeepAlive
+from ._past import Past
+from ._probe import Prober
 from ._receiver import Receiver
 from ._sender import Sender
-from ._session import Acked, Answer, Identified, Rejected, Session
+from ._session import Acked, Answer, Identified, Numbered, Rejected, Session
 from ._stats import Statistics
 
 IDENTIFICATION_TIMEOUT = 10.0
@@ -23,6 +33,10 @@ IDENTIFICATION_TIMEOUT = 10.0
 
 FAREWELL_TIMEOUT = 1.0
 """Seconds that a peer which is turned away has to take in what it is told."""
+
+ARRIVAL_NOTICE = 0.2
+"""Seconds after which a peer that sends all the time is told that it arrives, if nothing else was
+sent to it. Less than half of :data:`KEEPALIVE_WAIT`, of which the other side's value is unknown."""
 
 MAX_HANDSHAKE_PACKET_SIZE = 4096
 """The largest packet that is taken before the identification, in bytes. The introduction of a
@@ -43,9 +57,20 @@ class Connections:
         events: Events,
     ) -> None:
         self.on_connect: Callback[[str, str]] = Callback()
+        self.on_admitted: Callback[[str, str]] = Callback()
         self.on_disconnect: Callback[[str, str]] = Callback()
         self.identification_timeout: float = IDENTIFICATION_TIMEOUT
-        self.keepalive = KeepAlive(packeter, self._no_answer)
+        prober = Prober(packeter)
+        self.keepalive = KeepAlive(packeter, prober, self._no_answer)
+        self.contests = Contests(
+            packeter.link,
+            features.epoch,
+            self.keepalive,
+            prober,
+            self._refuse_challenger,
+            self._replace_owner,
+            sender.pump,
+        )
         self.by_ident: dict[str, Session] = {}
         self._identifier = identifier
         self._packeter = packeter
@@ -59,15 +84,18 @@ class Connections:
         self._log = logging.getLogger("snakemq.messaging")
         self._sessions: dict[str, Session] = {}
         self._unidentified: dict[str, Session] = {}  # oldest first
-        self._contests: dict[str, Contest] = {}  # by the ident that is claimed
-        self._contest_of: dict[Session, Contest] = {}
+        self._past = Past()
+        self._made = 0  # connections
+        self._admitted = 0  # of them
+        self._contests = self.contests.by_ident
+        self._contest_of = self.contests.of_challenger
 
         packeter.split_large(frames.MESSAGE_HEADER_SIZE)
         packeter.on_connect.add(self._on_connect)
         packeter.on_disconnect.add(self._on_disconnect)
         packeter.on_packets_recv.add(self._on_packets_recv)
+        packeter.on_part_recv.add(self._on_part_recv)
         packeter.on_packets_sent.add(self._on_packets_sent)
-        self._link.on_recv.add(self._on_bytes_recv)
         self._link.on_ready_to_send.add(self._on_bytes_sent)
         on_crowded = getattr(self._link, "on_crowded", None)  # see CrowdedLink
         if on_crowded is not None:
@@ -79,7 +107,8 @@ class Connections:
             self._plan_keepalive(session)
 
     def _on_connect(self, conn_id: str) -> None:
-        session = self._sessions[conn_id] = Session(conn_id, self._link.time())
+        self._made += 1
+        session = self._sessions[conn_id] = Session(conn_id, self._link.time(), self._made)
         self._unidentified[conn_id] = session
         self._packeter.set_max_packet_size(
             conn_id, min(MAX_HANDSHAKE_PACKET_SIZE, self._packeter.max_packet_size)
@@ -106,58 +135,98 @@ class Connections:
         owner = self.by_ident.get(ident)
         if owner is None:
             self._admit(session, ident)
-        elif ident in self._contests:
-            raise SnakeMQDuplicateIdent(f"{ident!r} is connected already")
         else:
-            contest = Contest(ident, owner, session)
-            self._contests[ident] = self._contest_of[session] = contest
-            self._log.info("conn=%s claims %r", session.conn_id, ident)
-            if contest.is_same_process and self._features.epoch > contest.epoch:
-                # Both sides dial each other, and each may have taken another connection first. If
-                # both decided, none would be left. This one waits for what the other one does.
-                self.keepalive.set_deadline(
-                    contest, 2 * self.keepalive.wait, lambda: self._ping_owner(contest)
-                )
-            else:
-                self._ping_owner(contest)
+            self.contests.begin(ident, owner, session)
 
     def _admit(self, session: Session, ident: str) -> None:
+        """Nobody else has this ident. Ask the users, and if they agree, begin."""
         self._unidentified.pop(session.conn_id, None)
+        features = session.features
+        if features is not None and self._past.is_outlived(ident, features.epoch, session.order):
+            self._end_of_past(session, ident)
+            return
         session.ident = ident
+        self.by_ident[ident] = session
+        self._sender.expected(session, ident)
+        self._log.debug("conn=%s is %r", session.conn_id, ident)
+        if not self._is_agreed(session, ident):
+            return
+        session.is_admitted = True
         session.counters = self._statistics.of(ident)
         session.counters.connections += 1
         self._statistics.connected += 1
         if session.counters.connections > 1:
             self._statistics.reconnected += 1
-        self.by_ident[ident] = session
+        if features is not None:
+            self._past.admitted(ident, features.epoch, session.order)
+            self._admitted += 1
+            self._packeter.send_packet(session.conn_id, frames.encode_number(self._admitted))
         self._sender.connected(session, ident)
         self._receiver.connected(session, ident)
         self._plan_keepalive(session)
-        self._log.debug("conn=%s is %r", session.conn_id, ident)
-        # Who closes the connection in this callback keeps it from those who come later.
         self._events.emit(
             session.conn_id,
-            self.on_connect.call_while,
+            self.on_admitted.call_while,
             lambda: not session.closed,
             session.conn_id,
             ident,
         )
         self._sender.pump(session)
 
-    def _ping_owner(self, contest: Contest) -> None:
-        contest.is_decided_here = True
-        contest.ping_packet_id = self._packeter.send_packet(contest.owner.conn_id, frames.PING)
-        self._wait_for_owner(contest)
+    def _numbered(self, session: Session, number: int) -> None:
+        ident, features = session.ident, session.features
+        assert ident is not None
+        assert features is not None
+        if self._past.is_given_up(ident, features.epoch, number):
+            self._end_of_past(session, ident)
+        else:
+            self._past.admitted(ident, features.epoch, session.order, number)
 
-    def _wait_for_owner(self, contest: Contest) -> None:
-        if contest.timer is not None:
-            contest.timer.cancel()
-        self.keepalive.set_deadline(
-            contest, self.keepalive.wait, lambda: self._owner_is_dead(contest)
+    def _end_of_past(self, session: Session, ident: str) -> None:
+        # No error: nobody is at fault, and nobody is at its other end.
+        self._log.info(
+            "conn=%s of %r is from the past: there was a newer one", session.conn_id, ident
         )
+        self._close(session)
 
-    def _owner_is_alive(self, contest: Contest) -> None:
-        self._end_contest(contest)
+    def _is_agreed(self, session: Session, ident: str) -> bool:
+        """Has every callback of ``on_connect`` returned, and none has closed the connection? One
+        that raises does that, too, and those after it are not called."""
+        conn_id = session.conn_id
+        for check in self.on_connect.callbacks:
+            raised: Exception | None = None
+            try:
+                check(conn_id, ident)
+            except Exception as exc:
+                raised = exc
+            except BaseException:  # Ctrl-C: nothing is known of those that were not called
+                with contextlib.suppress(NoConnection):
+                    self._close(session)
+                raise
+            if raised is not None:
+                self._refuse(session, ident, raised)
+            if session.closed:
+                return False
+        return True
+
+    def _refuse(self, session: Session, ident: str, exc: Exception) -> None:
+        if session.closed:  # by the callback, before it raised
+            self._events.callback_raised(session.conn_id, exc)
+            return
+        self._log.error(
+            "conn=%s ident=%r refused: a callback of on_connect raised",
+            session.conn_id,
+            ident,
+            exc_info=exc,
+        )
+        error = SnakeMQNotAdmitted(
+            f"{ident!r} is not admitted: a callback of on_connect raised {type(exc).__name__}"
+        )
+        error.__cause__ = exc
+        self._events.report(session.conn_id, error)
+        self._close(session)
+
+    def _refuse_challenger(self, contest: Contest) -> None:
         if contest.is_same_process:
             # Both sides dial each other. One connection is enough, and this is no fault.
             self._log.info("conn=%s is one too many", contest.challenger.conn_id)
@@ -168,14 +237,9 @@ class Connections:
             SnakeMQDuplicateIdent(f"{contest.ident!r} is connected already, and alive"),
         )
 
-    def _owner_is_dead(self, contest: Contest) -> None:
+    def _replace_owner(self, contest: Contest) -> None:
         # Its disconnection admits the challenger.
         self._fail(contest.owner, SnakeMQTimeout(f"{contest.ident!r} came back; this one is dead"))
-
-    def _end_contest(self, contest: Contest) -> None:
-        contest.end()
-        self._contests.pop(contest.ident, None)
-        self._contest_of.pop(contest.challenger, None)
 
     def _on_disconnect(self, conn_id: str) -> None:
         session = self._sessions.pop(conn_id)
@@ -185,18 +249,20 @@ class Connections:
             session.timer.cancel()
         contest = self._contest_of.get(session)
         if contest is not None:
-            self._end_contest(contest)
+            self.contests.end(contest)
+            self._sender.pump(contest.owner)
         if session.ident is None:
             return
         ident = session.ident
         del self.by_ident[ident]
-        self._receiver.disconnected(ident)
+        if session.is_admitted:
+            self._receiver.disconnected(ident)
         dropped = self._sender.disconnected(session)
         self._events.emit(conn_id, self.on_disconnect, conn_id, ident)
         self._sender.settle(session, dropped)
         contest = self._contests.get(ident)
         if contest is not None:
-            self._end_contest(contest)
+            self.contests.end(contest)
             self._admit(contest.challenger, ident)
             self._on_packets_recv(contest.challenger.conn_id, contest.held)
 
@@ -235,12 +301,13 @@ class Connections:
         session = self._sessions.get(conn_id)
         if session is None or session.farewell_packet_id is not None:
             return
-        # As KeepAlive.bytes_received() does, with three calls less.
-        session.last_recv = self._time()
+        now = session.last_recv = self._time()
         session.last_ping = None
+        if now >= session.notice_due:
+            self._tell_that_it_arrives(session)
         try:
             if self._contests:
-                self._is_alive(session)
+                self.contests.heard(session)
                 contest = self._contest_of.get(session)
                 if contest is not None:
                     self._hold(contest, packets)
@@ -281,6 +348,8 @@ class Connections:
             self._identified(session, event.ident)
         elif isinstance(event, Acked):
             self._sender.acked(session, event.processed)
+        elif isinstance(event, Numbered):
+            self._numbered(session, event.number)
         elif isinstance(event, Answer):
             session.pong_packet_id = self._packeter.send_packet(session.conn_id, event.frame)
         elif isinstance(event, Rejected):
@@ -288,19 +357,32 @@ class Connections:
 
     # -- signs of life
 
-    def _on_bytes_recv(self, conn_id: str, data: bytes) -> None:
-        if self.keepalive.interval is None and not self._contests:
-            return  # nobody asks, and _on_packets_recv was called already if there are packets
+    def _on_part_recv(self, conn_id: str) -> None:
+        """Bytes of a packet are enough: it can take longer than any wait, and a pong comes behind
+        it."""
         session = self._sessions.get(conn_id)
-        if session is not None:
-            self._is_alive(session)
+        if session is not None and session.farewell_packet_id is None:
+            now = session.last_recv = self._time()
+            session.last_ping = None
+            if self._contests:
+                self.contests.heard(session)
+            if now >= session.notice_due:
+                self._tell_that_it_arrives(session)
 
-    def _is_alive(self, session: Session) -> None:
-        self.keepalive.bytes_received(session)
-        if self._contests and session.ident is not None:
-            contest = self._contests.get(session.ident)
-            if contest is not None and contest.is_decided_here:
-                self._owner_is_alive(contest)
+    def _tell_that_it_arrives(self, session: Session) -> None:
+        """Give a sign of life to a peer that has sent for some time and heard nothing.
+
+        Its ping may be far behind, and a relay between may have taken everything, so that it cannot
+        know whether anything moves. An ack or a message says that as well.
+        """
+        session.notice_due = session.last_recv + ARRIVAL_NOTICE
+        sent = session.sent_packet_id
+        if session.notice_packet_id == sent and session.features is not None:
+            session.notice_packet_id = session.pong_packet_id = self._packeter.send_packet(
+                session.conn_id, frames.PONG
+            )
+        else:
+            session.notice_packet_id = sent
 
     def _on_bytes_sent(self, conn_id: str, sent: int) -> None:
         session = self._sessions.get(conn_id)
@@ -310,10 +392,8 @@ class Connections:
     def _has_moved(self, session: Session) -> None:
         """Bytes were sent, maybe those that are before a ping."""
         self.keepalive.bytes_sent(session)
-        if self._contests and session.ident is not None:
-            contest = self._contests.get(session.ident)
-            if contest is not None and contest.ping_packet_id > session.sent_packet_id:
-                self._wait_for_owner(contest)
+        if self._contests:
+            self.contests.has_moved(session)
 
     def _on_packets_sent(self, conn_id: str, packet_id: int) -> None:
         session = self._sessions.get(conn_id)

@@ -19,6 +19,7 @@ FRAME_TYPE_PING = 4
 FRAME_TYPE_PONG = 5
 FRAME_TYPE_FEATURES = 16
 FRAME_TYPE_ACK = 17
+FRAME_TYPE_NUMBER = 20
 
 FEATURE_ACKS = 0x1
 """Feature bit: message frames are acknowledged."""
@@ -35,6 +36,7 @@ _MESSAGE = struct.Struct("!B16sII")
 _MESSAGE_PACKET = struct.Struct("!IB16sII")
 _FEATURES = struct.Struct("!BHIQIII")
 _ACK = struct.Struct("!BQ")
+_NUMBER = struct.Struct("!BQ")
 
 MESSAGE_HEADER_SIZE = _MESSAGE.size
 
@@ -84,6 +86,8 @@ def decode_identification(frame: bytes) -> str:
     except UnicodeDecodeError as exc:
         # 1.6 replaces what it cannot decode, so that different peers may end up with one ident.
         raise SnakeMQBrokenMessage(f"the ident is not UTF-8: {exc}") from exc
+    if not ident:
+        raise SnakeMQBrokenMessage("an empty ident")
     if len(ident) > MAX_IDENT_LENGTH:
         raise SnakeMQBrokenMessage(
             f"an ident of {len(ident)} characters, the limit is {MAX_IDENT_LENGTH}"
@@ -145,3 +149,15 @@ def decode_ack(frame: bytes) -> int:
         raise SnakeMQBrokenMessage(f"an ack frame of {len(frame)} bytes")
     processed: int = _ACK.unpack(frame)[1]
     return processed
+
+
+def encode_number(number: int) -> bytes:
+    return _NUMBER.pack(FRAME_TYPE_NUMBER, number)
+
+
+def decode_number(frame: bytes) -> int:
+    """Which one this connection is of those that the process of the peer has admitted."""
+    if len(frame) != _NUMBER.size:
+        raise SnakeMQBrokenMessage(f"a connection number frame of {len(frame)} bytes")
+    number: int = _NUMBER.unpack(frame)[1]
+    return number

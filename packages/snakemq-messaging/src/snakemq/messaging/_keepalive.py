@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 from snakemq.link import TimerHandle
 from snakemq.packeter import Packeter
 
-from . import _frames as frames
+from ._probe import Prober
 from ._session import Session
 
 KEEPALIVE_WAIT = 0.5
@@ -59,10 +59,12 @@ class HasTimer(Protocol):
 class KeepAlive:
     """Watches over identified sessions. ``give_up(session)`` is called for those that are dead."""
 
-    def __init__(self, packeter: Packeter, give_up: Callable[[Session], None]) -> None:
+    def __init__(
+        self, packeter: Packeter, prober: Prober, give_up: Callable[[Session], None]
+    ) -> None:
         self.interval: float | None = None
         self.wait: float = KEEPALIVE_WAIT
-        self._packeter = packeter
+        self._prober = prober
         self._link = packeter.link
         self._give_up = give_up
 
@@ -76,27 +78,27 @@ class KeepAlive:
             session.last_ping = None  # whether it was answered is not looked at any more
             return
         now = self._link.time()
+        conn_id = session.conn_id
+        if self._prober.is_ours(conn_id):
+            session.last_recv = now
+            session.last_ping = None
+        elif session.last_ping is not None and self._prober.moves(conn_id, session.probe):
+            session.last_ping = now
         action, delay = decide(now, session.last_recv, session.last_ping, self.interval, self.wait)
         if action is Action.GIVE_UP:
             self._give_up(session)
             return
         if action is Action.PING:
             session.last_ping = now
-            session.ping_packet_id = self._packeter.send_packet(session.conn_id, frames.PING)
+            session.probe = self._prober.ping(conn_id)
         if session.last_ping is not None:
             self.set_deadline(session, delay, lambda: self.plan(session))
         else:
             session.timer = self._link.call_later(delay, lambda: self.plan(session))
 
-    def bytes_received(self, session: Session) -> None:
-        """A sign of life. Bytes are enough: a large packet can take longer than any wait, and the
-        pong comes behind it."""
-        session.last_recv = self._link.time()
-        session.last_ping = None
-
     def bytes_sent(self, session: Session) -> None:
         """While something moves the peer reads, so a ping that is not sent yet has time."""
-        if session.last_ping is not None and session.ping_packet_id > session.sent_packet_id:
+        if session.last_ping is not None and session.probe.packet_id > session.sent_packet_id:
             session.last_ping = self._link.time()
 
     def set_deadline(self, holder: HasTimer, wait: float, func: Callable[[], object]) -> None:

@@ -94,6 +94,8 @@ class Messaging:
         queue_limits: QueueLimits | None = None,
     ) -> None:
         _check_ident(identifier)
+        if not identifier:
+            raise ValueError("an ident has at least one character: choose a name for this peer")
         self._opened_storage: QueuesStorageBase | None = None
         if isinstance(queues_storage, str):
             queues_storage = self._opened_storage = open_storage(queues_storage)
@@ -167,9 +169,17 @@ class Messaging:
         when the connection broke and will not be sent again: *not confirmed*, not *certainly not
         received*."""
         self.on_connect = self._connections.on_connect
-        """``func(conn_id, ident)``: the peer is identified."""
+        """``func(conn_id, ident)``: the peer is identified. The place to check whether it is who it
+        says: until all callbacks have returned nothing is sent to it, and nothing of it is taken.
+        If one of them closes the connection, or raises, those after it are not called. One that
+        raises closes the connection too, and ``on_error`` is called with
+        :exc:`~snakemq.exceptions.SnakeMQNotAdmitted`."""
+        self.on_admitted = self._connections.on_admitted
+        """``func(conn_id, ident)``: all callbacks of ``on_connect`` have returned, and from now on
+        messages come and go. For what begins with a connection, and must not with a stranger."""
         self.on_disconnect = self._connections.on_disconnect
-        """``func(conn_id, ident)``: for each connection that ``on_connect`` was called for."""
+        """``func(conn_id, ident)``: for each connection that ``on_connect`` was called for, be it
+        that all of its callbacks have returned or not."""
 
         packeter.link.on_loop_pass.add(self._receiver.on_loop_pass)
         packeter.link.on_loop_pass.add(self._sender.on_loop_pass)
@@ -272,7 +282,9 @@ class Messaging:
         """Seconds of silence after which a peer is pinged; ``None``, the default: never.
 
         A peer from which nothing arrives for :attr:`keepalive_wait` seconds after a ping is
-        disconnected. May be changed at any time, in the loop or while none runs.
+        disconnected. While its system still takes what was sent before the ping the wait begins
+        anew, so a large message over a slow link has the time that it needs. May be changed at any
+        time, in the loop or while none runs.
         """
         return self._connections.keepalive.interval
 
@@ -292,6 +304,22 @@ class Messaging:
     def keepalive_wait(self, wait: float) -> None:
         _check_seconds("keepalive_wait", wait)
         self._connections.keepalive.wait = wait
+
+    @property
+    def contest_wait(self) -> float:
+        """Seconds that a peer has to say anything when another connection claims its ident.
+
+        Its application may be busy for that long and keep its ident. It has only
+        :attr:`keepalive_wait` if its system does not acknowledge what it is sent: then its machine
+        was switched off, or cut off, and the new connection is probably the same peer again. On
+        systems but Linux, and over Unix sockets, that cannot be told, and this is the wait.
+        """
+        return self._connections.contests.wait
+
+    @contest_wait.setter
+    def contest_wait(self, wait: float) -> None:
+        _check_seconds("contest_wait", wait)
+        self._connections.contests.wait = wait
 
     @property
     def identification_timeout(self) -> float:

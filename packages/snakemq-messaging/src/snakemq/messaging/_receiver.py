@@ -165,6 +165,7 @@ class Receiver:
                     data, None if ttl == frames.INFINITE_TTL else float(ttl), flags, uuid
                 )
                 if inbox.open_messages:  # now, because once offered it has to be counted
+                    self.on_loop_pass()  # what was acknowledged meanwhile is not open any more
                     self._check_open(session, inbox, uuid)
                 if self._manual_ack:
                     inbox.seen.discard(uuid)

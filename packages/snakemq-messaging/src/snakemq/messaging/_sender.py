@@ -114,16 +114,22 @@ class Sender:
         self._queues.watch(queue)
         self._queues.forget_if_empty(queue)
 
+    def expected(self, session: Session, ident: str) -> None:
+        """Messages for ``ident`` wait for this connection, those with ttl 0 too."""
+        self._connected[ident] = session
+
     def connected(self, session: Session, ident: str) -> None:
         """From now on messages for ``ident`` go to this connection."""
         session.queue = self._queues.get(ident)
         session.queue.is_connected = True
-        self._connected[ident] = session
 
     def disconnected(self, session: Session) -> list[Message]:
         """Messages wait again. Returns those that do not, to be given to :meth:`settle`."""
         queue = session.queue
-        assert queue is not None
+        if queue is None:  # it was expected, and not admitted
+            assert session.ident is not None
+            queue = session.queue = self._queues.get(session.ident)
+            queue.is_connected = True  # until queue.disconnected(): what has waited was for it
         del self._connected[queue.ident]
         self._queues.absorb(queue)
         return queue.disconnected(self._time())
@@ -146,7 +152,7 @@ class Sender:
     def _pump_batch(self, session: Session) -> bool:
         """True if it is to be called again: there may be more to send."""
         queue = session.queue
-        if queue is None or session.closed or not queue.has_more():
+        if queue is None or session.closed or session.is_held or not queue.has_more():
             return False
         max_messages, max_bytes = self._room(session, queue)
         if queue.has_stored:

@@ -22,6 +22,7 @@ from snakemq.exceptions import (
 
 from . import _frames as frames
 from ._inbox import Inbox, Receipts
+from ._probe import Probe
 from ._stats import Counters
 
 if TYPE_CHECKING:
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 
 MAX_PINGS_PER_SECOND = 1000
 """A peer that sends more is disconnected. An honest one pings once in its keep-alive interval."""
+
+
+NO_PROBE = Probe(0, 0, None)
 
 
 class State(Enum):
@@ -55,6 +59,12 @@ class Acked(NamedTuple):
     processed: int
 
 
+class Numbered(NamedTuple):
+    """The peer has admitted this connection, and says which one it is of those it has admitted."""
+
+    number: int
+
+
 class Rejected(NamedTuple):
     """The connection must be closed because of ``error``, after sending ``farewell``."""
 
@@ -62,14 +72,16 @@ class Rejected(NamedTuple):
     farewell: bytes
 
 
-Event: TypeAlias = "Identified | Answer | Acked | Rejected | None"
+Event: TypeAlias = "Identified | Answer | Acked | Numbered | Rejected | None"
 
 
 class Session:
     """What is known of one connection."""
 
-    def __init__(self, conn_id: str, now: float) -> None:
+    def __init__(self, conn_id: str, now: float, order: int = 0) -> None:
         self.conn_id = conn_id
+        self.order = order
+        """Which one it is of the connections that were made here."""
         self.state = State.GREETING
         self.closed = False
         self.features: frames.Features | None = None
@@ -81,6 +93,8 @@ class Session:
 
         self.ident: str | None = None
         """Set when the identification was accepted; claims of it are the business of Messaging."""
+        self.is_admitted = False
+        """Have all callbacks of ``on_connect`` returned? Before, nothing is sent or taken."""
         self.queue: OutgoingQueue | None = None
         self.unsent: deque[tuple[int, int]] = deque()
         """Messages that were given to the packeter and not to the system yet: first and last id
@@ -104,8 +118,17 @@ class Session:
 
         self.last_recv = now
         self.last_ping: float | None = None
-        self.ping_packet_id = 0
         """When it was pinged; ``None`` if anything has arrived since."""
+        self.probe = NO_PROBE
+        """The last ping of the keep-alive."""
+        self.notice_due = 0.0
+        """When to look next whether a peer that sends has heard anything meanwhile."""
+        self.notice_packet_id = 0
+        """The last packet that was sent when somebody looked last."""
+        self.proved_alive_at: float | None = None
+        """When it has answered the ping of a contest."""
+        self.is_held = False
+        """Must no message leave for it now?"""
         self.timer: TimerHandle | None = None
         """The deadline of the identification, later the next look at the keep-alive."""
         self.pong_packet_id = 0  # the last pong that was queued
@@ -176,6 +199,9 @@ class Session:
     def _note_ack(self, frame: bytes) -> Event:
         return Acked(frames.decode_ack(frame)) if self.acks else None
 
+    def _note_number(self, frame: bytes) -> Event:
+        return Numbered(frames.decode_number(frame)) if self.features is not None else None
+
     def _refuse_message(self, frame: bytes) -> Event:
         raise SnakeMQNoIdent("a message before the identification")
 
@@ -211,5 +237,6 @@ _MEANING: dict[State, dict[int, _Meaning]] = {
         frames.FRAME_TYPE_INCOMPATIBLE_PROTOCOL: Session._was_rejected,
         frames.FRAME_TYPE_PING: Session._answer_ping,
         frames.FRAME_TYPE_ACK: Session._note_ack,
+        frames.FRAME_TYPE_NUMBER: Session._note_number,
     },
 }

@@ -22,6 +22,8 @@ Errors, under :exc:`snakemq.exceptions.SnakeMQException`::
 :exc:`SignalCallWarning` is a warning of the server.
 """
 
+from snakemq.link import keep_printable
+
 from ._calls import CallFuture
 from ._client import RpcClient
 from ._errors import (
@@ -68,3 +70,5 @@ __all__ = [
     "as_signal",
     "inline",
 ]
+
+keep_printable("snakemq.rpc", "snakemq.rpc.client", "snakemq.rpc.server")

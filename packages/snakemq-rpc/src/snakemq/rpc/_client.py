@@ -79,7 +79,7 @@ class RpcClient:
         self._untimed: deque[Call] = deque()
         self._sleepers = Sleepers()
         add_client(receive_hook, self)
-        messaging.on_connect.add(self._on_connect)
+        messaging.on_admitted.add(self._on_connect)
         messaging.on_disconnect.add(self._on_disconnect)
         messaging.on_message_drop.add(self._on_message_drop)
         self._link.on_loop_pass.add(self._on_loop_pass)
@@ -97,7 +97,7 @@ class RpcClient:
             calls = [call for peer in self._peers.values() for call in peer.calls.values()]
             self._peers.clear()
         remove_client(self.receive_hook, self)
-        self._messaging.on_connect.remove(self._on_connect)
+        self._messaging.on_admitted.remove(self._on_connect)
         self._messaging.on_disconnect.remove(self._on_disconnect)
         self._messaging.on_message_drop.remove(self._on_message_drop)
         self._link.on_loop_pass.remove(self._on_loop_pass)

@@ -17,6 +17,10 @@ Latency: TypeAlias = "float | tuple[float, float]"
 """Seconds, or the bounds between which each piece gets its own. Pieces never overtake."""
 
 
+SLOW_PIECE = 0.05
+"""Seconds of what a slow connection delivers at a time."""
+
+
 class State(enum.Enum):
     NEW = "not announced by on_connect yet"
     OPEN = "announced"
@@ -28,6 +32,7 @@ class Pipe:
 
     __slots__ = (
         "_last_arrival",
+        "acknowledged_at",
         "arrived",
         "capacity",
         "dead",
@@ -40,8 +45,10 @@ class Pipe:
         "paused_by",
         "reader",
         "recv_cut",
+        "relayed",
         "reset_in",
         "send_cut",
+        "speed",
         "stalled",
     )
 
@@ -65,10 +72,13 @@ class Pipe:
         self.fin = False  # the writer has closed, and everything before that has arrived
         self.dead = False  # whatever is put in disappears
         self.lost = 0  # bytes that nobody will ever acknowledge
+        self.acknowledged_at = 0.0  # when something arrived last
         self.paused_by: set[object] = set()  # the reader's reasons
         self.stalled = False  # towards the writer
         self.held = False  # by a partition
         self.reset_in: int | None = None  # bytes until the connection breaks
+        self.speed: float | None = None  # bytes per second
+        self.relayed = False  # a relay takes everything at once
         self._last_arrival = 0.0
 
     def room(self, wanted: int) -> int:
@@ -81,19 +91,33 @@ class Pipe:
 
     def unacknowledged(self) -> int:
         """What has arrived is acknowledged, read or not."""
+        if self.relayed:
+            return 0
         return self.lost + self.flying + (len(self.arrived) if self.held else 0)
 
     def put(self, data: bytes) -> None:
         if self.dead:
             self.lost += len(data)
             return
+        if self.speed is not None:
+            self._put_slowly(data, self.speed)
+            return
         arrival = self._next_arrival()
         if arrival is None:
-            self.arrived += data
-            self.reader.wake_input()
+            self._arrive(data)
         else:
             self.flying += len(data)
             self.network._timers.add(arrival, partial(self._land, data))
+
+    def _put_slowly(self, data: bytes, speed: float) -> None:
+        size = max(1, int(speed * SLOW_PIECE))
+        for begin in range(0, len(data), size):
+            piece = data[begin : begin + size]
+            self._next_arrival()  # at the latency
+            now = self.network.clock.time()
+            self._last_arrival = max(now, self._last_arrival) + len(piece) / speed
+            self.flying += len(piece)
+            self.network._timers.add(self._last_arrival, partial(self._land, piece))
 
     def finish(self) -> None:
         """The writer has closed: the reader learns it after the data."""
@@ -135,8 +159,13 @@ class Pipe:
     def _land(self, data: bytes) -> None:
         if not self.dead:
             self.flying -= len(data)
-            self.arrived += data
-            self.reader.wake_input()
+            self._arrive(data)
+
+    def _arrive(self, data: bytes) -> None:
+        if not self.held:
+            self.acknowledged_at = self.network.clock.time()
+        self.arrived += data
+        self.reader.wake_input()
 
     def _land_fin(self) -> None:
         self.fin = True

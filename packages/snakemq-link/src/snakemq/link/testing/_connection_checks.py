@@ -143,6 +143,21 @@ def close_inside_on_connect(arena: Arena) -> None:
 
 
 @link_check
+def connection_is_closed_if_a_callback_of_on_connect_raises(arena: Arena) -> None:
+    """It may have been a check. Fail closed, before anything is received or sent."""
+    for closing in arena.sides:
+
+        def check(conn_id: str) -> None:
+            raise ZeroDivisionError("this exception of on_connect belongs to the test")
+
+        closing.link.on_connect.add(check)
+        conn_a, conn_b = arena.connect()
+        arena.until_closed(arena.a, conn_a)
+        arena.until_closed(arena.b, conn_b)
+        closing.link.on_connect.remove(check)
+
+
+@link_check
 def who_comes_after_a_close_inside_on_connect_is_not_told(arena: Arena) -> None:
     # It would believe in a connection whose on_disconnect has been called already.
     later: list[str] = []
@@ -226,6 +241,7 @@ CONNECTION_CHECKS = (
     nothing_happens_on_a_closed_connection,
     unknown_connections_raise_no_connection,
     close_inside_on_connect,
+    connection_is_closed_if_a_callback_of_on_connect_raises,
     who_comes_after_a_close_inside_on_connect_is_not_told,
     close_inside_on_recv,
     close_inside_on_ready_to_send,

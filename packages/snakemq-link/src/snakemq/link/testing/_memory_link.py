@@ -109,6 +109,11 @@ class MemoryLink:
         and what was sent to a link that has vanished."""
         return self._end(conn_id).out.unacknowledged()
 
+    def unanswered_for(self, conn_id: str) -> float | None:
+        """See :meth:`ProgressLink.unanswered_for`."""
+        pipe = self._end(conn_id).out
+        return self.time() - pipe.acknowledged_at if pipe.unacknowledged() else 0.0
+
     def wakeup_poll(self) -> None:
         """See :meth:`LinkInterface.wakeup_poll`. Thread-safe."""
         # Cleared right before on_loop_pass: whoever finds it set knows that one is still to come.
@@ -204,20 +209,24 @@ class MemoryLink:
     def _announce(self, end: End) -> None:
         self._ends[end.conn_id] = end
         self._network._note(self.name, "connect", end.conn_id)
-        self._call(self.on_connect.call_while, lambda: end.state is State.OPEN, end.conn_id)
+        if not self._call(self.on_connect.call_while, lambda: end.state is State.OPEN, end.conn_id):
+            self._drop_if_open(end)
 
     def _received(self, end: End, data: bytes) -> None:
         self._network._note(self.name, "recv", end.conn_id, len(data))
         try:
             self._call(self.on_recv, end.conn_id, data)
         except BaseException:  # Ctrl-C: nobody knows how far the data got
-            if end.state is State.OPEN:
-                self._drop(end)
+            self._drop_if_open(end)
             raise
 
     def _sent(self, end: End, size: int) -> None:
         self._network._note(self.name, "sent", end.conn_id, size)
         self._call(self.on_ready_to_send, end.conn_id, size)
+
+    def _drop_if_open(self, end: End) -> None:
+        if end.state is State.OPEN:
+            self._drop(end)
 
     def _drop(self, end: End) -> None:
         """Close this end and tell it."""
@@ -237,13 +246,16 @@ class MemoryLink:
         except KeyError:
             raise NoConnection(f"there is no connection {conn_id!r} (any more)") from None
 
-    def _call(self, func: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> None:
+    def _call(self, func: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> bool:
+        """False if it raised."""
         try:
             func(*args, **kwargs)
         except Exception as exc:
             self.errors.append(exc)
             self._network.errors.append(exc)
             _log.exception("%s: a callback raised", self.name)
+            return False
+        return True
 
 
 class _LinkTimer:

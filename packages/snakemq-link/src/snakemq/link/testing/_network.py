@@ -149,18 +149,28 @@ class MemoryNetwork:
         latency: Latency | None = None,
         send_cut: Cut | None = None,
         recv_cut: Cut | None = None,
+        speed: float | None = None,
+        relayed: bool | None = None,
     ) -> None:
         """Change the direction from the side that calls it ``conn_id`` to the other one.
 
-        ``None`` leaves a thing as it is.
+        ``speed``: bytes per second at which what was taken over arrives. ``relayed``: does a relay
+        on the way acknowledge everything at once, although it has not arrived? ``None`` leaves a
+        thing as it is.
         """
         end = self._end(conn_id)
         pipe = end.out
         pipe.capacity = pipe.capacity if capacity is None else capacity
         pipe.latency = pipe.latency if latency is None else latency
+        pipe.speed = pipe.speed if speed is None else speed
+        pipe.relayed = pipe.relayed if relayed is None else relayed
         pipe.send_cut = send_cut or pipe.send_cut
         pipe.recv_cut = recv_cut or pipe.recv_cut
         end.wake_output()
+
+    def other_side(self, conn_id: str) -> str:
+        """The name of the link at the other end of a connection."""
+        return self._end(conn_id).peer.link.name
 
     # -- running
 
@@ -255,6 +265,7 @@ class MemoryNetwork:
             self._ends.pop(end.conn_id)
             end.state = State.CLOSED
             end.pending = None
+            end.inp.held = True  # nobody acknowledges what is sent to it
             end.out.kill()
         link._ends.clear()
 
