@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable
 from typing import overload
 
-from snakemq.callbacks import Callback
+from snakemq.callbacks import Callback, Event
 
 from ._address import Address, normalize
 from ._backoff import Backoff
@@ -70,6 +70,12 @@ class Link:
 
     __module__ = "snakemq.link"
 
+    on_connect: Event[[str]] = Event()
+    on_disconnect: Event[[str]] = Event()
+    on_recv: Event[[str, bytes]] = Event()
+    on_ready_to_send: Event[[str, int]] = Event()
+    on_loop_pass: Event[[]] = Event()
+
     def __init__(
         self,
         *,
@@ -88,7 +94,7 @@ class Link:
         self.connect_timeout = connect_timeout
         self.handshake_timeout = handshake_timeout
 
-        self.on_loop_pass: Callback[[]] = Callback()
+        self.on_loop_pass = Callback()
         self._loop = Loop(self.on_loop_pass)
 
         self.give_back = self._loop.give_back

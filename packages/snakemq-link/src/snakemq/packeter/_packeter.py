@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TypeVar, cast
 
-from snakemq.callbacks import Callback
+from snakemq.callbacks import Callback, Event
 from snakemq.exceptions import NoConnection, SnakeMQBrokenPacket, SnakeMQMessageTooLarge
 from snakemq.link import BytesLike, LinkInterface
 
@@ -60,6 +60,32 @@ class Packeter:
 
     __module__ = "snakemq.packeter"
 
+    on_connect: Event[[str]] = Event()
+    """``func(conn_id)``"""
+    on_disconnect: Event[[str]] = Event()
+    """``func(conn_id)``"""
+    on_packet_recv: Event[[str, bytes]] = Event()
+    """``func(conn_id, packet)``"""
+    on_packet_sent: Event[[str, int]] = Event()
+    """``func(conn_id, packet_id)``: the system took over the last byte of the packet. That it
+    arrived is another matter."""
+    on_packet_send: Event[[str, int]] = Event()
+    """The name that the documentation of 1.6 has for :attr:`on_packet_sent`."""
+    on_error: Event[[str, Exception]] = Event()
+    """``func(conn_id, exception)``: the peer broke the rules, and its connection is closed
+    after this call; or a callback of ``on_packet_recv`` or ``on_packet_sent`` raised, or the
+    link refused to send now, and nothing else happens."""
+
+    # The same events a batch at a time, for layers above that handle many small packets.
+    on_packets_recv: Event[[str, list[Packet]]] = Event()
+    """``func(conn_id, packets)``: packets that arrived together, in their order. Who closes
+    the connection in this call gets no more, and has to disregard the rest of the list. All
+    are bytes, unless somebody has called :meth:`split_large`."""
+    on_packets_sent: Event[[str, int]] = Event()
+    """``func(conn_id, packet_id)``: that packet and all that were queued for the same
+    connection before it are sent. Not for a packet of which :meth:`send_framed_at_once` has
+    told that already."""
+
     def __init__(self, link: LinkInterface, *, max_packet_size: int = MAX_PACKET_SIZE) -> None:
         if not 0 < max_packet_size <= FORMAT_LIMIT:
             raise ValueError(f"max_packet_size must be 1 to {FORMAT_LIMIT}, not {max_packet_size}")
@@ -68,42 +94,25 @@ class Packeter:
         self.max_packet_size = max_packet_size
         """For connections that are made from now on, in bytes."""
 
-        self.on_connect: Callback[[str]] = Callback()
-        """``func(conn_id)``"""
-        self.on_disconnect: Callback[[str]] = Callback()
-        """``func(conn_id)``"""
-        self.on_packet_recv: Callback[[str, bytes]] = Callback()
-        """``func(conn_id, packet)``"""
-        self.on_packet_sent: Callback[[str, int]] = Callback()
-        """``func(conn_id, packet_id)``: the system took over the last byte of the packet. That it
-        arrived is another matter."""
+        self.on_connect = Callback()
+        self.on_disconnect = Callback()
+        self.on_packet_recv = Callback()
+        self.on_packet_sent = Callback()
         self.on_packet_send = self.on_packet_sent
-        """The name that the documentation of 1.6 has for :attr:`on_packet_sent`."""
-        self.on_error: Callback[[str, Exception]] = Callback()
-        """``func(conn_id, exception)``: the peer broke the rules, and its connection is closed
-        after this call; or a callback of ``on_packet_recv`` or ``on_packet_sent`` raised, or the
-        link refused to send now, and nothing else happens."""
-
-        # The same events a batch at a time, for layers above that handle many small packets.
-        self.on_packets_recv: Callback[[str, list[Packet]]] = Callback()
-        """``func(conn_id, packets)``: packets that arrived together, in their order. Who closes
-        the connection in this call gets no more, and has to disregard the rest of the list. All
-        are bytes, unless somebody has called :meth:`split_large`."""
-        self.on_packets_sent: Callback[[str, int]] = Callback()
-        """``func(conn_id, packet_id)``: that packet and all that were queued for the same
-        connection before it are sent. Not for a packet of which :meth:`send_framed_at_once` has
-        told that already."""
+        self.on_error = Callback()
+        self.on_packets_recv = Callback()
+        self.on_packets_sent = Callback()
 
         self._connections: dict[str, _Connection] = {}
         self._last_packet_id = 0
         self._head_size = 0
         self._dirty: deque[_Connection] = deque()
 
-        link.on_connect.add(self._on_connect)
-        link.on_disconnect.add(self._on_disconnect)
-        link.on_recv.add(self._on_recv)
-        link.on_ready_to_send.add(self._on_ready_to_send)
-        link.on_loop_pass.add(self._on_loop_pass)
+        link.on_connect.add_internal(self._on_connect)
+        link.on_disconnect.add_internal(self._on_disconnect)
+        link.on_recv.add_internal(self._on_recv)
+        link.on_ready_to_send.add_internal(self._on_ready_to_send)
+        link.on_loop_pass.add_internal(self._on_loop_pass)
 
     def send_packet(self, conn_id: str, buf: bytes, *more: bytes) -> int:
         """Queue a packet; it is sent at the end of this pass of the loop at the latest.

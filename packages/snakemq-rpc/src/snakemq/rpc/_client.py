@@ -74,10 +74,10 @@ class RpcClient:
         self._untimed: deque[tuple[Call, float]] = deque()
         self._sleepers = Sleepers()
         receive_hook.register(REPLY_PREFIX, acknowledging(messaging, self._on_reply))
-        messaging.on_connect.add(self._on_connect)
-        messaging.on_disconnect.add(self._on_disconnect)
-        messaging.on_message_drop.add(self._on_message_drop)
-        self._link.on_loop_pass.add(self._on_loop_pass)
+        messaging.on_connect.add_internal(self._on_connect)
+        messaging.on_disconnect.add_internal(self._on_disconnect)
+        messaging.on_message_drop.add_internal(self._on_message_drop)
+        self._link.on_loop_pass.add_internal(self._on_loop_pass)
 
     def get_proxy(self, remote_ident: str, name: str) -> RpcInstProxy:
         """A stand-in for the object that the peer has registered under this name."""

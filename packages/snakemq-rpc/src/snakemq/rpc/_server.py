@@ -84,7 +84,7 @@ class RpcServer:
         self._closed = False
         self._messaging = messaging = receive_hook.messaging
         self._link = messaging.packeter.link
-        messaging.on_message_drop.add(self._on_message_drop)
+        messaging.on_message_drop.add_internal(self._on_message_drop)
         receive_hook.register(REQUEST_PREFIX, acknowledging(messaging, self._on_request))
 
     def register_object(
