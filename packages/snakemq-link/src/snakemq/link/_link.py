@@ -7,9 +7,10 @@ import os
 import socket
 import threading
 from collections.abc import Callable
-from typing import overload
+from typing import Any, overload
 
 from snakemq.callbacks import Callback, Event
+from snakemq.exceptions import ConnectFailed
 
 from ._address import Address, normalize
 from ._backoff import Backoff
@@ -75,6 +76,13 @@ class Link:
     on_recv: Event[[str, bytes]] = Event()
     on_ready_to_send: Event[[str, int]] = Event()
     on_loop_pass: Event[[]] = Event()
+    on_connect_failed: Event[[Any, ConnectFailed]] = Event()
+    """``func(address, exception)``: a connector cannot connect, or what it had connected to was of
+    no use; or somebody who came to a listener was turned away. ``address``: of the connector, or of
+    who came. The exception says why.
+
+    A connector tries again by itself. It calls this, and writes a warning, once for each reason
+    until it has been connected well; a listener once a minute for each reason and remote host."""
 
     def __init__(
         self,
@@ -95,6 +103,7 @@ class Link:
         self.handshake_timeout = handshake_timeout
 
         self.on_loop_pass = Callback()
+        self.on_connect_failed = Callback()
         self._loop = Loop(self.on_loop_pass)
 
         self.give_back = self._loop.give_back
@@ -248,6 +257,10 @@ class Link:
         self._loop.check_process()
         self._traffic.drop(self._traffic.get(conn_id), "by this side")
 
+    def report_failure(self, conn_id: str, error: Exception) -> None:
+        """See :meth:`ReportingLink.report_failure`."""
+        self._traffic.report_failure(conn_id, error)
+
     def get_socket_by_conn(self, conn_id: str) -> LinkSocket:
         """The socket of a connection, for its address or the certificate of the other side.
 
@@ -342,16 +355,19 @@ class Link:
     def adopt_accepted(self, sock: socket.socket, remote_peer: object, listener: Listener) -> None:
         """Somebody has connected to a listener. Not for users."""
         if len(self._connections) >= self.max_connections:
-            self.log.error(
-                "refused %r: there are %d connections", remote_peer, self.max_connections
-            )
             sock.close()
+            reason = f"there are {self.max_connections} connections"
+            self._traffic.refused(remote_peer, ConnectionError(reason))
         else:
             self._traffic.adopt(sock, remote_peer, listener.ssl_context)
 
     def adopt_dialled(self, sock: socket.socket, remote_peer: object, connector: Connector) -> None:
         """A connector has connected. Not for users."""
         self._traffic.adopt(sock, remote_peer, connector.ssl_context, connector)
+
+    def connect_failed(self, error: ConnectFailed) -> None:
+        """Tell the user. Not for users."""
+        self._loop.call(self.on_connect_failed, error.address, error)
 
 
 def _random() -> float:

@@ -27,7 +27,9 @@ class LinkSocket:
         "conn_id",
         "connected_at",
         "connector",
+        "failure",
         "handshake_deadline",
+        "has_received",
         "recv",
         "recv_size",
         "remote_peer",
@@ -46,6 +48,9 @@ class LinkSocket:
         """The address of the other side, as the socket module gives it."""
         self.connector = connector
         self.closed = False
+        self.failure: Exception | None = None
+        """Why it is of no use and will be closed soon; its connector does not count it as well."""
+        self.has_received = False
         self.connected_at: float | None = None  # None: the TLS handshake is not finished
         self.handshake_deadline: Timer | None = None
 
