@@ -124,9 +124,17 @@ def plain_client(address: Any, family: int = socket.AF_INET) -> Iterator[socket.
 
 
 @contextmanager
-def plain_listener(backlog: int = 16) -> Iterator[socket.socket]:
+def black_hole(host: str = "127.0.0.1") -> Iterator[tuple[str, int]]:
+    """An address that never answers: its backlog is full, so the system ignores who comes."""
+    with plain_listener(backlog=0, host=host) as full, socket.socket() as waiting:
+        waiting.connect(full.getsockname())
+        yield full.getsockname()
+
+
+@contextmanager
+def plain_listener(backlog: int = 16, host: str = "127.0.0.1") -> Iterator[socket.socket]:
     with socket.socket() as sock:
         sock.settimeout(DEADLINE)
-        sock.bind(LOCALHOST)
+        sock.bind((host, 0))
         sock.listen(backlog)
         yield sock

@@ -25,11 +25,13 @@ class Resolver:
         self.asked: list[tuple[str, int]] = []
         self.threads: list[threading.Thread] = []
         self.before_answer: Callable[[], object] = int
+        self.finds_nothing = False
+        """Is there no answer without an error either?"""
 
     def __call__(self, address: tuple[str, int]) -> list[Endpoint]:
         self.asked.append(address)
         self.threads.append(threading.current_thread())
         self.before_answer()
-        if not self.answers:
+        if not self.answers and not self.finds_nothing:
             raise socket.gaierror(socket.EAI_NONAME, "no such name")
         return list(self.answers)

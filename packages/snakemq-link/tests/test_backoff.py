@@ -104,3 +104,21 @@ def test_brief_connection_makes_attempts_quicker_than_failures_had_made_them() -
     delays(delays_of, 50)
     delays_of.connection_lasted(0.5)
     assert delays_of.next_delay() < 0.1
+
+
+def test_refusals_make_the_delays_twice_as_long_each_time() -> None:
+    delays_of = backoff()
+    waits = []
+    for _ in range(9):
+        waits.append(delays_of.next_delay())
+        delays_of.refused()
+    assert waits[:6] == pytest.approx([FIRST_DELAY * 2**number for number in range(6)])
+    assert waits[-1] == 3.0
+
+
+@given(CEILINGS)
+def test_refused_connector_dials_at_least_once_in_its_interval(ceiling: float) -> None:
+    delays_of = backoff(ceiling)
+    for _ in range(100):
+        assert delays_of.next_delay() <= ceiling
+        delays_of.refused()

@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+import functools
+import operator
+import types
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+from unittest import mock
+
 import pytest
 
-from snakemq.callbacks import Callback
+from snakemq.callbacks import Callback, Event
+from snakemq.link import Link
+from snakemq.link.testing import MemoryNetwork
+from snakemq.packeter import Packeter
+from snakemq.throttle import Throttle
 
 
 def test_callables_are_called_in_the_order_they_were_added_with_all_arguments() -> None:
@@ -121,3 +132,190 @@ def test_keyword_arguments_may_have_any_name() -> None:
     event(self=1, condition=2)
     event.call_while(lambda: True, self=1, condition=2)
     assert given == [{"self": 1, "condition": 2}] * 2
+
+# -- what cannot be a callback
+
+
+class Calls:
+    def method(self) -> None: ...
+
+    async def async_method(self) -> None: ...
+
+    @staticmethod
+    async def async_static() -> None: ...
+
+    @classmethod
+    async def async_class(cls) -> None: ...
+
+
+class AsyncCall:
+    async def __call__(self) -> None: ...
+
+
+class PlainCall:
+    def __call__(self) -> None: ...
+
+
+async def coroutine_function() -> None: ...
+
+
+async def async_generator_function() -> AsyncIterator[int]:
+    yield 1
+
+
+def generator_function() -> Iterator[int]:
+    yield 1
+
+
+NEVER_RUN = [
+    coroutine_function,
+    async_generator_function,
+    generator_function,
+    functools.partial(coroutine_function),
+    functools.partial(functools.partial(Calls().async_method)),
+    Calls().async_method,
+    Calls.async_static,
+    Calls.async_class,
+    vars(Calls)["async_static"],
+    AsyncCall(),
+    functools.partial(AsyncCall()),
+    types.coroutine(generator_function),
+]
+
+
+@pytest.mark.parametrize("func", NEVER_RUN)
+@pytest.mark.parametrize("give", [Callback.add, Callback.add_internal, Callback.replace])
+def test_function_whose_body_would_never_run_is_refused(give: Any, func: Any) -> None:
+    event: Callback[...] = Callback()
+    event.add(print)
+    with pytest.raises(TypeError, match="plain function"):
+        give(event, func)
+    assert event.callbacks == (print,)
+
+
+@pytest.mark.parametrize(
+    "func",
+    [
+        print,
+        [].append,
+        int,
+        Calls,
+        AsyncCall,
+        Calls().method,
+        PlainCall(),
+        functools.partial(PlainCall()),
+        lambda: coroutine_function,
+        operator.methodcaller("close"),
+        mock.Mock(),
+        mock.MagicMock(),
+        Callback(),
+    ],
+)
+def test_anything_else_that_can_be_called_is_taken(func: Any) -> None:
+    event: Callback[...] = Callback()
+    event.add(func)
+    assert event.callbacks == (func,)
+
+
+# -- assignment
+
+
+class Door:
+    on_open: Event[[str]] = Event()
+
+    def __init__(self) -> None:
+        self.on_open = Callback()
+
+
+def test_assigned_function_replaces_those_of_users_and_none_of_a_layer() -> None:
+    calls: list[tuple[str, str]] = []
+
+    def named(name: str) -> Callable[[str], None]:
+        return lambda who: calls.append((name, who))
+
+    door = Door()
+    event = door.on_open
+    event.add(named("first"))
+    event.add_internal(named("layer"))
+    event.add(named("second"))
+    door.on_open = named("assigned")
+    assert door.on_open is event
+    door.on_open("alice")
+    assert calls == [("layer", "alice"), ("assigned", "alice")]
+
+    calls.clear()
+    door.on_open.add(named("added"))
+    door.on_open("bob")
+    assert [name for name, _ in calls] == ["layer", "assigned", "added"]
+
+    calls.clear()
+    door.on_open = None
+    door.on_open("carol")
+    assert [name for name, _ in calls] == ["layer"]
+
+
+def test_function_of_a_layer_that_was_removed_does_not_come_back() -> None:
+    event: Callback[[]] = Callback()
+    event.add_internal(print)
+    event.remove(print)
+    event.replace(None)
+    assert event.callbacks == ()
+
+
+def test_event_that_is_assigned_to_itself_stays_as_it_is() -> None:
+    door = Door()
+    door.on_open.add(str)
+    door.on_open = door.on_open
+    assert door.on_open.callbacks == (str,)
+
+
+def test_event_of_another_object_that_is_assigned_is_called_too() -> None:
+    calls: list[str] = []
+    inner, outer = Door(), Door()
+    inner.on_open.add(calls.append)
+    outer.on_open = inner.on_open
+    outer.on_open("alice")
+    assert calls == ["alice"]
+
+
+def test_event_of_each_object_is_its_own() -> None:
+    one, other = Door(), Door()
+    one.on_open = str
+    assert other.on_open.callbacks == ()
+
+
+@pytest.mark.parametrize("wrong", ["text", 1, [str], coroutine_function])
+def test_assignment_of_anything_else_is_refused_and_changes_nothing(wrong: Any) -> None:
+    door = Door()
+    door.on_open.add(str)
+    with pytest.raises(TypeError):
+        door.on_open = wrong
+    assert door.on_open.callbacks == (str,)
+
+
+def test_event_must_be_made_before_a_function_can_be_assigned() -> None:
+    door = Door.__new__(Door)
+    with pytest.raises(TypeError, match="on_open is assigned a Callback at first"):
+        door.on_open = str
+
+
+@pytest.mark.parametrize("make", [Link, lambda: MemoryNetwork().link("alice")])
+def test_every_event_of_the_layers_takes_functions_and_goes_on_with_its_own(make: Any) -> None:
+    link = make()
+    throttle = Throttle(link, 1000)
+    packeter = Packeter(throttle)
+    try:
+        for layer in (link, throttle, packeter):
+            names = [name for name in vars(layer) if name.startswith("on_")]
+            assert len(names) >= 5
+            for name in names:
+                event = getattr(layer, name)
+                own = event.callbacks
+                setattr(layer, name, print)
+                assert getattr(layer, name) is event
+                assert event.callbacks == (*own, print)
+                setattr(layer, name, None)
+                assert event.callbacks == own
+    finally:
+        if isinstance(link, Link):
+            link.cleanup()

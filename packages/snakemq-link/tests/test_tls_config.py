@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-import re
 import ssl
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from certificates import Authority
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
 from real_links import DEADLINE, LOCALHOST, DiaryLink, run_until
 
 from snakemq.link import SSLConfig
@@ -96,6 +102,39 @@ def test_one_config_serves_many_connectors_and_listeners(
     run_until(lambda: len(link.open) == len(other.open) == 4, link, other)
 
 
+def complaint_about(config: SSLConfig, library: str | None = "SSL") -> str:
+    with pytest.raises(ssl.SSLError) as caught:
+        config.get_context(server_side=True)
+    assert caught.value.library == library
+    return str(caught.value)
+
+
+def test_file_that_cannot_be_used_is_named_with_its_parameter(
+    authority: Authority, stranger: Authority, tmp_path: Path
+) -> None:
+    keyfile, certfile = authority.issue("server")
+    other_key, _ = stranger.issue("server")
+    encrypted = tmp_path / "encrypted.key"
+    encrypted.write_bytes(
+        load_pem_private_key(Path(keyfile).read_bytes(), None).private_bytes(
+            Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"secret")
+        )
+    )
+    assert (
+        f"the key in keyfile '{other_key}' does not belong to the certificate in certfile "
+        f"'{certfile}'" in complaint_about(SSLConfig(other_key, certfile), "X509")
+    )
+    swapped = complaint_about(SSLConfig(certfile, keyfile))
+    assert f"certfile '{keyfile}' has no certificate" in swapped
+    no_key = complaint_about(SSLConfig(certfile, certfile))
+    assert f"keyfile '{certfile}' has no private key" in no_key
+    assert "give a keyfile" in complaint_about(SSLConfig(certfile=certfile))
+    no_authority = complaint_about(SSLConfig(keyfile, certfile, ca_certs=keyfile), "X509")
+    assert f"ca_certs '{keyfile}' has no certificate" in no_authority
+    secret = complaint_about(SSLConfig(str(encrypted), certfile))
+    assert f"the key in keyfile '{encrypted}' is encrypted" in secret
+
+
 MakeConfig = Callable[[Authority], SSLConfig]
 
 
@@ -136,17 +175,23 @@ def test_files_that_cannot_be_read_are_an_error_of_whoever_adds(
     link: DiaryLink, authority: Authority
 ) -> None:
     keyfile, certfile = authority.issue("server")
-    with pytest.raises(FileNotFoundError, match=r"nowhere\.crt"):
+    with pytest.raises(FileNotFoundError, match=r"certfile of SSLConfig: 'nowhere\.crt'"):
         link.add_listener(LOCALHOST, SSLConfig(keyfile, "nowhere.crt"))
-    with pytest.raises(FileNotFoundError, match=r"nowhere\.key"):
+    with pytest.raises(FileNotFoundError, match=r"keyfile of SSLConfig: 'nowhere\.key'") as caught:
         link.add_listener(LOCALHOST, SSLConfig("nowhere.key", certfile))
-    with pytest.raises(FileNotFoundError, match=r"nowhere\.crt"):
+    assert caught.value.filename == "nowhere.key"
+    with pytest.raises(FileNotFoundError, match=r"ca_certs of SSLConfig: 'nowhere\.crt'"):
         link.add_connector(("localhost", 4000), ssl_config=SSLConfig(ca_certs="nowhere.crt"))
-    with pytest.raises(ssl.SSLError, match=re.escape(f"'{keyfile}', '{certfile}'")) as caught:
-        link.add_listener(LOCALHOST, SSLConfig(certfile, keyfile))  # the wrong way round
-    assert caught.value.library == "SSL"
-    with pytest.raises(ssl.SSLError, match=re.escape(f"ca_certs from '{keyfile}'")):
-        link.add_connector(("localhost", 4000), ssl_config=SSLConfig(ca_certs=keyfile))
+    for add in (
+        lambda config: link.add_listener(LOCALHOST, config),
+        lambda config: link.add_connector(("localhost", 4000), ssl_config=config),
+    ):
+        with pytest.raises(FileNotFoundError, match=r"keyfile of SSLConfig: 'nowhere\.key'"):
+            add(SSLConfig("nowhere.key"))
+        with pytest.raises(ValueError, match="without a certfile"):
+            add(SSLConfig(keyfile))
+    with pytest.raises(IsADirectoryError, match="ca_certs"):
+        link.add_connector(("localhost", 4000), ssl_config=SSLConfig(ca_certs=authority.folder))
     with pytest.raises(ValueError, match="needs a certfile"):
         link.add_listener(LOCALHOST, SSLConfig(ca_certs=authority.ca_certs))
     link.add_connector(("localhost", 4000))  # nothing was left behind

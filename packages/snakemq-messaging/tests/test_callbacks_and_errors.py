@@ -12,6 +12,7 @@ from memory_peers import MakePeer, MakeRawPeer, Peer, message
 from snakemq.exceptions import SnakeMQBrokenFormat, SnakeMQBrokenMessage
 from snakemq.link.testing import MemoryNetwork
 from snakemq.message import Message
+from snakemq.messaging import ReceiveHook
 
 CALLBACKS = [
     "on_connect",
@@ -35,6 +36,27 @@ def make_everything_happen(network: MemoryNetwork, alice: Peer, bob: Peer) -> No
     network.advance(10)
     network.disconnect(at_alice)
     network.advance(10)
+
+
+def test_assigned_callback_replaces_those_that_were_added_and_the_stack_goes_on(
+    network: MemoryNetwork, alice: Peer, bob: Peer
+) -> None:
+    """As in 1.6, where an event was a plain attribute; and of all layers."""
+    heard: list[bytes] = []
+    hooked: list[bytes] = []
+    hook = ReceiveHook(bob.messaging)
+    hook.register(b"hook", lambda _conn_id, _ident, message: hooked.append(message.data))
+    for layer in (bob.messaging, bob.packeter, bob.link):
+        for name in [name for name in vars(layer) if name.startswith("on_")]:
+            setattr(layer, name, None)
+    bob.messaging.on_message_recv = lambda _conn_id, _ident, message: heard.append(message.data)
+    alice.connect(bob)
+    alice.send("bob", b"hook", ttl=60)
+    network.run_until_idle()
+    assert heard == [b"hook"]
+    assert hooked == [b"hook"]
+    assert bob.received == []
+    assert alice.messaging.stats().peers["bob"].delivered == 1
 
 
 def test_all_callbacks_with_their_documented_arguments(

@@ -1,5 +1,7 @@
 """Callbacks: an event to which any number of callables can be joined."""
 
 from ._callback import Callback
+from ._check import check_callback
+from ._event import Event
 
-__all__ = ["Callback"]
+__all__ = ["Callback", "Event", "check_callback"]

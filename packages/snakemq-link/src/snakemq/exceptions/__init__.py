@@ -2,6 +2,8 @@
 
     SnakeMQException
     ├── NoConnection                     you named a connection that is not there (any more)
+    ├── ConnectFailed                    a connection cannot be made, or is of no use
+    ├── SnakeMQRefused                   the peer does not want the connection, and says why
     ├── SendNotFinished                  you sent before the last send was reported
     ├── LoopError                        you ran or used the loop in a way it cannot work
     ├── SnakeMQBrokenFormat              the peer broke the rules ...
@@ -24,6 +26,7 @@ snakeMQ 1.6 have kept their names and their places in the tree.
 """
 
 from ._errors import (
+    ConnectFailed,
     LoopError,
     NoConnection,
     QueueFull,
@@ -39,12 +42,14 @@ from ._errors import (
     SnakeMQNoIdent,
     SnakeMQNotAdmitted,
     SnakeMQPacketTooLarge,
+    SnakeMQRefused,
     SnakeMQTimeout,
     SnakeMQUnknownRoute,
     StorageError,
 )
 
 __all__ = [
+    "ConnectFailed",
     "LoopError",
     "NoConnection",
     "QueueFull",
@@ -60,6 +65,7 @@ __all__ = [
     "SnakeMQNoIdent",
     "SnakeMQNotAdmitted",
     "SnakeMQPacketTooLarge",
+    "SnakeMQRefused",
     "SnakeMQTimeout",
     "SnakeMQUnknownRoute",
     "StorageError",

@@ -13,6 +13,24 @@ class NoConnection(SnakeMQException):
     __module__ = "snakemq.exceptions"
 
 
+class ConnectFailed(SnakeMQException):
+    """A connection could not be made, or was of no use. The reason is in the text, and where there
+    is an exception behind it that is the ``__cause__``."""
+
+    __module__ = "snakemq.exceptions"
+
+    def __init__(self, message: str, address: object = None) -> None:
+        super().__init__(message)
+        #: Of the connector, or of who came to a listener.
+        self.address = address
+
+
+class SnakeMQRefused(SnakeMQException):
+    """The peer does not want this connection, and has said why. The text is in its words."""
+
+    __module__ = "snakemq.exceptions"
+
+
 class SendNotFinished(SnakeMQException):
     """``send`` was called before ``on_ready_to_send`` had reported the previous one."""
 

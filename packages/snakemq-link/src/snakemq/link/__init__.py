@@ -22,6 +22,7 @@ from ._interface import (  # noqa: E402
     LendingLink,
     LinkInterface,
     ProgressLink,
+    ReportingLink,
     TimerHandle,
 )
 from ._link import (  # noqa: E402
@@ -54,6 +55,7 @@ __all__ = [
     "LinkInterface",
     "LinkSocket",
     "ProgressLink",
+    "ReportingLink",
     "SSLConfig",
     "TimerHandle",
     "keep_printable",

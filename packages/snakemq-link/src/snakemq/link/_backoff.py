@@ -6,7 +6,9 @@ from collections.abc import Callable
 
 FIRST_DELAY = 0.03
 GROWTH = 1.25
+REFUSED_GROWTH = 1.6
 STABLE_AFTER = 1.0
+"""Seconds after which a connection is taken for one that is well."""
 
 
 class Backoff:
@@ -31,6 +33,14 @@ class Backoff:
         delay = min(self._delay, self._ceiling)
         self._delay = min(self._delay * GROWTH, self._ceiling)
         return delay * (1 - 0.25 * self._random())
+
+    def refused(self) -> None:
+        """The other side is there and does not want this one, so somebody has to change something.
+
+        That is not a matter of milliseconds: the next delay is twice the one before. It goes for
+        connections too that were made and then refused.
+        """
+        self._delay = min(self._delay * REFUSED_GROWTH, self._ceiling)
 
     def connection_lasted(self, seconds: float) -> None:
         """A connection was closed after that time, so attempts begin quickly again.

@@ -7,19 +7,25 @@ import errno
 import logging
 import os
 import socket
-import threading
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
+from snakemq.exceptions import ConnectFailed
+
 from . import _fork
-from ._address import Address, Endpoint, literal, resolve
-from ._backoff import Backoff
+from ._address import Address, Endpoint, literal
+from ._backoff import STABLE_AFTER, Backoff
+from ._failures import FailureSeries
+from ._lookup import Answer, LookUp
 from ._poller import WRITE, Poller
-from ._tls import SSLConfig
+from ._race import Race, starting_order
+from ._tls import SSLConfig, is_refusal
 
 if TYPE_CHECKING:
     import ssl
 
+    from ._socket import LinkSocket
     from ._timers import Timer
 
 _log = logging.getLogger("snakemq.link")
@@ -27,6 +33,10 @@ _log = logging.getLogger("snakemq.link")
 # On Windows it is EWOULDBLOCK. Elsewhere that comes from a Unix socket only, whose listener has a
 # full backlog, and nothing is in progress then.
 _IN_PROGRESS = {errno.EWOULDBLOCK if os.name == "nt" else errno.EINPROGRESS}
+
+_FAILED_EARLY = 30.0
+"""Seconds. A connection that fails within that time was of no use: introductions, refusals and what
+they wait for take no longer."""
 
 
 class Driver(Protocol):
@@ -36,48 +46,60 @@ class Driver(Protocol):
 
     @property
     def poller(self) -> Poller: ...
+    @property
+    def time(self) -> Callable[[], float]: ...
 
     def call_later(self, delay: float, func: Callable[[], object]) -> Timer: ...
     def call_from_thread(self, func: Callable[[], object]) -> None: ...
     def adopt_dialled(
         self, sock: socket.socket, remote_peer: object, connector: Connector
     ) -> None: ...
+    def connect_failed(self, error: ConnectFailed) -> None: ...
 
 
 class Connector:
     """Keeps one connection to one address.
 
-    A round of dialling resolves the name and tries its endpoints one after another until one
-    answers. When none does, or when the connection ends, the next round is planned::
+    A round of dialling resolves the name and lets its endpoints race until one answers. When none
+    does in time, or when the connection ends, the next round is planned::
 
-        waiting --timer--> resolving --> connecting --> connected
-           ^                   |             |              |
-           +-------------------+-------------+--------------+
+        waiting --timer--> resolving --> racing --> connected
+           ^                   |           |            |
+           +-------------------+-----------+------------+
     """
 
     def __init__(
         self, driver: Driver, address: Address, ssl_config: SSLConfig | None, backoff: Backoff
     ) -> None:
         self.address = address
-        self.ssl_context: ssl.SSLContext | None = None
         self.server_hostname: str | None = None
+        self._ssl_config = ssl_config
         if ssl_config is not None:
-            self.ssl_context = ssl_config.get_context(server_side=False)
+            context = ssl_config.current_context(server_side=False)
             self.server_hostname = ssl_config.server_hostname
             if self.server_hostname is None and not isinstance(address, str):
                 self.server_hostname = address[0] or "localhost"
-            if self.server_hostname is None and self.ssl_context.check_hostname:
+            if self.server_hostname is None and context.check_hostname:
                 raise ValueError("a Unix socket has no host name; say which server_hostname")
         self._driver = driver
         self._backoff = backoff
+        self._failures = FailureSeries()
         self._removed = False
-        self._round = 0  # a late answer of the resolver for an earlier round is ignored
-        self._endpoints: list[Endpoint] = []
-        self._sock: socket.socket | None = None  # the attempt that is under way
-        self._timer: Timer | None = None  # the next round, or the deadline of the attempt
+        self._look_up = None if isinstance(address, str) else LookUp(driver, address)
+        self._race: Race | None = None
+        self._attempts: dict[socket.socket, Endpoint] = {}  # those that are under way
+        self._worked_last: Endpoint | None = None
         self._reasons: list[str] = []  # why the endpoints of this round could not be reached
-        self._warned = False  # since it was connected last
+        self._next_attempt: Timer | None = None
+        self._timer: Timer | None = None  # the next round, its deadline, or that all is well again
         _fork.register(self)
+
+    @property
+    def ssl_context(self) -> ssl.SSLContext | None:
+        """For the next connection."""
+        if self._ssl_config is None:
+            return None
+        return self._ssl_config.current_context(server_side=False)
 
     def begin(self) -> None:
         """The first round, unless the connector was removed before the loop came to it."""
@@ -86,148 +108,189 @@ class Connector:
 
     def dial(self) -> None:
         """Begin a round."""
-        self._round += 1
+        self._reasons = []
+        self._timer = self._driver.call_later(self._driver.connect_timeout, self._round_timed_out)
         endpoint = literal(self.address)
         if endpoint is not None:
-            self._connect_to([endpoint])
-            return
-        # getaddrinfo() blocks for as long as the name server likes, so it has a thread of its
-        # own; a daemon, because nothing can interrupt it and it must not hold up the exit.
-        resolver = threading.Thread(
-            target=self._resolve_in_thread,
-            args=(self._round,),
-            name=f"snakemq-resolve-{self.address[0]}",
-            daemon=True,
-        )
-        try:
-            resolver.start()
-        except RuntimeError as exc:  # the system has no thread to spare now
-            self._round_failed(f"cannot resolve {self.address[0]!r}: {exc}")
+            self._begin_race([endpoint])
+        else:
+            assert self._look_up is not None
+            self._look_up.ask(self._resolved)
 
     def remove(self) -> None:
         """Stop for good. The connection, if there is one, is the link's to close."""
         self._removed = True
-        self._abandon_attempt()
+        self._end_round()
 
     def abandon(self) -> None:
         """See :class:`_fork.Owner`."""
         self._removed = True
-        if self._sock is not None:
-            self._sock.close()
+        for sock in self._attempts:
+            sock.close()
 
-    def connection_ended(self, lasted: float | None) -> None:
-        """``lasted``: seconds for which the connection was usable; ``None``: it never was."""
-        if lasted is not None:
-            self._warned = False
+    # -- a connection
+
+    def connected(self, conn: LinkSocket) -> None:
+        """A connection is ready for use. It may still be refused by the other side."""
+        if self._failures.count:
+            self._timer = self._driver.call_later(STABLE_AFTER, lambda: self._look_at(conn))
+
+    def connection_ended(self, lasted: float | None, failure: Exception | None) -> None:
+        """``lasted``: seconds for which the connection was usable; ``None``: it never was.
+
+        ``failure``: why it was of no use to anybody, if that is known.
+        """
+        self._cancel_timer()
+        if failure is not None:
+            what = "cannot connect to" if _is_early(lasted) else "lost the connection to"
+            self._tell(str(failure), failure, what)
+        elif lasted is not None:
+            self._is_well()
+        if is_refusal(failure) and _is_early(lasted):
+            self._backoff.refused()
+        elif lasted is not None:
             self._backoff.connection_lasted(lasted)
         self._plan_next_round()
 
-    def failure_level(self) -> int:
-        """How loudly to log a failure: the first one since it was connected is for a person."""
-        level = logging.INFO if self._warned else logging.WARNING
-        self._warned = True
-        return level
+    def _look_at(self, conn: LinkSocket) -> None:
+        if conn.has_received and conn.failure is None:
+            self._is_well()
 
-    def _round_failed(self, reason: str) -> None:
-        _log.log(
-            self.failure_level(), "cannot connect to %r: %s; trying again", self.address, reason
-        )
-        self._plan_next_round()
+    def _is_well(self) -> None:
+        failed = self._failures.end()
+        if failed:
+            _log.info("connected again to %r after %d failed attempts", self.address, failed)
+
+    # -- rounds
 
     def _plan_next_round(self) -> None:
         if not self._removed:
             self._timer = self._driver.call_later(self._backoff.next_delay(), self.dial)
 
-    def _resolve_in_thread(self, round_: int) -> None:
-        assert not isinstance(self.address, str)
-        answer: list[Endpoint] | str
-        try:
-            answer = resolve(self.address)
-        except OSError as exc:
-            answer = f"cannot resolve {self.address[0]!r}: {exc}"
-        self._driver.call_from_thread(lambda: self._resolved(round_, answer))
-
-    def _resolved(self, round_: int, answer: list[Endpoint] | str) -> None:
-        if self._removed or round_ != self._round:
-            return
-        if isinstance(answer, str):
-            self._round_failed(answer)
-        else:
-            self._connect_to(answer)
-
-    def _connect_to(self, endpoints: list[Endpoint]) -> None:
-        self._endpoints = endpoints
-        self._reasons = []
-        self._try_next_endpoint()
-
-    def _try_next_endpoint(self) -> None:
-        while self._endpoints:
-            endpoint = self._endpoints.pop(0)
-            try:
-                sock = socket.socket(endpoint.family, socket.SOCK_STREAM)
-            except OSError as exc:  # no descriptors left, or a family this system lacks
-                self._reasons.append(f"cannot make a socket: {exc}")
-                continue
-            sock.setblocking(False)
-            error = sock.connect_ex(endpoint.sockaddr)
-            if error in _IN_PROGRESS:
-                self._sock = sock
-                self._driver.poller.register(sock.fileno(), WRITE, self._on_event)
-                self._timer = self._driver.call_later(
-                    self._driver.connect_timeout, self._attempt_timed_out
-                )
-                return
-            if self._attempt_finished(sock, error):
-                return
+    def _round_failed(self) -> None:
+        self._end_round()
         # One reason for several endpoints is the rule: localhost, where nobody listens.
-        self._round_failed(", ".join(dict.fromkeys(self._reasons)))
+        self._tell(", ".join(dict.fromkeys(self._reasons)), None)
+        self._plan_next_round()
 
-    def _on_event(self, mask: int) -> None:
-        sock = self._sock
-        if sock is None:
-            return
-        self._forget_attempt(sock)
-        if not self._attempt_finished(sock, sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)):
-            self._try_next_endpoint()
+    def _tell(self, reason: str, cause: Exception | None, what: str = "cannot connect to") -> None:
+        is_news = self._failures.add(reason)
+        error = ConnectFailed(f"{what} {self.address!r}: {reason}", self.address)
+        error.__cause__ = cause
+        _log.log(logging.WARNING if is_news else logging.DEBUG, "%s; trying again", error)
+        if is_news:
+            self._driver.connect_failed(error)
 
-    def _attempt_timed_out(self) -> None:
+    def _round_timed_out(self) -> None:
         reason = f"no answer in {self._driver.connect_timeout:g} s"
-        _log.info("connect %r: %s", self.address, reason)
+        if self._look_up is not None and self._look_up.is_waiting:
+            reason = f"the look-up of {self.address[0]!r} hangs: {reason}"
         self._reasons.append(reason)
-        self._abandon_attempt()
-        self._try_next_endpoint()
+        self._round_failed()
 
-    def _attempt_finished(self, sock: socket.socket, error: int) -> bool:
-        """True if the socket is connected and was handed over."""
+    def _end_round(self) -> None:
+        self._cancel_timer()
+        if self._look_up is not None:
+            self._look_up.forget()
+        self._race = None
+        if self._next_attempt is not None:
+            self._next_attempt.cancel()
+            self._next_attempt = None
+        for sock in list(self._attempts):
+            self._forget_attempt(sock)
+            sock.close()
+
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _resolved(self, answer: Answer) -> None:
+        if isinstance(answer, str):
+            self._reasons.append(answer)
+            self._round_failed()
+        else:
+            self._begin_race(answer)
+
+    # -- attempts
+
+    def _begin_race(self, endpoints: list[Endpoint]) -> None:
+        if not endpoints:
+            self._reasons.append(f"{self.address[0]!r} has no address")
+        order = starting_order(endpoints, self._worked_last)
+        self._race = Race(order, self._driver.connect_timeout)
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Begin the attempts whose time has come."""
+        if self._next_attempt is not None:
+            self._next_attempt.cancel()
+            self._next_attempt = None
+        race = self._race
+        while race is not None and race is self._race:
+            endpoint = race.start(self._driver.time())
+            if endpoint is None:
+                break
+            self._try(race, endpoint)
+        if race is not self._race or race is None:
+            return  # it is won, or the connector was removed by a callback
+        if race.is_lost:
+            self._round_failed()
+        elif race.next_at is not None:
+            delay = max(0.0, race.next_at - self._driver.time())
+            self._next_attempt = self._driver.call_later(delay, self._go_on)
+
+    def _try(self, race: Race, endpoint: Endpoint) -> None:
+        try:
+            sock = socket.socket(endpoint.family, socket.SOCK_STREAM)
+        except OSError as exc:  # no descriptors left, or a family this system lacks
+            self._attempt_failed(race, f"cannot make a socket: {exc}")
+            return
+        sock.setblocking(False)
+        error = sock.connect_ex(endpoint.sockaddr)
+        if error in _IN_PROGRESS:
+            self._attempts[sock] = endpoint
+            self._driver.poller.register(sock.fileno(), WRITE, partial(self._on_event, sock))
+        else:
+            self._attempt_decided(race, sock, endpoint, error)
+
+    def _on_event(self, sock: socket.socket, mask: int) -> None:
+        endpoint, race = self._attempts.get(sock), self._race
+        if endpoint is None or race is None:
+            return  # another one was faster in this very pass
+        self._forget_attempt(sock)
+        error = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        self._attempt_decided(race, sock, endpoint, error)
+        self._go_on()
+
+    def _attempt_decided(
+        self, race: Race, sock: socket.socket, endpoint: Endpoint, error: int
+    ) -> None:
         try:
             if error:
                 raise OSError(error, os.strerror(error))
             remote_peer = _peer_of(sock)
         except OSError as exc:
-            _log.debug("connect %r: %s", self.address, exc.strerror)
-            self._reasons.append(exc.strerror or str(exc))
+            _log.debug("connect %r at %r: %s", self.address, endpoint.sockaddr, exc.strerror)
             sock.close()
-            return False
-        self._endpoints = []
-        self._driver.adopt_dialled(sock, remote_peer or self.address, self)
-        return True
+            self._attempt_failed(race, exc.strerror or str(exc))
+        else:
+            self._end_round()
+            self._worked_last = endpoint
+            self._driver.adopt_dialled(sock, remote_peer or self.address, self)
 
-    def _abandon_attempt(self) -> None:
-        if self._sock is not None:
-            sock = self._sock
-            self._forget_attempt(sock)
-            sock.close()
-        elif self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+    def _attempt_failed(self, race: Race, reason: str) -> None:
+        self._reasons.append(reason)
+        race.fail(self._driver.time())
 
     def _forget_attempt(self, sock: socket.socket) -> None:
-        self._sock = None
+        del self._attempts[sock]
         with contextlib.suppress(KeyError):
             self._driver.poller.unregister(sock.fileno())
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+
+
+def _is_early(lasted: float | None) -> bool:
+    return lasted is None or lasted < _FAILED_EARLY
 
 
 def _peer_of(sock: socket.socket) -> object:

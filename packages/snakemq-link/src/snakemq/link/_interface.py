@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from snakemq.callbacks import Callback
+from snakemq.exceptions import ConnectFailed
 
 BytesLike: TypeAlias = "bytes | bytearray | memoryview"
 
@@ -32,8 +33,8 @@ class LinkInterface(Protocol):
     :meth:`wakeup_poll`, :meth:`time` and :meth:`in_loop`.
 
     A link may have ``send_at_once`` too, see :meth:`Link.send_at_once`; the packeter uses it when
-    it is there. And it may be a :class:`LendingLink`, a :class:`ProgressLink` and a
-    :class:`CrowdedLink`.
+    it is there. And it may be a :class:`LendingLink`, a :class:`ProgressLink`, a
+    :class:`CrowdedLink` and a :class:`ReportingLink`.
     """
 
     __module__: str = "snakemq.link"
@@ -121,6 +122,26 @@ class LinkInterface(Protocol):
 
     def in_loop(self) -> bool:
         """Is the calling thread the one that runs this link's loop right now? Thread-safe."""
+
+
+class ReportingLink(Protocol):
+    """A link that keeps the books of failures, so that a person is told of each once.
+
+    The layers above ask for it; without it they write an error for each connection.
+    """
+
+    __module__: str = "snakemq.link"
+
+    on_connect_failed: Callback[[Any, ConnectFailed]]
+    """See :attr:`Link.on_connect_failed`."""
+
+    def report_failure(self, conn_id: str, error: Exception) -> None:
+        """Say that a connection is of no use, because of ``error``, before it is closed.
+
+        It counts as an attempt that has failed: the next ones come less and less often, and the
+        link writes a warning if that is news. ``error``: its text is the reason. For the loop only.
+        Raises :exc:`~snakemq.exceptions.NoConnection`.
+        """
 
 
 class LendingLink(Protocol):

@@ -7,9 +7,10 @@ import os
 import socket
 import threading
 from collections.abc import Callable
-from typing import overload
+from typing import Any, overload
 
-from snakemq.callbacks import Callback
+from snakemq.callbacks import Callback, Event
+from snakemq.exceptions import ConnectFailed
 
 from ._address import Address, normalize
 from ._admission import MAX_CONNECTIONS, MAX_CONNECTIONS_PER_ADDRESS, Admission, group_of
@@ -82,6 +83,21 @@ class Link:
 
     __module__ = "snakemq.link"
 
+    on_connect: Event[[str]] = Event()
+    on_disconnect: Event[[str]] = Event()
+    on_recv: Event[[str, bytes]] = Event()
+    on_ready_to_send: Event[[str, int]] = Event()
+    on_loop_pass: Event[[]] = Event()
+    on_crowded: Event[[Callable[[str], bool]]] = Event()
+    """See :attr:`CrowdedLink.on_crowded`."""
+    on_connect_failed: Event[[Any, ConnectFailed]] = Event()
+    """``func(address, exception)``: a connector cannot connect, or what it had connected to was of
+    no use; or somebody who came to a listener was turned away. ``address``: of the connector, or of
+    who came. The exception says why.
+
+    A connector tries again by itself. It calls this, and writes a warning, once for each reason
+    until it has been connected well; a listener once a minute for each reason and remote host."""
+
     def __init__(
         self,
         *,
@@ -111,7 +127,8 @@ class Link:
         self.tcp_keepalive = tcp_keepalive
         """For connections that are made from now on."""
 
-        self.on_loop_pass: Callback[[]] = Callback()
+        self.on_loop_pass = Callback()
+        self.on_connect_failed = Callback()
         self._loop = Loop(self.on_loop_pass)
 
         self.give_back = self._loop.give_back
@@ -126,7 +143,6 @@ class Link:
         self.on_ready_to_send = self._traffic.on_ready_to_send
         self._admission = Admission(self._loop, self._traffic, self)
         self.on_crowded = self._admission.on_crowded
-        """See :attr:`CrowdedLink.on_crowded`."""
 
         self._listeners: dict[Address, Listener] = {}
         self._connectors: dict[Address, Connector] = {}
@@ -288,6 +304,10 @@ class Link:
         """See :meth:`ProgressLink.unanswered_for`. Linux can tell it of TCP; else ``None``."""
         return unanswered_for(self._traffic.get(conn_id).sock)
 
+    def report_failure(self, conn_id: str, error: Exception) -> None:
+        """See :meth:`ReportingLink.report_failure`."""
+        self._traffic.report_failure(conn_id, error)
+
     def get_socket_by_conn(self, conn_id: str) -> LinkSocket:
         """The socket of a connection, for its address or the certificate of the other side.
 
@@ -394,6 +414,10 @@ class Link:
     def adopt_dialled(self, sock: socket.socket, remote_peer: object, connector: Connector) -> None:
         """A connector has connected. Not for users."""
         self._traffic.adopt(sock, remote_peer, connector.ssl_context, connector)
+
+    def connect_failed(self, error: ConnectFailed) -> None:
+        """Tell the user. Not for users."""
+        self._loop.call(self.on_connect_failed, error.address, error)
 
 
 def _random() -> float:

@@ -53,9 +53,9 @@ class Listener:
         self._driver = driver
         self._closed = False
         self.wanted = address  # the real one may have another host or port
-        self.ssl_context: ssl.SSLContext | None = None
+        self._ssl_config = ssl_config
         if ssl_config is not None:
-            self.ssl_context = ssl_config.get_context(server_side=True)
+            ssl_config.current_context(server_side=True)  # whose errors are the caller's
         try:
             endpoint = listening_endpoint(address)
             self.sock = socket.socket(endpoint.family, socket.SOCK_STREAM)
@@ -80,6 +80,13 @@ class Listener:
             raise _cannot_listen(address, exc) from exc
         self._inode = self._socket_file_inode()
         _fork.register(self)
+
+    @property
+    def ssl_context(self) -> ssl.SSLContext | None:
+        """For the next connection."""
+        if self._ssl_config is None:
+            return None
+        return self._ssl_config.current_context(server_side=True)
 
     def begin(self) -> None:
         """Accept connections, from now on or again."""

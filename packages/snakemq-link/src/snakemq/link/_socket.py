@@ -27,8 +27,10 @@ class LinkSocket:
         "conn_id",
         "connected_at",
         "connector",
+        "failure",
         "group",
         "handshake_deadline",
+        "has_received",
         "paused_by",
         "reading",
         "recv",
@@ -58,6 +60,9 @@ class LinkSocket:
         """False: it is closed, or reading is paused. One flag for both, as each event asks."""
         self.paused_by: frozenset[object] = frozenset()
         """The reasons for which reading is paused."""
+        self.failure: Exception | None = None
+        """Why it is of no use and will be closed soon; its connector does not count it as well."""
+        self.has_received = False
         self.connected_at: float | None = None  # None: the TLS handshake is not finished
         self.handshake_deadline: Timer | None = None
 

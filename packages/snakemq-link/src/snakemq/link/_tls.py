@@ -8,19 +8,56 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import ssl
 
+    from . import _tls_files
+
 _log = logging.getLogger("snakemq.link")
 
 _EXACT_VERSIONS = ("TLSv1", "TLSv1_1", "TLSv1_2")
 
-NOT_TLS = {"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG", "UNKNOWN_PROTOCOL"}
-"""What OpenSSL says, as the ``reason`` of an ``SSLError``, when plain text comes."""
+_NOT_TLS = {
+    "HTTP_REQUEST",
+    "HTTPS_PROXY_REQUEST",
+    "PACKET_LENGTH_TOO_LONG",
+    "RECORD_LAYER_FAILURE",
+    "UNEXPECTED_EOF_WHILE_READING",
+    "UNKNOWN_PROTOCOL",
+    "WRONG_VERSION_NUMBER",
+}
+"""What OpenSSL says, as the ``reason`` of an ``SSLError``, when plain text comes, or an end."""
+
+_SOURCE_LINE = " (_ssl.c:"
+
+
+def is_refusal(error: Exception | None) -> bool:
+    """Does the other side not want us, or we not it? Else it was the network, or has ended."""
+    if not isinstance(error, OSError):
+        return error is not None
+    # of an ssl.SSLError
+    return getattr(error, "reason", None) not in (None, "UNEXPECTED_EOF_WHILE_READING")
+
+
+def explained(exc: Exception, doing: str) -> Exception:
+    """The same error with a text for people, on one line."""
+    reason = getattr(exc, "reason", None)
+    text = exc.strerror or str(exc) if isinstance(exc, OSError) else str(exc)
+    text = f"{doing}: {without_source_line(text)}"
+    if reason in _NOT_TLS:
+        text += ": is it TLS?"
+    if not hasattr(exc, "library"):
+        return type(exc)(text)
+    error = type(exc)(exc.errno, text)  # type: ignore[attr-defined]
+    error.reason = reason  # type: ignore[attr-defined]
+    return error
+
+
+def without_source_line(text: str) -> str:
+    """What an ``SSLError`` says, without the line of Python's source that it ends with."""
+    return text.partition(_SOURCE_LINE)[0]
 
 
 class SSLConfig:
@@ -48,7 +85,10 @@ class SSLConfig:
     it dials, or to ``server_hostname`` when that is given. It needs ``CERT_REQUIRED``.
 
     The files are read when the configuration is used first, so errors of theirs come from
-    ``add_connector`` and ``add_listener`` as ``OSError`` or ``ssl.SSLError``.
+    ``add_connector`` and ``add_listener``: ``OSError`` or ``ssl.SSLError``, with the name of the
+    file and of its parameter. They are read again when they have changed, before the next
+    connection; what is connected stays. If they cannot be read then, the old ones serve on, with a
+    warning. A context of your own is yours to keep up to date.
     """
 
     __module__ = "snakemq.link"
@@ -89,13 +129,29 @@ class SSLConfig:
         self.check_hostname = check_hostname
         self.server_hostname = server_hostname
         self._context = context
-        self._contexts: dict[bool, ssl.SSLContext] = {}
+        self._contexts: dict[bool, _Loaded] = {}  # by server_side
 
     def get_context(self, *, server_side: bool) -> ssl.SSLContext:
-        """The context for one side; always the same one. Thread-safe.
+        """The context for one side, for settings that this class does not have. Thread-safe.
+
+        It is always the same one from now on. When the files have changed, certificate and key are
+        loaded into it, and new authorities are added; those that are gone from ``ca_certs`` stay
+        trusted in a context that was given out.
 
         Raises ``OSError`` and ``ssl.SSLError`` of the files, and ``ValueError`` when this
         configuration is not one for that side.
+        """
+        context = self.current_context(server_side=server_side)
+        loaded = self._contexts.get(server_side)
+        if loaded is not None:
+            loaded.is_given_out = True
+        return context
+
+    def current_context(self, *, server_side: bool) -> ssl.SSLContext:
+        """The context for the next connection, of the files as they are now. Not for users.
+
+        Raises as :meth:`get_context` does, and only at the first time: if files that have changed
+        cannot be loaded, that is a warning, and the old context serves on.
         """
         import ssl
 
@@ -107,15 +163,54 @@ class SSLConfig:
                     f"was made with {other_side.name}"
                 )
             return self._context
-        context = self._contexts.get(server_side)
-        if context is None:
+        from . import _tls_files
+
+        # Before they are loaded: what is written meanwhile is seen by the next one who asks.
+        state = _tls_files.state_of(self._files)
+        loaded = self._contexts.get(server_side)
+        if loaded is None:
             # No lock, which could not be copied to another process. Of two threads one makes its
             # context in vain.
-            context = self._contexts.setdefault(server_side, self._make_context(server_side))
-        return context
+            loaded = _Loaded(self._make_context(server_side), state)
+            loaded = self._contexts.setdefault(server_side, loaded)
+            if self.cert_reqs == ssl.CERT_NONE:
+                _log.warning(
+                    "TLS without checking the other side's certificate: anybody can be there"
+                )
+        elif loaded.state != state:
+            self._load_again(loaded, state, server_side)
+        return loaded.context
+
+    @property
+    def _files(self) -> dict[str, str]:
+        """By the names of their parameters."""
+        files = {"keyfile": self.keyfile, "certfile": self.certfile, "ca_certs": self.ca_certs}
+        return {parameter: path for parameter, path in files.items() if path is not None}
+
+    def _load_again(self, loaded: _Loaded, state: _tls_files.State, server_side: bool) -> None:
+        from . import _tls_files
+
+        names = ", ".join(map(repr, self._files.values()))
+        try:
+            context = self._make_context(server_side)
+            if loaded.is_given_out:
+                _tls_files.load_files(loaded.context, self._files)
+            else:
+                loaded.context = context
+        except (OSError, ValueError) as exc:
+            # In the middle of being written, perhaps, so it is tried again each time.
+            if loaded.complaint != str(exc):
+                loaded.complaint = str(exc)
+                _log.warning("files of TLS have changed and the old ones serve on: %s", exc)
+            return
+        loaded.state = state
+        loaded.complaint = None
+        _log.info("loaded the changed files of TLS: %s", names)
 
     def _make_context(self, server_side: bool) -> ssl.SSLContext:
         import ssl
+
+        from . import _tls_files
 
         context = ssl.SSLContext(
             ssl.PROTOCOL_TLS_SERVER if server_side else ssl.PROTOCOL_TLS_CLIENT
@@ -131,32 +226,19 @@ class SSLConfig:
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore", DeprecationWarning)  # the user asked for it
                     context.minimum_version = context.maximum_version = version
-        if self.certfile is not None:
-            files = [self.certfile] if self.keyfile is None else [self.certfile, self.keyfile]
-            with _named("certificate and key", files):
-                context.load_cert_chain(self.certfile, self.keyfile)
-        elif server_side:
+        _tls_files.load_files(context, self._files)
+        if server_side and self.certfile is None:
             raise ValueError("a TLS listener needs a certfile")
-        if self.ca_certs is not None:
-            with _named("ca_certs", [self.ca_certs]):
-                context.load_verify_locations(self.ca_certs)
-        if self.cert_reqs == ssl.CERT_NONE:
-            _log.warning("TLS without checking the other side's certificate: anybody can be there")
         return context
 
 
-@contextmanager
-def _named(what: str, files: Sequence[str]) -> Iterator[None]:
-    """Errors of the ssl module with the names of the files, which it keeps to itself."""
-    import ssl
+class _Loaded:
+    """A context, and the state of the files that it was made of."""
 
-    for file in files:
-        with open(file, "rb"):  # what cannot be opened is named by this
-            pass
-    try:
-        yield
-    except ssl.SSLError as exc:
-        names = ", ".join(map(repr, files))
-        named = type(exc)(exc.errno, f"cannot load {what} from {names}: {exc.strerror}")
-        named.library, named.reason = exc.library, exc.reason
-        raise named from exc
+    def __init__(self, context: ssl.SSLContext, state: _tls_files.State) -> None:
+        self.context = context
+        self.state = state
+        self.is_given_out = False
+        """Does the user have it, who may have changed its settings?"""
+        self.complaint: str | None = None
+        """Why files that have changed could not be loaded the last time."""

@@ -11,15 +11,17 @@ from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from snakemq.callbacks import Callback
-from snakemq.exceptions import NoConnection, SendNotFinished
+from snakemq.exceptions import ConnectFailed, NoConnection, SendNotFinished
 
 from . import _fork, _tcp
+from ._backoff import STABLE_AFTER
 from ._connector import Connector
+from ._failures import REPORT_INTERVAL, RemoteFailures
 from ._interface import BytesLike
 from ._loop import Loop
 from ._poller import READ, WRITE, Handler
 from ._socket import RECV_SIZE, WOULD_BLOCK, LinkSocket
-from ._tls import NOT_TLS
+from ._tls import explained, is_refusal
 
 if TYPE_CHECKING:
     import ssl
@@ -35,6 +37,8 @@ class Settings(Protocol):
     recv_block_size: int
     tcp_keepalive: tuple[int, int, int] | None
     handshake_timeout: float
+
+    def connect_failed(self, error: ConnectFailed) -> None: ...
 
 
 class Traffic:
@@ -56,6 +60,7 @@ class Traffic:
         self._settings = settings
         self._log = logging.getLogger("snakemq.link")
         self._last_conn_number = 0
+        self._remote_failures = RemoteFailures()
         _fork.register(self)
 
     def get(self, conn_id: str) -> LinkSocket:
@@ -98,9 +103,11 @@ class Traffic:
                 )
             except (OSError, ValueError) as exc:
                 sock.close()
-                self._log_tls_failure(remote_peer, connector, str(exc))
+                failure = explained(exc, "TLS handshake")
                 if connector is not None:
-                    connector.connection_ended(None)
+                    connector.connection_ended(None, failure)
+                else:
+                    self.refused(remote_peer, failure)
                 return
         self._last_conn_number += 1
         conn_id = f"{self._last_conn_number}fd{sock.fileno()}"
@@ -126,6 +133,8 @@ class Traffic:
 
     def _announce(self, conn: LinkSocket) -> None:
         self._log.info("connect %s %r", conn.conn_id, conn.remote_peer)
+        if conn.connector is not None:
+            conn.connector.connected(conn)
         try:
             self.on_connect.call_while(lambda: not conn.closed, conn.conn_id)
         except Exception:
@@ -140,8 +149,7 @@ class Traffic:
         try:
             event = conn.shake_hands()
         except (OSError, ValueError) as exc:  # ValueError: closed below us before it began
-            question = ": is it TLS?" if getattr(exc, "reason", None) in NOT_TLS else ""
-            self._log_tls_failure(conn.remote_peer, conn.connector, f"{exc}{question}")
+            conn.failure = explained(exc, "TLS handshake")
             self.drop(conn, "TLS handshake failed")
             return
         if event:
@@ -160,15 +168,9 @@ class Traffic:
             self._on_readable(conn)
 
     def _handshake_timed_out(self, conn: LinkSocket) -> None:
-        reason = f"no answer in {self._settings.handshake_timeout:g} s"
-        self._log_tls_failure(conn.remote_peer, conn.connector, reason)
+        timeout = self._settings.handshake_timeout
+        conn.failure = TimeoutError(f"TLS handshake: no answer in {timeout:g} s")
         self.drop(conn, "TLS handshake failed")
-
-    def _log_tls_failure(
-        self, remote_peer: object, connector: Connector | None, reason: str
-    ) -> None:
-        level = logging.ERROR if connector is None else connector.failure_level()
-        self._log.log(level, "TLS handshake with %r: %s", remote_peer, reason)
 
     # -- input
 
@@ -197,12 +199,13 @@ class Traffic:
         except WOULD_BLOCK:
             return 0
         except OSError as exc:
-            self.drop(conn, str(exc))
+            self._ended(conn, exc)
             return 0
         received = len(data)
         if not received:
-            self.drop(conn, "by the other side")
+            self._ended(conn, None)
             return 0
+        conn.has_received = True
         # The buffer for each read is allocated anew and cut down to what came, so it is larger
         # during bulk transfers only.
         if received >= size < self._settings.recv_block_size:
@@ -370,6 +373,39 @@ class Traffic:
 
     # -- the end
 
+    def report_failure(self, conn_id: str, error: Exception) -> None:
+        """See :meth:`ReportingLink.report_failure`."""
+        self.get(conn_id).failure = error
+
+    def _ended(self, conn: LinkSocket, exc: OSError | None) -> None:
+        """The other side has closed it, or broken it off."""
+        if conn.connector is not None and conn.failure is None and not conn.has_received:
+            if exc is not None and is_refusal(exc):
+                # With TLS 1.3 a client learns by its first read that its certificate is refused.
+                conn.failure = explained(exc, "TLS")
+            elif self._loop.time() - (conn.connected_at or 0.0) < STABLE_AFTER:
+                conn.failure = ConnectionError("closed by the other side at once")
+        self.drop(conn, "by the other side" if exc is None else str(exc))
+
+    def refused(self, remote_peer: object, error: Exception) -> None:
+        """Somebody who came to a listener was of no use, or not let in: tell it now and then."""
+        host = remote_peer[0] if isinstance(remote_peer, tuple) and remote_peer else remote_peer
+        untold = self._remote_failures.add(host, str(error), self._loop.time())
+        if untold is None:
+            self._log.debug("refused %r: %s", remote_peer, error)
+            return
+        more = f" (and {untold} more that were not logged)" if untold else ""
+        self._log.warning(
+            "refused %r: %s%s; not told again within %g s",
+            remote_peer,
+            error,
+            more,
+            REPORT_INTERVAL,
+        )
+        failure = ConnectFailed(f"refused {remote_peer!r}: {error}", remote_peer)
+        failure.__cause__ = error
+        self._settings.connect_failed(failure)
+
     def _drop_after_reading(self, conn: LinkSocket, reason: str, limit: int) -> None:
         """What the other side has sent before it closed is still there, and may be a lot.
 
@@ -386,8 +422,9 @@ class Traffic:
         """Close a connection, and tell it."""
         if conn.closed:
             return
-        self._log.info("disconnect %s: %s", conn.conn_id, reason)
         lasted = None if conn.connected_at is None else self._loop.time() - conn.connected_at
+        level = logging.DEBUG if lasted is None else logging.INFO
+        self._log.log(level, "disconnect %s: %s", conn.conn_id, reason)
         try:
             with contextlib.suppress(KeyError):  # interrupted at the first attempt
                 self._loop.poller.unregister(conn.sock.fileno())
@@ -398,9 +435,12 @@ class Traffic:
         finally:
             # Also after Ctrl-C, or it would never dial again; and once, however often it is begun.
             connector = conn.connector
-            if connector is not None and self.connection_of.get(connector) is conn:
+            if connector is None:
+                if conn.failure is not None:
+                    self.refused(conn.remote_peer, conn.failure)
+            elif self.connection_of.get(connector) is conn:
                 del self.connection_of[connector]
-                connector.connection_ended(lasted)
+                connector.connection_ended(lasted, conn.failure)
 
     def _forget(self, conn: LinkSocket) -> None:
         self.connections.pop(conn.conn_id, None)

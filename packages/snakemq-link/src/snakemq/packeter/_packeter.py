@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TypeVar, cast
 
-from snakemq.callbacks import Callback
+from snakemq.callbacks import Callback, Event
 from snakemq.exceptions import (
     NoConnection,
     SnakeMQBrokenPacket,
@@ -79,6 +79,36 @@ class Packeter:
 
     __module__ = "snakemq.packeter"
 
+    on_connect: Event[[str]] = Event()
+    """``func(conn_id)``. If a callback raises, the connection is closed before anything is sent
+    that was queued for it."""
+    on_disconnect: Event[[str]] = Event()
+    """``func(conn_id)``"""
+    on_packet_recv: Event[[str, bytes]] = Event()
+    """``func(conn_id, packet)``"""
+    on_packet_sent: Event[[str, int]] = Event()
+    """``func(conn_id, packet_id)``: the system took over the last byte of the packet. That it
+    arrived is another matter."""
+    on_packet_send: Event[[str, int]] = Event()
+    """The name that the documentation of 1.6 has for :attr:`on_packet_sent`."""
+    on_error: Event[[str, Exception]] = Event()
+    """``func(conn_id, exception)``: the peer broke the rules, and its connection is closed
+    after this call; or a callback of ``on_packet_recv`` or ``on_packet_sent`` raised, or the
+    link refused to send now, and nothing else happens."""
+
+    on_part_recv: Event[[str]] = Event()
+    """``func(conn_id)``: bytes have arrived that complete no packet."""
+
+    # The same events a batch at a time, for layers above that handle many small packets.
+    on_packets_recv: Event[[str, list[Packet]]] = Event()
+    """``func(conn_id, packets)``: packets that arrived together, in their order. Who closes
+    the connection in this call gets no more, and has to disregard the rest of the list. All
+    are bytes, unless somebody has called :meth:`split_large`."""
+    on_packets_sent: Event[[str, int]] = Event()
+    """``func(conn_id, packet_id)``: that packet and all that were queued for the same
+    connection before it are sent. Not for a packet of which :meth:`send_framed_at_once` has
+    told that already."""
+
     def __init__(
         self,
         link: LinkInterface,
@@ -95,35 +125,15 @@ class Packeter:
         self.max_packet_size = max_packet_size
         """For connections that are made from now on, in bytes."""
 
-        self.on_connect: Callback[[str]] = Callback()
-        """``func(conn_id)``. If a callback raises, the connection is closed before anything is sent
-        that was queued for it."""
-        self.on_disconnect: Callback[[str]] = Callback()
-        """``func(conn_id)``"""
-        self.on_packet_recv: Callback[[str, bytes]] = Callback()
-        """``func(conn_id, packet)``"""
-        self.on_packet_sent: Callback[[str, int]] = Callback()
-        """``func(conn_id, packet_id)``: the system took over the last byte of the packet. That it
-        arrived is another matter."""
+        self.on_connect = Callback()
+        self.on_disconnect = Callback()
+        self.on_packet_recv = Callback()
+        self.on_packet_sent = Callback()
         self.on_packet_send = self.on_packet_sent
-        """The name that the documentation of 1.6 has for :attr:`on_packet_sent`."""
-        self.on_error: Callback[[str, Exception]] = Callback()
-        """``func(conn_id, exception)``: the peer broke the rules, and its connection is closed
-        after this call; or a callback of ``on_packet_recv`` or ``on_packet_sent`` raised, or the
-        link refused to send now, and nothing else happens."""
-
-        self.on_part_recv: Callback[[str]] = Callback()
-        """``func(conn_id)``: bytes have arrived that complete no packet."""
-
-        # The same events a batch at a time, for layers above that handle many small packets.
-        self.on_packets_recv: Callback[[str, list[Packet]]] = Callback()
-        """``func(conn_id, packets)``: packets that arrived together, in their order. Who closes
-        the connection in this call gets no more, and has to disregard the rest of the list. All
-        are bytes, unless somebody has called :meth:`split_large`."""
-        self.on_packets_sent: Callback[[str, int]] = Callback()
-        """``func(conn_id, packet_id)``: that packet and all that were queued for the same
-        connection before it are sent. Not for a packet of which :meth:`send_framed_at_once` has
-        told that already."""
+        self.on_error = Callback()
+        self.on_part_recv = Callback()
+        self.on_packets_recv = Callback()
+        self.on_packets_sent = Callback()
 
         self._connections: dict[str, _Connection] = {}
         self._last_packet_id = 0
@@ -131,11 +141,11 @@ class Packeter:
         self._dirty: deque[_Connection] = deque()
         self._unfinished = Unfinished(link, max_unfinished_bytes, max_packet_size, self._give_up)
 
-        link.on_connect.add(self._on_connect)
-        link.on_disconnect.add(self._on_disconnect)
-        link.on_recv.add(self._on_recv)
-        link.on_ready_to_send.add(self._on_ready_to_send)
-        link.on_loop_pass.add(self._on_loop_pass)
+        link.on_connect.add_internal(self._on_connect)
+        link.on_disconnect.add_internal(self._on_disconnect)
+        link.on_recv.add_internal(self._on_recv)
+        link.on_ready_to_send.add_internal(self._on_ready_to_send)
+        link.on_loop_pass.add_internal(self._on_loop_pass)
 
     def send_packet(self, conn_id: str, buf: bytes, *more: bytes) -> int:
         """Queue a packet; it is sent at the end of this pass of the loop at the latest.

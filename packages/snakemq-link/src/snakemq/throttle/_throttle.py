@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from snakemq.callbacks import Callback
+from snakemq.callbacks import Callback, Event
 from snakemq.exceptions import NoConnection, SendNotFinished
 from snakemq.link import BytesLike, LinkInterface, TimerHandle
 
@@ -59,6 +59,14 @@ class Throttle:
 
     __module__ = "snakemq.throttle"
 
+    on_connect: Event[[str]] = Event()
+    on_disconnect: Event[[str]] = Event()
+    on_recv: Event[[str, bytes]] = Event()
+    on_ready_to_send: Event[[str, int]] = Event()
+    on_loop_pass: Event[[]] = Event()
+    on_crowded: Event[[Callable[[str], bool]]] = Event()
+    """See :attr:`CrowdedLink.on_crowded`; never called if the wrapped link cannot."""
+
     def __init__(self, link: LinkInterface, speed: float) -> None:
         if not speed > 0:
             raise ValueError(f"the speed must be above 0 bytes per second, not {speed!r}")
@@ -66,21 +74,18 @@ class Throttle:
         self.speed = speed
         """For connections that are made from now on, in bytes per second."""
 
-        self.on_connect: Callback[[str]] = Callback()
-        self.on_disconnect: Callback[[str]] = Callback()
-        self.on_ready_to_send: Callback[[str, int]] = Callback()
+        self.on_connect = Callback()
+        self.on_disconnect = Callback()
+        self.on_ready_to_send = Callback()
         self.on_recv = link.on_recv
         self.on_loop_pass = link.on_loop_pass
-        self.on_crowded: Callback[[Callable[[str], bool]]] = (
-            getattr(link, "on_crowded", None) or Callback()
-        )
-        """See :attr:`CrowdedLink.on_crowded`; never called if the wrapped link cannot."""
+        self.on_crowded = getattr(link, "on_crowded", None) or Callback()
 
         self._buckets: dict[str, _Bucket] = {}
 
-        link.on_connect.add(self._on_connect)
-        link.on_disconnect.add(self._on_disconnect)
-        link.on_ready_to_send.add(self._on_ready_to_send)
+        link.on_connect.add_internal(self._on_connect)
+        link.on_disconnect.add_internal(self._on_disconnect)
+        link.on_ready_to_send.add_internal(self._on_ready_to_send)
 
     def send(self, conn_id: str, data: BytesLike) -> None:
         """See :meth:`LinkInterface.send`."""

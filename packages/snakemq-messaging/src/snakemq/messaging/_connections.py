@@ -91,15 +91,15 @@ class Connections:
         self._contest_of = self.contests.of_challenger
 
         packeter.split_large(frames.MESSAGE_HEADER_SIZE)
-        packeter.on_connect.add(self._on_connect)
-        packeter.on_disconnect.add(self._on_disconnect)
-        packeter.on_packets_recv.add(self._on_packets_recv)
-        packeter.on_part_recv.add(self._on_part_recv)
-        packeter.on_packets_sent.add(self._on_packets_sent)
-        self._link.on_ready_to_send.add(self._on_bytes_sent)
+        packeter.on_connect.add_internal(self._on_connect)
+        packeter.on_disconnect.add_internal(self._on_disconnect)
+        packeter.on_packets_recv.add_internal(self._on_packets_recv)
+        packeter.on_part_recv.add_internal(self._on_part_recv)
+        packeter.on_packets_sent.add_internal(self._on_packets_sent)
+        self._link.on_ready_to_send.add_internal(self._on_bytes_sent)
         on_crowded = getattr(self._link, "on_crowded", None)  # see CrowdedLink
         if on_crowded is not None:
-            on_crowded.add(self._make_room)
+            on_crowded.add_internal(self._make_room)
 
     def plan_keepalive(self) -> None:
         """The interval has changed."""

@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Iterable
 
+from snakemq.callbacks import Event
 from snakemq.exceptions import LoopError, SnakeMQMessageTooLarge
 from snakemq.message import Message
 from snakemq.packeter import Packeter
@@ -77,6 +78,38 @@ class Messaging:
     """
 
     __module__ = "snakemq.messaging"
+
+    on_error: Event[[str | None, Exception]] = Event()
+    """``func(conn_id, exception)``: a peer broke the rules or did not answer, and its
+    connection is closed after this call; a callback raised; or, with ``None`` for
+    ``conn_id``, the storage failed."""
+    on_message_recv: Event[[str, str, Message]] = Event()
+    """``func(conn_id, ident, message)``"""
+    on_message_reject: Event[[str, str, Message]] = Event()
+    """``func(conn_id, ident, message)``: callbacks of ``on_message_recv`` have raised
+    ``max_attempts`` times; the message will not be offered again."""
+    on_message_sent: Event[[str, str, bytes]] = Event()
+    """``func(conn_id, ident, message_uuid)``: the system took the message over. After a
+    reconnection it may be called again for a message that is sent again."""
+    on_message_delivered: Event[[str, str, bytes]] = Event()
+    """``func(conn_id, ident, message_uuid)``: the peer has processed the message. Only for
+    2.x peers."""
+    on_message_drop: Event[[str, bytes]] = Event()
+    """``func(ident, message_uuid)``: the message will not be delivered, or it was under way
+    when the connection broke and will not be sent again: *not confirmed*, not *certainly not
+    received*."""
+    on_connect: Event[[str, str]] = Event()
+    """``func(conn_id, ident)``: the peer is identified. The place to check whether it is who it
+    says: until all callbacks have returned nothing is sent to it, and nothing of it is taken.
+    If one of them closes the connection, or raises, those after it are not called. One that
+    raises closes the connection too, and ``on_error`` is called with
+    :exc:`~snakemq.exceptions.SnakeMQNotAdmitted`."""
+    on_admitted: Event[[str, str]] = Event()
+    """``func(conn_id, ident)``: all callbacks of ``on_connect`` have returned, and from now on
+    messages come and go. For what begins with a connection, and must not with a stranger."""
+    on_disconnect: Event[[str, str]] = Event()
+    """``func(conn_id, ident)``: for each connection that ``on_connect`` was called for, be it
+    that all of its callbacks have returned or not."""
 
     def __init__(
         self,
@@ -150,40 +183,18 @@ class Messaging:
         )
 
         self.on_error = self._events.on_error
-        """``func(conn_id, exception)``: a peer broke the rules or did not answer, and its
-        connection is closed after this call; a callback raised; or, with ``None`` for
-        ``conn_id``, the storage failed."""
         self.on_message_recv = self._receiver.on_message_recv
-        """``func(conn_id, ident, message)``"""
         self.on_message_reject = self._receiver.on_message_reject
-        """``func(conn_id, ident, message)``: callbacks of ``on_message_recv`` have raised
-        ``max_attempts`` times; the message will not be offered again."""
         self.on_message_sent = self._sender.on_message_sent
-        """``func(conn_id, ident, message_uuid)``: the system took the message over. After a
-        reconnection it may be called again for a message that is sent again."""
         self.on_message_delivered = self._sender.on_message_delivered
-        """``func(conn_id, ident, message_uuid)``: the peer has processed the message. Only for
-        2.x peers."""
         self.on_message_drop = self._sender.on_message_drop
-        """``func(ident, message_uuid)``: the message will not be delivered, or it was under way
-        when the connection broke and will not be sent again: *not confirmed*, not *certainly not
-        received*."""
         self.on_connect = self._connections.on_connect
-        """``func(conn_id, ident)``: the peer is identified. The place to check whether it is who it
-        says: until all callbacks have returned nothing is sent to it, and nothing of it is taken.
-        If one of them closes the connection, or raises, those after it are not called. One that
-        raises closes the connection too, and ``on_error`` is called with
-        :exc:`~snakemq.exceptions.SnakeMQNotAdmitted`."""
         self.on_admitted = self._connections.on_admitted
-        """``func(conn_id, ident)``: all callbacks of ``on_connect`` have returned, and from now on
-        messages come and go. For what begins with a connection, and must not with a stranger."""
         self.on_disconnect = self._connections.on_disconnect
-        """``func(conn_id, ident)``: for each connection that ``on_connect`` was called for, be it
-        that all of its callbacks have returned or not."""
 
-        packeter.link.on_loop_pass.add(self._receiver.on_loop_pass)
-        packeter.link.on_loop_pass.add(self._sender.on_loop_pass)
-        packeter.on_error.add(self._events.report)
+        packeter.link.on_loop_pass.add_internal(self._receiver.on_loop_pass)
+        packeter.link.on_loop_pass.add_internal(self._sender.on_loop_pass)
+        packeter.on_error.add_internal(self._events.report)
 
     # -- sending
 

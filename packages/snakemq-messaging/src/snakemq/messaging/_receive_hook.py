@@ -29,7 +29,7 @@ class ReceiveHook:
     def __init__(self, messaging: Messaging) -> None:
         self.messaging = messaging
         self._hooks: dict[bytes, tuple[Matcher, MessageCallback]] = {}
-        messaging.on_message_recv.add(self._on_message_recv)
+        messaging.on_message_recv.add_internal(self._on_message_recv)
 
     def register(self, regexp: bytes, callback: MessageCallback) -> None:
         """Call ``callback(conn_id, ident, message)`` for messages whose data match ``regexp``

@@ -79,10 +79,10 @@ class RpcClient:
         self._untimed: deque[Call] = deque()
         self._sleepers = Sleepers()
         add_client(receive_hook, self)
-        messaging.on_admitted.add(self._on_connect)
-        messaging.on_disconnect.add(self._on_disconnect)
-        messaging.on_message_drop.add(self._on_message_drop)
-        self._link.on_loop_pass.add(self._on_loop_pass)
+        messaging.on_admitted.add_internal(self._on_connect)
+        messaging.on_disconnect.add_internal(self._on_disconnect)
+        messaging.on_message_drop.add_internal(self._on_message_drop)
+        self._link.on_loop_pass.add_internal(self._on_loop_pass)
 
     def get_proxy(self, remote_ident: str, name: str) -> RpcInstProxy:
         """A stand-in for the object that the peer has registered under this name."""

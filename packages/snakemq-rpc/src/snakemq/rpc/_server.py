@@ -89,7 +89,7 @@ class RpcServer:
         self._link = messaging.packeter.link
         add_server(messaging, self)
         messaging.announce(ANSWERS_REFUSED)
-        messaging.on_message_drop.add(self._on_message_drop)
+        messaging.on_message_drop.add_internal(self._on_message_drop)
         receive_hook.register(REQUEST_PREFIX, acknowledging(messaging, self._on_request))
 
     def register_object(

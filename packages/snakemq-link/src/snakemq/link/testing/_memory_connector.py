@@ -36,7 +36,7 @@ class MemoryConnector:
         self._network = network
         self._link = link
         self._timer: TimerHandle | None = None
-        link.on_disconnect.add(self._on_disconnect)
+        link.on_disconnect.add_internal(self._on_disconnect)
         self._look()
 
     def close(self) -> None:

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, ParamSpec
 
-from snakemq.callbacks import Callback
+from snakemq.callbacks import Callback, Event
 from snakemq.exceptions import NoConnection, SendNotFinished
 from snakemq.link._interface import BytesLike
 
@@ -32,13 +32,19 @@ class MemoryLink:
 
     __module__ = "snakemq.link.testing"
 
+    on_connect: Event[[str]] = Event()
+    on_disconnect: Event[[str]] = Event()
+    on_recv: Event[[str, bytes]] = Event()
+    on_ready_to_send: Event[[str, int]] = Event()
+    on_loop_pass: Event[[]] = Event()
+
     def __init__(self, network: MemoryNetwork, name: str) -> None:
         self.name = name
-        self.on_connect: Callback[[str]] = Callback()
-        self.on_disconnect: Callback[[str]] = Callback()
-        self.on_recv: Callback[[str, bytes]] = Callback()
-        self.on_ready_to_send: Callback[[str, int]] = Callback()
-        self.on_loop_pass: Callback[[]] = Callback()
+        self.on_connect = Callback()
+        self.on_disconnect = Callback()
+        self.on_recv = Callback()
+        self.on_ready_to_send = Callback()
+        self.on_loop_pass = Callback()
 
         self.errors: list[Exception] = []
         """What callbacks and timers have raised, oldest first; it was logged too."""
