@@ -133,6 +133,7 @@ def test_keyword_arguments_may_have_any_name() -> None:
     event.call_while(lambda: True, self=1, condition=2)
     assert given == [{"self": 1, "condition": 2}] * 2
 
+
 # -- what cannot be a callback
 
 

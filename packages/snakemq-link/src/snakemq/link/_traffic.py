@@ -6,7 +6,6 @@ import contextlib
 import logging
 import socket
 from collections import Counter
-from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 

@@ -316,7 +316,6 @@ class Packeter:
             packets = reader.receive(data)
             if not packets:
                 self._part_received(conn)
-                return
             while packets:
                 self._packets_received(conn, packets)
                 if conn.closed or not reader.has_more:
