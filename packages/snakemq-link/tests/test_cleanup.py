@@ -138,7 +138,7 @@ def test_cleanup_from_another_thread_waits_while_callbacks_run(
     wait_for(inside)
     cleaner = threading.Thread(target=lambda: (link.cleanup(), ended.append("cleanup")))
     cleaner.start()
-    while not link._loop._stop_requested:
+    while not link._loop._from_threads:
         time.sleep(0)
     assert link.open
     go_on.set()
@@ -146,6 +146,38 @@ def test_cleanup_from_another_thread_waits_while_callbacks_run(
         thread.join(DEADLINE)
     assert ended == ["callback", "cleanup"]
     assert not link.open
+
+
+def test_callbacks_of_cleanup_are_called_in_the_thread_of_the_loop(
+    link: DiaryLink, other: DiaryLink
+) -> None:
+    connect(link, other)
+    threads: list[threading.Thread] = []
+    in_loop: list[bool] = []
+
+    def on_disconnect(_: str) -> None:
+        threads.append(threading.current_thread())
+        in_loop.append(link.in_loop())
+
+    link.on_disconnect.add(on_disconnect)
+    loop = threading.Thread(target=link.loop)
+    loop.start()
+    while not link._loop._sleeping:
+        time.sleep(0)
+    link.cleanup()
+    loop.join(DEADLINE)
+    assert threads == [loop]
+    assert in_loop == [True]
+
+
+def test_without_a_loop_callbacks_of_cleanup_are_called_in_the_thread_that_calls_it(
+    link: DiaryLink, other: DiaryLink
+) -> None:
+    connect(link, other)
+    threads: list[threading.Thread] = []
+    link.on_disconnect.add(lambda _: threads.append(threading.current_thread()))
+    link.cleanup()
+    assert threads == [threading.current_thread()]
 
 
 def test_cleanup_gives_up_when_a_callback_blocks_the_loop(

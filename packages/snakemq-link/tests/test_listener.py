@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from real_links import LOCALHOST, DiaryLink, connect, pass_once, plain_client, run_until
@@ -275,6 +277,70 @@ def test_accepting_pauses_while_there_are_no_descriptors_and_then_goes_on() -> N
         [sys.executable, "-c", OUT_OF_DESCRIPTORS], capture_output=True, text=True, timeout=60
     )
     assert child.stdout == "recovered\n", child.stderr
+
+
+def refuse_once(link: DiaryLink, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system cannot watch one more descriptor, and the next time it can."""
+    register = link.poller.register
+
+    def no_room(fd: int, events: int, handler: Callable[[int], object]) -> None:
+        monkeypatch.setattr(link.poller, "register", register)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(link.poller, "register", no_room)
+
+
+def test_a_listener_that_cannot_be_watched_leaves_nothing_behind(
+    link: DiaryLink, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "peer.socket"
+    refuse_once(link, monkeypatch)
+    with pytest.raises(OSError, match="No space left"):
+        link.add_listener(path)
+    assert not path.exists()
+    address = link.add_listener(path)
+    with plain_client(address, socket.AF_UNIX):
+        run_until(lambda: link.open, link)
+
+
+def test_a_connection_that_cannot_be_watched_is_closed(
+    link: DiaryLink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = link.add_listener(LOCALHOST)
+    refuse_once(link, monkeypatch)
+    with plain_client(address) as client:
+        run_until(lambda: link.disconnected, link)
+        assert client.recv(1) == b""
+    with plain_client(address):
+        run_until(lambda: link.open, link)
+    assert len(link._connections) == 1
+
+
+def test_a_connector_whose_connection_cannot_be_watched_dials_again(
+    link: DiaryLink, other: DiaryLink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    adopt = other.adopt_dialled
+
+    def adopt_without_room(*args: Any) -> None:
+        refuse_once(other, monkeypatch)
+        monkeypatch.setattr(other, "adopt_dialled", adopt)
+        adopt(*args)
+
+    monkeypatch.setattr(other, "adopt_dialled", adopt_without_room)
+    other.add_connector(link.add_listener(LOCALHOST))
+    run_until(lambda: other.disconnected and other.open, link, other)
+
+
+def test_a_listener_that_cannot_go_on_after_a_pause_tries_again(
+    link: DiaryLink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("snakemq.link._listener._ACCEPT_PAUSE", 0.0)
+    address = link.add_listener(LOCALHOST)
+    (listener,) = link._listeners.values()
+    listener._pause(OSError(errno.EMFILE, "Too many open files"))
+    refuse_once(link, monkeypatch)
+    with plain_client(address):
+        run_until(lambda: link.open, link)
 
 
 # -- inside callbacks

@@ -244,8 +244,12 @@ class Link:
         if address in self._listeners:
             raise ValueError(f"there is a listener on {address!r} already")
         listener = Listener(self, address, ssl_config, self.listen_backlog)
+        try:
+            listener.begin()
+        except OSError:
+            listener.close()
+            raise
         self._listeners[listener.address] = listener
-        listener.begin()
         self.log.debug("listen on %r", listener.address)
         return listener.address
 
@@ -375,8 +379,9 @@ class Link:
     def cleanup(self) -> None:
         """Close all connections and remove all connectors and listeners; the end of this link.
 
-        Idempotent. Called in a callback it also ends the loop; from another thread it stops
-        the loop first and waits for it, and ``on_disconnect`` is called in that thread. Raises
+        Idempotent. Called in a callback it also ends the loop; called in another thread it has the
+        loop do all this and waits for its end. So ``on_disconnect`` is called in the thread of the
+        loop, as ever; while no loop runs, in the calling thread. Raises
         :exc:`~snakemq.exceptions.LoopError` when the loop does not end within 10 seconds because
         a callback blocks it, and in a process that inherited the link through a fork.
         """

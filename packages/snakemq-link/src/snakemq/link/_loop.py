@@ -9,6 +9,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import ParamSpec
 
 from snakemq.callbacks import Callback
@@ -143,14 +144,22 @@ class Loop:
             return
         with self._enter_lock:  # so that no loop begins meanwhile
             if self._loop_thread is not None:
-                self.stop()
-                if not self._loop_ended.wait(_CLEANUP_TIMEOUT):
-                    raise LoopError(f"the loop did not end within {_CLEANUP_TIMEOUT:g} s")
+                self._end_running(close_all)
             if self.ended:
                 return
             self.ended = True
         close_all()
         self._release()
+
+    def _end_running(self, close_all: Callable[[], object]) -> None:
+        """Have the loop do it, because callbacks are called in its thread."""
+        end = partial(self.end, close_all)
+        self.call_from_thread(end)
+        if not self._loop_ended.wait(_CLEANUP_TIMEOUT):
+            self.stop()
+            with contextlib.suppress(ValueError):  # it has begun meanwhile
+                self._from_threads.remove(end)
+            raise LoopError(f"the loop did not end within {_CLEANUP_TIMEOUT:g} s")
 
     def _release(self) -> None:
         self.poller.close()

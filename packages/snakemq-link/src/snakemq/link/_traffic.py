@@ -120,10 +120,10 @@ class Traffic:
             self.connection_of[connector] = conn
         if ssl_context is None:
             conn.connected_at = self._loop.time()
-            self._loop.poller.register(sock.fileno(), READ, partial(self._on_readable, conn))
+            self._watch(conn)
             self._announce(conn)
         else:
-            self._loop.poller.register(sock.fileno(), READ, partial(self._on_io, conn))
+            self._watch(conn)
             self.handshaking[conn_id] = conn
             conn.handshake_deadline = self._loop.call_later(
                 self._settings.handshake_timeout, lambda: self._handshake_timed_out(conn)
@@ -239,13 +239,8 @@ class Traffic:
         conn.paused_by -= {reason}
         if conn.paused_by or conn.reading:
             return
-        try:
-            conn.reading = True
-            self._watch(conn)
-        except OSError as exc:  # the system cannot watch one more: it would stay deaf
-            broken = f"cannot resume reading: {exc}"
-            self._loop.call_later(0, lambda: self.drop(conn, broken))
-            return
+        conn.reading = True
+        self._watch(conn)
         if conn.keeps_bytes:
             self._loop.call_later(0, lambda: self._on_readable(conn))
         if not self._loop.in_loop():
@@ -366,9 +361,13 @@ class Traffic:
         only_reads = events == READ and conn.connected_at is not None
         handler: Handler = partial(self._on_readable if only_reads else self._on_io, conn)
         try:
-            poller.modify(fd, events, handler)
-        except KeyError:  # it was not watched
-            poller.register(fd, events, handler)
+            try:
+                poller.modify(fd, events, handler)
+            except KeyError:  # it was not watched
+                poller.register(fd, events, handler)
+        except OSError as exc:  # no room for one more: it would stay deaf and dumb
+            reason = f"cannot watch it: {exc}"
+            self._loop.call_later(0, lambda: self.drop(conn, reason))
 
     # -- the end
 
