@@ -1,4 +1,4 @@
-"""Hostile pickles: nothing of them is executed, and they cost who sent them the connection."""
+"""Hostile pickles: nothing of them is executed, and at most they cost the connection."""
 
 from __future__ import annotations
 
@@ -96,12 +96,14 @@ def test_the_traps_work(way: str) -> None:
 def test_nothing_is_executed_wherever_in_a_request_it_is(
     victim: Victim, make_stranger: Callable[[], Stranger], way: str
 ) -> None:
-    for count, (place, build) in enumerate(REQUESTS.items(), start=1):
+    for build in REQUESTS.values():
         stranger = make_stranger()
         stranger.introduce()
         stranger.say(message(build(HARMFUL[way])))
-        stranger.hear_to_the_end()
-        assert len(victim.problems) == count, place
+        stranger.say(message(b"rpcreq"))  # this ends the connection, if that one has not done it
+        heard = stranger.hear_to_the_end()
+        replies = [pickle.loads(data[31:]) for data in heard if data[25:31] == b"rpcrep"]
+        assert all("request refused" in str(reply["exception"]) for reply in replies)
         assert type(victim.problems[-1].error) is SnakeMQBrokenMessage
         assert "refused a request of 'stranger'" in str(victim.problems[-1].error)
     assert victim.service.echoed == []

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from snakemq.rpc import NoMethodError, as_signal, inline
+from snakemq.rpc import Error, NoMethodError, as_signal, inline
 from snakemq.rpc._exposed import ExposedObject
 
 ran: list[str] = []
@@ -112,3 +112,28 @@ def test_a_module_can_be_registered() -> None:
     import math
 
     assert ExposedObject(math, ["sqrt"]).method("sqrt")(4) == 2
+
+
+class Async:
+    async def work(self) -> str:
+        return "never"
+
+    async def stream(self) -> Any:
+        yield "never"
+
+    @staticmethod
+    async def static() -> str:
+        return "never"
+
+    def plain(self) -> str:
+        return "plain"
+
+
+@pytest.mark.parametrize("name", ["work", "stream", "static"])
+def test_async_methods_are_not_called(name: str) -> None:
+    exposed = ExposedObject(Async(), None)
+    with pytest.raises(Error, match="async method"):
+        exposed.method(name)
+    assert exposed.method("plain")() == "plain"
+    with pytest.raises(TypeError, match="async method"):
+        ExposedObject(Async(), [name])

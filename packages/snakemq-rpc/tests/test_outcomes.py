@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
+import io
 import pickle
 from typing import Any
 
@@ -283,3 +286,131 @@ def test_the_handler_does_not_get_errors_of_other_calls(
     with pytest.raises(RemoteError):
         result(future)
     assert handled == []
+
+
+# What a method may do.
+
+
+class Unusual(Exception):
+    def __init__(self, trouble: str) -> None:
+        super().__init__(trouble)
+        self.trouble = trouble
+
+    def __str__(self) -> str:
+        if self.trouble == "str":
+            raise ValueError("no text")
+        return "unusual"
+
+    def __reduce__(self) -> Any:
+        if self.trouble == "reduce":
+            raise ValueError("no pickle")
+        if self.trouble == "reduce later":
+            self.trouble = "reduce"
+        return super().__reduce__()
+
+
+def nested(levels: int) -> Any:
+    value: Any = None
+    for _ in range(levels):
+        value = (value,)
+    return value
+
+
+@pytest.mark.parametrize(
+    ("exception", "text"),
+    [
+        (SystemExit(3), "SystemExit: 3"),
+        (GeneratorExit(), "GeneratorExit"),
+        (asyncio.CancelledError(), "CancelledError"),
+        (BaseExceptionGroup("several", [SystemExit(3)]), "several"),
+        (Unusual("str"), "no text"),
+        (Unusual("reduce"), "unusual"),
+        (Unusual("reduce later"), "unusual"),
+        (ValueError(nested(100_000)), "ValueError"),
+        (ValueError("x" * 1_000_000), "x"),
+        (UnicodeError("\ud800"), "\ud800"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_whatever_a_method_raises_its_caller_hears(
+    network: MemoryNetwork,
+    pair: RpcInstProxy,
+    raising: Raising,
+    exception: BaseException,
+    text: str,
+) -> None:
+    raising.exception = exception
+    error = error_of(network, pair)
+    assert isinstance(error, Exception)
+    assert text in str(error)
+
+
+def test_a_huge_traceback_is_cut() -> None:
+    try:
+        raise ValueError("x" * 1_000_000)
+    except ValueError as exc:
+        reply = written(ReplyWriter(SafePickler()).failure(REQ_ID, exc))
+    assert len(reply["exception_format"]) < 110_000
+    assert reply["exception_format"].startswith("Traceback")
+
+
+class Results:
+    @inline
+    def coroutine(self) -> object:
+        async def work() -> None:
+            pass
+
+        return work()
+
+    @inline
+    async def async_method(self) -> None:
+        pass
+
+    @inline
+    def generator(self) -> object:
+        return (n for n in range(3))
+
+    @inline
+    def function(self) -> object:
+        return lambda: 5
+
+    @inline
+    def file(self) -> object:
+        return io.TextIOWrapper(io.BytesIO())
+
+    @inline
+    def unregistered(self) -> object:
+        return [Order()]
+
+    @inline
+    def deep(self) -> object:
+        return nested(400_000)
+
+
+@pytest.mark.parametrize("name", [name for name in vars(Results) if not name.startswith("_")])
+def test_a_result_that_cannot_be_sent_is_an_error_of_its_call(
+    node: MakeNode, network: MemoryNetwork, name: str
+) -> None:
+    server_node, client_node = node("server"), node("client")
+    RpcServer(server_node.hook).register_object(Results(), "results")
+    proxy = RpcClient(client_node.hook).get_proxy("server", "results")
+    client_node.connect(server_node)
+    future = getattr(proxy, name).future()
+    network.run_until_idle()
+    assert isinstance(future.exception(0), Error)
+    gc.collect()  # a coroutine that is left warns, which is an error here
+    assert client_node.disconnected == []
+
+
+@pytest.mark.parametrize(
+    "value",
+    [10**5000, {float("nan"): 1}, nested(400), "\ud800", -0.0],
+    ids=["int", "nan", "deep", "surrogate", "zero"],
+)
+def test_a_result_that_is_only_unusual_arrives(
+    proxy: RpcInstProxy, server: RawServer, value: object
+) -> None:
+    future = called(server, proxy.method)
+    body = ReplyWriter(SafePickler()).result(server.requests[0]["req_id"], value)
+    server.send(body.removeprefix(REPLY_PREFIX))
+    assert pickle.dumps(result(future)) == pickle.dumps(value)

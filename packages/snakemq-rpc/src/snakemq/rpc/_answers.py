@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import traceback
+from collections.abc import Coroutine
 
 from ._errors import Error, UnregisteredClass
 from ._pickler import Pickler, SafePickler, dumps_of
 from ._protocol import REPLY_PREFIX, Reply, is_of_another_call, kills_16, text_of, type_name
 
 STACK_GLOBAL = b"\x93"
+
+MAX_TRACEBACK = 100_000
+"""Characters of a traceback that are sent. The text of its exception is in it once more."""
 
 
 class ReplyWriter:
@@ -25,6 +29,8 @@ class ReplyWriter:
         try:
             data = self._dumps({"req_id": req_id, "ok": True, "return": value})
         except Exception as exc:
+            if isinstance(value, Coroutine):
+                value.close()  # or Python warns of it some time later
             raise Error(f"the result cannot be pickled: {type_name(exc)}: {text_of(exc)}") from exc
         if kills_16(data):
             raise Error("the result holds an object of snakemq itself, which not every peer knows")
@@ -54,7 +60,10 @@ class ReplyWriter:
             reply["exception"] = Error(f"{name}: {text}" if text else name)
             if pickled is not None:
                 reply["exception_pickle"] = pickled
-        return REPLY_PREFIX + self._dumps(reply)
+        try:
+            return REPLY_PREFIX + self._dumps(reply)
+        except Exception:  # it could be pickled a moment ago
+            return self.error(req_id, f"{name}: {text}")
 
     def error(self, req_id: bytes, text: str) -> bytes:
         """The reply with an :exc:`Error` of the server itself."""
@@ -101,6 +110,9 @@ class ReplyWriter:
 
 def _traceback(exc: BaseException) -> str:
     try:
-        return "".join(traceback.format_exception(exc))
+        text = "".join(traceback.format_exception(exc))
     except Exception as failure:  # of a __str__, for example
         return f"<no traceback: {type_name(failure)}>"
+    if len(text) <= MAX_TRACEBACK:
+        return text
+    return f"{text[: MAX_TRACEBACK // 2]}\n...\n{text[-MAX_TRACEBACK // 2 :]}"
