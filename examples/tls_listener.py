@@ -21,18 +21,23 @@ def main(port: str = "4000", folder: str = "certs") -> None:
     link = Link()
     messaging = Messaging("listener", "", Packeter(link))
 
-    def common_name(conn_id: str) -> str:
+    def common_name(conn_id: str) -> str | None:
+        """The one that is proven; None if there is none, or more than one."""
         certificate = link.get_socket_by_conn(conn_id).getpeercert()
-        assert isinstance(certificate, dict)
-        (subject,) = (
-            dict(field) for field in certificate["subject"] if field[0][0] == "commonName"
-        )
-        return str(subject["commonName"])
+        if not isinstance(certificate, dict):  # without TLS, or without a certificate
+            return None
+        names = [
+            value
+            for field in certificate.get("subject", ())
+            for key, value in field
+            if key == "commonName"
+        ]
+        return names[0] if len(names) == 1 else None
 
     def on_connect(conn_id: str, ident: str) -> None:
         name = common_name(conn_id)
-        if name != ident:
-            print(f"{name} claims to be {ident}")
+        if name is None or name != ident:
+            print(f"{name or 'a stranger'} claims to be {ident}")
             link.close(conn_id)
             return
         print(f"{ident} is here and has proven it")

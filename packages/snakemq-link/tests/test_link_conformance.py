@@ -534,6 +534,22 @@ class CountsWhatHasArrived(Broken):
         return 5 if conn_id in self.connections else super().unsent_bytes(conn_id)
 
 
+class NeverAnswered(Broken):
+    caught_by = "nothing_is_unanswered_when_all_has_arrived"
+    says = "unanswered for 5.0 s"
+
+    def unanswered_for(self, conn_id: str) -> float | None:
+        return 5.0 if conn_id in self.connections else super().unanswered_for(conn_id)
+
+
+class AdmitsWhatNobodyHasChecked(Broken):
+    caught_by = "connection_is_closed_if_a_callback_of_on_connect_raises"
+    says = "waited in vain: on_disconnect"
+
+    def _drop_if_open(self, end):  # type: ignore[no-untyped-def]
+        pass
+
+
 class TimersAreEarly(Broken):
     caught_by = "timers_are_called_once_in_order_and_never_early"
     says = "too early"

@@ -133,7 +133,10 @@ class Connections:
         # Before the packets that came along with the identification are looked at.
         self._packeter.set_max_packet_size(session.conn_id, self._packeter.max_packet_size)
         owner = self.by_ident.get(ident)
-        if owner is None:
+        features = session.features
+        if features is not None and self._past.is_outlived(ident, features.epoch, session.order):
+            self._end_of_past(session, ident)
+        elif owner is None:
             self._admit(session, ident)
         else:
             self.contests.begin(ident, owner, session)
@@ -142,9 +145,6 @@ class Connections:
         """Nobody else has this ident. Ask the users, and if they agree, begin."""
         self._unidentified.pop(session.conn_id, None)
         features = session.features
-        if features is not None and self._past.is_outlived(ident, features.epoch, session.order):
-            self._end_of_past(session, ident)
-            return
         session.ident = ident
         self.by_ident[ident] = session
         self._sender.expected(session, ident)
@@ -191,7 +191,7 @@ class Connections:
 
     def _is_agreed(self, session: Session, ident: str) -> bool:
         """Has every callback of ``on_connect`` returned, and none has closed the connection? One
-        that raises does that, too, and those after it are not called."""
+        that raises ends it, too, and those after it are not called."""
         conn_id = session.conn_id
         for check in self.on_connect.callbacks:
             raised: Exception | None = None
@@ -203,28 +203,17 @@ class Connections:
                 with contextlib.suppress(NoConnection):
                     self._close(session)
                 raise
-            if raised is not None:
-                self._refuse(session, ident, raised)
-            if session.closed:
+            if raised is not None and session.closed:  # it has closed it before it raised
+                self._events.callback_raised(conn_id, raised)
+            elif raised is not None:
+                error = SnakeMQNotAdmitted(
+                    f"{ident!r} is refused: a callback of on_connect raised {type(raised).__name__}"
+                )
+                error.__cause__ = raised
+                self._fail(session, error)
+            if raised is not None or session.closed:
                 return False
         return True
-
-    def _refuse(self, session: Session, ident: str, exc: Exception) -> None:
-        if session.closed:  # by the callback, before it raised
-            self._events.callback_raised(session.conn_id, exc)
-            return
-        self._log.error(
-            "conn=%s ident=%r refused: a callback of on_connect raised",
-            session.conn_id,
-            ident,
-            exc_info=exc,
-        )
-        error = SnakeMQNotAdmitted(
-            f"{ident!r} is not admitted: a callback of on_connect raised {type(exc).__name__}"
-        )
-        error.__cause__ = exc
-        self._events.report(session.conn_id, error)
-        self._close(session)
 
     def _refuse_challenger(self, contest: Contest) -> None:
         if contest.is_same_process:
@@ -278,7 +267,10 @@ class Connections:
         """Close a connection because of its peer."""
         if session.closed:
             return
-        self._log.error("conn=%s ident=%r %s", session.conn_id, session.ident, error)
+        cause = error.__cause__ if isinstance(error, SnakeMQNotAdmitted) else None
+        self._log.error(
+            "conn=%s ident=%r %s", session.conn_id, session.ident, error, exc_info=cause
+        )
         self._events.report(session.conn_id, error)
         self._close(session)
 

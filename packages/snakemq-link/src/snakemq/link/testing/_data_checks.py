@@ -183,6 +183,22 @@ def unsent_bytes_end_at_zero_if_the_link_can_tell_them(arena: Arena) -> None:
     arena.until_closed(arena.b, conn_b)
 
 
+@link_check
+def nothing_is_unanswered_when_all_has_arrived(arena: Arena) -> None:
+    conn_a, conn_b = arena.connect()
+    tell: Callable[[str], float | None] | None = getattr(arena.a.link, "unanswered_for", None)
+    if tell is None or tell(conn_a) is None:
+        return
+    arena.a.push(conn_a, b"x")
+    arena.until_received(arena.b, conn_b, 1)
+    arena.b.push(conn_b, b"x")  # its acknowledgement comes along at the latest
+    arena.until_received(arena.a, conn_a, 1)
+    require(tell(conn_a) == 0, f"unanswered for {tell(conn_a)} s after all has arrived")
+    arena.a.link.close(conn_a)
+    require(raises_no_connection(lambda: tell(conn_a)), "no NoConnection after close")
+    arena.until_closed(arena.b, conn_b)
+
+
 DATA_CHECKS = (
     bytes_arrive_exactly_and_in_order,
     all_kinds_of_bytes_can_be_sent,
@@ -195,4 +211,5 @@ DATA_CHECKS = (
     send_works_inside_timers_and_on_loop_pass,
     a_send_to_a_peer_that_has_closed_does_not_raise,
     unsent_bytes_end_at_zero_if_the_link_can_tell_them,
+    nothing_is_unanswered_when_all_has_arrived,
 )
