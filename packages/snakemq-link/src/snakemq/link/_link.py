@@ -89,6 +89,8 @@ class Link:
         self.handshake_timeout = handshake_timeout
 
         self.on_loop_pass: Callback[[]] = Callback()
+        self.on_cleanup: Callback[[]] = Callback()
+        """``func()``: :meth:`cleanup` has closed everything. Called once, in its thread."""
         self._loop = Loop(self.on_loop_pass)
 
         self.give_back = self._loop.give_back
@@ -104,6 +106,7 @@ class Link:
 
         self._listeners: dict[Address, Listener] = {}
         self._connectors: dict[Address, Connector] = {}
+        self._is_closed = False
         self._add_lock = threading.Lock()  # no connector comes after _close_all() has begun
 
     # -- connectors and listeners
@@ -318,6 +321,8 @@ class Link:
 
     def _close_all(self) -> None:
         with self._add_lock:
+            is_first = not self._is_closed
+            self._is_closed = True
             self._loop.ended = True
         # Their callbacks may remove others meanwhile.
         while self._connectors:
@@ -325,6 +330,8 @@ class Link:
         while self._listeners:
             self.del_listener(next(iter(self._listeners)))
         self._traffic.close_all()
+        if is_first:
+            self._loop.call(self.on_cleanup)
 
     # -- what listeners and connectors bring
 
