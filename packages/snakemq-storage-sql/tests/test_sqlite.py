@@ -89,7 +89,8 @@ def test_every_push_is_synced_and_no_deletion_is(path: Path) -> None:
             statements.clear()
             lazy()
             assert statements[0] == "PRAGMA synchronous=NORMAL"
-            assert statements[-2:] == ["COMMIT", "PRAGMA synchronous=FULL"]
+            done = [s for s in statements if s != "PRAGMA freelist_count"]
+            assert done[-2:] == ["COMMIT", "PRAGMA synchronous=FULL"]
             assert synchronous() == full
         with pytest.raises(ZeroDivisionError):
             storage.delete_items(item for _ in [1 / 0])

@@ -88,6 +88,8 @@ class Link:
     on_recv: Event[[str, bytes]] = Event()
     on_ready_to_send: Event[[str, int]] = Event()
     on_loop_pass: Event[[]] = Event()
+    on_cleanup: Event[[]] = Event()
+    """``func()``: :meth:`cleanup` has closed everything. Called once, in its thread."""
     on_crowded: Event[[Callable[[str], bool]]] = Event()
     """See :attr:`CrowdedLink.on_crowded`."""
     on_connect_failed: Event[[Any, ConnectFailed]] = Event()
@@ -128,6 +130,7 @@ class Link:
         """For connections that are made from now on."""
 
         self.on_loop_pass = Callback()
+        self.on_cleanup = Callback()
         self.on_connect_failed = Callback()
         self._loop = Loop(self.on_loop_pass)
 
@@ -146,6 +149,7 @@ class Link:
 
         self._listeners: dict[Address, Listener] = {}
         self._connectors: dict[Address, Connector] = {}
+        self._is_closed = False
         self._add_lock = threading.Lock()  # no connector comes after _close_all() has begun
 
     # -- connectors and listeners
@@ -389,6 +393,8 @@ class Link:
 
     def _close_all(self) -> None:
         with self._add_lock:
+            is_first = not self._is_closed
+            self._is_closed = True
             self._loop.ended = True
         # Their callbacks may remove others meanwhile.
         while self._connectors:
@@ -396,6 +402,8 @@ class Link:
         while self._listeners:
             self.del_listener(next(iter(self._listeners)))
         self._traffic.close_all()
+        if is_first:
+            self._loop.call(self.on_cleanup)
 
     # -- what listeners and connectors bring
 

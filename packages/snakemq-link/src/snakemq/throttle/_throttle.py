@@ -64,6 +64,8 @@ class Throttle:
     on_recv: Event[[str, bytes]] = Event()
     on_ready_to_send: Event[[str, int]] = Event()
     on_loop_pass: Event[[]] = Event()
+    on_cleanup: Event[[]] = Event()
+    """See :attr:`snakemq.link.Link.on_cleanup`; not called for a link that has none."""
     on_crowded: Event[[Callable[[str], bool]]] = Event()
     """See :attr:`CrowdedLink.on_crowded`; never called if the wrapped link cannot."""
 
@@ -80,6 +82,7 @@ class Throttle:
         self.on_recv = link.on_recv
         self.on_loop_pass = link.on_loop_pass
         self.on_crowded = getattr(link, "on_crowded", None) or Callback()
+        self.on_cleanup = getattr(link, "on_cleanup", None) or Callback()
 
         self._buckets: dict[str, _Bucket] = {}
 

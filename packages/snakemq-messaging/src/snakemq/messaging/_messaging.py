@@ -6,7 +6,7 @@ import logging
 import os
 from collections.abc import Iterable
 
-from snakemq.callbacks import Event
+from snakemq.callbacks import Callback, Event
 from snakemq.exceptions import LoopError, SnakeMQMessageTooLarge
 from snakemq.message import Message
 from snakemq.packeter import Packeter
@@ -39,6 +39,10 @@ RETRY_DELAY = 1.0
 
 MAX_MESSAGE_SIZE = frames.MAX_PACKET_SIZE - frames.MESSAGE_HEADER_SIZE
 """The longest data of a message that the packet format allows, in bytes."""
+
+
+NEVER = -1
+"""No process has been forked that often."""
 
 
 class Messaging:
@@ -147,7 +151,7 @@ class Messaging:
         self.queues_storage = queues_storage
         self.log = logging.getLogger("snakemq.messaging")
 
-        self._forks = _fork.count
+        self._forks = self._open_in = _fork.count
         self._events = Events(self.log)
         self._statistics = Statistics()
         self._occupancy = Occupancy(queue_limits, packeter.link.in_loop) if queue_limits else None
@@ -195,6 +199,9 @@ class Messaging:
         packeter.link.on_loop_pass.add_internal(self._receiver.on_loop_pass)
         packeter.link.on_loop_pass.add_internal(self._sender.on_loop_pass)
         packeter.on_error.add_internal(self._events.report)
+        on_cleanup: Callback[[]] | None = getattr(packeter.link, "on_cleanup", None)
+        if on_cleanup is not None:
+            on_cleanup.add_internal(self._link_is_gone)
 
     # -- sending
 
@@ -204,7 +211,13 @@ class Messaging:
         Messages of one thread to one peer arrive in the order in which they were sent. With
         ``ttl=0`` a message is for a peer that is connected now; if there is none it is dropped,
         which ``on_message_drop`` reports. A message with ``FLAG_PERSISTENT`` and a ttl above 0 is
-        in the storage, durably, when this returns; if that fails nothing is queued.
+        in the storage, durably, when this returns; if that fails nothing is queued. (In a signal
+        handler or a finalizer that comes in the middle of a transaction of its own thread: as soon
+        as that has ended.) Without a storage it waits in memory, which the log says once.
+
+        A message that is larger than what the peer takes waits until it connects with a larger
+        ``max_packet_size``, while those behind it go on. It is reported by ``on_error``, and with
+        ``ttl=0`` dropped.
 
         ``urgent``: the calling thread is about to wait for an answer, so it sends the message
         itself if the loop sleeps, where otherwise it would wake the loop up and leave that to it.
@@ -220,11 +233,12 @@ class Messaging:
         Raises ``TypeError`` and ``ValueError`` (the ident is too long),
         :exc:`~snakemq.exceptions.SnakeMQMessageTooLarge` (4 GiB, the end of the format),
         :exc:`~snakemq.exceptions.QueueFull` and :exc:`~snakemq.exceptions.StorageError`, and
-        :exc:`~snakemq.exceptions.LoopError` in a process that inherited this stack through a fork,
-        where nobody would send it.
+        :exc:`~snakemq.exceptions.LoopError` where nobody would send it: after the link's
+        ``cleanup()``, a persistent message too, and in a process that inherited this stack through
+        a fork.
         """
-        if self._forks != _fork.count:
-            raise _inherited()
+        if self._open_in != _fork.count:
+            raise self._is_over()
         # The queue of a peer has a name that was checked when it was made.
         queue = self._queue_of(ident) if ident.__class__ is str else None
         if queue is None:
@@ -249,8 +263,8 @@ class Messaging:
         As :meth:`send_message` for each of them in turn, but those with ``FLAG_PERSISTENT`` are
         stored in one commit, which is many times faster.
         """
-        if self._forks != _fork.count:
-            raise _inherited()
+        if self._open_in != _fork.count:
+            raise self._is_over()
         _check_ident(ident)
         given = list(messages)
         for message in given:
@@ -264,6 +278,17 @@ class Messaging:
                     message.give_back()
             raise
         return [message.uuid for message in claimed]
+
+    def _link_is_gone(self) -> None:
+        self._open_in = NEVER
+
+    def _is_over(self) -> LoopError:
+        if self._forks != _fork.count:
+            return _inherited()
+        return LoopError(
+            "the link was cleaned up, so this message would never be sent; send it before, or make"
+            " a new link and a new Messaging"
+        )
 
     @property
     def manual_ack(self) -> bool:

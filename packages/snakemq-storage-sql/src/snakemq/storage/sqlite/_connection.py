@@ -9,6 +9,7 @@ from snakemq.exceptions import StorageError
 
 from ._rows import Text
 from ._schema import prepare
+from ._space import Space
 
 PAGE_SIZE = 2048
 """Bytes. A push writes a page of each of three trees to the log. Measured, one after another:
@@ -21,6 +22,9 @@ beginning, and syncs get cheaper: as long as a file grows each of them writes do
 Measured on ext4, the first 2,000 pushes one after another: 154 µs each, and 172 with the 4 MiB of
 SQLite; 147 if the log is filled up at once, but then opening takes 6 ms instead of 4. The price is
 8.4 µs instead of 6.7 for each of 100,000 random uuids in batches; those of Message are in order."""
+
+LONGEST_LOG = 4 * LOG_SIZE
+"""A large batch makes the log as long as itself. Longer than this many bytes it does not stay."""
 
 STATEMENTS = 256
 """How many are kept prepared: most of them insert or delete rows, from 1 to 100 of them."""
@@ -62,6 +66,8 @@ def connect(filename: str, busy_timeout: float) -> sqlite3.Connection:
             )
         page_size = connection.execute("PRAGMA page_size").fetchone()[0]
         connection.execute(f"PRAGMA wal_autocheckpoint={LOG_SIZE // page_size}").fetchall()
+        connection.execute(f"PRAGMA journal_size_limit={LONGEST_LOG}").fetchall()
+        Space(connection, filename).give_back_at_rest()
     except BaseException:
         connection.close()
         raise

@@ -30,26 +30,32 @@ def unwatch(storage: Forkable) -> None:
 _abandoned: list[Any] = []
 
 
+def abandon(connection: object) -> None:
+    """Keep a connection from ever being closed, not even by the end of the process.
+
+    A reference in this module does not outlive the interpreter's shutdown, therefore one is leaked.
+    """
+    _abandoned.append(connection)
+    try:
+        import ctypes  # only where something has gone wrong
+
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))
+    except (ImportError, AttributeError):  # an interpreter that does not count references
+        pass
+
+
 def _after_fork_in_child() -> None:
     """Keep the inherited connections from ever being closed, not even by the end of the child.
 
     Closing one believes that it owns the file, moves what its stale copy of the log holds into
     the database and deletes the log that the parent goes on writing to. Measured: of 500 commits
     of a parent, 490 were lost because a child had inherited the connection and left through
-    ``sys.exit``. A reference in this module does not outlive the interpreter's shutdown,
-    therefore one is leaked.
+    ``sys.exit``.
     """
     for storage in list(_open):
         connection = storage.after_fork_in_child()
-        if connection is None:
-            continue
-        _abandoned.append(connection)
-        try:
-            import ctypes  # only in a forked child of an owner
-
-            ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))
-        except (ImportError, AttributeError):  # an interpreter that does not count references
-            pass
+        if connection is not None:
+            abandon(connection)
     _open.clear()
 
 

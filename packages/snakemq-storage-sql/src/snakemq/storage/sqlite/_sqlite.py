@@ -14,7 +14,9 @@ from snakemq.queues.parts import GroupCommit, OwnerClock, Turn
 from . import _fork, _inbox
 from ._connection import connect
 from ._errors import translated
+from ._file import OpenFile
 from ._rows import Columns, UnreadableRow, read_message, read_queue_name
+from ._space import Space
 from ._statements import (
     PAGE,
     QUEUE_NAMES,
@@ -55,6 +57,12 @@ class SqliteQueuesStorage(QueuesStorageBase):
     the storage goes on from the last thing that it wrote; :meth:`checkpoint_clock` bounds what
     is forgotten. An expired message comes back with a ttl of 0.0.
 
+    *Space*: a file that is nearly empty shrinks, when it is opened or closed and after deletions.
+
+    *A file that was deleted or replaced* while it is open is noticed within a second by whatever is
+    called, and at once by :meth:`checkpoint_clock`. From then on every call raises
+    :exc:`StorageError`: what is written to such a file is gone when the process ends.
+
     *Unreadable rows*: they are moved to the table ``set_aside`` and reported as errors to the
     logger ``snakemq.storage.sqlite``; the others of the queue are not held up.
 
@@ -81,6 +89,8 @@ class SqliteQueuesStorage(QueuesStorageBase):
         with translated(self._filename):
             self._connection = connect(self._filename, busy_timeout)
             try:
+                self._file = OpenFile(self._filename)
+                self._space = Space(self._connection, self._filename)
                 self._clock = OwnerClock(clock, self._last_reading())
                 self._next_seq = self._last_seq() + 1
             except BaseException:
@@ -101,6 +111,7 @@ class SqliteQueuesStorage(QueuesStorageBase):
                 self._write_clock(self._connection)
             except sqlite3.Error as error:  # a full disk: costs some seconds of ttl, no message
                 log.warning("%s: the clock was not written at close: %s", self._filename, error)
+            self._space.give_back_at_rest()
             with translated(self._filename):
                 self._connection.close()
 
@@ -217,7 +228,7 @@ class SqliteQueuesStorage(QueuesStorageBase):
         ttl live longer. Costs one small write, no sync.
         """
         with self._transaction():
-            pass
+            self._check_file(at_once=True)
 
     def after_fork_in_child(self) -> sqlite3.Connection | None:
         """For the fork handler of this package only."""
@@ -230,8 +241,19 @@ class SqliteQueuesStorage(QueuesStorageBase):
         self._check_usable()
         with self._turn.call():
             self._check_usable()
+            self._check_file()
             with translated(self._filename):
                 yield self._connection
+
+    def _check_file(self, *, at_once: bool = False) -> None:
+        """With the lock. Raises :exc:`StorageError` if what is written would get lost."""
+        reason = self._file.what_has_happened(at_once=at_once)
+        if reason:
+            self._unusable = f"{reason}; what is in it is lost, open the storage again"
+            log.error("%s: %s", self._filename, self._unusable)
+            _fork.unwatch(self)
+            _fork.abandon(self._connection)
+            self._check_usable()
 
     def _check_usable(self) -> None:
         if self._unusable:
@@ -252,6 +274,7 @@ class SqliteQueuesStorage(QueuesStorageBase):
                     self._write_clock(connection)
             finally:
                 connection.execute("PRAGMA synchronous=FULL")
+            self._space.give_back_in_use()
 
     def _change(self, statement: str, parameters: list[tuple[object, ...]]) -> None:
         with self._transaction() as connection:
@@ -260,6 +283,7 @@ class SqliteQueuesStorage(QueuesStorageBase):
     def _insert(self, rows: Sequence[tuple[str, Message]]) -> int:
         """Called by the group commit, with the lock held. Returns the first row's position."""
         self._check_usable()
+        self._check_file()
         # At once: what a signal handler pushes from now on gets other numbers.
         seq, self._next_seq = self._next_seq, self._next_seq + len(rows)
         now = self._clock.now()

@@ -1,0 +1,57 @@
+"""Noticing that the file of a storage is not there any more, though it is open."""
+
+from __future__ import annotations
+
+import os
+from time import monotonic
+
+INTERVAL = 1.0
+"""Seconds between two looks. One costs a push 2 to 4 of its 100 to 200 µs."""
+
+
+class OpenFile:
+    """Which file on the disk it is that was opened.
+
+    The system lets a process go on writing to a file that was deleted or replaced. All seems well
+    until the process ends, and then everything is gone. And closing such a database would delete
+    the log of the new one, which has the same name.
+    """
+
+    def __init__(self, filename: str) -> None:
+        """To be called when the file has just been opened."""
+        self._paths: list[str] = []
+        if filename != ":memory:":
+            path = os.path.abspath(filename)
+            self._paths = [path, os.path.realpath(path) + "-wal"]
+        self._identities = [
+            _identity(path) if os.path.exists(path) else None for path in self._paths
+        ]
+        self._next_look = 0.0
+
+    def what_has_happened(self, *, at_once: bool = False) -> str:
+        """Empty: nothing, as far as one can see. Looks once in a second, or ``at_once``."""
+        now = monotonic()
+        if now < self._next_look and not at_once:
+            return ""
+        self._next_look = now + INTERVAL
+        for path, identity in zip(self._paths, self._identities, strict=True):
+            try:
+                is_the_same = identity is None or _identity(path) in (None, identity)
+            except FileNotFoundError:
+                return f"{path!r} was deleted while it was open"
+            if not is_the_same:
+                return f"{path!r} was replaced by another file while it was open"
+        return ""
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    """``None``: the file system does not tell. Raises ``FileNotFoundError``."""
+    try:
+        status = os.stat(path)
+    except FileNotFoundError:
+        raise
+    except NotADirectoryError as error:
+        raise FileNotFoundError(path) from error
+    except OSError:
+        return None
+    return (status.st_dev, status.st_ino) if status.st_ino else None
