@@ -17,6 +17,7 @@ import nox
 ROOT = Path(__file__).parent
 sys.path.insert(0, str(ROOT))
 
+from tools import newest_pythons as newest  # noqa: E402
 from tools import packages as _packages  # noqa: E402
 from tools import pythons  # noqa: E402
 
@@ -31,6 +32,7 @@ META = PACKAGES["snakemq"]
 PYTHONS = pythons.installed()
 #: snakeMQ 1.6 runs on it, the newer ones have lost what its TLS needs.
 PYTHON_OF_1_6 = "3.11"
+SYSTEM_PYTHON = pythons.OF_THE_SYSTEM if pythons.is_supported(pythons.OF_THE_SYSTEM) else None
 #: What its storages need, the newest that they can work with; see their test_genuine_v16.py.
 STORAGES_OF_1_6 = ("SQLAlchemy<1.4", "PyMySQL<2", "pymongo<5")
 GROUPS = nox.project.load_toml("pyproject.toml")
@@ -41,12 +43,17 @@ SUITES = {
     for name, package in PACKAGES.items()
     if any(package.tests.glob("**/test_*.py"))
 }
+PACKAGE_SUITES = [*SUITES]
+PACKAGE_TESTS = [PACKAGES[name].tests.relative_to(ROOT) for name in PACKAGE_SUITES]
 ALL = "all-packages"
 SUITES[ALL] = ["tests", "--ignore=tests/interop"]
 
 #: Of tests/, what one Python is enough for, and what the oldest and the newest are.
 ONCE = ("bench", "chaos", "counts")
 TWICE = ("hostile", "simulation")
+
+#: Databases do not care for the Python, so one Python is enough for their servers.
+NO_SERVERS = ("-m", "not server")
 
 #: Many tests wait for other processes. A file stays together, with the servers that it has started.
 PARALLEL = ("--numprocesses=2", "--dist=loadfile")
@@ -82,7 +89,7 @@ def published() -> list[str]:
 
 
 #: The suites of packages that need something from elsewhere.
-DEPENDENT = [name for name in SUITES if name != ALL and foreign(complete([name]))]
+DEPENDENT = [name for name in PACKAGE_SUITES if foreign(complete([name]))]
 
 
 @nox.session
@@ -133,7 +140,7 @@ def tests(session: nox.Session, suite: str) -> None:
         session.env["SIMULATION_RUNS"] = "200"
         elsewhere = (*ONCE, *(TWICE if session.python != PYTHONS[0] else ()))
         ignored = [f"--ignore=tests/{name}" for name in elsewhere] if suite == ALL else []
-        options = ("-m", "not server", *ignored, *session.posargs)
+        options = (*NO_SERVERS, *ignored, *session.posargs)
         session.run("pytest", *PARALLEL, *SUITES[suite], *options)
         return
     install_servers(session, suite)
@@ -144,6 +151,52 @@ def install_servers(session: nox.Session, suite: str) -> None:
     """Databases for the suites that need them; PostgreSQL and MariaDB are of the system."""
     if suite in (ALL, "snakemq-storage-mongo"):
         session.install("--require-hashes", "-r", "tests/servers/requirements.txt")
+
+
+@nox.session(python=SYSTEM_PYTHON, requires=["wheels"])
+def system_python(session: nox.Session) -> None:
+    """Each package's tests on the Python of the system, whose bugs may be its own.
+
+    Debian 12 has 3.11.2, with faults of `re` that a later 3.11 does not have.
+    """
+    if SYSTEM_PYTHON is None:
+        must = "CI" in os.environ and pythons.is_debian()
+        reason = f"{pythons.OF_THE_SYSTEM} is not a Python that is supported"
+        session.error(reason) if must else session.skip(reason)
+    wanted = complete(PACKAGE_SUITES)
+    session.install(*built(wanted), *foreign(wanted), *tools_of("test"))
+    session.run("pytest", *PARALLEL, *map(str, PACKAGE_TESTS), *NO_SERVERS, *session.posargs)
+
+
+@nox.session(requires=["wheels"], venv_backend="uv")
+@nox.parametrize("version", newest.VERSIONS, ids=newest.VERSIONS)
+def newest_pythons(session: nox.Session, version: str) -> None:
+    """Each package's tests on Pythons that Debian 12 does not have; root on Debian gets them."""
+    if not newest.should_be_had():
+        session.skip(f"only root on Debian can get Python {version} here")
+    try:
+        debian = newest.debian()
+    except newest.CannotBeHad as exc:
+        session.error(str(exc)) if "CI" in os.environ else session.skip(str(exc))
+
+    def run(*command: str) -> None:
+        session.run(*newest.inside(debian, work, *command), external=True)
+
+    work = Path(session.create_tmp()).absolute() / "work"
+    shutil.rmtree(work, ignore_errors=True)
+    caches = shutil.ignore_patterns("__pycache__", ".*")
+    for folder in (Path("tests"), Path("tools"), *PACKAGE_TESTS):
+        shutil.copytree(ROOT / folder, work / folder, ignore=caches)
+    shutil.copy(ROOT / "pyproject.toml", work)
+    environment = newest.WORK / "environment"
+    run(f"python{version}", "-m", "venv", "--without-pip", "--clear", str(environment))
+    # From outside, where an installer knows how to get at packages.
+    site = f"environment/lib/python{version}/site-packages"
+    target = ("--target", str(work / site), "--python-version", version, "--only-binary=:all:")
+    wanted = complete(PACKAGE_SUITES)
+    session.install(*target, *built(wanted), *foreign(wanted), *tools_of("test"))
+    pytest = (str(environment / "bin/python"), "-m", "pytest", f"--rootdir={newest.WORK}")
+    run(*pytest, *PARALLEL, *map(str, PACKAGE_TESTS), *NO_SERVERS, *session.posargs)
 
 
 @nox.session(python=PYTHONS[:1], requires=["wheels"], venv_backend="uv")

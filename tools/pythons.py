@@ -3,23 +3,38 @@
 from __future__ import annotations
 
 import os
+import platform
 import re
 import shutil
 import subprocess
+
+#: The one that the system itself runs on: its distribution builds it, and mends what it chooses.
+OF_THE_SYSTEM = "/usr/bin/python3"
 
 
 def installed() -> list[str]:
     """Versions from 3.11 up, oldest first, whose ``python3.X`` is on the PATH and runs."""
     _show_all_of_pyenv()
-    return [version for version in (f"3.{minor}" for minor in range(11, 30)) if _runs(version)]
+    versions = (f"3.{minor}" for minor in range(11, 30))
+    return [version for version in versions if is_supported(f"python{version}")]
 
 
-def _runs(version: str) -> bool:
-    path = shutil.which(f"python{version}")
+def is_supported(python: str) -> bool:
+    """Whether this program is there and is a Python that snakeMQ supports."""
+    path = shutil.which(python)
     if path is None:
         return False
     # pyenv has stand-ins for versions that are switched off; they fail.
-    return subprocess.run([path, "-c", ""], capture_output=True).returncode == 0
+    code = "import sys; sys.exit(sys.version_info < (3, 11))"
+    return subprocess.run([path, "-c", code], capture_output=True).returncode == 0
+
+
+def is_debian() -> bool:
+    """Whether this machine runs Debian."""
+    try:
+        return platform.freedesktop_os_release()["ID"] == "debian"
+    except OSError:
+        return False
 
 
 def _show_all_of_pyenv() -> None:
