@@ -229,7 +229,34 @@ def test_peer_that_is_connected_is_told_of_whoever_was_forgotten(
     stats = alice.messaging.stats()
     assert stats.connections == 1
     assert stats.peers["bob"].connected
-    assert len(stats.peers) <= 4
+    assert stats.peers["bob"].connections == 1
+    assert len(stats.peers) == 3
+
+
+def test_counters_of_peers_that_are_connected_or_waited_for_are_never_forgotten(
+    network: MemoryNetwork, alice: Peer, peer: MakePeer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_stats, "MAX_PEERS", 3)
+    alice.send("patient", ttl=0)
+    alice.send("patient", ttl=None)
+    network.run_until_idle()
+    for number in range(40):
+        alice.connect(peer(f"peer {number}"))
+    for number in range(100):
+        alice.send(f"absent {number}", ttl=0)
+        network.run_until_idle()
+    stats = alice.messaging.stats()
+    assert stats.connections == 40
+    assert all(stats.peers[f"peer {number}"].connections == 1 for number in range(40))
+    assert stats.peers["patient"].dropped == {DropReason.ABSENT: 1}
+    for conn_id in list(alice.link.connections):
+        alice.link.close(conn_id)
+    network.run_until_idle()
+    for number in range(10):
+        alice.send(f"absent again {number}", ttl=0)
+        network.run_until_idle()
+    assert len(alice.messaging.stats().peers) == 3
+    assert "patient" in alice.messaging.stats().peers
 
 
 def test_what_is_returned_does_not_change_any_more(network: MemoryNetwork, alice: Peer) -> None:

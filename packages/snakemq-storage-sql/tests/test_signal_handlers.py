@@ -128,7 +128,7 @@ def test_it_waits_for_nobody_who_waits_for_its_thread(storage: Storage, name: st
         thread.start()
     expected: set[bytes] = set()
     try:
-        for line in range(1, 400):
+        for line in range(1, 400, 4):
             items, inner = [message(), message()], message()
             where = interrupted(
                 lambda items=items: outer(storage, items),  # type: ignore[misc]

@@ -153,7 +153,7 @@ class Messaging:
 
         self._forks = self._open_in = _fork.count
         self._events = Events(self.log)
-        self._statistics = Statistics()
+        self._statistics = Statistics(lambda ident: self._queue_of(ident) is not None)
         self._occupancy = Occupancy(queue_limits, packeter.link.in_loop) if queue_limits else None
         self._sender = Sender(
             packeter, queues_storage, self._occupancy, self._statistics, self._events

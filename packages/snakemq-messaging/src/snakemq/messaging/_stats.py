@@ -1,6 +1,7 @@
 """Counters of a stack, and the picture of them that users get."""
 
-from collections.abc import Container, Iterable
+from collections import deque
+from collections.abc import Callable, Container, Iterable
 from enum import Enum
 from typing import NamedTuple
 
@@ -11,7 +12,11 @@ RTT_WEIGHT = 0.125
 """Weight of a new round trip in the smoothed one, as of TCP (RFC 6298, section 2)."""
 
 MAX_PEERS = 10_000
-"""Peers whose counters are kept. Beyond, those of the peer first seen are forgotten."""
+"""Peers whose counters are kept when they are away and nothing waits for them. With more of them,
+the one that was seen first is forgotten. A peer costs 1 KiB."""
+
+_ATTEMPTS = 16
+"""Peers that are looked at to find one that can be forgotten. Others go to the end of the row."""
 
 
 class DropReason(Enum):
@@ -120,10 +125,15 @@ class MessagingStats(NamedTuple):
 
 
 class Statistics:
-    """The counters of all peers."""
+    """The counters of all peers that are connected or have messages, and of the last others."""
 
-    def __init__(self) -> None:
+    def __init__(self, is_needed: Callable[[str], bool]) -> None:
+        """``is_needed(ident)``: is that peer connected, or does anything wait for it?"""
         self.peers: dict[str, Counters] = {}
+        self._is_needed = is_needed
+        self._row: deque[str] = (
+            deque()
+        )  # the same idents, those that are to be looked at next first
         self.connected = 0
         self.reconnected = 0
 
@@ -131,9 +141,20 @@ class Statistics:
         counters = self.peers.get(ident)
         if counters is None:
             if len(self.peers) >= MAX_PEERS:
-                del self.peers[next(iter(self.peers))]
+                self._make_room()
             counters = self.peers[ident] = Counters()
+            self._row.append(ident)
         return counters
+
+    def _make_room(self) -> None:
+        for _ in range(min(_ATTEMPTS, len(self._row))):
+            ident = self._row.popleft()
+            if self._is_needed(ident):
+                self._row.append(ident)
+                continue
+            del self.peers[ident]
+            if len(self.peers) < MAX_PEERS:
+                return
 
     def picture(
         self,

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from logging import Logger
+from time import monotonic
 
 from snakemq.exceptions import StorageError
 
@@ -19,7 +20,11 @@ class Turn:
     thread's, and the back end may be in the middle of a transaction. What it wants is left to that
     call then, which does it before it lets go.
 
-    ``log``: where it is said that this has failed. It is tried again at the end of the next call.
+    It takes a call seconds to find out that a server does not answer. Those that have waited for it
+    meanwhile fail with it, by :meth:`check`, and do not find out once more each.
+
+    ``log``: where it is said that something which was left to a call has failed. It is tried again
+    at the end of the next call.
     """
 
     __module__ = "snakemq.queues.parts"
@@ -31,6 +36,8 @@ class Turn:
         """With the lock: is this thread in the middle of a call?"""
         self._log = log
         self._late: deque[Callable[[], object]] = deque()
+        self._failure: StorageError | None = None
+        self._failed_at = 0.0
 
     @contextmanager
     def call(self) -> Iterator[None]:
@@ -50,6 +57,22 @@ class Turn:
                 yield
             finally:
                 self._let_go()
+
+    def check(self, since: float) -> None:
+        """With the lock. Has a call failed since then because the back end is away? Raises its
+        :exc:`~snakemq.exceptions.StorageError`. ``since``: a reading of ``time.monotonic()``."""
+        if self._failure is not None and since < self._failed_at:
+            raise StorageError(str(self._failure), temporary=True) from self._failure
+
+    def failed(self, error: StorageError) -> None:
+        """With the lock. The back end has not answered."""
+        if error.temporary:
+            self._failure = error
+            self._failed_at = monotonic()
+
+    def worked(self) -> None:
+        """With the lock. It has."""
+        self._failure = None
 
     def leave(self, work: Callable[[], object]) -> None:
         """In the middle of a call of this thread: have it do this at its end."""

@@ -13,8 +13,12 @@ DEFAULTS: dict[str, Any] = {
     "serverSelectionTimeoutMS": 1000,
     "connectTimeoutMS": 5000,
     "socketTimeoutMS": 10_000,
+    "retryReads": False,
+    "retryWrites": False,
 }
-"""Of a client of ours: how long a call may take when the server is away, or says nothing."""
+"""Of a client of ours: how long a call may take when the server is away, or says nothing. The
+storage itself repeats what fails with a lost connection; a client that does so waits for a silent
+server once more."""
 
 
 def make_client(host: str, port: int, options: dict[str, Any]) -> MongoClient[Document]:

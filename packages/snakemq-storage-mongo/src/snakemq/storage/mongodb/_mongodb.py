@@ -5,7 +5,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from pymongo import ASCENDING, DESCENDING, MongoClient, UpdateMany
 from pymongo.errors import PyMongoError
@@ -29,6 +29,9 @@ from ._takeover import take_over_v16
 T = TypeVar("T")
 
 log = logging.getLogger("snakemq.storage.mongodb")
+
+_Row: TypeAlias = tuple[str, Message, float]
+"""The name of a queue, a message, and since when it waits to be stored."""
 
 SCHEMA_VERSION = 1
 
@@ -218,12 +221,13 @@ class MongoDbQueuesStorage(QueuesStorageBase):
         """
         check_size(queue_name, item)
         self._check_usable()
-        return self._group.write(((queue_name, item),))[0]
+        return self._group.write(((queue_name, item, time.monotonic()),))[0]
 
     def push_many(self, queue_name: str, items: Iterable[Message]) -> Sequence[int]:
         """Append messages; when this raises, none of them stays."""
-        rows = [(queue_name, item) for item in items]
-        for _, item in rows:
+        now = time.monotonic()
+        rows = [(queue_name, item, now) for item in items]
+        for _, item, _ in rows:
             check_size(queue_name, item)
         self._check_usable()
         return self._group.write(rows) if rows else ()
@@ -279,11 +283,22 @@ class MongoDbQueuesStorage(QueuesStorageBase):
         """Run ``work``, once more if the connection turns out to be lost; so it must not mind if
         it was done already."""
         self._check_usable()
+        since = time.monotonic()
         with self._turn.call():
-            self._check_usable()
-            return self._run_locked(work)
+            return self._run_locked(work, since)
 
-    def _run_locked(self, work: Callable[[], T]) -> T:
+    def _run_locked(self, work: Callable[[], T], since: float) -> T:
+        self._check_usable()
+        self._turn.check(since)
+        try:
+            result = self._run_twice(work)
+        except StorageError as error:
+            self._turn.failed(error)
+            raise
+        self._turn.worked()
+        return result
+
+    def _run_twice(self, work: Callable[[], T]) -> T:
         with translated(self._place):
             try:
                 try:
@@ -314,7 +329,7 @@ class MongoDbQueuesStorage(QueuesStorageBase):
         if self._unusable:
             raise StorageError(f"MongoDB storage {self._place}: {self._unusable}")
 
-    def _insert(self, rows: Sequence[tuple[str, Message]]) -> int:
+    def _insert(self, rows: Sequence[_Row]) -> int:
         """Called by the group commit, with the lock held. Returns the first one's position."""
         self._check_usable()
         if not self._turn.is_taken:
@@ -325,10 +340,13 @@ class MongoDbQueuesStorage(QueuesStorageBase):
         self._turn.leave(lambda: self._store(rows, seq))
         return seq
 
-    def _store(self, rows: Sequence[tuple[str, Message]], seq: int | None) -> int:
+    def _store(self, rows: Sequence[_Row], seq: int | None) -> int:
         """``seq``: the number of the first row; ``None``: the next one."""
-        self._check_usable()
-        return self._run_locked(lambda: self._insertion.insert(rows, self._clock.now(), seq))
+        messages = [(name, item) for name, item, _ in rows]
+        return self._run_locked(
+            lambda: self._insertion.insert(messages, self._clock.now(), seq),
+            max([since for _, _, since in rows]),
+        )
 
     def _delete(self, queue: Document, items: Iterable[Message]) -> None:
         uuids = [item.uuid for item in items]

@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import sqlalchemy as sa
 
@@ -28,6 +28,9 @@ from ._takeover import take_over_v16
 T = TypeVar("T")
 
 log = logging.getLogger("snakemq.storage.sqla")
+
+_Row: TypeAlias = tuple[bytes, Message, float]
+"""The name of a queue, a message, and since when it waits to be stored."""
 
 FOR_EVER = 7 * 86400.0
 
@@ -192,13 +195,14 @@ class SqlAlchemyQueuesStorage(QueuesStorageBase):
         :exc:`SnakeMQMessageTooLarge` for one that the server never takes.
         """
         self._dialect.check_size(item.data)
-        return self._group.write(((encoded(queue_name), item),))[0]
+        return self._group.write(((encoded(queue_name), item, time.monotonic()),))[0]
 
     def push_many(self, queue_name: str, items: Iterable[Message]) -> Sequence[int]:
         """Append messages in one commit: when this raises, none of them was stored."""
         name = encoded(queue_name)
-        rows = [(name, item) for item in items]
-        for _, item in rows:
+        now = time.monotonic()
+        rows = [(name, item, now) for item in items]
+        for _, item, _ in rows:
             self._dialect.check_size(item.data)
         return self._group.write(rows) if rows else ()
 
@@ -260,10 +264,21 @@ class SqlAlchemyQueuesStorage(QueuesStorageBase):
     def _run(self, work: Callable[[sa.Connection], T], extra: float = 0.0) -> T:
         # Before the lock as well: in a forked child nobody may be left to release it.
         self._check_usable()
+        since = time.monotonic()
         with self._turn.call():
-            self._check_usable()
+            return self._run_locked(work, extra, since)
+
+    def _run_locked(self, work: Callable[[sa.Connection], T], extra: float, since: float) -> T:
+        self._check_usable()
+        self._turn.check(since)
+        try:
             with translated(self._place, self._dialect):
-                return self._session.run(work, extra)
+                result = self._session.run(work, extra)
+        except StorageError as error:
+            self._turn.failed(error)
+            raise
+        self._turn.worked()
+        return result
 
     def _check_usable(self) -> None:
         if self._unusable:
@@ -299,7 +314,7 @@ class SqlAlchemyQueuesStorage(QueuesStorageBase):
         assert self._clock is not None
         return self._clock.now()
 
-    def _insert(self, rows: Sequence[tuple[bytes, Message]]) -> int:
+    def _insert(self, rows: Sequence[_Row]) -> int:
         """Called by the group commit, with the lock held. Returns the first row's position."""
         self._check_usable()
         if not self._turn.is_taken:
@@ -310,14 +325,14 @@ class SqlAlchemyQueuesStorage(QueuesStorageBase):
         self._turn.leave(lambda: self._store(rows, seq))
         return seq
 
-    def _store(self, rows: Sequence[tuple[bytes, Message]], seq: int | None) -> int:
+    def _store(self, rows: Sequence[_Row], seq: int | None) -> int:
         """``seq``: the number of the first row; ``None``: the next one."""
-        self._check_usable()
-        with translated(self._place, self._dialect):
-            return self._session.run(
-                lambda c: self._insertion.insert(c, rows, self._now(), seq),
-                sum(len(item.data) for _, item in rows) / BYTES_PER_SECOND,
-            )
+        messages = [(name, item) for name, item, _ in rows]
+        return self._run_locked(
+            lambda c: self._insertion.insert(c, messages, self._now(), seq),
+            sum([len(item.data) for _, item in messages]) / BYTES_PER_SECOND,
+            max([since for _, _, since in rows]),
+        )
 
     def _delete(self, items: Iterable[Message], queue_name: bytes | None) -> None:
         uuids = [item.uuid for item in items]
