@@ -440,6 +440,23 @@ def test_a_peer_that_is_not_read_now_is_not_given_up(
     assert alice.kinds_of_errors == [SnakeMQTimeout]
 
 
+def test_interval_can_be_set_while_the_end_of_a_connection_is_told(
+    network: MemoryNetwork, alice: Peer, raw: MakeRawPeer
+) -> None:
+    """By one who is told before the layers above the link are."""
+
+    def set_interval(conn_id: str) -> None:
+        alice.messaging.keepalive_interval = 5
+
+    alice.link.on_disconnect.callbacks = (set_interval, *alice.link.on_disconnect.callbacks)
+    bob = raw("another bob")
+    bob.join(alice, "another bob")
+    network.advance(10)
+    bob.link.close(bob.conn_id)
+    network.run_until_idle()
+    assert alice.errors == []
+
+
 times = st.floats(0, 1000)
 waits = st.floats(0.001, 100)
 

@@ -86,8 +86,6 @@ def decode_identification(frame: bytes) -> str:
     except UnicodeDecodeError as exc:
         # 1.6 replaces what it cannot decode, so that different peers may end up with one ident.
         raise SnakeMQBrokenMessage(f"the ident is not UTF-8: {exc}") from exc
-    if not ident:
-        raise SnakeMQBrokenMessage("an empty ident")
     if len(ident) > MAX_IDENT_LENGTH:
         raise SnakeMQBrokenMessage(
             f"an ident of {len(ident)} characters, the limit is {MAX_IDENT_LENGTH}"

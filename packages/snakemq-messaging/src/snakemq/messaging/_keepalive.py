@@ -82,7 +82,9 @@ class KeepAlive:
         if self._prober.is_ours(conn_id):
             session.last_recv = now
             session.last_ping = None
-        elif session.last_ping is not None and self._prober.moves(conn_id, session.probe):
+        elif session.last_ping is not None and self._prober.is_under_way(
+            conn_id, session.probe, self.wait, self.interval
+        ):
             session.last_ping = now
         action, delay = decide(now, session.last_recv, session.last_ping, self.interval, self.wait)
         if action is Action.GIVE_UP:

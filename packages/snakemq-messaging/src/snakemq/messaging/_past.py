@@ -1,7 +1,5 @@
 """Connections from the past: given up by their peer, and slow to arrive."""
 
-from __future__ import annotations
-
 from collections import OrderedDict
 from typing import NamedTuple
 

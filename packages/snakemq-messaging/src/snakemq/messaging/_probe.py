@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeVar
 
+from snakemq.exceptions import NoConnection
 from snakemq.packeter import Packeter
 
 from . import _frames as frames
+
+T = TypeVar("T")
 
 _PING_SIZE = len(frames.PING) + frames.PACKET_SIZE_LENGTH
 
@@ -14,14 +18,17 @@ _PING_SIZE = len(frames.PING) + frames.PACKET_SIZE_LENGTH
 class Probe:
     """A ping that is out. ``position``: how many bytes of the connection are before it; ``taken``:
     how many the other side's system had taken when somebody looked last, ``None`` if that cannot
-    be told."""
+    be told; ``moved_at``: when it had taken more than before."""
 
-    __slots__ = ("packet_id", "position", "taken")
+    __slots__ = ("moved_at", "packet_id", "position", "taken")
 
-    def __init__(self, packet_id: int, position: int, taken: int | None) -> None:
+    def __init__(
+        self, packet_id: int, position: int, taken: int | None, moved_at: float = 0.0
+    ) -> None:
         self.packet_id = packet_id
         self.position = position
         self.taken = taken
+        self.moved_at = moved_at
 
     def moves(self, taken: int | None) -> bool:
         """Was something taken since the last look, of what is before the ping?
@@ -40,6 +47,7 @@ class Prober:
     def __init__(self, packeter: Packeter) -> None:
         link = packeter.link
         self._packeter = packeter
+        self._time = link.time
         self._is_reading = link.is_reading
         # What only some links can tell, see ProgressLink.
         self._unsent: Callable[[str], int | None] = getattr(link, "unsent_bytes", _unknown)
@@ -49,25 +57,53 @@ class Prober:
         """Ping a peer."""
         packet_id = self._packeter.send_packet(conn_id, frames.PING)
         sent, waiting = self._packeter.get_progress(conn_id)
-        return Probe(packet_id, sent + waiting - _PING_SIZE, self._taken(conn_id))
+        position = sent + waiting - _PING_SIZE
+        return Probe(packet_id, position, self._taken(conn_id), self._time())
 
     def moves(self, conn_id: str, probe: Probe) -> bool:
         """Does the other side's system take what is before the ping? It may take long, and the
         answer comes behind it."""
-        return probe.moves(self._taken(conn_id))
+        moves = probe.moves(self._taken(conn_id))
+        if moves:
+            probe.moved_at = self._time()
+        return moves
+
+    def is_under_way(self, conn_id: str, probe: Probe, wait: float, longest: float) -> bool:
+        """Is the ping still behind something that the other side's system takes, however slowly?
+
+        It need not take anything in ``wait`` seconds, as long as it is not late by so many with an
+        acknowledgement. After ``longest`` seconds it is not taken for slow any more: it may be
+        stopped, and have no room.
+        """
+        if self.moves(conn_id, probe):
+            return True
+        if probe.taken is None or probe.taken >= probe.position:
+            return False
+        late = self.unanswered_for(conn_id)
+        if late is None or late >= wait:
+            return False
+        return self._time() - probe.moved_at < longest
 
     def is_ours(self, conn_id: str) -> bool:
         """Is the silence of a peer our own doing, because this side does not read now?"""
-        return not self._is_reading(conn_id)
+        return _ask(self._is_reading, conn_id) is False
 
     def unanswered_for(self, conn_id: str) -> float | None:
         """For how many seconds the other side's system has owed us an acknowledgement; ``None`` if
         that cannot be told."""
-        return self._unanswered(conn_id)
+        return _ask(self._unanswered, conn_id)
 
     def _taken(self, conn_id: str) -> int | None:
-        unsent = self._unsent(conn_id)
+        unsent = _ask(self._unsent, conn_id)
         return None if unsent is None else self._packeter.get_progress(conn_id)[0] - unsent
+
+
+def _ask(tell: Callable[[str], T | None], conn_id: str) -> T | None:
+    """``None`` of a connection that is gone from the link, whose end is being told."""
+    try:
+        return tell(conn_id)
+    except NoConnection:
+        return None
 
 
 def _unknown(conn_id: str) -> None:

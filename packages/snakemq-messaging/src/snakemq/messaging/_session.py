@@ -78,6 +78,42 @@ Event: TypeAlias = "Identified | Answer | Acked | Numbered | Rejected | None"
 class Session:
     """What is known of one connection."""
 
+    # There are thousands of them, and more attributes than the instances of a class share keys for.
+    __slots__ = (
+        "_pings",
+        "_second_of_pings",
+        "ack_packet_id",
+        "ack_timer",
+        "acked",
+        "acks",
+        "closed",
+        "conn_id",
+        "counters",
+        "farewell_packet_id",
+        "features",
+        "has_more_to_handle",
+        "ident",
+        "inbox",
+        "is_admitted",
+        "is_held",
+        "last_ping",
+        "last_recv",
+        "notice_due",
+        "notice_packet_id",
+        "order",
+        "pong_packet_id",
+        "probe",
+        "proved_alive_at",
+        "queue",
+        "receipts",
+        "round_trip_probe",
+        "sent",
+        "sent_packet_id",
+        "state",
+        "timer",
+        "unsent",
+    )
+
     def __init__(self, conn_id: str, now: float, order: int = 0) -> None:
         self.conn_id = conn_id
         self.order = order
