@@ -257,8 +257,8 @@ def test_an_argument_of_1_6_that_we_do_not_know_ends_its_call_alone(rpc: RpcPair
         assert outcome["type"] == "snakemq.rpc.Error"
         assert "request refused: the class shop.OutOfStock is not registered" in outcome["text"]
         assert rpc.theirs.call(OURS, "echo", "(1,)")["value"] == "((1,), {})"
-    rpc.theirs.do("signal", ident=OURS, method="note", args="(shop.OutOfStock('sold out'),)", ttl=60)
-    rpc.theirs.do("signal", ident=OURS, method="note", args="(2,)", ttl=60)
+    for args in ("(shop.OutOfStock('sold out'),)", "(2,)"):
+        rpc.theirs.do("signal", ident=OURS, method="note", args=args, ttl=60)
     rpc.service.until(lambda: rpc.service.signals)
     assert rpc.service.signals == [(2,)]
     rpc.pair.assert_undisturbed()
