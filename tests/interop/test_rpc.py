@@ -251,6 +251,36 @@ def test_a_result_of_ours_that_1_6_does_not_know_is_an_error_of_the_caller(rpc: 
     rpc.pair.assert_undisturbed()
 
 
+def test_an_argument_of_1_6_that_we_do_not_know_ends_its_call_alone(rpc: RpcPair) -> None:
+    for _ in range(3):
+        outcome = rpc.theirs.call(OURS, "echo", "(shop.OutOfStock('sold out'),)")
+        assert outcome["type"] == "snakemq.rpc.Error"
+        assert "request refused: the class shop.OutOfStock is not registered" in outcome["text"]
+        assert rpc.theirs.call(OURS, "echo", "(1,)")["value"] == "((1,), {})"
+    for args in ("(shop.OutOfStock('sold out'),)", "(2,)"):
+        rpc.theirs.do("signal", ident=OURS, method="note", args=args, ttl=60)
+    rpc.service.until(lambda: rpc.service.signals)
+    assert rpc.service.signals == [(2,)]
+    rpc.pair.assert_undisturbed()
+
+
+@pytest.mark.parametrize("expression", ["NotConnected('bank')", "PartialCall('bank')"])
+def test_errors_of_calls_that_our_method_made_are_others_for_1_6(
+    rpc: RpcPair, expression: str
+) -> None:
+    outcome = rpc.theirs.call(OURS, "fail", repr((expression,)))
+    assert outcome["type"] == "snakemq.rpc.Error"
+    assert "bank" in outcome["text"]
+    with pytest.raises(RemoteError, match="bank"):
+        rpc.method("fail")(f"snakemq.rpc.{expression}")
+    rpc.pair.assert_undisturbed()
+
+
+def test_a_call_with_a_time_out_is_answered_by_1_6(rpc: RpcPair) -> None:
+    """It ignores the time that is told."""
+    assert rpc.method("echo", timeout=30)(timeout=1) == ((), {"timeout": 1})
+
+
 def test_signals_both_ways(rpc: RpcPair) -> None:
     note = rpc.method("note")
     note.as_signal(10)

@@ -53,6 +53,14 @@ class Fragile:
         return {"a": 1}
 
 
+class Exiting:
+    def __setstate__(self, state: object) -> None:
+        raise SystemExit("cannot be made here")
+
+    def __getstate__(self) -> object:
+        return {"a": 1}
+
+
 class FragileError(Exception):
     def __init__(self, what: str, why: str) -> None:
         super().__init__(what)
@@ -74,6 +82,7 @@ RESULTS = [
     pytest.param(Order(), id="class"),
     pytest.param({"key": [Order]}, id="class itself"),
     pytest.param(Fragile(), id="constructor"),
+    pytest.param(Exiting(), id="constructor that exits"),
     pytest.param(len, id="function"),
     pytest.param(SystemExit(3), id="exit"),
 ]
@@ -86,6 +95,7 @@ def test_a_result_that_cannot_be_decoded_ends_its_call_alone(
 ) -> None:
     pickler = SafePickler()
     pickler.register(Fragile)
+    pickler.register(Exiting)
     proxy = RpcClient(client_node.hook, pickler).get_proxy("server", "object")
     client_node.connect(server)
     future, other = proxy.method.future(), proxy.method.future()

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from rpc_peers import MakeNode, MakeRawClient, RawClient
 
-from snakemq.rpc import Error, RpcServer
+from snakemq.rpc import Error, RpcServer, SafePickler
 
 
 class Service:
@@ -164,6 +164,24 @@ def test_a_refused_signal_is_logged_and_costs_nothing_else(
     assert "a signal of 'client': request refused" in caplog.text
     assert client.reply_of("echo")["ok"]
     assert client.disconnected == []
+
+
+class Exiting:
+    def __setstate__(self, state: object) -> None:
+        raise SystemExit("not to be made")
+
+    def __getstate__(self) -> object:
+        return {"a": 1}
+
+
+def test_a_class_that_exits_when_it_is_made_is_refused(
+    server: RpcServer, client: RawClient, service: Service
+) -> None:
+    assert isinstance(server.pickler, SafePickler)
+    server.pickler.register(Exiting)
+    reply = client.reply_of("echo", Exiting())
+    assert "not to be made" in str(reply["exception"])
+    assert service.calls == []
 
 
 def test_with_manual_ack_a_refused_call_is_acknowledged(

@@ -19,6 +19,8 @@ Errors, under :exc:`snakemq.exceptions.SnakeMQException`::
         ├── PartialCall          ... in time: it was sent, and may have been executed
         └── RemoteError          a remote exception or result that cannot be had here
 
+An error says something about the call that raises it. One that the remote method got from a call of
+its own arrives as a ``RemoteError``.
 :exc:`SignalCallWarning` is a warning of the server.
 """
 

@@ -40,7 +40,7 @@ class ReplyWriter:
                 self._pickler.loads(data)
             except UnregisteredClass as exc:
                 raise Error(f"the result cannot be sent: {exc}") from exc
-            except Exception:
+            except (Exception, SystemExit):
                 pass  # too deeply nested for us, say; the client will tell
         return REPLY_PREFIX + data
 
@@ -104,7 +104,7 @@ class ReplyWriter:
         """
         try:
             return type(self._pickler.loads(pickled)) is type(exc) and not kills_16(pickled)
-        except Exception:
+        except (Exception, SystemExit):
             return False
 
 

@@ -50,22 +50,29 @@ class CallError(Error):
 
 
 class NotConnected(CallError):
-    """The time is over and the request was never sent: the method was certainly not called."""
+    """The time is over, or the client closed, and the request was never sent: the method was
+    certainly not called."""
 
     __module__ = "snakemq.rpc"
 
 
 class PartialCall(CallError):
-    """The time is over and the request was sent: the method may have been called, or not."""
+    """The request was sent and there is no reply: the method may have been called, or not.
+
+    The time is over, the client was closed, or the peer has closed one connection after the other
+    instead of answering, as older ones do for what they refuse.
+    """
 
     __module__ = "snakemq.rpc"
 
 
 class RemoteError(CallError):
-    """A remote exception, or a result, whose class could not make the journey.
+    """A remote exception, or a result, that cannot be had here.
 
     It could not be pickled by the remote side, or its class is not registered with the pickler
-    of this side. ``__remote_traceback__`` is the traceback of the remote side, if it sent one.
+    of this side, or it cannot be decoded at all. Or it is an error like :exc:`NotConnected`, which
+    would say something about this call, but was raised by one that the remote method made.
+    ``__remote_traceback__`` is the traceback of the remote side, if it sent one.
     """
 
     __module__ = "snakemq.rpc"

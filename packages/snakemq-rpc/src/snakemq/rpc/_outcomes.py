@@ -21,7 +21,9 @@ def read_reply(pickler: Pickler, body: bytes) -> Outcome:
     ``SnakeMQBrokenMessage`` if it does not even say which call it ends."""
     try:
         reply = check_reply(pickler.loads(body))
-    except Exception as exc:
+    except KeyboardInterrupt:
+        raise  # of the user
+    except BaseException as exc:  # a registered class may raise anything
         return _read_inert(body, exc)
     if reply["ok"]:
         return reply["req_id"], reply["return"], None
@@ -30,7 +32,7 @@ def read_reply(pickler: Pickler, body: bytes) -> Outcome:
 
 def _error(pickler: Pickler, reply: Reply) -> Exception:
     exc = reply["exception"]
-    with contextlib.suppress(Exception):  # not there, or not known here
+    with contextlib.suppress(Exception, SystemExit):  # not there, or not known here
         better = pickler.loads(reply["exception_pickle"])
         exc = better if isinstance(better, Exception) else exc
     traceback = _text(reply, "exception_format")
@@ -47,7 +49,7 @@ def _error(pickler: Pickler, reply: Reply) -> Exception:
     return exc
 
 
-def _read_inert(body: bytes, why: Exception) -> Outcome:
+def _read_inert(body: bytes, why: BaseException) -> Outcome:
     """Find out whose reply it is that could not be decoded, and what can be said of it."""
     try:
         reply = check_reply(loads_inert(body))

@@ -33,10 +33,13 @@ class RemoteMethod:
         of 1.6 each time it gets it.
 
         Raises what the remote method raised, with the remote traceback as a string in
-        ``__remote_traceback__``; :exc:`RemoteError` if that exception cannot be had here;
-        :exc:`NoInstanceError`, :exc:`NoMethodError`; :exc:`NotConnected` or :exc:`PartialCall`
-        if the time is over; :exc:`CallError` if the peer does not take a request of that size;
-        :exc:`Error` in the thread of the loop; and what the pickler raises for the arguments.
+        ``__remote_traceback__``; :exc:`RemoteError` if that exception, or the result, cannot be had
+        here, or if it speaks of a call that the method made; :exc:`NoInstanceError`,
+        :exc:`NoMethodError`, :exc:`ServerBusy`; :exc:`Error` if the server cannot decode the
+        arguments; :exc:`NotConnected` or :exc:`PartialCall` if the time is over, the client is
+        closed, or the peer closes the connection each time it gets the request;
+        :exc:`CallError` if the peer does not take a request of that size; :exc:`Error` in the
+        thread of the loop; and what the pickler raises for the arguments.
         """
         client = self.iproxy._client
         signal_timeout = self.signal_timeout

@@ -130,7 +130,9 @@ class RpcServer:
         body = message.data[len(REQUEST_PREFIX) :]
         try:
             request = check_request(self.pickler.loads(body))
-        except Exception as exc:
+        except KeyboardInterrupt:
+            raise  # of the user
+        except BaseException as exc:  # a registered class may raise anything
             self._refuse(ident, message, exc)
             return
         if self.log.isEnabledFor(logging.DEBUG):
@@ -151,7 +153,7 @@ class RpcServer:
         elif not self._pool.submit(partial(self._execute, ident, request)):
             self._turn_away(ident, request)
 
-    def _refuse(self, ident: str, message: Message, exc: Exception) -> None:
+    def _refuse(self, ident: str, message: Message, exc: BaseException) -> None:
         """End the call that cannot be decoded, and nothing else: it is not executed, and as it is
         answered it does not come again.
 
