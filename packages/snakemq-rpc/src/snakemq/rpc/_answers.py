@@ -5,10 +5,8 @@ from __future__ import annotations
 import traceback
 
 from ._errors import Error, UnregisteredClass
-from ._pickler import Pickler, SafePickler, dumps_of
+from ._pickler import Pickler, dumps_of, dumps_unchecked_of
 from ._protocol import REPLY_PREFIX, Reply, kills_16, text_of, type_name
-
-STACK_GLOBAL = b"\x93"
 
 
 class ReplyWriter:
@@ -17,25 +15,23 @@ class ReplyWriter:
     def __init__(self, pickler: Pickler) -> None:
         self._pickler = pickler
         self._dumps = dumps_of(pickler)
+        # For what holds nothing but text, and an exception that was looked at already or that may
+        # be known to clients alone.
+        self._dumps_unchecked = dumps_unchecked_of(pickler)
 
     def result(self, req_id: bytes, value: object) -> bytes:
-        """The reply with a result. Raises :exc:`Error` if it cannot be pickled, or holds what a
-        :class:`SafePickler` does not read: a client of 1.6 would die of a class that it lacks.
+        """The reply with a result. Raises :exc:`Error` if it cannot be pickled, which a
+        :class:`SafePickler` says of all that it does not read itself: a client of 1.6 would die of
+        a class that it lacks.
         """
         try:
             data = self._dumps({"ok": True, "return": value, "req_id": req_id})
+        except UnregisteredClass as exc:
+            raise Error(f"the result cannot be sent: {exc}") from exc
         except Exception as exc:
             raise Error(f"the result cannot be pickled: {type_name(exc)}: {text_of(exc)}") from exc
         if kills_16(data):
             raise Error("the result holds an object of snakemq itself, which not every peer knows")
-        # Without the opcode that names a class there is none in it; most results end here.
-        if STACK_GLOBAL in data and isinstance(self._pickler, SafePickler):
-            try:
-                self._pickler.loads(data)
-            except UnregisteredClass as exc:
-                raise Error(f"the result cannot be sent: {exc}") from exc
-            except Exception:
-                pass  # too deeply nested for us, say; the client will tell
         return REPLY_PREFIX + data
 
     def failure(self, req_id: bytes, exc: BaseException) -> bytes:
@@ -54,7 +50,7 @@ class ReplyWriter:
             reply["exception"] = Error(f"{name}: {text}" if text else name)
             if pickled is not None:
                 reply["exception_pickle"] = pickled
-        return REPLY_PREFIX + self._dumps(reply)
+        return REPLY_PREFIX + self._dumps_unchecked(reply)
 
     def error(self, req_id: bytes, text: str) -> bytes:
         """The reply with an :exc:`Error` of the server itself."""
@@ -64,13 +60,13 @@ class ReplyWriter:
             "exception": Error(text),
             "exception_format": "",
         }
-        return REPLY_PREFIX + self._dumps(reply)
+        return REPLY_PREFIX + self._dumps_unchecked(reply)
 
     def _pickle(self, exc: BaseException) -> bytes | None:
         if not isinstance(exc, Exception):
             return None  # a client of 1.6 would raise it: SystemExit, for example
         try:
-            return self._dumps(exc)
+            return self._dumps_unchecked(exc)
         except Exception:
             return None
 
