@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 
 from snakemq.rpc import Error, SafePickler, UnregisteredClass, _plain
 from snakemq.rpc._limits import FREE_MEMORY, MAX_DEPTH
-from snakemq.rpc._plain import walk
 from snakemq.rpc._pickler import loads_inert
+from snakemq.rpc._plain import walk
 
 executed: list[object] = []
 

@@ -19,7 +19,6 @@ import snakemq.rpc
 from snakemq.exceptions import StorageError
 from snakemq.rpc import NoMethodError, RemoteError, SafePickler, UnregisteredClass, _plain
 from snakemq.rpc._limits import FREE_MEMORY
-from snakemq.rpc._plain import walk
 from snakemq.rpc._pickler import loads_inert
 
 PROTOCOLS = st.integers(0, pickle.HIGHEST_PROTOCOL)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import traceback
 
 from ._errors import Error, UnregisteredClass
-from ._pickler import Pickler, dumps_of, dumps_unchecked_of
+from ._pickler import Pickler, dumps_of, dumps_unchecked_of, makes_otherwise
 from ._protocol import REPLY_PREFIX, Reply, kills_16, text_of, type_name
 
 
@@ -75,6 +75,8 @@ class ReplyWriter:
         exceptions whose ``__init__`` does not take its own ``args``. What our pickler can read, as
         its classes are registered, is what both sides have agreed on.
         """
+        if makes_otherwise(self._pickler, type(exc)):
+            return False
         try:
             return type(self._pickler.loads(pickled)) is type(exc) and not kills_16(pickled)
         except Exception:

@@ -14,7 +14,9 @@ from ._errors import UnregisteredClass
 
 EXCEPTIONS = frozenset(EXCEPTION_NAMES.values())
 EXCEPTIONS_IN_C = frozenset(
-    cls for cls in vars(builtins).values() if isinstance(cls, type) and issubclass(cls, BaseException)
+    cls
+    for cls in vars(builtins).values()
+    if isinstance(cls, type) and issubclass(cls, BaseException)
 )
 _FIELDS_IN_C = (types.MemberDescriptorType, types.GetSetDescriptorType)
 _SIMPLE = (type(None), bool, int, float, str, bytes)
@@ -91,9 +93,9 @@ class RegisteredBuilder:
 
     def _either(self, *args: object) -> object:
         match args:
-            case (enum.Flag() as one, enum.Flag() | int() as other) if (
-                type(one) in self._classes and type(other) in (type(one), int)
-            ):
+            case (enum.Flag() as one, enum.Flag() | int() as other) if type(
+                one
+            ) in self._classes and type(other) in (type(one), int):
                 return one | other  # type: ignore[operator]
         raise UnregisteredClass(OR.name)
 
@@ -106,8 +108,10 @@ class RegisteredBuilder:
         # All of these are objects: never is a class or a function changed. Nor is a member of
         # an enumeration, which belongs to everybody.
         cls = type(value)
-        if (cls not in EXCEPTIONS and cls not in self._classes) or isinstance(value, enum.Enum):
+        if (cls.__module__ == "builtins" and cls not in EXCEPTIONS) or isinstance(value, enum.Enum):
             raise pickle.UnpicklingError(f"a {cls.__name__} has no state to set")
+        if cls not in EXCEPTIONS and cls not in self._classes:
+            raise UnregisteredClass(f"{cls.__module__}.{cls.__qualname__}")
         setter = getattr(cls, "__setstate__", None)
         if setter is not None and setter is not getattr(Exception, "__setstate__", None):
             setter(value, state)

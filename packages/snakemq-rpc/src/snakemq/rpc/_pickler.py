@@ -177,7 +177,15 @@ class SafePickler:
         except UnregisteredClass:
             raise
         except pickle.UnpicklingError as exc:
-            raise pickle.PicklingError(f"the other side would refuse this: {exc}") from exc
+            text = f"the other side would refuse this: {exc}"
+            if exc.__cause__ is not None:
+                text += "; give the class a __reduce__, or register it with encode= and decode="
+            raise pickle.PicklingError(text) from exc
+
+
+def makes_otherwise(pickler: Pickler, cls: type) -> bool:
+    """Does a pickler make the objects of a class in its own way, and not as ``pickle`` does?"""
+    return isinstance(pickler, SafePickler) and cls in pickler._decoders
 
 
 def _is_evidently_plain(data: bytes) -> bool:
