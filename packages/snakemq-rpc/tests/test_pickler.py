@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 import snakemq.exceptions
 import snakemq.rpc
 from snakemq.exceptions import StorageError
-from snakemq.rpc import NoMethodError, RemoteError, SafePickler, UnregisteredClass, _opcodes
-from snakemq.rpc._opcodes import is_plain
+from snakemq.rpc import NoMethodError, RemoteError, SafePickler, UnregisteredClass, _plain
+from snakemq.rpc._limits import FREE_MEMORY
 from snakemq.rpc._pickler import loads_inert
 
 PROTOCOLS = st.integers(0, pickle.HIGHEST_PROTOCOL)
@@ -87,13 +87,13 @@ def test_the_slow_machine_agrees_with_pickle_about_all_of_it(value: object, prot
 
 @given(trees(st.integers() | st.text() | st.binary() | st.none() | st.floats(allow_nan=False)))
 def test_whatever_takes_the_fast_way_is_plain(value: object) -> None:
-    data = SafePickler.dumps(value)
-    assert not is_plain(data) or same(pickle.loads(data), value)
+    data = SafePickler().dumps(value)
+    assert not _plain.is_plain(data, FREE_MEMORY) or same(pickle.loads(data), value)
 
 
 def test_a_request_takes_the_fast_way() -> None:
     request = {"command": "call", "args": (1, "a", "a"), "kwargs": {"x": [1.5, None]}}
-    assert is_plain(SafePickler.dumps(request))
+    assert _plain.is_plain(SafePickler().dumps(request), FREE_MEMORY)
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_a_short_request_takes_the_shortcut(args: tuple[object, ...]) -> None:
         "kwargs": {},
         "req_id": bytes(16),
     }
-    assert _opcodes._match(SafePickler.dumps(request))
+    assert _plain._match(SafePickler().dumps(request))
 
 
 @given(PROTOCOLS)
@@ -139,11 +139,11 @@ def test_thousands_of_objects_are_all_there(protocol: int) -> None:
 def test_long_strings_that_are_used_often_are_fine() -> None:
     text = "x" * 1_000_000
     value = [{text: number} for number in range(100)]
-    assert SafePickler().loads(SafePickler.dumps(value)) == value
+    assert SafePickler().loads(SafePickler().dumps(value)) == value
 
 
 def test_it_writes_protocol_4() -> None:
-    assert SafePickler.dumps("x")[:2] == b"\x80\x04"
+    assert SafePickler().dumps("x")[:2] == b"\x80\x04"
 
 
 @pytest.mark.parametrize("protocol", range(2, pickle.HIGHEST_PROTOCOL + 1))
@@ -341,8 +341,8 @@ def test_a_subclass_has_to_be_registered_itself() -> None:
         pickler.loads(pickle.dumps(OutOfStock("shoe", 1)))
 
 
-@pytest.mark.parametrize("something", [type, enum.EnumMeta, print, "Plain", Plain(1)])
-def test_only_ordinary_classes_can_be_registered(something: Any) -> None:
+@pytest.mark.parametrize("something", [type, enum.EnumMeta, "Plain", Plain(1), None])
+def test_only_ordinary_classes_and_functions_can_be_registered(something: Any) -> None:
     with pytest.raises(TypeError, match="ordinary classes"):
         SafePickler().register(something)
 

@@ -6,10 +6,8 @@ import traceback
 from collections.abc import Coroutine
 
 from ._errors import Error, UnregisteredClass
-from ._pickler import Pickler, SafePickler, dumps_of
+from ._pickler import Pickler, dumps_of, dumps_unchecked_of, makes_otherwise
 from ._protocol import REPLY_PREFIX, Reply, is_of_another_call, kills_16, text_of, type_name
-
-STACK_GLOBAL = b"\x93"
 
 MAX_TRACEBACK = 100_000
 """Characters of a traceback that are sent. The text of its exception is in it once more."""
@@ -21,27 +19,25 @@ class ReplyWriter:
     def __init__(self, pickler: Pickler) -> None:
         self._pickler = pickler
         self._dumps = dumps_of(pickler)
+        # For what holds nothing but text, and an exception that was looked at already or that may
+        # be known to clients alone.
+        self._dumps_unchecked = dumps_unchecked_of(pickler)
 
     def result(self, req_id: bytes, value: object) -> bytes:
-        """The reply with a result. Raises :exc:`Error` if it cannot be pickled, or holds what a
-        :class:`SafePickler` does not read: a client of 1.6 would die of a class that it lacks.
+        """The reply with a result. Raises :exc:`Error` if it cannot be pickled, which a
+        :class:`SafePickler` says of all that it does not read itself: a client of 1.6 would die of
+        a class that it lacks.
         """
         try:
             data = self._dumps({"req_id": req_id, "ok": True, "return": value})
+        except UnregisteredClass as exc:
+            raise Error(f"the result cannot be sent: {exc}") from exc
         except Exception as exc:
             if isinstance(value, Coroutine):
                 value.close()  # or Python warns of it some time later
             raise Error(f"the result cannot be pickled: {type_name(exc)}: {text_of(exc)}") from exc
         if kills_16(data):
             raise Error("the result holds an object of snakemq itself, which not every peer knows")
-        # Without the opcode that names a class there is none in it; most results end here.
-        if STACK_GLOBAL in data and isinstance(self._pickler, SafePickler):
-            try:
-                self._pickler.loads(data)
-            except UnregisteredClass as exc:
-                raise Error(f"the result cannot be sent: {exc}") from exc
-            except (Exception, SystemExit):
-                pass  # too deeply nested for us, say; the client will tell
         return REPLY_PREFIX + data
 
     def failure(self, req_id: bytes, exc: BaseException) -> bytes:
@@ -61,7 +57,7 @@ class ReplyWriter:
             if pickled is not None:
                 reply["exception_pickle"] = pickled
         try:
-            return REPLY_PREFIX + self._dumps(reply)
+            return REPLY_PREFIX + self._dumps_unchecked(reply)
         except Exception:  # it could be pickled a moment ago
             return self.error(req_id, f"{name}: {text}")
 
@@ -73,7 +69,7 @@ class ReplyWriter:
             "exception": Error(text),
             "exception_format": "",
         }
-        return REPLY_PREFIX + self._dumps(reply)
+        return REPLY_PREFIX + self._dumps_unchecked(reply)
 
     def busy(self, req_id: bytes, text: str = "server busy, not executed") -> bytes:
         """The reply to a request that the server refuses because of its load: :exc:`ServerBusy`
@@ -85,7 +81,7 @@ class ReplyWriter:
             "exception_format": "",
             "busy": True,
         }
-        return REPLY_PREFIX + self._dumps(reply)
+        return REPLY_PREFIX + self._dumps_unchecked(reply)
 
     def _pickle(self, exc: BaseException) -> bytes | None:
         if not isinstance(exc, Exception):
@@ -93,7 +89,7 @@ class ReplyWriter:
         if is_of_another_call(exc):
             return None  # and would take it for the outcome of its own call
         try:
-            return self._dumps(exc)
+            return self._dumps_unchecked(exc)
         except Exception:
             return None
 
@@ -102,6 +98,8 @@ class ReplyWriter:
         exceptions whose ``__init__`` does not take its own ``args``. What our pickler can read, as
         its classes are registered, is what both sides have agreed on.
         """
+        if makes_otherwise(self._pickler, type(exc)):
+            return False
         try:
             return type(self._pickler.loads(pickled)) is type(exc) and not kills_16(pickled)
         except (Exception, SystemExit):

@@ -1,64 +1,191 @@
-"""What hashing, comparing and destroying unpickled objects may cost."""
+"""What making, hashing, comparing and destroying unpickled objects costs."""
 
 from __future__ import annotations
 
+import enum
 import pickle
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any
 
-from ._opcodes import MAX_DEPTH
+from ._limits import (
+    ENTRY,
+    FREE_STEPS,
+    MAX_DEPTH,
+    OBJECT,
+    SLOT,
+    STEPS_PER_BYTE,
+    TABLE,
+    too_large,
+)
+from ._probing import Probing
 
-_FREE = 100_000
+_BY_IDENTITY = (object.__hash__, None)
+_IMMUTABLE_TYPE = 1 << 8  # Py_TPFLAGS_IMMUTABLETYPE: of classes that are written in C
+_KEYED = frozenset((str, bytes))  # nobody else knows the key of their hashes
+
+
+class _Nested:
+    """Something that is hashed, compared or destroyed recursively."""
+
+    __slots__ = ("depth", "is_held", "leaves", "value")
+
+    def __init__(self, value: object) -> None:
+        self.value = value  # held, so that its id is not given to another object
+        self.depth = 1
+        self.leaves = 1  # that have to be hashed for it
+        self.is_held = False  # by something else that was measured
 
 
 class Costs:
-    """Keeps an account for one pickle of ``length`` bytes.
+    """Keeps the account of one pickle: steps of time, and bytes of memory.
 
-    One unit is about 50 ns. A pickle can name one object many times, so keys of a few hundred
-    bytes can have 2**40 leaves, and a megabyte can be copied with every five bytes; and C code
-    that hashes or destroys what is nested recurses without a guard. All of them end in
-    ``UnpicklingError`` here, so that time and memory follow the length of the pickle.
+    A pickle can name one object many times, so keys of a few hundred bytes can have 2**40 leaves,
+    and a megabyte can be copied with every five bytes; numbers can be chosen to meet in a table;
+    and C code that hashes or destroys what is nested recurses without a guard. All of it is paid
+    here *before* it happens, and what cannot be paid ends in ``UnpicklingError``: so time and
+    memory follow the length of the pickle.
     """
 
-    def __init__(self, length: int) -> None:
-        self._left = _FREE + 4 * length
-        # id: (object, depth, leaves) of what is hashed, compared or destroyed recursively.
-        # It holds the object so that its id is not given to another one.
-        self._nested: dict[int, tuple[object, int, int]] = {}
+    def __init__(self, length: int, max_memory: int) -> None:
+        self.steps = 0
+        self.memory = 0
+        self._max_steps = FREE_STEPS + STEPS_PER_BYTE * length
+        self._max_memory = max_memory
+        self._nested: dict[int, _Nested] = {}
+        self._probings: dict[int, tuple[object, Probing]] = {}
+        # Of what was measured before an object in it grew: by this it may be wrong.
+        self._late_leaves = 0
+        self._late_depth = 0
+
+    def pay(self, steps: int) -> None:
+        self.steps += steps
+        if self.steps > self._max_steps:
+            raise pickle.UnpicklingError(
+                f"hashing, comparing or copying takes more than {self._max_steps} steps: keys "
+                "whose hashes are equal, or one object that is used again and again"
+            )
+
+    def take(self, memory: int) -> None:
+        self.memory += memory
+        if self.memory > self._max_memory:
+            raise too_large(self._max_memory)
+
+    # Depth and leaves.
 
     def _measure(self, value: object) -> tuple[int, int]:
         nested = self._nested.get(id(value))
         if nested is not None:
-            return nested[1], nested[2]
-        if isinstance(value, int):
-            return 0, 1 + (value.bit_length() >> 9)
-        if isinstance(value, (str, bytes)):
-            return 0, 1 + (len(value) >> 12)
+            return nested.depth, nested.leaves
+        cls = type(value)
+        if cls is int:
+            return 0, 1 + (value.bit_length() >> 9)  # type: ignore[attr-defined]
+        if cls is str or cls is bytes:
+            return 0, 1 + (len(value) >> 8)  # type: ignore[arg-type]
+        if cls is tuple or cls is frozenset:
+            return 1, 1 + len(value)  # type: ignore[arg-type]  # of simple values, see hold()
         return 0, 1
 
-    def note(self, value: object, children: Iterable[object]) -> None:
-        """``value`` is made of ``children`` (too); lists, dicts and sets need no note."""
-        depth, leaves = self._measure(value)
+    def hold(self, value: Any, children: Iterable[object]) -> None:
+        """A tuple or frozenset is made of ``children``."""
+        depth, leaves = 0, 1
+        nested = self._nested
+        for child in children:
+            child_depth, child_leaves = self._measure(child)
+            depth = max(depth, child_depth)
+            leaves += child_leaves
+            if child_depth and id(child) in nested:
+                nested[id(child)].is_held = True
+        if depth == 0 and leaves == 1 + len(value):
+            return
+        entry = _Nested(value)
+        nested[id(value)] = entry
+        self._set(entry, depth + 1, leaves)
+
+    def _set(self, entry: _Nested, depth: int, leaves: int) -> None:
+        entry.depth = depth
+        entry.leaves = leaves
+        if depth + self._late_depth > MAX_DEPTH:
+            raise pickle.UnpicklingError(
+                f"tuples, frozensets and objects are nested deeper than {MAX_DEPTH}: send lists"
+            )
+
+    def made(self, value: object, children: Iterable[object]) -> None:
+        """An object is made of ``children``."""
+        if id(value) in self._nested:
+            return  # a member of an enumeration, or the like
+        self.take(OBJECT + sys.getsizeof(value, OBJECT))
+        self._nested[id(value)] = _Nested(value)
+        self.grown(value, children)
+
+    def grown(self, value: object, children: Iterable[object]) -> None:
+        """``value``, which :meth:`made` knows, gets ``children`` (too)."""
+        entry = self._nested.get(id(value))
+        if entry is None:
+            return
+        cls = type(value)
+        by_value = cls.__hash__ not in _BY_IDENTITY and not isinstance(value, enum.Enum)
+        depth, leaves = entry.depth, entry.leaves
         for child in children:
             child_depth, child_leaves = self._measure(child)
             depth = max(depth, child_depth + 1)
-            leaves += child_leaves
-        if depth > MAX_DEPTH:
-            raise pickle.UnpicklingError(f"nested deeper than {MAX_DEPTH}")
-        self._nested[id(value)] = (value, depth, leaves)
+            leaves += child_leaves if by_value else 0
+            if child_depth and id(child) in self._nested:
+                self._nested[id(child)].is_held = True
+        # Objects of Python classes are destroyed with a guard, and hashed by identity unless they
+        # say otherwise: how deep they become after they were named elsewhere does not matter.
+        is_c = bool(cls.__flags__ & _IMMUTABLE_TYPE) and not isinstance(value, BaseException)
+        if entry.is_held and (by_value or is_c):
+            self._late_depth += depth - entry.depth
+            self._late_leaves += leaves - entry.leaves
+        self._set(entry, depth, leaves)
 
-    def charge(self, keys: Iterable[object]) -> None:
-        """``keys`` are about to be hashed and compared."""
+    # Time.
+
+    def hashes(self, keys: Iterable[object]) -> None:
+        """``keys`` are about to be hashed, and compared once."""
+        self.pay(sum(self._weight(key) for key in keys))
+
+    def _weight(self, key: object) -> int:
+        leaves = self._measure(key)[1]
+        if leaves > 1 and self._late_leaves:
+            return leaves * (1 + self._late_leaves)
+        return leaves
+
+    def fill(self, container: Any, keys: Sequence[object]) -> None:
+        """``keys`` are about to be put into a dict, a set or the like."""
+        self.take(TABLE + ENTRY * len(keys))
+        self.hashes(keys)
+        known = self._probings.get(id(container))
+        if known is None:
+            if _KEYED.issuperset(map(type, keys)):
+                return
+            probing = Probing(is_set=isinstance(container, (set, frozenset)))
+            if type(container) in (dict, set):
+                for key in container:
+                    probing.insert(hash(key))
+            if type(container) is not frozenset:
+                self._probings[id(container)] = (container, probing)
+        else:
+            probing = known[1]
         for key in keys:
-            self._left -= self._measure(key)[1]
-        if self._left < 0:
-            raise pickle.UnpicklingError("keys with too many shared parts")
+            extra, equal = probing.insert(hash(key))
+            if extra:
+                self.pay(8 * extra + (equal * self._weight(key) if equal else 0))
 
-    def charge_copy(self, values: Iterable[object]) -> None:
-        """What ``values`` hold is about to be copied."""
+    def copies(self, values: Iterable[object], *, content: bool) -> None:
+        """A call gets these arguments, and may copy what is directly in them.
+
+        ``content``: text is copied, too. The memory of that is in the size of what is made.
+        """
         for value in values:
-            if isinstance(value, (str, bytes, bytearray)):
-                self._left -= len(value) >> 2
-            elif isinstance(value, (list, tuple, dict, set, frozenset)):
-                self._left -= len(value)
-        if self._left < 0:
-            raise pickle.UnpicklingError("the pickle copies too much")
+            if isinstance(value, (list, tuple)):
+                self.take(SLOT * len(value))
+                self.pay(len(value) >> 3)
+            elif isinstance(value, (dict, set, frozenset)):
+                self.take(ENTRY * len(value))
+                self.pay(len(value))
+            elif isinstance(value, bytearray):
+                self.take(len(value))
+            elif content and isinstance(value, (str, bytes)):
+                self.pay(len(value) >> 8)

@@ -94,12 +94,13 @@ class RemoteError(CallError):
 
 
 class UnregisteredClass(Error, pickle.UnpicklingError):
-    """Received data names a class which is not registered. Nothing of it was executed."""
+    """Data to be sent, or received, names a class or function that is not registered. Nothing of it
+    was executed."""
 
     __module__ = "snakemq.rpc"
 
     type_name: str
-    """The class, for example ``"shop.orders.Order"``."""
+    """Its name, for example ``"shop.orders.Order"``."""
 
     def __init__(self, type_name: str) -> None:
         super().__init__(type_name)
@@ -107,6 +108,7 @@ class UnregisteredClass(Error, pickle.UnpicklingError):
 
     def __str__(self) -> str:
         return (
-            f"the class {self.type_name} is not registered: use SafePickler.register, "
-            "or pickler=pickle if the peer is trusted with everything"
+            f"the class {self.type_name} is not registered: give it to SafePickler.register on "
+            "both sides (functions, too, or its owner with encode= and decode=), or use "
+            "pickler=pickle if the peer is trusted with everything"
         )

@@ -2,8 +2,8 @@
 
 The C unpickler can be given a ``find_class``, but no say in what becomes of the result: a pickle
 may set attributes of a class, call the same thing with other arguments, or put a tuple into a set
-whose hash takes years. So pickles which are not evidently plain (:mod:`._opcodes`) come here,
-where an opcode takes about 0.3 µs. Old protocols are read here, too; they need not be fast.
+whose hash takes years. So pickles which are not evidently plain (:mod:`._plain`) come here, where
+an opcode takes about 0.3 µs, and whatever it costs is paid beforehand (:mod:`._costs`). Old protocols are read here, too; they need not be fast.
 """
 
 from __future__ import annotations
@@ -13,26 +13,28 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
+from ._allowed import PLAIN, CalledOnly
 from ._builder import Builder
-from ._constructors import LATIN1_ENCODE, PLAIN, PLAIN_NAMES
 from ._costs import Costs
+from ._limits import DICT, ENTRY, LIST, MAX_MARKS, SET, SLOT, TUPLE
 
 _MAX_LINE = 5000  # of a number; Python itself writes none that has more than 4,300 digits
+_MAX_NAME = 1000  # characters of a module, or of a class in it
 _STOP = ord(".")
 
 
 class Machine:
-    """Runs one pickle."""
+    """Runs one pickle, which may take ``max_memory`` bytes."""
 
-    def __init__(self, data: bytes, builder: Builder) -> None:
+    def __init__(self, data: bytes, builder: Builder, max_memory: int) -> None:
         self._data = data
         self._position = 0
         self._builder = builder
-        self._costs = Costs(len(data))
+        self.costs = Costs(len(data), max_memory)
         self._stack: list[Any] = []
         self._below: list[list[Any]] = []  # the stacks below the marks
-        self._memo: dict[int, Any] = {}
-        self._functions = 0  # so many LATIN1_ENCODE were pushed and not called yet
+        self._memo: list[Any] = []
+        self._functions = 0  # that were pushed and not called yet, of those that are called only
 
     def run(self) -> Any:
         """The object. ``UnpicklingError`` if anything is wrong, whatever it is."""
@@ -101,6 +103,8 @@ class Machine:
             raise pickle.UnpicklingError(f"pickle protocol {version}")
 
     def mark(self) -> None:
+        if len(self._below) == MAX_MARKS:
+            raise pickle.UnpicklingError(f"more than {MAX_MARKS} marks are open")
         self._below.append(self._stack)
         self._stack = []
 
@@ -127,10 +131,14 @@ class Machine:
             raise pickle.UnpicklingError("a number of the pickle is too long")
         self.push(float(line))
 
+    def make_container(self, container: object, size: int) -> None:
+        self.costs.take(size)
+        self._stack.append(container)
+
     def make_tuple(self, items: list[Any]) -> None:
+        self.costs.take(TUPLE + SLOT * len(items))
         value = tuple(items)
-        if value:
-            self._costs.note(value, items)
+        self.costs.hold(value, items)
         self._stack.append(value)
 
     def last_to_tuple(self, count: int) -> None:
@@ -140,60 +148,82 @@ class Machine:
         del self._stack[-count:]
         self.make_tuple(items)
 
+    def make_list(self) -> None:
+        items = self.pop_mark()
+        self.make_container(items, LIST + SLOT * len(items))
+
     def make_frozenset(self) -> None:
         items = self.pop_mark()
-        self._costs.charge(items)
+        self.costs.take(SET)
+        self.costs.fill(_FROZEN, items)
         value = frozenset(items)
-        self._costs.note(value, items)
+        self.costs.hold(value, items)
         self._stack.append(value)
 
     def make_dict(self) -> None:
         items = self.pop_mark()
-        self._stack.append({})
+        self.make_container({}, DICT)
         self.set_items(items)
 
     def append_items(self, items: list[Any]) -> None:
         target = self._stack[-1]
         if type(target) is list:
+            self.costs.take(SLOT * len(items))
             target.extend(items)
         else:
-            self._builder.fill(target, "append", items)
+            self._fill(target, "append", items)
 
     def set_items(self, items: list[Any]) -> None:
         target = self._stack[-1]
         keys = items[::2]
-        self._costs.charge(keys)
+        self.costs.fill(target, keys)
         if type(target) is dict:
             target.update(zip(keys, items[1::2], strict=True))
         else:
-            self._builder.fill(target, "set", items)
+            self._fill(target, "set", items)
 
     def add_items(self, items: list[Any]) -> None:
         target = self._stack[-1]
-        self._costs.charge(items)
+        self.costs.fill(target, items)
         if type(target) is set:
             target.update(items)
         else:
-            self._builder.fill(target, "add", items)
+            self._fill(target, "add", items)
+
+    def _fill(self, target: object, opcode: str, items: list[Any]) -> None:
+        self.costs.take(ENTRY * len(items))
+        self.costs.grown(target, items)
+        self._builder.fill(target, opcode, items)
 
     def put(self, index: int) -> None:
-        self._memo[index] = self._stack[-1]
+        memo = self._memo
+        if index < len(memo):
+            memo[index] = self._stack[-1]
+            return
+        if index > len(memo):
+            # Python 2 counts from 1; nobody leaves out more.
+            if index > len(memo) + 1:
+                raise pickle.UnpicklingError(f"the memo has no place {index} yet")
+            memo.append(_NOTHING)
+        memo.append(self._stack[-1])
 
     def memoize(self) -> None:
-        self.put(len(self._memo))
+        self._memo.append(self._stack[-1])
 
     def get(self, index: int) -> None:
         value = self._memo[index]
-        self._functions += value is LATIN1_ENCODE
+        if value is _NOTHING:
+            raise pickle.UnpicklingError(f"the memo has nothing at {index}")
+        self._functions += type(value) is CalledOnly
         self._stack.append(value)
 
     def find(self, module: object, name: object) -> None:
         if not isinstance(module, str) or not isinstance(name, str):
             raise pickle.UnpicklingError("the name of a class is no text")
-        found = PLAIN_NAMES.get((module, name))
-        if found is None:
-            found = self._builder.find((module, name))
-        self._functions += found is LATIN1_ENCODE
+        if len(module) > _MAX_NAME or len(name) > _MAX_NAME:
+            raise pickle.UnpicklingError("the name of a class is too long")
+        found = self._builder.find(f"{module}.{name}")
+        self._functions += type(found) is CalledOnly
         self._stack.append(found)
 
     def text_global(self) -> None:
@@ -209,17 +239,24 @@ class Machine:
         func = self._stack.pop()
         if not isinstance(args, tuple):
             raise pickle.UnpicklingError("arguments are not a tuple")
-        self._costs.charge_copy((args, *args))
-        if func is LATIN1_ENCODE or (isinstance(func, type) and func in PLAIN):
-            self._functions -= func is LATIN1_ENCODE
+        self._functions -= type(func) is CalledOnly
+        if type(func) in (type, CalledOnly) and func in PLAIN:
             items = args[0] if func in (set, frozenset) and args else ()
-            self._costs.charge(items)
+            self.costs.copies(args, content=True)
+            if args and isinstance(args[0], (str, bytes)):
+                self.costs.take(len(args[0]))
+            if isinstance(items, list):
+                self.costs.take(SET)
+                self.costs.fill(_FROZEN, items)
             value = PLAIN[func](*args)
             if isinstance(value, frozenset):
-                self._costs.note(value, items)
+                self.costs.hold(value, items)
         else:
+            if not isinstance(func, type):
+                self.costs.hashes(args)  # it may look them up
+            self.costs.copies((args, *args), content=True)
             value = self._builder.call(func, args)
-            self._costs.note(value, args)
+            self.costs.made(value, args)
         self._stack.append(value)
 
     def new_object(self, *, has_kwargs: bool) -> None:
@@ -228,19 +265,26 @@ class Machine:
         cls = self._stack.pop()
         if not isinstance(args, tuple) or type(kwargs) is not dict:
             raise pickle.UnpicklingError("arguments are not a tuple and a dict")
-        self._costs.charge_copy((args, kwargs, *args, *kwargs.values()))
+        parts = (*args, *kwargs.values())
+        self.costs.copies((args, kwargs, *parts), content=True)
         value = self._builder.new(cls, args, kwargs)
-        self._costs.note(value, (*args, *kwargs.values()))
+        self.costs.made(value, parts)
         self._stack.append(value)
 
     def build(self) -> None:
         state = self._stack.pop()
         value = self._stack[-1]
-        self._costs.charge_copy((state, *state) if isinstance(state, tuple) else (state,))
-        self._builder.set_state(value, state)
         for part in state if isinstance(state, tuple) else (state,):
-            self._costs.note(value, part.values() if isinstance(part, dict) else (part,))
+            parts = part.values() if isinstance(part, dict) else (part,)
+            self.costs.copies((part,), content=True)
+            self.costs.grown(value, parts)
+        self._builder.set_state(value, state)
 
+
+_FROZEN: frozenset[object] = frozenset()
+"""Stands for one that is made: a set that is filled once."""
+
+_NOTHING = object()
 
 _Step = Callable[[Machine], object]
 
@@ -290,15 +334,15 @@ def _table() -> tuple[_Step, ...]:
         b"\x85": lambda m: m.last_to_tuple(1),
         b"\x86": lambda m: m.last_to_tuple(2),
         b"\x87": lambda m: m.last_to_tuple(3),
-        b"]": lambda m: m.push([]),
-        b"l": lambda m: m.push(m.pop_mark()),
+        b"]": lambda m: m.make_container([], LIST),
+        b"l": Machine.make_list,
         b"a": lambda m: m.append_items([m._stack.pop()]),
         b"e": lambda m: m.append_items(m.pop_mark()),
-        b"}": lambda m: m.push({}),
+        b"}": lambda m: m.make_container({}, DICT),
         b"d": Machine.make_dict,
         b"s": lambda m: m.set_items([m._stack.pop(-2), m._stack.pop()]),
         b"u": lambda m: m.set_items(m.pop_mark()),
-        b"\x8f": lambda m: m.push(set()),
+        b"\x8f": lambda m: m.make_container(set(), SET),
         b"\x90": lambda m: m.add_items(m.pop_mark()),
         b"\x91": Machine.make_frozenset,
         b"p": lambda m: m.put(m._number()),

@@ -5,6 +5,7 @@ A request is ``rpcreq`` and a pickled :class:`Request`, a reply is ``rpcrep`` an
 ignores additional keys, and dies of classes that it does not know.
 """
 
+import pickle
 import struct
 from typing import Any, NotRequired, TypedDict, TypeGuard, cast
 
@@ -25,6 +26,7 @@ from ._errors import (
     RemoteError,
     ServerBusy,
 )
+from ._pickler import names_in
 
 REQUEST_PREFIX = b"rpcreq"
 REPLY_PREFIX = b"rpcrep"
@@ -35,7 +37,7 @@ MAX_REQ_ID_LENGTH = 64
 _MAX_TEXT = 10_000
 
 _KNOWN_TO_16 = frozenset(
-    ("snakemq.rpc", name)
+    f"snakemq.rpc.{name}"
     for name in (
         "CallError",
         "Error",
@@ -46,7 +48,7 @@ _KNOWN_TO_16 = frozenset(
         "SignalCallWarning",
     )
 ) | frozenset(
-    ("snakemq.exceptions", name)
+    f"snakemq.exceptions.{name}"
     for name in (
         "NoConnection",
         "SendNotFinished",
@@ -213,22 +215,8 @@ def kills_16(pickled: bytes) -> bool:
     """Does a pickle name a class of snakeMQ that a 1.6 peer does not know?"""
     if b"snakemq" not in pickled:  # 0.1 µs, for nearly all of them
         return False
-    # Here, because it is seldom needed, and importing it takes as long as five modules of ours.
-    import pickletools
-
-    texts: list[str] = []
     try:
-        for opcode, argument, _ in pickletools.genops(pickled):
-            if opcode.name == "STACK_GLOBAL":
-                module, name = texts[-2:]
-            elif opcode.name == "GLOBAL":
-                module, name = str(argument).split(" ", 1)
-            else:
-                if isinstance(argument, str):
-                    texts.append(argument)
-                continue
-            if module.startswith("snakemq.") and (module, name) not in _KNOWN_TO_16:
-                return True
-    except ValueError:
+        names = names_in(pickled)
+    except pickle.UnpicklingError:
         return False  # not written by pickle
-    return False
+    return any(name.startswith("snakemq.") for name in names - _KNOWN_TO_16)

@@ -1,4 +1,4 @@
-"""What a pickle may name, and what is called when it does."""
+"""What a pickle may name, without registration: the table; and what is called when it does."""
 
 from __future__ import annotations
 
@@ -9,19 +9,26 @@ import snakemq.exceptions
 
 from . import _errors
 
-ClassName = tuple[str, str]
-"""Module and qualified name."""
 
+class CalledOnly:
+    """Stands for a function that pickles call, and that does much more than pickles need.
 
-class Latin1Encode:
-    """Stands for ``_codecs.encode``, by which protocols 0 to 2 write bytes.
-
-    On the stack of the machine lies this instead of the function: the function knows other
-    codecs, so it must neither be called with any argument nor be received by anybody.
+    On the stack of the machine lies this instead of the function: so it is called with the
+    arguments of pickles only, and is received by nobody.
     """
 
+    def __init__(self, name: str) -> None:
+        self.name = name
 
-LATIN1_ENCODE = Latin1Encode()
+
+LATIN1_ENCODE = CalledOnly("_codecs.encode")
+"""By it protocols 0 to 2 write bytes."""
+
+GETATTR = CalledOnly("builtins.getattr")
+"""By it Python 3.11.2 writes members of enumerations, and all write methods of classes."""
+
+OR = CalledOnly("_operator.or_")
+"""By it Python 3.11.2 writes combinations of flags."""
 
 
 def _make_bytearray(*args: object) -> bytearray:
@@ -77,21 +84,26 @@ PLAIN: Mapping[object, Callable[..., object]] = {
 """Constructors of plain data that some protocol writes as a call."""
 
 
-def _plain_names() -> dict[ClassName, object]:
-    names: dict[ClassName, object] = {("_codecs", "encode"): LATIN1_ENCODE}
+def _plain_names() -> dict[str, object]:
+    names: dict[str, object] = {
+        "_codecs.encode": LATIN1_ENCODE,
+        "builtins.getattr": GETATTR,
+        "__builtin__.getattr": GETATTR,
+        "_operator.or_": OR,
+    }
     for cls in PLAIN:
         if isinstance(cls, type):
-            names["builtins", cls.__name__] = names["__builtin__", cls.__name__] = cls
+            names[f"builtins.{cls.__name__}"] = names[f"__builtin__.{cls.__name__}"] = cls
     return names
 
 
-def _exception_names() -> dict[ClassName, type[Exception]]:
-    names: dict[ClassName, type[Exception]] = {}
+def _exception_names() -> dict[str, type[Exception]]:
+    names: dict[str, type[Exception]] = {}
     for name, value in vars(builtins).items():
         # Not SystemExit and its like: a peer must not have a way to end a thread of ours.
         if isinstance(value, type) and issubclass(value, Exception):
             for module_name in ("builtins", "exceptions", "__builtin__"):  # as old protocols say
-                names[module_name, name] = value
+                names[f"{module_name}.{name}"] = value
     for module in (snakemq.exceptions, _errors):
         for value in vars(module).values():
             if (
@@ -99,10 +111,19 @@ def _exception_names() -> dict[ClassName, type[Exception]]:
                 and issubclass(value, Exception)
                 and value.__module__.startswith("snakemq.")
             ):
-                names[value.__module__, value.__qualname__] = value
+                names[f"{value.__module__}.{value.__qualname__}"] = value
     return names
 
 
-PLAIN_NAMES: Mapping[ClassName, object] = _plain_names()
-EXCEPTION_NAMES: Mapping[ClassName, type[Exception]] = _exception_names()
+PLAIN_NAMES: Mapping[str, object] = _plain_names()
+EXCEPTION_NAMES: Mapping[str, type[Exception]] = _exception_names()
 """Exceptions that need no registration: the builtin ones and those of snakeMQ."""
+
+OTHER_MODULES = (
+    ("pathlib.", "pathlib._local."),
+    ("numpy.core.", "numpy._core."),
+)
+"""Where other versions of Python, and of numpy, have the same things. The first name is older."""
+
+METHODS: Mapping[str, str] = {"zoneinfo.ZoneInfo": "_unpickle"}
+"""Class methods by which a class is pickled; registered with it."""

@@ -1,0 +1,80 @@
+"""How many slots of its table CPython looks at when it puts a key into a dict or set."""
+
+from __future__ import annotations
+
+_LINEAR = 9
+"""Slots in a row that a set looks at; a dict looks at one."""
+
+_HASH = (1 << 64) - 1
+
+
+class Probing:
+    """A table that holds the hashes alone, with the rules of CPython 3.7 to 3.15.
+
+    The hashes of numbers, and of tuples of them, are known to everybody. Keys can be chosen to have
+    the same hash, or hashes whose ways through the table meet and stay together: each key then
+    looks at the slots of all the others.
+    """
+
+    def __init__(self, *, is_set: bool) -> None:
+        self._linear = _LINEAR if is_set else 0
+        self._is_set = is_set
+        self._size = 8
+        self._slots: list[int | None] = [None] * 8
+        self._fill = 0
+        self._order: list[int] = []  # of a dict, which is moved to a larger table in this order
+
+    def insert(self, hashed: int) -> tuple[int, int]:
+        """How many slots were looked at in addition to the first one, and how many of them, or of
+        all, held an equal hash. Equal keys count as many, which costs hostile pickles only."""
+        slots = self._slots
+        mask = self._size - 1
+        index = hashed & mask
+        extra = equal = moved = 0
+        if slots[index] is None:
+            slots[index] = hashed
+        else:
+            extra, equal = self._probe(hashed)
+        self._fill += 1
+        if not self._is_set:
+            self._order.append(hashed)
+        if self._is_full():
+            moved = self._grow()
+        return extra + moved, equal
+
+    def _probe(self, hashed: int) -> tuple[int, int]:
+        slots = self._slots
+        mask = self._size - 1
+        perturb = hashed & _HASH
+        index = hashed & mask
+        looked = equal = 0
+        while True:
+            row = self._linear if index + self._linear <= mask else 0
+            for position in range(index, index + row + 1):
+                found = slots[position]
+                if found is None:
+                    slots[position] = hashed
+                    return looked, equal
+                looked += 1
+                equal += found == hashed
+            perturb >>= 5
+            index = (index * 5 + perturb + 1) & mask
+
+    def _is_full(self) -> bool:
+        if self._is_set:
+            return self._fill * 5 >= (self._size - 1) * 3
+        return self._fill > self._size * 2 // 3
+
+    def _grow(self) -> int:
+        """Returns how many slots were looked at in addition to the first ones."""
+        hashes = self._order or [hashed for hashed in self._slots if hashed is not None]
+        self._size *= 4 if self._is_set and self._fill <= 50_000 else 2
+        self._slots = slots = [None] * self._size
+        mask = self._size - 1
+        moved = 0
+        for hashed in hashes:
+            if slots[hashed & mask] is None:
+                slots[hashed & mask] = hashed
+            else:
+                moved += self._probe(hashed)[0]
+        return moved
