@@ -96,6 +96,7 @@ class Session:
         "inbox",
         "is_admitted",
         "is_held",
+        "largest_message",
         "last_ping",
         "last_recv",
         "notice_due",
