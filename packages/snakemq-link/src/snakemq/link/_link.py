@@ -357,7 +357,7 @@ class Link:
         if len(self._connections) >= self.max_connections:
             sock.close()
             reason = f"there are {self.max_connections} connections"
-            self._traffic.refused(remote_peer, ConnectionError(reason))
+            self._traffic.failed(remote_peer, ConnectionError(reason))
         else:
             self._traffic.adopt(sock, remote_peer, listener.ssl_context)
 

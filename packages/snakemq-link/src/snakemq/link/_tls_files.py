@@ -84,7 +84,7 @@ def _has_certificates(certfile: str) -> bool:
 def _blame(exc: Exception, text: str) -> NoReturn:
     original = exc if isinstance(exc, ssl.SSLError) else None
     if original is not None:
-        text = f"{text} ({without_source_line(original.strerror or "")})"
+        text = f"{text} ({without_source_line(original.strerror or '')})"
     error = ssl.SSLError(None if original is None else original.errno, text)
     error.library = "SSL" if original is None else original.library
     error.reason = "BAD_PASSWORD_READ" if original is None else original.reason

@@ -2,9 +2,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from snakemq.callbacks import Callback, Event
-from snakemq.exceptions import NoConnection, SendNotFinished
+from snakemq.exceptions import ConnectFailed, NoConnection, SendNotFinished
 from snakemq.link import BytesLike, LinkInterface, TimerHandle
 
 BURST_TIME = 0.05
@@ -64,6 +65,9 @@ class Throttle:
     on_recv: Event[[str, bytes]] = Event()
     on_ready_to_send: Event[[str, int]] = Event()
     on_loop_pass: Event[[]] = Event()
+    if TYPE_CHECKING:
+        on_connect_failed: Event[[Any, ConnectFailed]]
+        report_failure: Callable[[str, Exception], None]
 
     def __init__(self, link: LinkInterface, speed: float) -> None:
         if not speed > 0:
@@ -77,6 +81,11 @@ class Throttle:
         self.on_ready_to_send = Callback()
         self.on_recv = link.on_recv
         self.on_loop_pass = link.on_loop_pass
+
+        # A ReportingLink if the link below is one.
+        for ability in ("on_connect_failed", "report_failure"):
+            if hasattr(link, ability):
+                setattr(self, ability, getattr(link, ability))
 
         self._buckets: dict[str, _Bucket] = {}
 

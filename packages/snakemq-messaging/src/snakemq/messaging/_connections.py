@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 from snakemq.callbacks import Callback
 from snakemq.exceptions import SnakeMQDuplicateIdent, SnakeMQException, SnakeMQTimeout
@@ -13,6 +14,7 @@ from ._contest import Contest
 from ._events import Events
 from ._keepalive import KeepAlive
 from ._receiver import Receiver
+from ._refusals import say_why, with_ident
 from ._sender import Sender
 from ._session import Acked, Answer, Identified, Rejected, Session
 from ._stats import Statistics
@@ -56,6 +58,9 @@ class Connections:
         self._statistics = statistics
         self._events = events
         self._log = logging.getLogger("snakemq.messaging")
+        self._report_failure: Callable[[str, Exception], object] | None = getattr(
+            packeter.link, "report_failure", None
+        )  # of a ReportingLink
         self._sessions: dict[str, Session] = {}
         self._contests: dict[str, Contest] = {}  # by the ident that is claimed
         self._contest_of: dict[Session, Contest] = {}
@@ -93,6 +98,10 @@ class Connections:
             session.timer.cancel()
         # Before the packets that came along with the identification are looked at.
         self._packeter.set_max_packet_size(session.conn_id, self._packeter.max_packet_size)
+        if session.features is not None and session.features.epoch == self._features.epoch:
+            raise SnakeMQDuplicateIdent(
+                f"{ident!r} is this very stack: its connector has dialled its own listener"
+            )
         owner = self.by_ident.get(ident)
         if owner is None:
             self._admit(session, ident)
@@ -192,18 +201,26 @@ class Connections:
         """Close a connection because of its peer."""
         if session.closed:
             return
-        self._log.error("conn=%s ident=%r %s", session.conn_id, session.ident, error)
+        self._log_failure(session, error)
+        say_why(self._packeter, session, error)
         self._events.report(session.conn_id, error)
         self._close(session)
 
     def _dismiss(self, session: Session, rejected: Rejected) -> None:
         """Like ``_fail``, but not before the farewell was given to the system."""
-        self._log.error("conn=%s ident=%r %s", session.conn_id, session.ident, rejected.error)
+        self._log_failure(session, rejected.error)
         session.farewell_packet_id = self._packeter.send_packet(session.conn_id, rejected.farewell)
         if session.timer is not None:
             session.timer.cancel()
         session.timer = self._link.call_later(FAREWELL_TIMEOUT, lambda: self._close(session))
         self._events.report(session.conn_id, rejected.error)
+
+    def _log_failure(self, session: Session, error: Exception) -> None:
+        if self._report_failure is None:
+            self._log.error("conn=%s ident=%r %s", session.conn_id, session.ident, error)
+        else:
+            self._log.debug("conn=%s ident=%r %s", session.conn_id, session.ident, error)
+            self._report_failure(session.conn_id, with_ident(session, error))
 
     def _close(self, session: Session) -> None:
         if not session.closed:

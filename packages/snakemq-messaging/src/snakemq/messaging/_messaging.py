@@ -82,7 +82,8 @@ class Messaging:
     on_error: Event[[str | None, Exception]] = Event()
     """``func(conn_id, exception)``: a peer broke the rules or did not answer, and its
     connection is closed after this call; a callback raised; or, with ``None`` for
-    ``conn_id``, the storage failed."""
+    ``conn_id``, the storage failed, or the link could not connect, see
+    :attr:`Link.on_connect_failed`."""
     on_message_recv: Event[[str, str, Message]] = Event()
     """``func(conn_id, ident, message)``"""
     on_message_reject: Event[[str, str, Message]] = Event()
@@ -184,6 +185,9 @@ class Messaging:
         packeter.link.on_loop_pass.add_internal(self._receiver.on_loop_pass)
         packeter.link.on_loop_pass.add_internal(self._sender.on_loop_pass)
         packeter.on_error.add_internal(self._events.report)
+        on_connect_failed = getattr(packeter.link, "on_connect_failed", None)
+        if on_connect_failed is not None:  # a ReportingLink
+            on_connect_failed.add_internal(self._events.connect_failed)
 
     # -- sending
 

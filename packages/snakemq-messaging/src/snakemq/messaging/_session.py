@@ -18,6 +18,7 @@ from snakemq.exceptions import (
     SnakeMQFlood,
     SnakeMQIncompatibleProtocol,
     SnakeMQNoIdent,
+    SnakeMQRefused,
 )
 
 from . import _frames as frames
@@ -160,6 +161,10 @@ class Session:
             f"the peer does not speak protocol version {frames.PROTOCOL_VERSION}"
         )
 
+    def _was_refused(self, frame: bytes) -> Event:
+        _, reason = frames.decode_refused(frame)
+        raise SnakeMQRefused(f"refused by the other side, which says {reason!r}")
+
     def _note_features(self, frame: bytes) -> Event:
         self.features = frames.decode_features(frame)
         self.acks = bool(self.features.bits & frames.FEATURE_ACKS)
@@ -202,11 +207,13 @@ _MEANING: dict[State, dict[int, _Meaning]] = {
         frames.FRAME_TYPE_IDENTIFICATION: Session._identify,
         frames.FRAME_TYPE_MESSAGE: Session._refuse_message,
         frames.FRAME_TYPE_PING: Session._answer_ping,
+        frames.FRAME_TYPE_REFUSED: Session._was_refused,
     },
     State.IDENTIFIED: {
         frames.FRAME_TYPE_PROTOCOL_VERSION: Session._check_version,
         frames.FRAME_TYPE_INCOMPATIBLE_PROTOCOL: Session._was_rejected,
         frames.FRAME_TYPE_PING: Session._answer_ping,
         frames.FRAME_TYPE_ACK: Session._note_ack,
+        frames.FRAME_TYPE_REFUSED: Session._was_refused,
     },
 }
