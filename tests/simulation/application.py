@@ -10,6 +10,7 @@ from snakemq.exceptions import (
     SnakeMQDuplicateIdent,
     SnakeMQFlood,
     SnakeMQMessageTooLarge,
+    SnakeMQRefused,
     SnakeMQTimeout,
     StorageError,
 )
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 EXPECTED_ERRORS = (
     SnakeMQTimeout,
     SnakeMQDuplicateIdent,
+    SnakeMQRefused,  # the other side of one of these, or of nonsense
     SnakeMQMessageTooLarge,
     StorageError,
 )
