@@ -65,8 +65,8 @@ class Throttle:
     on_recv: Event[[str, bytes]] = Event()
     on_ready_to_send: Event[[str, int]] = Event()
     on_loop_pass: Event[[]] = Event()
+    on_connect_failed: Event[[Any, ConnectFailed]] = Event()
     if TYPE_CHECKING:
-        on_connect_failed: Event[[Any, ConnectFailed]]
         report_failure: Callable[[str, Exception], None]
 
     def __init__(self, link: LinkInterface, speed: float) -> None:
@@ -82,10 +82,10 @@ class Throttle:
         self.on_recv = link.on_recv
         self.on_loop_pass = link.on_loop_pass
 
-        # A ReportingLink if the link below is one.
-        for ability in ("on_connect_failed", "report_failure"):
-            if hasattr(link, ability):
-                setattr(self, ability, getattr(link, ability))
+        # It is a ReportingLink if the link below is one.
+        self.on_connect_failed = getattr(link, "on_connect_failed", None) or Callback()
+        if hasattr(link, "report_failure"):
+            self.report_failure = link.report_failure
 
         self._buckets: dict[str, _Bucket] = {}
 
