@@ -143,6 +143,6 @@ class Director:
             self._unrecorded.add((life, int(number)))
 
     def _surprises(self) -> list[str]:
-        expected = ("SnakeMQTimeout", "SnakeMQDuplicateIdent")
+        expected = ("SnakeMQTimeout", "SnakeMQDuplicateIdent", "SnakeMQRefused", "ConnectFailed")
         lines = (" ".join(words) for words in journal.read(self._folder / "errors"))
         return [line for line in lines if not any(name in line for name in expected)]

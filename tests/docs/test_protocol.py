@@ -18,7 +18,7 @@ from .pages import DOCS, blocks
 from .tables import rows
 
 PAGE = (DOCS / "protocol.md").read_text()
-EXCHANGE, RPC = (block.text for block in blocks(PAGE) if block.language == "hex")
+EXCHANGE, RPC, REFUSAL = (block.text for block in blocks(PAGE) if block.language == "hex")
 
 
 def from_hex(text: str) -> bytes:
@@ -52,12 +52,12 @@ class Wire:
     def listen(self, link: MemoryLink, speaker: str) -> None:
         """``speaker`` is the one that ``link`` hears."""
 
-        def on_recv(conn_id: str, data: bytes) -> None:
-            if self.turns and self.turns[-1][0] == speaker:
-                data = self.turns.pop()[1] + data
-            self.turns.append((speaker, data))
+        link.on_recv.add(lambda _, data: self.note(speaker, data))
 
-        link.on_recv.add(on_recv)
+    def note(self, speaker: str, data: bytes) -> None:
+        if self.turns and self.turns[-1][0] == speaker:
+            data = self.turns.pop()[1] + data
+        self.turns.append((speaker, data))
 
 
 def test_the_exchange(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,6 +76,23 @@ def test_the_exchange(monkeypatch: pytest.MonkeyPatch) -> None:
     alice.keepalive_interval = 5
     network.advance(5.5)
     assert wire.turns == turns(EXCHANGE)
+
+
+def test_the_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
+    network, wire = MemoryNetwork(at_once=True), Wire()  # as systems are
+    links = {name: network.link(name) for name in ("alice", "bob", "impostor")}
+    for name, link in links.items():
+        byte = {"alice": b"\xaa", "bob": b"\xbb", "impostor": b"\xcc"}[name]
+        monkeypatch.setattr(os, "urandom", lambda size, byte=byte: byte * size)
+        Messaging("alice" if name == "alice" else "bob", "", Packeter(link))
+    network.connect(links["bob"], links["alice"])
+    network.run_until_idle()
+    conn_id, at_alice = network.connect(links["impostor"], links["alice"])
+    links["impostor"].on_recv.add(lambda _, data: wire.note("alice", data))
+    links["alice"].on_recv.add(lambda c, data: c == at_alice and wire.note("impostor", data))
+    network.run_until_idle()
+    assert wire.turns == turns(REFUSAL)
+    assert conn_id not in links["impostor"].connections
 
 
 class Calculator:

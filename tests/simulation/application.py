@@ -11,6 +11,7 @@ from snakemq.exceptions import (
     SnakeMQFlood,
     SnakeMQMessageTooLarge,
     SnakeMQNotAdmitted,
+    SnakeMQRefused,
     SnakeMQTimeout,
     StorageError,
 )
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 EXPECTED_ERRORS = (
     SnakeMQTimeout,
     SnakeMQDuplicateIdent,
+    SnakeMQRefused,  # the other side of one of these, or of nonsense
     SnakeMQMessageTooLarge,
     StorageError,
 )

@@ -45,12 +45,17 @@ def test_jitter_is_drawn_anew_for_each_delay() -> None:
     assert delays(flat, 3) == pytest.approx([0.001, 0.000875, 0.00075])
 
 
-def wait_after(outage: float, jitter: list[float], brief_connections: int = 0) -> float:
+def wait_after(
+    outage: float, jitter: list[float], brief_connections: int = 0, closed_at_once: int = 0
+) -> float:
     """Seconds from the return of a listener that was away for ``outage`` to the next attempt."""
     delays_of = backoff(3.0, [*jitter, *repeat(jitter[-1], 200)])
     for _ in range(brief_connections):
         delays_of.next_delay()
         delays_of.connection_lasted(0.0)
+    for _ in range(closed_at_once):
+        delays_of.next_delay()
+        delays_of.closed_at_once()
     attempts = accumulate(delays(delays_of, 100))
     return next(moment for moment in attempts if moment >= outage) - outage
 
@@ -68,6 +73,13 @@ def test_it_is_found_so_soon_even_if_the_last_connections_were_brief(
 ) -> None:
     """A server that is restarted several times in a row, and each time before it has settled."""
     assert wait_after(outage, jitter, brief_connections) <= 0.5
+
+
+@given(st.floats(0.0, 1.0), JITTER, st.integers(0, 3))
+def test_it_is_found_so_soon_even_if_it_closed_the_last_connections_at_once(
+    outage: float, jitter: list[float], closed_at_once: int
+) -> None:
+    assert wait_after(outage, jitter, closed_at_once=closed_at_once) <= 0.5
 
 
 @given(st.floats(1.0, 3600.0), JITTER)
@@ -122,3 +134,14 @@ def test_refused_connector_dials_at_least_once_in_its_interval(ceiling: float) -
     for _ in range(100):
         assert delays_of.next_delay() <= ceiling
         delays_of.refused()
+
+
+def test_connections_that_are_closed_at_once_make_the_delays_grow_in_between() -> None:
+    delays_of = backoff()
+    waits = []
+    for _ in range(12):
+        waits.append(delays_of.next_delay())
+        delays_of.closed_at_once()
+    assert waits[:4] == pytest.approx([FIRST_DELAY * 1.6**number for number in range(4)])
+    assert sum(waits) > 7
+    assert waits[-1] == 3.0

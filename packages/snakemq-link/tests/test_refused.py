@@ -56,7 +56,7 @@ def test_server_that_accepts_and_closes_at_once_is_said_once(
     link.add_connector(address)
     with failures_of(link) as failures:
         run_attempts(4, link, other)
-    reason = f"cannot connect to {address!r}: closed by the other side at once"
+    reason = f"cannot connect to {address!r}: closed by the other side at once: does it expect TLS?"
     assert warnings_of(caplog) == [f"{reason}; trying again"]
     assert [str(failure) for failure in failures] == [reason]
     assert failures[0].address == address
@@ -90,11 +90,12 @@ def test_plain_text_dialler_hears_of_a_tls_port_and_the_port_complains_once(
     address = other.add_listener(LOCALHOST, authority.config("server"))
     link.on_connect.add(lambda conn_id: link.send(conn_id, b"\0\0\0\x05\0\0\0\0\1"))
     link.add_connector(address)
-    with failures_of(other) as at_server:
+    with failures_of(other) as at_server, failures_of(link) as at_client:
         run_attempts(4, link, other)
     (failure,) = at_server
     assert "is it TLS?" in str(failure)
     assert isinstance(failure.__cause__, OSError)
+    assert any("TLS" in str(failure) for failure in at_client)
 
 
 def test_layer_above_can_say_that_a_connection_is_of_no_use(
@@ -250,7 +251,7 @@ def test_clients_that_abort_the_handshake_are_said_once_a_minute(
         clock.advance(60.0)
         abort(1)
     first, second = warnings_of(caplog)
-    assert first.startswith("refused ('127.0.0.1', ")
+    assert first.startswith("connection from ('127.0.0.1', ")
     assert "(and 4 more that were not logged)" in second
     assert len(failures) == 2
     assert not link.disconnected

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from memory_packeters import DiaryPacketer, framed
 
 from snakemq.exceptions import NoConnection, SendNotFinished
+from snakemq.link import Link
 from snakemq.link.testing import FakeClock, MemoryLink, MemoryNetwork
 from snakemq.packeter import Packeter
 from snakemq.throttle import Throttle
@@ -233,3 +234,16 @@ def test_send_that_the_link_refuses_is_not_taken_for_one_under_way() -> None:
     throttle.send(conn_id, b"taken")
     network.run_until_idle()
     assert received[-1] == b"taken"
+
+
+def test_throttle_reports_failures_if_the_link_below_does(network: MemoryNetwork) -> None:
+    link = Link()
+    try:
+        throttle = Throttle(link, 1000)
+        assert throttle.on_connect_failed is link.on_connect_failed
+        assert throttle.report_failure == link.report_failure
+        throttle.on_connect_failed = print
+        assert link.on_connect_failed.callbacks == (print,)
+    finally:
+        link.cleanup()
+    assert not hasattr(Throttle(network.link("alice"), 1000), "report_failure")

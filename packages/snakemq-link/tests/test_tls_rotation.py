@@ -226,6 +226,22 @@ def test_context_that_was_given_out_stays_the_same_and_gets_the_new_certificate(
     assert sock.version() == "TLSv1.2"
 
 
+def test_subclass_that_changes_the_context_is_asked_for_it(
+    link: DiaryLink, other: DiaryLink, server: Deployed, client: Deployed
+) -> None:
+    class OldOnly(SSLConfig):
+        def get_context(self, *, server_side: bool) -> ssl.SSLContext:
+            context = super().get_context(server_side=server_side)
+            context.maximum_version = ssl.TLSVersion.TLSv1_2
+            return context
+
+    server.config = OldOnly(server.keyfile, server.certfile, ca_certs=server.ca_certs)
+    connect(link, other, server, client)
+    sock = other.get_socket_by_conn(other.open[-1]).sock
+    assert isinstance(sock, ssl.SSLSocket)
+    assert sock.version() == "TLSv1.2"
+
+
 def test_context_of_the_users_own_is_left_alone(server: Deployed, authority: Authority) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(server.certfile, server.keyfile)

@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 FIRST_DELAY = 0.03
 GROWTH = 1.25
-REFUSED_GROWTH = 1.6
+CLOSED_AT_ONCE_GROWTH = 1.6
+REFUSED_GROWTH = 2.0
 STABLE_AFTER = 1.0
 """Seconds after which a connection is taken for one that is well."""
 
@@ -40,7 +41,15 @@ class Backoff:
         That is not a matter of milliseconds: the next delay is twice the one before. It goes for
         connections too that were made and then refused.
         """
-        self._delay = min(self._delay * REFUSED_GROWTH, self._ceiling)
+        self._delay = min(self._delay * REFUSED_GROWTH / GROWTH, self._ceiling)
+
+    def closed_at_once(self) -> None:
+        """The other side was there, and closed the connection before it said anything.
+
+        It may be about to end, and back in a moment, or never want this one. So the delays grow
+        faster than without an answer, and slower than after a refusal.
+        """
+        self._delay = min(self._delay * CLOSED_AT_ONCE_GROWTH / GROWTH, self._ceiling)
 
     def connection_lasted(self, seconds: float) -> None:
         """A connection was closed after that time, so attempts begin quickly again.

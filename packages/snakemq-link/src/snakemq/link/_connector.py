@@ -148,6 +148,8 @@ class Connector:
             self._is_well()
         if is_refusal(failure) and _is_early(lasted):
             self._backoff.refused()
+        elif failure is not None and (lasted is None or lasted < STABLE_AFTER):
+            self._backoff.closed_at_once()
         elif lasted is not None:
             self._backoff.connection_lasted(lasted)
         self._plan_next_round()

@@ -40,7 +40,7 @@ LISTEN_BACKLOG = 1024
 all clients of a restarted server come back at once; the system cuts it to its own limit."""
 
 CONNECT_TIMEOUT = 10.0
-"""Seconds for an attempt to connect, when nothing answers at all."""
+"""Seconds for an attempt to connect: the look-up of the name, and all of its addresses."""
 
 HANDSHAKE_TIMEOUT = 10.0
 """Seconds for a TLS handshake."""
@@ -57,7 +57,7 @@ class Link:
     Any number of listeners and connectors; a connection is the same on both sides once it is
     made. A connector dials again whenever its connection ends or cannot be made: quickly at
     first, then less and less often until it waits ``reconnect_interval`` seconds. Names are
-    resolved at each attempt.
+    resolved at each attempt, and their addresses are tried side by side, as RFC 8305 has it.
 
     Data that arrives is handed to ``on_recv`` in the order in which it was sent. How it is cut
     says nothing about how it was sent: see :class:`~snakemq.packeter.Packeter`.

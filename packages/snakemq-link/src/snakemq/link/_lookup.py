@@ -74,7 +74,7 @@ class LookUp:
         answer: Answer
         try:
             answer = resolve(self._name)
-        except OSError as exc:
+        except Exception as exc:  # whatever it is, somebody waits for the answer
             answer = self._error(exc)
         self._driver.call_from_thread(lambda: self._thread_answered(answer))
 

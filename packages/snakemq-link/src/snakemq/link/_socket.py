@@ -78,6 +78,10 @@ class LinkSocket:
         self.want_write = False
 
     @property
+    def is_tls(self) -> bool:
+        return False
+
+    @property
     def is_connector(self) -> bool:
         """Did this side dial?"""
         return self.connector is not None

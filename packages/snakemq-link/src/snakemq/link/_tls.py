@@ -141,7 +141,7 @@ class SSLConfig:
         Raises ``OSError`` and ``ssl.SSLError`` of the files, and ``ValueError`` when this
         configuration is not one for that side.
         """
-        context = self.current_context(server_side=server_side)
+        context = self._current_context(server_side)
         loaded = self._contexts.get(server_side)
         if loaded is not None:
             loaded.is_given_out = True
@@ -153,6 +153,11 @@ class SSLConfig:
         Raises as :meth:`get_context` does, and only at the first time: if files that have changed
         cannot be loaded, that is a warning, and the old context serves on.
         """
+        if type(self).get_context is not SSLConfig.get_context:
+            return self.get_context(server_side=server_side)  # a subclass makes its own
+        return self._current_context(server_side)
+
+    def _current_context(self, server_side: bool) -> ssl.SSLContext:
         import ssl
 
         if self._context is not None:

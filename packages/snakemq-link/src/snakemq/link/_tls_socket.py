@@ -33,6 +33,10 @@ class TLSLinkSocket(LinkSocket):
         self.recv = self._recv_records
         self.send = self._send_records
 
+    @property
+    def is_tls(self) -> bool:
+        return True
+
     def getpeercert(self, binary_form: bool = False) -> dict[str, Any] | bytes | None:
         return cast("dict[str, Any] | bytes | None", self._tls.getpeercert(binary_form))
 

@@ -106,7 +106,7 @@ class Traffic:
                 if connector is not None:
                     connector.connection_ended(None, failure)
                 else:
-                    self.refused(remote_peer, failure)
+                    self.failed(remote_peer, failure)
                 return
         self._last_conn_number += 1
         conn_id = f"{self._last_conn_number}fd{sock.fileno()}"
@@ -382,26 +382,21 @@ class Traffic:
                 # With TLS 1.3 a client learns by its first read that its certificate is refused.
                 conn.failure = explained(exc, "TLS")
             elif self._loop.time() - (conn.connected_at or 0.0) < STABLE_AFTER:
-                conn.failure = ConnectionError("closed by the other side at once")
+                question = "" if conn.is_tls else ": does it expect TLS?"
+                conn.failure = ConnectionError(f"closed by the other side at once{question}")
         self.drop(conn, "by the other side" if exc is None else str(exc))
 
-    def refused(self, remote_peer: object, error: Exception) -> None:
+    def failed(self, remote_peer: object, error: Exception) -> None:
         """Somebody who came to a listener was of no use, or not let in: tell it now and then."""
         host = remote_peer[0] if isinstance(remote_peer, tuple) and remote_peer else remote_peer
         untold = self._remote_failures.add(host, str(error), self._loop.time())
         if untold is None:
-            self._log.debug("refused %r: %s", remote_peer, error)
+            self._log.debug("connection from %r failed: %s", remote_peer, error)
             return
-        more = f" (and {untold} more that were not logged)" if untold else ""
-        self._log.warning(
-            "refused %r: %s%s; not told again within %g s",
-            remote_peer,
-            error,
-            more,
-            REPORT_INTERVAL,
-        )
-        failure = ConnectFailed(f"refused {remote_peer!r}: {error}", remote_peer)
+        failure = ConnectFailed(f"connection from {remote_peer!r} failed: {error}", remote_peer)
         failure.__cause__ = error
+        more = f" (and {untold} more that were not logged)" if untold else ""
+        self._log.warning("%s%s; not told again within %g s", failure, more, REPORT_INTERVAL)
         self._settings.connect_failed(failure)
 
     def _drop_after_reading(self, conn: LinkSocket, reason: str, limit: int) -> None:
@@ -435,7 +430,7 @@ class Traffic:
             connector = conn.connector
             if connector is None:
                 if conn.failure is not None:
-                    self.refused(conn.remote_peer, conn.failure)
+                    self.failed(conn.remote_peer, conn.failure)
             elif self.connection_of.get(connector) is conn:
                 del self.connection_of[connector]
                 connector.connection_ended(lasted, conn.failure)

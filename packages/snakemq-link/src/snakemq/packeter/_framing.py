@@ -121,6 +121,7 @@ class PacketReader:
                     break
                 raise SnakeMQPacketTooLarge(
                     f"a packet of {size} bytes was announced, the limit is {max_size}"
+                    f"{_guess(data[position : position + 20])}"
                 )
             begin = position + SIZE_LENGTH
             position = begin + size
@@ -137,6 +138,15 @@ class PacketReader:
         else:
             self._position = position
         return packets
+
+
+def _guess(data: bytes) -> str:
+    """What it is instead of packets, if that can be told from its beginning."""
+    if 20 <= data[0] <= 23 and data[1] == 3:
+        return "; it looks like TLS"
+    if all(32 <= byte < 127 for byte in data[:SIZE_LENGTH]):
+        return f"; it looks like text, {data!r}"
+    return ""
 
 
 class _Block:

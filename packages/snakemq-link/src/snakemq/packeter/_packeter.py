@@ -135,6 +135,9 @@ class Packeter:
         self.on_packets_recv = Callback()
         self.on_packets_sent = Callback()
 
+        self._report_failure: Callable[[str, Exception], object] | None = getattr(
+            link, "report_failure", None
+        )  # of a ReportingLink
         self._connections: dict[str, _Connection] = {}
         self._last_packet_id = 0
         self._head_size = 0
@@ -327,7 +330,10 @@ class Packeter:
         except (SnakeMQBrokenPacket, MemoryError) as exc:
             # A packet within the limit may be too large for this machine; what follows it could
             # not be understood without it.
-            self.log.error("conn=%s %r", conn_id, exc)
+            if self._report_failure is None:
+                self.log.error("conn=%s %r", conn_id, exc)
+            else:
+                self._report_failure(conn_id, exc)
             self._report(conn_id, exc)
             if not conn.closed:
                 self.link.close(conn_id)

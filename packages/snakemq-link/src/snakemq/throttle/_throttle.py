@@ -2,9 +2,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from snakemq.callbacks import Callback, Event
-from snakemq.exceptions import NoConnection, SendNotFinished
+from snakemq.exceptions import ConnectFailed, NoConnection, SendNotFinished
 from snakemq.link import BytesLike, LinkInterface, TimerHandle
 
 BURST_TIME = 0.05
@@ -68,6 +69,9 @@ class Throttle:
     """See :attr:`snakemq.link.Link.on_cleanup`; not called for a link that has none."""
     on_crowded: Event[[Callable[[str], bool]]] = Event()
     """See :attr:`CrowdedLink.on_crowded`; never called if the wrapped link cannot."""
+    on_connect_failed: Event[[Any, ConnectFailed]] = Event()
+    if TYPE_CHECKING:
+        report_failure: Callable[[str, Exception], None]
 
     def __init__(self, link: LinkInterface, speed: float) -> None:
         if not speed > 0:
@@ -83,6 +87,11 @@ class Throttle:
         self.on_loop_pass = link.on_loop_pass
         self.on_crowded = getattr(link, "on_crowded", None) or Callback()
         self.on_cleanup = getattr(link, "on_cleanup", None) or Callback()
+
+        # It is a ReportingLink if the link below is one.
+        self.on_connect_failed = getattr(link, "on_connect_failed", None) or Callback()
+        if hasattr(link, "report_failure"):
+            self.report_failure = link.report_failure
 
         self._buckets: dict[str, _Bucket] = {}
 

@@ -24,6 +24,7 @@ from ._keepalive import KeepAlive
 from ._past import Past
 from ._probe import Prober
 from ._receiver import Receiver
+from ._refusals import say_why, with_ident
 from ._sender import Sender
 from ._session import Acked, Answer, Identified, Numbered, Rejected, Session
 from ._stats import Statistics
@@ -82,6 +83,9 @@ class Connections:
         self._statistics = statistics
         self._events = events
         self._log = logging.getLogger("snakemq.messaging")
+        self._report_failure: Callable[[str, Exception], object] | None = getattr(
+            packeter.link, "report_failure", None
+        )  # of a ReportingLink
         self._sessions: dict[str, Session] = {}
         self._unidentified: dict[str, Session] = {}  # oldest first
         self._past = Past()
@@ -132,6 +136,10 @@ class Connections:
             session.timer.cancel()
         # Before the packets that came along with the identification are looked at.
         self._packeter.set_max_packet_size(session.conn_id, self._packeter.max_packet_size)
+        if session.features is not None and session.features.epoch == self._features.epoch:
+            raise SnakeMQDuplicateIdent(
+                f"{ident!r} is this very stack: its connector has dialled its own listener"
+            )
         owner = self.by_ident.get(ident)
         features = session.features
         if features is not None and self._past.is_outlived(ident, features.epoch, session.order):
@@ -267,21 +275,29 @@ class Connections:
         """Close a connection because of its peer."""
         if session.closed:
             return
-        cause = error.__cause__ if isinstance(error, SnakeMQNotAdmitted) else None
-        self._log.error(
-            "conn=%s ident=%r %s", session.conn_id, session.ident, error, exc_info=cause
-        )
+        self._log_failure(session, error)
+        say_why(self._packeter, session, error)
         self._events.report(session.conn_id, error)
         self._close(session)
 
     def _dismiss(self, session: Session, rejected: Rejected) -> None:
         """Like ``_fail``, but not before the farewell was given to the system."""
-        self._log.error("conn=%s ident=%r %s", session.conn_id, session.ident, rejected.error)
+        self._log_failure(session, rejected.error)
         session.farewell_packet_id = self._packeter.send_packet(session.conn_id, rejected.farewell)
         if session.timer is not None:
             session.timer.cancel()
         session.timer = self._link.call_later(FAREWELL_TIMEOUT, lambda: self._close(session))
         self._events.report(session.conn_id, rejected.error)
+
+    def _log_failure(self, session: Session, error: Exception) -> None:
+        # A check that raised may have a fault of its own; its author needs the traceback.
+        cause = error.__cause__ if isinstance(error, SnakeMQNotAdmitted) else None
+        level = logging.ERROR if self._report_failure is None or cause else logging.DEBUG
+        self._log.log(
+            level, "conn=%s ident=%r %s", session.conn_id, session.ident, error, exc_info=cause
+        )
+        if self._report_failure is not None:
+            self._report_failure(session.conn_id, with_ident(session, error))
 
     def _close(self, session: Session) -> None:
         if not session.closed:

@@ -7,7 +7,12 @@ from collections.abc import Callable
 from typing import ParamSpec
 
 from snakemq.callbacks import Callback
-from snakemq.exceptions import SnakeMQBrokenFormat, StorageError
+from snakemq.exceptions import (
+    ConnectFailed,
+    SnakeMQBrokenFormat,
+    SnakeMQException,
+    StorageError,
+)
 
 P = ParamSpec("P")
 
@@ -57,6 +62,11 @@ class Events:
         while isinstance(fault, ExceptionGroup):
             fault = fault.exceptions[0]
         return fault
+
+    def connect_failed(self, _address: object, exc: ConnectFailed) -> None:
+        """The link tells of failures that layers above have told it of, too."""
+        if not isinstance(exc.__cause__, SnakeMQException):
+            self.report(None, exc)
 
     def report(self, conn_id: str | None, exc: Exception) -> None:
         try:

@@ -5,6 +5,7 @@ which makes room for extensions from 16 on.
 """
 
 import struct
+from enum import IntEnum
 from typing import NamedTuple
 
 from snakemq.exceptions import SnakeMQBrokenMessage
@@ -19,10 +20,14 @@ FRAME_TYPE_PING = 4
 FRAME_TYPE_PONG = 5
 FRAME_TYPE_FEATURES = 16
 FRAME_TYPE_ACK = 17
+FRAME_TYPE_REFUSED = 19
 FRAME_TYPE_NUMBER = 20
 
 FEATURE_ACKS = 0x1
 """Feature bit: message frames are acknowledged."""
+
+MAX_REASON_LENGTH = 200
+"""Length of the longest reason of a refusal, in bytes."""
 
 MAX_IDENT_LENGTH = 50
 """Length of the longest ident in characters."""
@@ -47,6 +52,15 @@ MESSAGE_BYTE = bytes([FRAME_TYPE_MESSAGE])
 PING = bytes([FRAME_TYPE_PING])
 PONG = bytes([FRAME_TYPE_PONG])
 INCOMPATIBLE_PROTOCOL = bytes([FRAME_TYPE_INCOMPATIBLE_PROTOCOL])
+
+
+class Refusal(IntEnum):
+    """Why a connection is refused, for programs; the text beside it is for people."""
+
+    OTHER = 0
+    TAKEN_IDENT = 1
+    BROKEN_RULES = 2
+    FLOOD = 3
 
 
 class Features(NamedTuple):
@@ -159,3 +173,15 @@ def decode_number(frame: bytes) -> int:
         raise SnakeMQBrokenMessage(f"a connection number frame of {len(frame)} bytes")
     number: int = _NUMBER.unpack(frame)[1]
     return number
+
+def encode_refused(code: Refusal, reason: str) -> bytes:
+    text = reason.encode(errors="replace")[:MAX_REASON_LENGTH]
+    # A character that was cut in two at the end goes as a whole.
+    return bytes([FRAME_TYPE_REFUSED, code]) + text.decode(errors="ignore").encode()
+
+
+def decode_refused(frame: bytes) -> tuple[int, str]:
+    """The code, which may be an unknown one, and the reason, in the words of a stranger."""
+    if len(frame) < 2:
+        raise SnakeMQBrokenMessage("a refusal without a code")
+    return frame[1], frame[2 : 2 + MAX_REASON_LENGTH].decode(errors="replace")

@@ -86,7 +86,8 @@ class Messaging:
     on_error: Event[[str | None, Exception]] = Event()
     """``func(conn_id, exception)``: a peer broke the rules or did not answer, and its
     connection is closed after this call; a callback raised; or, with ``None`` for
-    ``conn_id``, the storage failed."""
+    ``conn_id``, the storage failed, or the link could not connect, see
+    :attr:`Link.on_connect_failed`."""
     on_message_recv: Event[[str, str, Message]] = Event()
     """``func(conn_id, ident, message)``"""
     on_message_reject: Event[[str, str, Message]] = Event()
@@ -202,6 +203,9 @@ class Messaging:
         on_cleanup: Callback[[]] | None = getattr(packeter.link, "on_cleanup", None)
         if on_cleanup is not None:
             on_cleanup.add_internal(self._link_is_gone)
+        on_connect_failed = getattr(packeter.link, "on_connect_failed", None)
+        if on_connect_failed is not None:  # a ReportingLink
+            on_connect_failed.add_internal(self._events.connect_failed)
 
     # -- sending
 

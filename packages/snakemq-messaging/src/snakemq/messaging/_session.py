@@ -18,6 +18,7 @@ from snakemq.exceptions import (
     SnakeMQFlood,
     SnakeMQIncompatibleProtocol,
     SnakeMQNoIdent,
+    SnakeMQRefused,
 )
 
 from . import _frames as frames
@@ -222,6 +223,10 @@ class Session:
             f"the peer does not speak protocol version {frames.PROTOCOL_VERSION}"
         )
 
+    def _was_refused(self, frame: bytes) -> Event:
+        _, reason = frames.decode_refused(frame)
+        raise SnakeMQRefused(f"refused by the other side, which says {reason!r}")
+
     def _note_features(self, frame: bytes) -> Event:
         self.features = frames.decode_features(frame)
         self.largest_message = self.features.max_packet_size - frames.MESSAGE_HEADER_SIZE
@@ -268,6 +273,7 @@ _MEANING: dict[State, dict[int, _Meaning]] = {
         frames.FRAME_TYPE_IDENTIFICATION: Session._identify,
         frames.FRAME_TYPE_MESSAGE: Session._refuse_message,
         frames.FRAME_TYPE_PING: Session._answer_ping,
+        frames.FRAME_TYPE_REFUSED: Session._was_refused,
     },
     State.IDENTIFIED: {
         frames.FRAME_TYPE_PROTOCOL_VERSION: Session._check_version,
@@ -275,5 +281,6 @@ _MEANING: dict[State, dict[int, _Meaning]] = {
         frames.FRAME_TYPE_PING: Session._answer_ping,
         frames.FRAME_TYPE_ACK: Session._note_ack,
         frames.FRAME_TYPE_NUMBER: Session._note_number,
+        frames.FRAME_TYPE_REFUSED: Session._was_refused,
     },
 }
