@@ -174,6 +174,7 @@ def decode_number(frame: bytes) -> int:
     number: int = _NUMBER.unpack(frame)[1]
     return number
 
+
 def encode_refused(code: Refusal, reason: str) -> bytes:
     text = reason.encode(errors="replace")[:MAX_REASON_LENGTH]
     # A character that was cut in two at the end goes as a whole.
