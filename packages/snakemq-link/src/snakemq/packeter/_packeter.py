@@ -68,8 +68,8 @@ class Packeter:
     ``max_unfinished_bytes``: for what has arrived of incomplete packets of all connections
     together, in bytes. From half of it on, large packets go on if there is room for the rest of
     them, and one of them in any case; from other connections with more than 64 KiB of a packet
-    nothing is read until there is room. A peer that brings less than 8 KiB in each of 10 seconds
-    in which it keeps others waiting is disconnected and reported by ``on_error``. So unfinished
+    nothing is read until there is room. A peer that keeps others waiting, and for 10 seconds
+    brings less than 10 KiB a second, is disconnected and reported by ``on_error``. So unfinished
     packets hold this many bytes, those of one packet, and for each connection 64 KiB and one block
     that the link reads at most.
 
