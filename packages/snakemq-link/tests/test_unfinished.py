@@ -14,7 +14,7 @@ from snakemq.packeter import UNFINISHED_TIMEOUT
 
 KIBI = 1024
 FULL = 1000 * KIBI
-"""From here on they take turns."""
+"""From here on only those go on for whom there is room."""
 LIMIT = 2 * FULL
 BLOCK = 256 * KIBI
 """The most that one call of on_recv brings here: the capacity of the network."""
@@ -143,7 +143,7 @@ def test_small_packets_are_served_while_large_ones_wait(crowd: Crowd) -> None:
     assert newcomer.arrived == [b"abc", bytes(60 * KIBI)]
 
 
-def test_a_silent_peer_loses_its_turn_to_one_that_has_something_to_send(crowd: Crowd) -> None:
+def test_a_silent_peer_gives_way_to_one_that_has_something_to_send(crowd: Crowd) -> None:
     silent = fill(crowd)
     honest = crowd.peer()
     honest.packeter.send_packet(honest.here, bytes(20 * KIBI * KIBI))
@@ -151,7 +151,7 @@ def test_a_silent_peer_loses_its_turn_to_one_that_has_something_to_send(crowd: C
     assert all(peer.is_connected for peer in silent)
 
 
-def test_one_that_has_wasted_its_turns_is_closed_while_others_wait(crowd: Crowd) -> None:
+def test_one_that_wastes_its_room_is_closed_while_others_wait(crowd: Crowd) -> None:
     peers = fill(crowd, 5)
     crowd.network.advance(5 * UNFINISHED_TIMEOUT + 1)
     left = [peer for peer in peers if peer.is_connected]
@@ -164,7 +164,7 @@ def test_one_that_has_wasted_its_turns_is_closed_while_others_wait(crowd: Crowd)
     assert len(crowd.packeter.errors) == 3
 
 
-def test_dripping_wastes_a_turn_like_silence(crowd: Crowd) -> None:
+def test_dripping_wastes_room_like_silence(crowd: Crowd) -> None:
     peers = fill(crowd, 5)
     for _ in range(int(5 * UNFINISHED_TIMEOUT) + 1):
         for peer in peers:
@@ -192,7 +192,7 @@ def test_a_pause_by_somebody_else_is_not_held_against_a_peer(crowd: Crowd) -> No
     assert busy.is_read
 
 
-def test_the_one_that_is_nearest_to_its_end_goes_first(crowd: Crowd) -> None:
+def test_one_that_fits_goes_on_at_once(crowd: Crowd) -> None:
     fill(crowd, 4)
     short = crowd.peer()
     short.begin(100 * KIBI, 90 * KIBI)
@@ -201,11 +201,32 @@ def test_the_one_that_is_nearest_to_its_end_goes_first(crowd: Crowd) -> None:
     assert short.arrived
 
 
-def test_the_end_of_the_one_whose_turn_it_is_gives_it_to_the_next(crowd: Crowd) -> None:
+def test_many_silent_peers_do_not_keep_an_honest_one_waiting_for_each(crowd: Crowd) -> None:
+    for _ in range(200):
+        crowd.peer().begin(170 * KIBI, 70 * KIBI)
+    honest = crowd.peer()
+    honest.packeter.send_packet(honest.here, bytes(LIMIT))
+    crowd.network.run_until(lambda: bool(honest.arrived), timeout=10)
+
+
+def test_those_who_come_later_do_not_keep_an_earlier_one_waiting(crowd: Crowd) -> None:
+    honest = crowd.peer()
+    honest.begin(2 * LIMIT, FULL + KIBI)
+    for _ in range(20):
+        crowd.peer().begin(80 * KIBI, 70 * KIBI)
+        crowd.network.advance(0.5)
+        honest.push(bytes(8 * KIBI))
+        assert honest.is_read
+    honest.push(bytes(LIMIT))
+    honest.push(bytes(LIMIT))
+    assert honest.arrived
+
+
+def test_the_end_of_the_one_that_goes_on_lets_the_next_one_go_on(crowd: Crowd) -> None:
     peers = fill(crowd, 6)
     (first,) = (peer for peer in peers if peer.is_read)
     first.link.close(first.here)
-    crowd.network.run_until_idle()
+    crowd.network.advance(0.1)
     assert [peer.is_read for peer in peers if peer.is_connected].count(True) == 1
 
 

@@ -66,12 +66,12 @@ class Packeter:
     a larger one is disconnected and reported by ``on_error``.
 
     ``max_unfinished_bytes``: for what has arrived of incomplete packets of all connections
-    together,     in bytes. From half of it on they take turns: one large packet goes on, the one
-    that is nearest to     its end, and from other connections with more than 64 KiB of one nothing
-    is read until there is     room. A peer that has the turn, and for 10 seconds brings less than
-    8 KiB in each while others wait, is     disconnected and reported by ``on_error``. So
-    unfinished packets hold this many bytes, those of     one packet, and for each connection 64
-    KiB and one block that the link reads at most.
+    together, in bytes. From half of it on, large packets go on if there is room for the rest of
+    them, and one of them in any case; from other connections with more than 64 KiB of a packet
+    nothing is read until there is room. A peer that keeps others waiting, and for 10 seconds
+    brings less than 10 KiB a second, is disconnected and reported by ``on_error``. So unfinished
+    packets hold this many bytes, those of one packet, and for each connection 64 KiB and one block
+    that the link reads at most.
 
     Who pauses reading of a connection, see :meth:`LinkInterface.pause_reading`, still gets the
     packets that the link had read by then: those that came with the same piece of data.

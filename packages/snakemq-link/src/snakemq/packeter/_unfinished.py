@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from itertools import islice
 
 from snakemq.exceptions import NoConnection, SnakeMQTimeout
 from snakemq.link import LinkInterface, TimerHandle
@@ -13,21 +14,24 @@ MAX_UNFINISHED_BYTES = 256 * 1024 * 1024
 Enough for many large packets at once, and little enough for a small machine."""
 
 UNFINISHED_TIMEOUT = 10.0
-"""Seconds for which a connection may waste the turns that it is given while others wait."""
+"""Seconds for which a connection may waste room that it is given while others wait for it."""
 
 SMALL = 64 * 1024
 """Connections whose unfinished packet has no more bytes than this are left alone."""
 
-TURN = 1.0
-"""Seconds after which a turn that was of no use goes to the next one."""
+TURN = 0.2
+"""Seconds after which room that was of no use is given to others. Short: what an honest peer sends
+while it waits is in the buffers of the system already."""
 
-USEFUL = 8 * 1024
-"""Bytes that make a turn useful. Whoever has it has the line for itself: even a modem brings them
-in a second."""
+USEFUL = 2 * 1024
+"""Bytes that have to come in a turn: 10 KiB in a second."""
+
+_SOON = 0.02
+"""Seconds until room that has become free is given away. With thousands of connections that takes
+some work, so it is not done for each packet that ends."""
 
 _FULL = 0.5
-"""The part of the limit from which on they take turns. The rest is for those who come after one
-that has brought most of a packet and then fell silent."""
+"""The part of the limit at which it begins. The other half is there to be given away."""
 
 _ENOUGH_ROOM = 0.375
 """The part of the limit at which all may go on again. Less than before, or a packet more or less
@@ -37,11 +41,13 @@ would stop and start everybody again and again."""
 class _Part:
     """The unfinished packet of one connection, a large one."""
 
-    __slots__ = ("brought", "conn_id", "missing", "paused", "skipped", "wasted")
+    __slots__ = ("arrived", "brought", "conn_id", "missing", "paused", "skipped", "wasted")
 
-    def __init__(self, conn_id: str) -> None:
+    def __init__(self, conn_id: str, arrived: int, missing: int) -> None:
         self.conn_id = conn_id
-        self.missing = 0
+        self.arrived = arrived
+        """Bytes of it that are here."""
+        self.missing = missing
         """Bytes until it is complete."""
         self.brought = 0
         """Bytes that came in this turn."""
@@ -51,20 +57,15 @@ class _Part:
         """Seconds of them for which this connection was read from, so that it is to blame."""
         self.paused = False
 
-    def place(self) -> tuple[int, int]:
-        """In the line. Whoever is nearest to its end sets memory free first."""
-        return self.skipped, self.missing
-
 
 class Unfinished:
     """Counts the bytes of unfinished packets, and stops reading from connections if there are many.
 
-    Beyond half of the limit one large packet goes on and all others wait: so that one of any
-    permitted size can always be finished, and honest peers lose time and nothing else. It is the
-    turn     of the one that is nearest to its end. If it brings next to nothing the turn goes to
-    the next one whose     missing bytes fit, together with all that is there, into the limit and
-    one packet of the     largest size. A connection that has wasted :data:`UNFINISHED_TIMEOUT`
-    seconds of its turns is     given up.
+    From half of the limit on, large packets go on only if there is room for the rest of them: in
+    the order in which they came, as many as the limit allows together with all that is there, and
+    one of any permitted size beside them. So each can be finished, and honest peers lose time and
+    nothing else. Whoever brings next to nothing goes to the end of the line after a turn, and is
+    given up when it has wasted :data:`UNFINISHED_TIMEOUT` seconds while others waited.
 
     So all of them hold the limit, one packet, and for each connection :data:`SMALL` and one block
     of the link at most.
@@ -84,10 +85,12 @@ class Unfinished:
         """Bytes of all unfinished packets."""
         self._link = link
         self._give_up = give_up
-        self._large: dict[str, _Part] = {}
-        self._turn: _Part | None = None  # while it is full and somebody is there
+        self._large: dict[str, _Part] = {}  # in the order in which they came
         self._is_full = False
-        self._timer: TimerHandle | None = None
+        self._needing_no_room = 1  # how many go on in any case
+        self._room = 0  # for what is missing of others than the one that needs no room
+        self._turn: TimerHandle | None = None
+        self._deal_soon: TimerHandle | None = None
 
     def changed(self, conn_id: str, before: int, now: int, missing: int) -> None:
         """The unfinished packet of a connection has ``now`` bytes, or is another one by now."""
@@ -98,10 +101,12 @@ class Unfinished:
             part = None
         if now > SMALL:
             if part is None:
-                part = self._large[conn_id] = _Part(conn_id)
-            part.missing = missing
-            part.brought += max(0, now - before)
-        self._look(part)
+                part = self._large[conn_id] = _Part(conn_id, now, missing)
+                if self._is_full:
+                    self._enter(part)
+            else:
+                self._came(part, now, missing)
+        self._look()
 
     def gone(self, conn_id: str, size: int) -> None:
         """A connection has ended, and what it had brought of a packet is free."""
@@ -110,77 +115,116 @@ class Unfinished:
         if part is not None:
             part.paused = False
             self._leave(part)
-        self._look(None)
+        self._look()
+
+    def _came(self, part: _Part, now: int, missing: int) -> None:
+        part.brought += now - part.arrived
+        part.arrived = now
+        part.missing = missing
+        if part.brought >= USEFUL and self._needing_no_room > 1:
+            self._found_one(part)
+
+    def _found_one(self, part: _Part) -> None:
+        """One of several that were tried at once has something to send."""
+        self._needing_no_room = 1
+        for other in self._large.values():
+            if other is not part and not other.paused:
+                other.skipped += 1
+        part.skipped = 0
+        self._deal()
+
+    def _enter(self, part: _Part) -> None:
+        needed = part.arrived + part.missing
+        if needed <= self._room:
+            self._room -= needed
+        else:
+            self._pause(part)
+            self._plan_deal()
 
     def _leave(self, part: _Part) -> None:
         del self._large[part.conn_id]
         self._resume(part)
-        if part is self._turn:
-            self._turn = None
+        if self._is_full:
+            self._plan_deal()
 
-    def _look(self, part: _Part | None) -> None:
-        """``part``: the one that has changed."""
-        if self.size > self.limit * _FULL:
-            self._is_full = True
-        elif self._is_full and self.size <= self.limit * _ENOUGH_ROOM:
-            self._let_all_go_on()
+    def _look(self) -> None:
         if not self._is_full:
-            return
-        if self._timer is None:
-            for other in self._large.values():
-                self._pause(other)
-            self._timer = self._link.call_later(TURN, self._end_turn)
-        elif part is not None and part is not self._turn:
-            self._pause(part)
-            if self._turn is not None and part.place() < self._turn.place():
-                self._pause(self._turn)
-                self._next_turn()
-        if self._turn is None:
-            self._next_turn()
+            if self.size > self.limit * _FULL:
+                self._is_full = True
+                self._deal()
+                self._turn = self._link.call_later(TURN, self._end_turn)
+        elif self.size <= self.limit * _ENOUGH_ROOM:
+            self._let_all_go_on()
 
-    def _next_turn(self) -> None:
-        room = self.limit + self.largest - self.size
-        fitting = [part for part in self._large.values() if part.missing <= room]
-        if fitting:
-            self._turn = min(fitting, key=_Part.place)
-        else:
-            # Blocks that had been read already. Always the same one, until it ends or is given up.
-            self._turn = min(self._large.values(), key=lambda part: part.missing, default=None)
-        if self._turn is not None:
-            self._turn.brought = 0
-            self._resume(self._turn)
+    def _plan_deal(self) -> None:
+        if self._deal_soon is None:
+            self._deal_soon = self._link.call_later(_SOON, self._deal)
+
+    def _deal(self) -> None:
+        """Give away the room that there is."""
+        if self._deal_soon is not None:
+            self._deal_soon.cancel()
+            self._deal_soon = None
+        line = sorted(self._large.values(), key=lambda part: (part.brought < USEFUL, part.skipped))
+        if not line:
+            self._room = self.limit - self.size
+            return
+        most = self.limit + self.largest - self.size
+        # None fits if blocks had been read already. Then it is always the same one, until it ends.
+        fitting = (part for part in line if part.missing <= most)
+        first = [*islice(fitting, self._needing_no_room)]
+        if not first:
+            first = [min(line, key=lambda part: part.missing)]
+        room = self.limit - (self.size - first[0].arrived)
+        needing_no_room = set(first)
+        for part in line:
+            if part in needing_no_room:
+                self._resume(part)
+            elif part.missing <= room:
+                room -= part.missing
+                self._resume(part)
+            else:
+                self._pause(part)
+        self._room = room
 
     def _end_turn(self) -> None:
-        self._timer = self._link.call_later(TURN, self._end_turn)
-        part = self._turn
-        if part is None:
-            return
-        if part.brought >= USEFUL or len(self._large) == 1:
-            part.skipped = 0
-            part.wasted = 0.0
+        self._turn = self._link.call_later(TURN, self._end_turn)
+        crowded = self._needing_no_room > 1 or any(part.paused for part in self._large.values())
+        idle = []
+        # If nobody has anything to send, more are tried at once. They need no memory until one has.
+        self._needing_no_room = 2 * self._needing_no_room if crowded else 1
+        for part in self._large.values():
+            if part.brought >= USEFUL or not crowded:
+                part.skipped = 0
+                part.wasted = 0.0
+                self._needing_no_room = 1
+            elif not part.paused:
+                part.skipped += 1
+                idle.append(part)
             part.brought = 0
-            return
-        part.skipped += 1
-        with contextlib.suppress(NoConnection):
-            if self._link.is_reading(part.conn_id):  # else somebody else has paused it
-                part.wasted += TURN
-        self._pause(part)
-        self._next_turn()
-        if part.wasted >= UNFINISHED_TIMEOUT:
-            self._give_up(
-                part.conn_id,
-                SnakeMQTimeout(
-                    f"less than {USEFUL} bytes of a large packet came in each of {part.skipped} "
-                    f"seconds, while {len(self._large) - 1} others waited for the memory"
-                ),
-            )
+        for part in idle:
+            with contextlib.suppress(NoConnection):
+                if self._link.is_reading(part.conn_id):  # else somebody else has paused it
+                    part.wasted += TURN
+        self._deal()
+        others = len(self._large) - 1
+        for part in idle:
+            if part.wasted > UNFINISHED_TIMEOUT:
+                self._give_up(
+                    part.conn_id,
+                    SnakeMQTimeout(
+                        f"less than {USEFUL / TURN:.0f} bytes of a large packet came in a second "
+                        f"for {part.wasted:.0f} s, and {others} others waited for the memory"
+                    ),
+                )
 
     def _let_all_go_on(self) -> None:
         self._is_full = False
-        self._turn = None
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._needing_no_room = 1
+        for timer in (self._turn, self._deal_soon):
+            if timer is not None:
+                timer.cancel()
+        self._turn = self._deal_soon = None
         for part in self._large.values():
             part.skipped = 0
             part.wasted = 0.0
