@@ -68,7 +68,7 @@ class Refusals(logging.Handler):
     """Handshakes that failed, as the link logs them."""
 
     def __init__(self, stack: Stack) -> None:
-        super().__init__(logging.ERROR)
+        super().__init__(logging.WARNING)
         self._stack = stack
         self.texts: list[str] = []
 

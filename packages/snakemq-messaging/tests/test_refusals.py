@@ -199,15 +199,26 @@ def test_stack_that_dials_its_own_listener_says_so_once(
     assert not alice.messaging.is_connected("alice")
 
 
-def test_link_that_cannot_connect_is_an_error_of_messaging_once(
+def test_connection_that_is_closed_at_once_is_an_error_of_messaging_once(
     stack: Callable[[str], Stack],
 ) -> None:
+    alice, bob = stack("alice"), stack("bob")
+    bob.link.max_connections = 0
+    address = bob.link.add_listener(("127.0.0.1", 0))
+    alice.link.add_connector(address)
+    run_until(lambda: alice.disconnected >= 3, alice, bob)
+    (error,) = alice.errors
+    assert isinstance(error, ConnectFailed)
+    assert error.address == address
+    assert "closed by the other side at once" in str(error)
+    (refusal,) = bob.errors
+    assert "there are 0 connections" in str(refusal)
+
+
+def test_peer_that_is_away_is_not_an_error(stack: Callable[[str], Stack]) -> None:
     alice, nobody = stack("alice"), stack("nobody")
     address = nobody.link.add_listener(("127.0.0.1", 0))
     nobody.link.del_listener(address)
     alice.link.add_connector(address)
     run_until(lambda: alice.link._connectors[address]._failures.count >= 3, alice)
-    (error,) = alice.errors
-    assert isinstance(error, ConnectFailed)
-    assert error.address == address
-    assert "Connection refused" in str(error)
+    assert alice.errors == []

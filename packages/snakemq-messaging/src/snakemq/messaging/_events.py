@@ -64,8 +64,13 @@ class Events:
         return fault
 
     def connect_failed(self, _address: object, exc: ConnectFailed) -> None:
-        """The link tells of failures that layers above have told it of, too."""
-        if not isinstance(exc.__cause__, SnakeMQException):
+        """Report a connection that was refused, or was of no use.
+
+        That nobody answers, which has no cause, is not an error: a peer may be away. And what this
+        layer or the packeter has told the link was reported by them.
+        """
+        cause = exc.__cause__
+        if cause is not None and not isinstance(cause, SnakeMQException):
             self.report(None, exc)
 
     def report(self, conn_id: str | None, exc: Exception) -> None:

@@ -86,8 +86,8 @@ class Messaging:
     on_error: Event[[str | None, Exception]] = Event()
     """``func(conn_id, exception)``: a peer broke the rules or did not answer, and its
     connection is closed after this call; a callback raised; or, with ``None`` for
-    ``conn_id``, the storage failed, or the link could not connect, see
-    :attr:`Link.on_connect_failed`."""
+    ``conn_id``, the storage failed, or a connection of the link was refused or of no use, once for
+    each reason: see :attr:`Link.on_connect_failed`. That nobody listens is not an error."""
     on_message_recv: Event[[str, str, Message]] = Event()
     """``func(conn_id, ident, message)``"""
     on_message_reject: Event[[str, str, Message]] = Event()
