@@ -6,12 +6,13 @@ Each mutant changes one thing in the protocol, at a place that the code under te
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any, TypeAlias
 from unittest import mock
 
 from snakemq.message import Message
 from snakemq.messaging._acks import Acks
+from snakemq.messaging._connections import Connections
 from snakemq.messaging._deletions import Deletions
 from snakemq.messaging._frames import encode_ack
 from snakemq.messaging._inbox import Delivery, Receipts, RecentUuids
@@ -286,4 +287,16 @@ def executes_repeated_calls_again() -> Iterator[None]:
         return forgetful
 
     with _replaced(ReplyMemory, "begin", make):
+        yield
+
+
+@_mutant
+def admits_whom_a_callback_has_refused() -> Iterator[None]:
+    def ask(self: Connections, session: Any, ident: str) -> bool:
+        for check in self.on_connect.callbacks:
+            with suppress(Exception):
+                check(session.conn_id, ident)
+        return not session.closed
+
+    with mock.patch.object(Connections, "_is_agreed", ask):
         yield
