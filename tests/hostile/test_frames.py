@@ -171,7 +171,10 @@ def test_an_empty_ident_is_one_like_any_other(victim: Victim, stranger: Stranger
 def test_nothing_is_sent_to_who_takes_no_packets(victim: Victim, stranger: Stranger) -> None:
     stranger.introduce(features=features(max_packet_size=0, window_messages=0, window_bytes=0))
     victim.until_connected("stranger")
-    uuid = victim.send("stranger", b"too large, whatever it is")
-    victim.until(lambda: uuid in victim.dropped)
+    kept = victim.send("stranger", b"too large, whatever it is")
+    dropped = victim.send("stranger", b"the same, and not to be kept", 0)
+    victim.until(lambda: dropped in victim.dropped)
+    assert kept not in victim.dropped
+    assert victim.messaging.stats().peers["stranger"].too_large == 1
     assert "takes packets of up to 0 bytes" in str(victim.problems[0].error)
     stranger.assert_welcome()

@@ -198,7 +198,11 @@ class Ledger:
             raise Violation(f"{entry!r} came with ttl {message.ttl}")
         self._check_repetition(entry, receiver)
         # What was settled, and was not deleted when its sender was killed, comes late.
-        comes_late = "dropped" in entry.settled.values() or entry.deletion_failed
+        comes_late = (
+            "dropped" in entry.settled.values()
+            or entry.deletion_failed
+            or entry.sender.may_have_been_too_large(entry)
+        )
         if not entry.offers[receiver.life] and not comes_late:
             self._check_order(entry, receiver, conn_id)
         entry.offers[receiver.life] += 1

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from snakemq.link.testing import MemoryConnector
 from snakemq.messaging import Messaging, WhenFull
-from snakemq.packeter import Packeter
+from snakemq.packeter import MAX_PACKET_SIZE, Packeter
 
 from .application import Application
 from .calls import Caller
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from .world import World
 
 REDIAL = (0.01, 1.0)
+
+MESSAGE_HEADER = 25
+"""Bytes of a packet that are not data."""
 
 
 class Killed(BaseException):
@@ -69,6 +73,8 @@ class Peer:
         self.world = world
         self.ident = ident
         self.settings = settings
+        self.smallest_limit = settings.max_packet_size
+        """The smallest packets that were ever too large for it are those beyond this size."""
         self.life = 0
         self.dials: list[str] = []
         """Idents that it keeps connected with."""
@@ -144,12 +150,22 @@ class Peer:
         return not self.settings.is_old and other is not None and not other.settings.is_old
 
     def may_drop_at_any_time(self, entry: Entry) -> bool:
-        """Its queue was full, or the receiver does not take packets of that size."""
+        """Its queue was full, or it was for now, and the receiver does not take that size."""
         limits = self.settings.queue_limits
         if limits is not None and limits.when_full is WhenFull.DROP_OLDEST:
             return True
-        other = self.world.peers.get(entry.receiver)
-        return other is not None and len(entry.data) + 25 > other.settings.max_packet_size
+        return entry.ttl == 0 and self.may_have_been_too_large(entry)
+
+    def may_have_been_too_large(self, entry: Entry) -> bool:
+        """Then it may come later than those behind it."""
+        receiver = self.world.peers.get(entry.receiver)
+        return receiver is not None and len(entry.data) + MESSAGE_HEADER > receiver.smallest_limit
+
+    def takes_all_sizes(self) -> None:
+        """It is started again, and takes what was too large for it."""
+        self.settings = replace(self.settings, max_packet_size=MAX_PACKET_SIZE)
+        self.kill("crash")
+        self.start()
 
     def __repr__(self) -> str:
         return f"<Peer {self.ident}, life {self.life}, {self.settings}>"

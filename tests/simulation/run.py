@@ -13,7 +13,7 @@ from unittest import mock
 from .application import Mood
 from .faults import FAULTS
 from .ledger import Violation
-from .peer import Killed, Peer
+from .peer import MESSAGE_HEADER, Killed, Peer
 from .verdict import check_end, check_now, is_settled
 from .world import World
 
@@ -98,6 +98,7 @@ def _small_memory(world: World) -> Iterator[None]:
         return
     with (
         mock.patch("snakemq.queues._outgoing.MAX_MESSAGES_IN_MEMORY", world.settings.in_memory),
+        mock.patch("snakemq.queues._aside.MAX_MESSAGES_ASIDE", 2 + world.settings.in_memory),
         mock.patch("snakemq.messaging._pages.PAGE_MESSAGES", 2),
         mock.patch("snakemq.messaging._sweep.PAGE_MESSAGES", 2),
         mock.patch("snakemq.messaging._sweep.INTERVAL", 0.5),
@@ -168,6 +169,13 @@ def _settle(world: World) -> None:
         peer.crash_point = None
         if not peer.is_alive:
             peer.start()
+    for peer in world.peers.values():
+        # What is too large for a peer waits until that takes it.
+        limit = peer.settings.max_packet_size - MESSAGE_HEADER
+        unsettled = world.ledger.unsettled()
+        if any(e.receiver == peer.ident and len(e.data) > limit for e in unsettled):
+            peer.takes_all_sizes()
+    for peer in world.peers.values():
         peer.process.application.mood = Mood.calm()
         peer.process.storage.broken_until = min(peer.process.storage.broken_until, world.now)
         peer.process.application.ack_all()

@@ -259,6 +259,18 @@ def test_counters_of_peers_that_are_connected_or_waited_for_are_never_forgotten(
     assert "patient" in alice.messaging.stats().peers
 
 
+def test_counters_of_many_peers_are_forgotten_when_what_they_waited_for_has_expired(
+    network: MemoryNetwork, alice: Peer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_stats, "MAX_PEERS", 3)
+    for number in range(100):
+        alice.send(f"absent {number}", ttl=5)
+    network.advance(4)
+    assert len(alice.messaging.stats().peers) == 100
+    network.advance(1)
+    assert len(alice.messaging.stats().peers) == 3
+
+
 def test_what_is_returned_does_not_change_any_more(network: MemoryNetwork, alice: Peer) -> None:
     alice.send("bob", ttl=0)
     network.run_until_idle()

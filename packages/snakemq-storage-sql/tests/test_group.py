@@ -14,7 +14,7 @@ import pytest
 
 from snakemq.exceptions import StorageError
 from snakemq.message import Message
-from snakemq.queues.parts import GroupCommit
+from snakemq.queues.parts import GroupCommit, _group
 from snakemq.queues.parts._bell import Bell
 from snakemq.storage.sqlite import SqliteQueuesStorage
 
@@ -327,3 +327,14 @@ def test_a_forked_child_takes_no_turn_of_its_parents_threads() -> None:
         thread.join(60)
         assert not thread.is_alive()
     assert len(written) == 4
+
+
+def test_a_commit_that_takes_long_lets_nobody_wait_for_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A server that does not answer makes a commit fail after ten seconds."""
+    commits = Commits()
+    readings = iter(range(0, 1000, 10))
+    monkeypatch.setattr(_group, "perf_counter", lambda: next(readings))
+    commits.write_together("a", "b")
+    assert 0 < commits.group._patience <= _group.LONGEST_GATHERING

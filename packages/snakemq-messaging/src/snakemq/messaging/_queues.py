@@ -146,6 +146,7 @@ class OutgoingQueues:
             finally:
                 self._in_question = None
                 queue.is_forgotten = self._queues.get(queue.ident) is not queue
+        self._statistics.not_needed_any_more()
         if self._storage is not None:
             self._sweep.forget(queue.ident)
 

@@ -13,7 +13,7 @@ RTT_WEIGHT = 0.125
 
 MAX_PEERS = 10_000
 """Peers whose counters are kept when they are away and nothing waits for them. With more of them,
-the one that was seen first is forgotten. A peer costs 1 KiB."""
+the one that was seen first is forgotten. Each costs less than 1 KiB."""
 
 _ATTEMPTS = 16
 """Peers that are looked at to find one that can be forgotten. Others go to the end of the row."""
@@ -145,6 +145,11 @@ class Statistics:
             counters = self.peers[ident] = Counters()
             self._row.append(ident)
         return counters
+
+    def not_needed_any_more(self) -> None:
+        """Of some peer the queue was forgotten."""
+        if len(self.peers) > MAX_PEERS:
+            self._make_room()
 
     def _make_room(self) -> None:
         for _ in range(min(_ATTEMPTS, len(self._row))):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from time import perf_counter
 from typing import Generic, TypeVar
 
 from snakemq.exceptions import StorageError
@@ -14,6 +14,10 @@ from snakemq.exceptions import StorageError
 from ._bell import Bell
 
 Row = TypeVar("Row")
+
+LONGEST_GATHERING = 0.05
+"""Seconds to wait for other writers at most. A commit takes longer only where something is wrong: a
+server that does not answer has it fail after seconds, and half of that is no moment."""
 
 MUTEX_PATIENCE = 0.05
 """Seconds. The books are held for microseconds; for longer only by a thread that was interrupted by
@@ -50,8 +54,8 @@ class GroupCommit(Generic[Row]):
 
     One of the waiting threads leads: it commits for all that wait; no thread of its own is
     needed. It waits a moment for those that were there last time, up to half of what the last
-    commit took; a lone writer waits for nobody. Threads that wait need four file descriptors
-    all together, mostly; without any they queue for the lock.
+    commit took and 0.05 s; a lone writer waits for nobody. Threads that wait need four file
+    descriptors all together, mostly; without any they queue for the lock.
 
     A signal handler or a finalizer that writes in the middle of a write of its own thread, or of
     anything else for which this thread has the lock, commits at once: whoever would lead may be the
@@ -158,9 +162,10 @@ class GroupCommit(Generic[Row]):
                 return False
             tickets = [ticket for ticket in group.tickets if not ticket.done]
             if tickets:
-                began = time.perf_counter()
+                began = perf_counter()
                 self._commit_all(tickets)
-                self._patience = (time.perf_counter() - began) / 2
+                took = perf_counter() - began
+                self._patience = min(LONGEST_GATHERING, took / 2)
                 self._expected = len(tickets) + len(self._open.tickets)
         return True
 
