@@ -116,6 +116,28 @@ def test_two_such_calls_come_to_an_end(
     assert all(isinstance(poison.exception(0), PartialCall) for poison in poisons)
 
 
+def test_a_suspect_that_is_cancelled_makes_way_for_the_next_one(
+    client: RpcClient, client_node: Node, server: RawServer
+) -> None:
+    method = client.get_proxy("server", "object").method
+    futures = [method.future(number) for number in range(3)]
+    for _ in range(2):
+        client_node.connect(server)
+        client_node.network.disconnect(client_node.link.connections[-1])
+        client_node.network.run_until_idle()
+    server.requests.clear()
+    client_node.connect(server)
+    assert [request["args"] for request in server.requests] == [(2,)]
+    futures[2].cancel()
+    client_node.network.advance(1.1)
+    assert [request["args"] for request in server.requests] == [(2,), (1,)]
+    server.reply("answered")  # before its time is over, after which nothing more happens
+    client_node.network.run_until_idle()
+    assert [request["args"] for request in server.requests] == [(2,), (1,), (0,)]
+    client_node.network.advance(5)
+    assert len(server.requests) == 3
+
+
 class Slow:
     @inline
     def work(self) -> str:

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from snakemq.link import TimerHandle
 
+from ._errors import CallError, NotConnected, PartialCall
 from ._lingering import Lingering
 
 
@@ -77,6 +78,21 @@ class Call:
         self.has_broken_reply = False
         """Has a reply come since it was sent that names no call, and so may be its own?"""
         self.timer: TimerHandle | None = None
+
+
+def expired(call: Call, text: str) -> CallError:
+    """Nobody waits for the call any longer."""
+    if call.sent_in is None:
+        return NotConnected(f"{text}; {call.ident!r} was not connected")
+    return PartialCall(f"{text}; the request was sent to {call.ident!r}")
+
+
+def refused_silently(call: Call) -> CallError:
+    """The peer closes the connection each time it gets the call."""
+    return PartialCall(
+        f"{call.losses} connections to {call.ident!r} in a row ended before this request was"
+        " acknowledged: it seems to refuse it, see the log there"
+    )
 
 
 class Sleepers:

@@ -11,8 +11,18 @@ from snakemq.exceptions import SnakeMQBrokenMessage, SnakeMQException
 from snakemq.message import Message
 from snakemq.messaging import ReceiveHook
 
-from ._calls import BlockedThread, Call, CallFuture, ReqIds, Sleepers, Waiter, check_timeout
-from ._errors import CallError, Error, NotConnected, PartialCall, RemoteError
+from ._calls import (
+    BlockedThread,
+    Call,
+    CallFuture,
+    ReqIds,
+    Sleepers,
+    Waiter,
+    check_timeout,
+    expired,
+    refused_silently,
+)
+from ._errors import CallError, Error, RemoteError
 from ._outcomes import read_reply
 from ._peers import Peer
 from ._pickler import TRUSTING, Pickler, SafePickler, dumps_of
@@ -32,7 +42,7 @@ _req_ids = ReqIds()
 
 
 TRIAL = 1.0
-"""Seconds. A suspect call that the connection survives for so long is none, see :class:`Peer`."""
+"""Seconds. A suspect call that the connection survives this long is innocent, see :class:`Peer`."""
 
 
 class RpcClient:
@@ -102,7 +112,7 @@ class RpcClient:
         self._messaging.on_message_drop.remove(self._on_message_drop)
         self._link.on_loop_pass.remove(self._on_loop_pass)
         for call in calls:
-            call.waiter.fail(_expired(call, "the client was closed"))
+            call.waiter.fail(expired(call, "the client was closed"))
         self._sleepers.end()
 
     # For proxies, in any thread.
@@ -127,7 +137,7 @@ class RpcClient:
             self._forget(call)
             raise
         if not in_time and self._forget(call):
-            raise _expired(call, f"no reply in {timeout:g} s")
+            raise expired(call, f"no reply in {timeout:g} s")
         return waiter.outcome()
 
     def _future(self, ident: str, request: Request, timeout: float | None) -> CallFuture:
@@ -216,17 +226,11 @@ class RpcClient:
             return call
 
     def _take_sent_in(self, ident: str, uuid: bytes) -> Call | None:
-        """As :meth:`_take`, for a server that has found no id in the request: it names the message.
-        That may be the one before the last, as a call is repeated as soon as the peer is back."""
+        """As :meth:`_take`, for a server that found no id in a request, and names the message."""
         with self._lock:
             peer = self._peers.get(ident)
-            for call in peer.calls.values() if peer is not None else ():
-                if uuid in (call.sent_in, call.sent_before):
-                    req_id = call.req_id
-                    break
-            else:
-                return None
-        return self._take(ident, req_id)
+            call = peer.sent_in(uuid) if peer is not None else None
+        return call and self._take(ident, call.req_id)
 
     # In the loop.
 
@@ -240,23 +244,23 @@ class RpcClient:
             messages = [(call, self._message_again(call, now)) for call in calls]
         for call, message in messages:
             self._send_again(call, message)
-        self._try_next(ident)
+        self._try_next(ident, None)
 
-    def _try_next(self, ident: str) -> None:
+    def _try_next(self, ident: str, after: Call | None) -> None:
         """Send the next call alone that may be why the connections of this peer end."""
         now = self._link.time()
         with self._lock:
             peer = self._peers.get(ident)
-            call = peer.next_to_try() if peer is not None and peer.connected else None
+            call = peer.next_to_try(after) if peer is not None else None
             message = self._message_again(call, now) if call is not None else None
         if call is not None and message is not None:
             self._link.call_later(TRIAL, partial(self._survived, call, message.uuid))
             self._send_again(call, message)
 
     def _survived(self, call: Call, uuid: bytes) -> None:
-        if call.sent_in == uuid and self._messaging.is_connected(call.ident):
+        if call.sent_in == uuid:
             call.losses = 0
-            self._try_next(call.ident)
+            self._try_next(call.ident, call)
 
     def _send_again(self, call: Call, message: Message) -> None:
         try:
@@ -286,7 +290,7 @@ class RpcClient:
                 lost = None
                 dropped = [call for call in peer.calls.values() if call.sent_in == uuid]
         if lost is not None:
-            self._finish(lost, None, PartialCall(_refused_silently(lost)))
+            self._finish(lost, None, refused_silently(lost))
         for call in dropped:  # it was too large for the peer
             text = f"messaging dropped the request of {len(call.data)} bytes, see its on_error"
             self._finish(call, None, CallError(text))
@@ -306,7 +310,7 @@ class RpcClient:
         else:
             self._tell(call, value, error)
             if call.losses:
-                self._try_next(ident)
+                self._try_next(ident, call)
 
     def _on_broken_reply(self, ident: str, exc: SnakeMQBrokenMessage) -> None:
         with self._lock:
@@ -336,17 +340,4 @@ class RpcClient:
                 call.timer = self._link.call_later(delay, partial(self._expire, call))
 
     def _expire(self, call: Call) -> None:
-        self._finish(call, None, _expired(call, "no reply in time"))
-
-
-def _refused_silently(call: Call) -> str:
-    return (
-        f"{call.losses} connections to {call.ident!r} in a row ended before this request was"
-        " acknowledged: it seems to refuse it, see the log there"
-    )
-
-
-def _expired(call: Call, text: str) -> CallError:
-    if call.sent_in is None:
-        return NotConnected(f"{text}; {call.ident!r} was not connected")
-    return PartialCall(f"{text}; the request was sent to {call.ident!r}")
+        self._finish(call, None, expired(call, "no reply in time"))

@@ -19,19 +19,19 @@ ANSWERS_REFUSED = 0x10000
 _ACKNOWLEDGES = 0x1
 
 SUSPECT = 2
-"""A call that was lost with so many connections in a row is only sent alone."""
+"""After this many connections in a row that were lost with it, a call is only sent alone."""
 
 MAX_LOSSES = 3
-"""A call that was lost with so many connections in a row has failed."""
+"""After this many connections in a row that were lost with it, a call has failed."""
 
 MAX_LOSSES_WITHOUT_ID = 2
-"""The same for one in which no server finds an id, so that none can answer."""
+"""The limit for a call in which no server finds an id, so that none can answer it."""
 
 
 class Peer:
-    """For one thread at a time; but :attr:`connected` may be looked at."""
+    """Keeps the calls of one peer. For one thread at a time."""
 
-    __slots__ = ("_may_refuse_silently", "_under_way", "_untried", "calls", "connected")
+    __slots__ = ("_may_refuse_silently", "_trial", "_under_way", "_untried", "calls", "connected")
 
     def __init__(self) -> None:
         self.connected = False
@@ -39,6 +39,7 @@ class Peer:
         """The unanswered ones by their req_id, in the order in which they were made."""
         self._untried: dict[bytes, Call] = {}
         self._under_way: dict[bytes, Call] = {}  # when the connection broke, by message uuid
+        self._trial: Call | None = None  # the suspect that is under way
         self._may_refuse_silently = False
 
     def connect(self, announced: int) -> list[Call]:
@@ -57,6 +58,7 @@ class Peer:
 
     def disconnect(self) -> None:
         self.connected = False
+        self._trial = None
         if self._may_refuse_silently:
             self._under_way = {
                 call.sent_in: call
@@ -65,8 +67,8 @@ class Peer:
             }
 
     def lost(self, uuid: bytes) -> Call | None:
-        """A message was not acknowledged before the connection ended. The call that has failed by
-        that, if one has."""
+        """A message was not acknowledged before the connection ended. Returns the call that has
+        failed by that, if one has."""
         call = self._under_way.pop(uuid, None)
         if call is None or call.req_id not in self.calls:
             return None
@@ -78,18 +80,36 @@ class Peer:
         return call
 
     def broken_reply(self) -> list[Call]:
-        """A reply came that cannot be decoded and names no call, so its connection ends. The calls
-        that have failed by that, which is those that were sent before the last such one."""
+        """A reply came that cannot be decoded and names no call, so its connection ends.
+
+        Returns the calls that have failed by that: they had been sent when such a reply came
+        before, and this is the second one.
+        """
         sent = [call for call in self.calls.values() if call.sent_in is not None]
         failed = [call for call in sent if call.has_broken_reply]
         for call in sent:
             call.has_broken_reply = True
         return failed
 
-    def next_to_try(self) -> Call | None:
-        """The next suspect that is to be sent, alone."""
-        while self._untried:
+    def next_to_try(self, after: Call | None) -> Call | None:
+        """Returns the suspect that is to be sent next, alone.
+
+        ``after``: the one before it, of which it is clear now what becomes; None if there is none.
+        It is None again if another one has followed that already.
+        """
+        if not self.connected or self._trial is not after:
+            return None
+        self._trial = None
+        while self._untried and self._trial is None:
             req_id, call = self._untried.popitem()
             if req_id in self.calls:
+                self._trial = call
+        return self._trial
+
+    def sent_in(self, uuid: bytes) -> Call | None:
+        """Returns the call whose request was in that message. It may be the last but one of that
+        call, which is repeated as soon as the peer is back."""
+        for call in self.calls.values():
+            if uuid in (call.sent_in, call.sent_before):
                 return call
         return None

@@ -34,7 +34,7 @@ _servers: WeakKeyDictionary[Messaging, WeakSet[Server]] = WeakKeyDictionary()
 
 
 def add_client(hook: ReceiveHook, client: Client) -> None:
-    """From now on the client gets the replies, and so do those that were there before."""
+    """Give replies to this client, too."""
     clients = _clients.setdefault(hook, WeakSet())
     if clients:
         _unregister(hook)
@@ -43,7 +43,7 @@ def add_client(hook: ReceiveHook, client: Client) -> None:
 
 
 def remove_client(hook: ReceiveHook, client: Client) -> None:
-    """It gets no more of them; the others do."""
+    """Give replies to the other clients only."""
     clients = _clients[hook]
     clients.discard(client)
     _unregister(hook)
@@ -68,7 +68,7 @@ def _unregister(hook: ReceiveHook) -> None:
 
 
 def add_server(messaging: Messaging, server: Server) -> None:
-    """Raises :exc:`Error` if the messaging has a server."""
+    """Note that the messaging has a server. Raises :exc:`Error` if it has one already."""
     servers = _servers.setdefault(messaging, WeakSet())
     if servers:
         raise Error(
@@ -79,5 +79,5 @@ def add_server(messaging: Messaging, server: Server) -> None:
 
 
 def remove_server(messaging: Messaging, server: Server) -> None:
-    """Another one may follow."""
+    """Let another server follow."""
     _servers[messaging].discard(server)
