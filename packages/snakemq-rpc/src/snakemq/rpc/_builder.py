@@ -79,9 +79,10 @@ class RegisteredBuilder:
             if issubclass(func, enum.Enum):
                 return _member(func, *args)
             return func(*args)
-        if self._functions.get(id(func)) is not func:
+        function = self._functions.get(id(func))
+        if function is None or function is not func:
             raise pickle.UnpicklingError(f"a {type(func).__name__} is not to be called")
-        return func(*args)  # type: ignore[operator]
+        return function(*args)
 
     def _member_or_method(self, *args: object) -> object:
         match args:

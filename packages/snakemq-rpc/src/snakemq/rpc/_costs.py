@@ -107,7 +107,7 @@ class Costs:
         entry.leaves = leaves
         if depth + self._late_depth > MAX_DEPTH:
             raise pickle.UnpicklingError(
-                f"tuples, frozensets and objects are nested deeper than {MAX_DEPTH}: send lists"
+                f"tuples, frozensets and objects are nested deeper than {MAX_DEPTH}; lists may be"
             )
 
     def made(self, value: object, children: Iterable[object]) -> None:

@@ -3,7 +3,8 @@
 The C unpickler can be given a ``find_class``, but no say in what becomes of the result: a pickle
 may set attributes of a class, call the same thing with other arguments, or put a tuple into a set
 whose hash takes years. So pickles which are not evidently plain (:mod:`._plain`) come here, where
-an opcode takes about 0.3 µs, and whatever it costs is paid beforehand (:mod:`._costs`). Old protocols are read here, too; they need not be fast.
+an opcode takes about 0.3 µs, and whatever it costs is paid beforehand (:mod:`._costs`). Old
+protocols are read here, too; they need not be fast.
 """
 
 from __future__ import annotations

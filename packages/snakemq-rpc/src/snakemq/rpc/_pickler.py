@@ -112,7 +112,7 @@ class SafePickler:
         ``names``: what other versions call it, with the module: ``["shop.v1.Order"]``. Those of
         ``pathlib`` and numpy are known.
 
-        Raises ``TypeError`` for what has no name, or is not to be called, and for classes of classes.
+        Raises ``TypeError`` for what has no name or cannot be called, and for classes of classes.
         """
         name = _name_of(something)
         if (encode or decode) and not isinstance(something, type):
@@ -151,7 +151,7 @@ class SafePickler:
     def dumps(self, obj: Any, /) -> bytes:
         """The pickle of an object.
 
-        What is not evidently plain is read here as a peer would read it, to find out whether it can.
+        What is not evidently plain is read here, as a peer would do it, to see whether that works.
         Raises what ``pickle.dumps`` raises, :exc:`UnregisteredClass`, and ``pickle.PicklingError``
         for what is nested too deeply, too expensive, or cannot be made again.
         """

@@ -60,6 +60,7 @@ _STOP = ord(".")
 _MEMOIZE_BYTE = 0x94
 _TUPLE_0 = 0x84
 _APPENDS, _SETITEMS, _ADDITEMS, _FROZENSET = b"eu\x90\x91"
+_KEYS_TO_MARK = (_SETITEMS, _ADDITEMS)
 _MADE = {ord("]"): LIST, ord("}"): DICT, 0x8F: SET}
 
 
@@ -178,7 +179,7 @@ def walk(data: bytes, max_memory: int) -> bool:
                 items = stack[mark:]
                 del stack[mark:]
                 made += SLOT * len(items)
-                if opcode == _SETITEMS or opcode == _ADDITEMS:
+                if opcode in _KEYS_TO_MARK:
                     keys = items[::2] if opcode == _SETITEMS else items
                     made += TABLE + ENTRY * len(keys)
                 elif opcode != _APPENDS:

@@ -69,7 +69,8 @@ class Probing:
         """Returns how many slots were looked at in addition to the first ones."""
         hashes = self._order or [hashed for hashed in self._slots if hashed is not None]
         self._size *= 4 if self._is_set and self._fill <= 50_000 else 2
-        self._slots = slots = [None] * self._size
+        slots: list[int | None] = [None] * self._size
+        self._slots = slots
         mask = self._size - 1
         moved = 0
         for hashed in hashes:
