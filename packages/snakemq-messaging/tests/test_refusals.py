@@ -63,7 +63,9 @@ def test_peer_that_breaks_the_rules_is_told_no_more_than_that(
 
     alice.messaging.on_message_recv.add(complain)
     bob = raw("bob")
-    bob.join(alice, "bob")
+    bob.connect(alice)
+    bob.say(VERSION, features(), identification("bob"))
+    network.run_until_idle()
     bob.say(message(b"nonsense"))
     assert last_words(bob, network) == BROKEN + b"what was sent breaks the rules of the protocol"
 
