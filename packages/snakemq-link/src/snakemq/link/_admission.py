@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from snakemq.callbacks import Callback
+from snakemq.exceptions import ConnectFailed
 
 from ._loop import Loop
 from ._traffic import Traffic
@@ -39,6 +40,8 @@ class Settings(Protocol):
     max_connections: int
     max_connections_per_address: float | None
 
+    def connect_failed(self, error: ConnectFailed) -> None: ...
+
 
 class Admission:
     """Admits or refuses those who dial in."""
@@ -53,6 +56,7 @@ class Admission:
         self._log = logging.getLogger("snakemq.link")
         self._refused = 0  # since that was logged last
         self._last_refusal = ""
+        self._last_refused: object = None
         self._is_log_planned = False
 
     def admits(self, sock: socket.socket, remote_peer: object, group: str) -> bool:
@@ -63,13 +67,13 @@ class Admission:
         reason, full_group = full
         if self._make_room(full_group):
             return True
-        self._refuse(f"{remote_peer!r}: {reason}")
+        self._refuse(remote_peer, f"{remote_peer!r}: {reason}")
         return False
 
     def out_of_resources(self, address: object, exc: OSError, pause: float) -> None:
         """Somebody waits at a listener, and the system has nothing left to accept it with."""
         if not self._make_room(""):
-            self._refuse(f"somebody on {address!r} for {pause:g} s: {exc}")
+            self._refuse(address, f"somebody on {address!r} for {pause:g} s: {exc}")
 
     def _what_is_full(self, sock: socket.socket, group: str) -> tuple[str, str] | None:
         """The reason, and where somebody has to go: in a group, or anywhere."""
@@ -119,9 +123,9 @@ class Admission:
         self._in_vain.add(group)
         return False
 
-    def _refuse(self, text: str) -> None:
+    def _refuse(self, address: object, text: str) -> None:
         self._refused += 1
-        self._last_refusal = text
+        self._last_refused, self._last_refusal = address, text
         if not self._is_log_planned:
             self._is_log_planned = True
             self._tell()
@@ -136,8 +140,10 @@ class Admission:
     def _tell(self) -> None:
         others = self._refused - 1
         more = f" (and {others} others in {_LOG_INTERVAL:g} s)" if others else ""
-        self._log.error("refused %s%s", self._last_refusal, more)
         self._refused = 0
+        error = ConnectFailed(f"refused {self._last_refusal}{more}", self._last_refused)
+        self._log.error("%s", error)
+        self._settings.connect_failed(error)
 
 
 def group_of(remote_peer: object) -> str:
