@@ -142,6 +142,7 @@ class Admission:
         more = f" (and {others} others in {_LOG_INTERVAL:g} s)" if others else ""
         self._refused = 0
         error = ConnectFailed(f"refused {self._last_refusal}{more}", self._last_refused)
+        error.__cause__ = ConnectionError(self._last_refusal)
         self._log.error("%s", error)
         self._settings.connect_failed(error)
 
