@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from memory_packeters import DiaryPacketer, framed
 
 from snakemq.exceptions import NoConnection, SendNotFinished
+from snakemq.link import Link
 from snakemq.link.testing import FakeClock, MemoryLink, MemoryNetwork
 from snakemq.packeter import Packeter
 from snakemq.throttle import Throttle
@@ -233,3 +234,13 @@ def test_send_that_the_link_refuses_is_not_taken_for_one_under_way() -> None:
     throttle.send(conn_id, b"taken")
     network.run_until_idle()
     assert received[-1] == b"taken"
+
+
+def test_abilities_of_the_wrapped_link_are_passed_on(network: MemoryNetwork) -> None:
+    link = Link()
+    try:
+        assert Throttle(link, 1000).on_crowded is link.on_crowded
+    finally:
+        link.cleanup()
+    memory_link = network.link("cannot be crowded")
+    assert not Throttle(memory_link, 1000).on_crowded.callbacks
