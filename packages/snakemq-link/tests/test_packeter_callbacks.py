@@ -195,3 +195,17 @@ def test_packeter_that_is_built_later_leaves_older_connections_alone(
     assert not packeter.received
     assert not packeter.disconnected
     assert not network.errors
+
+
+def test_a_pause_inside_a_callback_lets_through_what_has_been_read(pair: Pair) -> None:
+    pair.b.on_packet_recv.add(lambda conn_id, _: pair.link_b.pause_reading(conn_id, "busy"))
+    for packet in (b"one", b"two", b"three"):
+        pair.a.send_packet(pair.at_a, packet)
+    pair.run()
+    assert pair.b.received[pair.at_b] == [b"one", b"two", b"three"]
+    pair.a.send_packet(pair.at_a, b"four")
+    pair.run()
+    assert pair.b.received[pair.at_b][3:] == []
+    pair.link_b.resume_reading(pair.at_b, "busy")
+    pair.run()
+    assert pair.b.received[pair.at_b][3:] == [b"four"]

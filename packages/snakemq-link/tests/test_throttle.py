@@ -247,3 +247,13 @@ def test_throttle_reports_failures_if_the_link_below_does(network: MemoryNetwork
     finally:
         link.cleanup()
     assert not hasattr(Throttle(network.link("alice"), 1000), "report_failure")
+
+
+def test_abilities_of_the_wrapped_link_are_passed_on(network: MemoryNetwork) -> None:
+    link = Link()
+    try:
+        assert Throttle(link, 1000).on_crowded is link.on_crowded
+    finally:
+        link.cleanup()
+    memory_link = network.link("cannot be crowded")
+    assert not Throttle(memory_link, 1000).on_crowded.callbacks

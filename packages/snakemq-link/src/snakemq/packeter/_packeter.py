@@ -70,8 +70,8 @@ class Packeter:
     them, and one of them in any case; from other connections with more than 64 KiB of a packet
     nothing is read until there is room. A peer that keeps others waiting, and for 10 seconds
     brings less than 10 KiB a second, is disconnected and reported by ``on_error``. So unfinished
-    packets hold this many bytes, those of one packet, and for each connection 64 KiB and one block
-    that the link reads at most.
+    packets hold this many bytes, those of one packet of the largest size, and for each connection
+    64 KiB and one block that the link reads at most.
 
     Who pauses reading of a connection, see :meth:`LinkInterface.pause_reading`, still gets the
     packets that the link had read by then: those that came with the same piece of data.

@@ -67,8 +67,8 @@ class Unfinished:
     nothing else. Whoever brings next to nothing goes to the end of the line after a turn, and is
     given up when it has wasted :data:`UNFINISHED_TIMEOUT` seconds while others waited.
 
-    So all of them hold the limit, one packet, and for each connection :data:`SMALL` and one block
-    of the link at most.
+    So all of them hold the limit, one packet of the largest size, and for each connection
+    :data:`SMALL` and one block of the link at most.
     """
 
     def __init__(
