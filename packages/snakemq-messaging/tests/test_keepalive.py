@@ -440,6 +440,56 @@ def test_a_peer_that_is_not_read_now_is_not_given_up(
     assert alice.kinds_of_errors == [SnakeMQTimeout]
 
 
+@pytest.fixture
+def pausing(network: MemoryNetwork) -> Peer:
+    """Reads nothing more from who has sent a message, until that is processed."""
+    peer = Peer(network, "pausing", manual_ack=True)
+    peer.messaging.on_message_recv.add(
+        lambda conn_id, _ident, _message: peer.link.pause_reading(conn_id, "too much")
+    )
+    return peer
+
+
+@pytest.mark.parametrize("is_old", [False, True])
+def test_a_peer_that_is_not_read_now_gets_signs_of_life(
+    network: MemoryNetwork, pausing: Peer, raw: MakeRawPeer, is_old: bool
+) -> None:
+    """Its pings are not read either, and it would give up."""
+    carol = raw("carol")
+    conn_id = carol.connect(pausing)
+    carol.say(VERSION, *([] if is_old else [features()]), identification("carol"), message(b"x"))
+    carol.say(PING)
+    network.advance(10)
+    assert 45 <= carol.count(PONG) <= 50
+    pausing.link.resume_reading(conn_id, "too much")
+    network.advance(10)
+    assert carol.count(PONG) <= 55
+
+
+def test_so_does_one_that_is_paused_in_the_middle_of_a_packet(
+    network: MemoryNetwork, alice: Peer, bob: RawPeer
+) -> None:
+    ((conn_id, _),) = alice.connected
+    network.shape(bob.conn_id, speed=1000)
+    bob.say(message(b"x" * 1000))
+    network.advance(0.3)
+    alice.link.pause_reading(conn_id, "no room")
+    network.advance(10)
+    assert 45 <= bob.count(PONG) <= 50
+
+
+def test_a_keep_alive_goes_on_while_the_other_side_reads_nothing(
+    network: MemoryNetwork, pausing: Peer
+) -> None:
+    bob = Peer(network, "bob")
+    bob.messaging.keepalive_interval = 1
+    pausing.connect(bob)
+    bob.send("pausing", b"x")
+    network.advance(60)
+    assert bob.errors == []
+    assert len(bob.connected) == 1
+
+
 def test_interval_can_be_set_while_the_end_of_a_connection_is_told(
     network: MemoryNetwork, alice: Peer, raw: MakeRawPeer
 ) -> None:

@@ -61,7 +61,7 @@ class Connections:
         self.on_admitted: Callback[[str, str]] = Callback()
         self.on_disconnect: Callback[[str, str]] = Callback()
         self.identification_timeout: float = IDENTIFICATION_TIMEOUT
-        prober = Prober(packeter)
+        prober = self._prober = Prober(packeter)
         self.keepalive = KeepAlive(packeter, prober, self._no_answer)
         self.contests = Contests(
             packeter.link,
@@ -244,6 +244,8 @@ class Connections:
         session.closed = True
         if session.timer is not None:
             session.timer.cancel()
+        if session.notice_timer is not None:
+            session.notice_timer.cancel()
         contest = self._contest_of.get(session)
         if contest is not None:
             self.contests.end(contest)
@@ -337,6 +339,8 @@ class Connections:
                 if session.closed or session.farewell_packet_id is not None:
                     return
             self._receiver.acks.send_if_due(session)
+            if session.receipts.behind_gap and session.notice_timer is None:
+                self._look_later_whether_it_is_read(session)  # too much may wait here
         except SnakeMQException as exc:
             self._fail(session, exc)
         finally:
@@ -376,6 +380,8 @@ class Connections:
                 self.contests.heard(session)
             if now >= session.notice_due:
                 self._tell_that_it_arrives(session)
+            if session.notice_timer is None:
+                self._look_later_whether_it_is_read(session)  # it may have to wait for room
 
     def _tell_that_it_arrives(self, session: Session) -> None:
         """Give a sign of life to a peer that has sent for some time and heard nothing.
@@ -391,6 +397,21 @@ class Connections:
             )
         else:
             session.notice_packet_id = sent
+
+    def _look_later_whether_it_is_read(self, session: Session) -> None:
+        session.notice_timer = self._link.call_later(
+            ARRIVAL_NOTICE, lambda: self._look_whether_it_is_read(session)
+        )
+
+    def _look_whether_it_is_read(self, session: Session) -> None:
+        """A connection may be paused because of what has arrived. Then the pings of the peer are
+        not read, and it must not take this side for dead."""
+        session.notice_timer = None
+        if session.closed or not self._prober.is_ours(session.conn_id):
+            return
+        if session.pong_packet_id <= session.sent_packet_id:
+            session.pong_packet_id = self._packeter.send_packet(session.conn_id, frames.PONG)
+        self._look_later_whether_it_is_read(session)
 
     def _on_bytes_sent(self, conn_id: str, sent: int) -> None:
         session = self._sessions.get(conn_id)

@@ -102,6 +102,7 @@ class Session:
         "last_recv",
         "notice_due",
         "notice_packet_id",
+        "notice_timer",
         "order",
         "pong_packet_id",
         "probe",
@@ -163,6 +164,7 @@ class Session:
         """When to look next whether a peer that sends has heard anything meanwhile."""
         self.notice_packet_id = 0
         """The last packet that was sent when somebody looked last."""
+        self.notice_timer: TimerHandle | None = None
         self.proved_alive_at: float | None = None
         """When it has answered the ping of a contest."""
         self.is_held = False
