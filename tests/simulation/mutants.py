@@ -273,7 +273,7 @@ def leaves_requests_unacknowledged() -> Iterator[None]:
 
 @_mutant
 def leaves_replies_unacknowledged() -> Iterator[None]:
-    with mock.patch("snakemq.rpc._client.acknowledging", lambda messaging, callback: callback):
+    with mock.patch("snakemq.rpc._sharing.acknowledging", lambda messaging, callback: callback):
         yield
 
 
