@@ -50,9 +50,16 @@ class Inboxes:
                     self._events.storage_failed(exc)
         return inbox
 
+    def hold(self, ident: str) -> Inbox:
+        """The inbox of an absent peer of which something is open: it is kept until
+        :meth:`let_go`."""
+        self._absent_uuids -= self._absent.pop(ident, 0)
+        return self.by_ident.get(ident) or self.open(ident)
+
     def let_go(self, ident: str) -> None:
         """A peer is absent and nothing of it is open: its inbox may be forgotten, the longest
         absent first."""
+        self._absent_uuids -= self._absent.pop(ident, 0)
         uuids = len(self.by_ident[ident].seen)
         self._absent[ident] = uuids
         self._absent_uuids += uuids

@@ -14,9 +14,10 @@ from snakemq.queues import InboxStorage, QueuesStorageBase, open_storage
 from . import _fork
 from . import _frames as frames
 from ._connections import Connections
+from ._deliveries import ReceiverSettings
 from ._events import Events
 from ._limits import Occupancy, QueueLimits
-from ._receiver import Receiver, ReceiverSettings
+from ._receiver import Receiver
 from ._sender import Sender
 from ._stats import MessagingStats, Statistics
 
@@ -52,8 +53,9 @@ class Messaging:
     Between two 2.x peers a message stays in its queue, and in the storage, until the receiver has
     *processed* it and says so. What is not acknowledged when the connection breaks is sent again,
     in order; the receiver drops what it knows. A message is processed when all callbacks of
-    ``on_message_recv`` have returned; with ``manual_ack`` when the application calls :meth:`ack`.
-    Clients and servers of RPC do so for their own messages.
+    ``on_message_recv`` have returned; with ``manual_ack``, or if one of them has called
+    :meth:`defer_ack`, when the application calls :meth:`ack`. Clients and servers of RPC do so for
+    their own messages.
 
     ``inbox``: a storage in which the receiver remembers what it has processed, so that it drops
     repeated messages after a restart of its process too. It can be the same as ``queues_storage``.
@@ -151,9 +153,9 @@ class Messaging:
         """``func(conn_id, exception)``: a peer broke the rules or did not answer, and its
         connection is closed after this call; a callback raised; or, with ``None`` for
         ``conn_id``, the storage failed."""
-        self.on_message_recv = self._receiver.on_message_recv
+        self.on_message_recv = self._receiver.deliveries.on_message_recv
         """``func(conn_id, ident, message)``"""
-        self.on_message_reject = self._receiver.on_message_reject
+        self.on_message_reject = self._receiver.deliveries.on_message_reject
         """``func(conn_id, ident, message)``: callbacks of ``on_message_recv`` have raised
         ``max_attempts`` times; the message will not be offered again."""
         self.on_message_sent = self._sender.on_message_sent
@@ -171,7 +173,7 @@ class Messaging:
         self.on_disconnect = self._connections.on_disconnect
         """``func(conn_id, ident)``: for each connection that ``on_connect`` was called for."""
 
-        packeter.link.on_loop_pass.add(self._receiver.on_loop_pass)
+        packeter.link.on_loop_pass.add(self._receiver.deliveries.on_loop_pass)
         packeter.link.on_loop_pass.add(self._sender.on_loop_pass)
         packeter.on_error.add(self._events.report)
 
@@ -249,8 +251,25 @@ class Messaging:
         """Is it left to :meth:`ack` to say that a message is processed?"""
         return self._manual_ack
 
+    def defer_ack(self, message: Message) -> None:
+        """The message that ``on_message_recv`` is being called for is not processed when its
+        callbacks have returned, but when :meth:`ack` is called for it, later and from any thread.
+
+        As under ``manual_ack``, for one message: until then it is not acknowledged, and takes its
+        place in the window of its sender; if this process ends before, a 2.x peer sends it again.
+        A callback that raises after this has the message offered again all the same, unless it was
+        acknowledged by then. With ``manual_ack`` this does nothing.
+
+        Only in the callback. Raises ``ValueError`` for any other message, and
+        :exc:`~snakemq.exceptions.LoopError` in a process that inherited this stack through a fork.
+        """
+        if self._forks != _fork.count:
+            raise _inherited()
+        self._receiver.deliveries.defer(message)
+
     def ack(self, message: Message) -> None:
-        """With ``manual_ack``: the application has processed a message that it was given.
+        """The application has processed a message: with ``manual_ack`` any that it was given,
+        otherwise one whose acknowledgement it has deferred with :meth:`defer_ack`.
 
         In any order, from any thread, also after the connection is gone. Thread-safe. What is not
         acknowledged when this process ends is sent again to the next one, by 2.x peers.
@@ -261,9 +280,7 @@ class Messaging:
         """
         if self._forks != _fork.count:
             raise _inherited()
-        if not self._manual_ack:
-            raise ValueError("this Messaging acknowledges by itself; see manual_ack")
-        self._receiver.ack(message)
+        self._receiver.deliveries.ack(message)
 
     # -- keep-alive
 
