@@ -441,6 +441,99 @@ class RefusesToSendToTheDead(Broken):
         super().send(conn_id, data)
 
 
+class PausesNothing(Broken):
+    caught_by = "a_paused_connection_delivers_nothing_until_it_is_resumed"
+    says = "although reading was paused"
+
+    def pause_reading(self, conn_id: str, reason: object = None) -> None:
+        super().pause_reading(conn_id, reason)
+        self.on_loop_pass.add(lambda: self.resume_reading(conn_id, reason))
+
+
+class PausesSending(Broken):
+    caught_by = "a_paused_connection_still_sends"
+
+    def pause_reading(self, conn_id: str, reason: object = None) -> None:
+        super().pause_reading(conn_id, reason)
+        self._end(conn_id).out.stalled = True
+
+
+class ReadsAllThatIsComing(Broken):
+    caught_by = "the_peer_of_a_paused_connection_has_to_wait"
+    says = "more came after"
+
+    def pause_reading(self, conn_id: str, reason: object = None) -> None:
+        self.call_later(0, lambda: super(ReadsAllThatIsComing, self).pause_reading(conn_id, reason))
+
+
+class KnowsOneReason(Broken):
+    caught_by = "reading_goes_on_when_no_reason_is_left"
+    says = "undone the other"
+
+    def resume_reading(self, conn_id: str, reason: object = None) -> None:
+        self._end(conn_id).inp.paused_by.clear()
+        super().resume_reading(conn_id, reason)
+
+
+class ReadsOnceAfterResuming(Broken):
+    caught_by = "pausing_again_right_after_resuming_delivers_nothing"
+    says = "although reading was paused"
+
+    def resume_reading(self, conn_id: str, reason: object = None) -> None:
+        super().resume_reading(conn_id, reason)
+        end = self._end(conn_id)
+        if end.inp.arrived:
+            self.call_later(0, lambda: end._deliver(end.inp))
+
+
+class ForgetsToPauseNewConnections(Broken):
+    caught_by = "pause_inside_on_connect"
+
+    def _announce(self, end):  # type: ignore[no-untyped-def]
+        super()._announce(end)
+        end.inp.paused_by.clear()
+
+
+class EndsBeforeItsData(Broken):
+    caught_by = "the_end_of_a_paused_connection_comes_after_its_data"
+    says = "before the data"
+
+    def pause_reading(self, conn_id: str, reason: object = None) -> None:
+        super().pause_reading(conn_id, reason)
+        end = self._end(conn_id)
+
+        def look() -> None:
+            if end.inp.fin and conn_id in self.connections:
+                self._drop(end)
+
+        self.on_loop_pass.add(look)
+
+
+class CannotClosePaused(Broken):
+    caught_by = "a_paused_connection_can_be_closed"
+    says = "close did not call on_disconnect"
+
+    def close(self, conn_id: str) -> None:
+        if self.is_reading(conn_id):
+            super().close(conn_id)
+
+
+class PausesAll(Broken):
+    caught_by = "others_are_read_while_one_is_paused"
+
+    def pause_reading(self, conn_id: str, reason: object = None) -> None:
+        for one in self.connections:
+            super().pause_reading(one, reason)
+
+
+class CountsWhatHasArrived(Broken):
+    caught_by = "unsent_bytes_end_at_zero_if_the_link_can_tell_them"
+    says = "bytes are unsent"
+
+    def unsent_bytes(self, conn_id: str) -> int | None:
+        return 5 if conn_id in self.connections else super().unsent_bytes(conn_id)
+
+
 class TimersAreEarly(Broken):
     caught_by = "timers_are_called_once_in_order_and_never_early"
     says = "too early"

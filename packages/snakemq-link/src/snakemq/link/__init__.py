@@ -15,7 +15,13 @@ if getattr(_namespace, "__file__", None) and not hasattr(_namespace, "SNAKEMQ_LA
     )
 
 from ._address import Address  # noqa: E402
-from ._interface import BytesLike, LendingLink, LinkInterface, TimerHandle  # noqa: E402
+from ._interface import (  # noqa: E402
+    BytesLike,
+    LendingLink,
+    LinkInterface,
+    ProgressLink,
+    TimerHandle,
+)
 from ._link import (  # noqa: E402
     CONNECT_TIMEOUT,
     HANDSHAKE_TIMEOUT,
@@ -41,6 +47,7 @@ __all__ = [
     "Link",
     "LinkInterface",
     "LinkSocket",
+    "ProgressLink",
     "SSLConfig",
     "TimerHandle",
 ]

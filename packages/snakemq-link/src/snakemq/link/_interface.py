@@ -32,7 +32,7 @@ class LinkInterface(Protocol):
     :meth:`in_loop`.
 
     A link may have ``send_at_once`` too, see :meth:`Link.send_at_once`; the packeter uses it when
-    it is there. And it may be a :class:`LendingLink`.
+    it is there. And it may be a :class:`LendingLink`, and a :class:`ProgressLink`.
     """
 
     __module__: str = "snakemq.link"
@@ -75,6 +75,37 @@ class LinkInterface(Protocol):
         :exc:`~snakemq.exceptions.NoConnection` when it is not there (any more).
         """
 
+    def pause_reading(self, conn_id: str, reason: object) -> None:
+        """Stop reading from a connection, so that its peer has to wait before it can send more.
+
+        ``reason``: anything hashable. Several reasons may pause one connection, and reading goes
+        on when the last one is gone, so each caller needs a reason of its own. To pause again for
+        the same reason changes nothing.
+
+        ``on_recv`` is not called for this connection any more, except that a call which is under
+        way goes on to the other callables. Sending works as before, :meth:`close` too.
+
+        An orderly end of the connection comes behind the data and is noticed only when reading
+        goes on. If the connection breaks, a link may notice it at any time, at the latest when a
+        send fails; then ``on_disconnect`` is called in spite of the pause, and what was not read is
+        lost.
+
+        Raises :exc:`~snakemq.exceptions.NoConnection`.
+        """
+
+    def resume_reading(self, conn_id: str, reason: object) -> None:
+        """Take back :meth:`pause_reading` for this reason; without one it does nothing.
+
+        What has arrived meanwhile comes in order and in full, never from within this call. Raises
+        :exc:`~snakemq.exceptions.NoConnection`.
+        """
+
+    def is_reading(self, conn_id: str) -> bool:
+        """Is there no reason to pause? While there is one, the silence of a peer is our own doing.
+
+        Raises :exc:`~snakemq.exceptions.NoConnection`.
+        """
+
     def wakeup_poll(self) -> None:
         """Make the loop do a pass soon. Thread-safe, cheap, any number of times."""
 
@@ -109,4 +140,23 @@ class LendingLink(Protocol):
 
         To be called even if :meth:`borrow` was interrupted. Raises ``RuntimeError`` if this thread
         has borrowed nothing.
+        """
+
+
+class ProgressLink(Protocol):
+    """A link that can tell how much of what it has sent is still on its way.
+
+    For a layer above that waits for a sign of life: while this number falls the other side takes
+    what it is sent, although its answer may be far behind it.
+    """
+
+    __module__: str = "snakemq.link"
+
+    def unsent_bytes(self, conn_id: str) -> int | None:
+        """Bytes that were taken over from :meth:`LinkInterface.send` and that the system of the
+        other side has not acknowledged yet; ``None`` if that cannot be told.
+
+        Whether its application has read them is another matter. Bytes on the wire are counted: what
+        TLS adds belongs to them, and a Unix socket counts its own overhead too. Raises
+        :exc:`~snakemq.exceptions.NoConnection`.
         """

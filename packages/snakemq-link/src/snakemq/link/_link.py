@@ -18,6 +18,7 @@ from ._interface import BytesLike
 from ._listener import Listener
 from ._loop import Loop
 from ._poller import Poller
+from ._progress import unsent_bytes
 from ._socket import LinkSocket
 from ._timers import Timer
 from ._tls import SSLConfig
@@ -241,6 +242,22 @@ class Link:
         """See :meth:`LinkInterface.close`. A connector will dial again."""
         self._loop.check_process()
         self._traffic.drop(self._traffic.get(conn_id), "by this side")
+
+    def pause_reading(self, conn_id: str, reason: object) -> None:
+        """See :meth:`LinkInterface.pause_reading`."""
+        self._traffic.pause_reading(conn_id, reason)
+
+    def resume_reading(self, conn_id: str, reason: object) -> None:
+        """See :meth:`LinkInterface.resume_reading`."""
+        self._traffic.resume_reading(conn_id, reason)
+
+    def is_reading(self, conn_id: str) -> bool:
+        """See :meth:`LinkInterface.is_reading`."""
+        return self._traffic.get(conn_id).reading
+
+    def unsent_bytes(self, conn_id: str) -> int | None:
+        """See :meth:`ProgressLink.unsent_bytes`. Linux can tell it; elsewhere ``None``."""
+        return unsent_bytes(self._traffic.get(conn_id).sock)
 
     def get_socket_by_conn(self, conn_id: str) -> LinkSocket:
         """The socket of a connection, for its address or the certificate of the other side.

@@ -28,6 +28,8 @@ class LinkSocket:
         "connected_at",
         "connector",
         "handshake_deadline",
+        "paused_by",
+        "reading",
         "recv",
         "recv_size",
         "remote_peer",
@@ -36,6 +38,9 @@ class LinkSocket:
         "sock",
         "want_write",
     )
+
+    keeps_bytes = False
+    """May it have received bytes that the poller knows nothing of?"""
 
     def __init__(
         self, sock: socket.socket, conn_id: str, remote_peer: object, connector: Connector | None
@@ -46,6 +51,10 @@ class LinkSocket:
         """The address of the other side, as the socket module gives it."""
         self.connector = connector
         self.closed = False
+        self.reading = True
+        """False: it is closed, or reading is paused. One flag for both, as each event asks."""
+        self.paused_by: frozenset[object] = frozenset()
+        """The reasons for which reading is paused."""
         self.connected_at: float | None = None  # None: the TLS handshake is not finished
         self.handshake_deadline: Timer | None = None
 
@@ -85,6 +94,7 @@ class LinkSocket:
 
     def shut(self) -> None:
         self.closed = True
+        self.reading = False
         if self.handshake_deadline is not None:
             self.handshake_deadline.cancel()
         # Already reset or never connected: there is nothing to shut down.

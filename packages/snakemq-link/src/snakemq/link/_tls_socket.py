@@ -23,6 +23,8 @@ class TLSLinkSocket(LinkSocket):
 
     __slots__ = ("_tls",)
 
+    keeps_bytes = True
+
     def __init__(
         self, sock: ssl.SSLSocket, conn_id: str, remote_peer: object, connector: Connector | None
     ) -> None:

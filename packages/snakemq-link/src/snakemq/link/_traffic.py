@@ -168,8 +168,8 @@ class Traffic:
     def _on_readable(self, conn: LinkSocket, mask: int = READ) -> int:
         """How many bytes were read. The poller calls it for nearly all events, whatever they are:
         hang-ups and errors are told by reading."""
-        if conn.closed:
-            return 0  # by a callback of another connection in this pass
+        if not conn.reading:
+            return 0  # closed or paused by a callback of another connection in this pass
         size = conn.recv_size
         try:
             data = conn.recv(size)
@@ -199,6 +199,34 @@ class Traffic:
                 self._interrupted(conn)
                 raise
         return received
+
+    def pause_reading(self, conn_id: str, reason: object) -> None:
+        """See :meth:`LinkInterface.pause_reading`."""
+        self._loop.check_process()
+        conn = self.get(conn_id)
+        conn.paused_by |= {reason}
+        if conn.reading:
+            conn.reading = False
+            self._watch(conn)
+
+    def resume_reading(self, conn_id: str, reason: object) -> None:
+        """See :meth:`LinkInterface.resume_reading`."""
+        self._loop.check_process()
+        conn = self.get(conn_id)
+        conn.paused_by -= {reason}
+        if conn.paused_by or conn.reading:
+            return
+        try:
+            conn.reading = True
+            self._watch(conn)
+        except OSError as exc:  # the system cannot watch one more: it would stay deaf
+            broken = f"cannot resume reading: {exc}"
+            self._loop.call_later(0, lambda: self.drop(conn, broken))
+            return
+        if conn.keeps_bytes:
+            self._loop.call_later(0, lambda: self._on_readable(conn))
+        if not self._loop.in_loop():
+            self._loop.wake_up()  # as in _want()
 
     def _tell(
         self, conn: LinkSocket, func: Callable[P, object], *args: P.args, **kwargs: P.kwargs
@@ -315,20 +343,28 @@ class Traffic:
                 self._loop.wake_up()  # the poller may not notice until it is asked again
 
     def _watch(self, conn: LinkSocket) -> None:
-        if conn.want_write or conn.connected_at is None:
-            handler: Handler = partial(self._on_io, conn)
-            events = READ | (WRITE if conn.want_write else 0)
-        else:
-            handler = partial(self._on_readable, conn)
-            events = READ
-        self._loop.poller.modify(conn.sock.fileno(), events, handler)
+        poller, fd = self._loop.poller, conn.sock.fileno()
+        events = WRITE if conn.want_write else 0
+        if conn.reading or conn.connected_at is None:
+            events |= READ
+        if not events:
+            # Not watched at all: a hang-up, which is told in any case, would come again and again.
+            poller.unregister(fd)
+            return
+        only_reads = events == READ and conn.connected_at is not None
+        handler: Handler = partial(self._on_readable if only_reads else self._on_io, conn)
+        try:
+            poller.modify(fd, events, handler)
+        except KeyError:  # it was not watched
+            poller.register(fd, events, handler)
 
     # -- the end
 
     def _drop_after_reading(self, conn: LinkSocket, reason: str, limit: int) -> None:
         """What the other side has sent before it closed is still there, and may be a lot.
 
-        A block in a pass, and an end: it may also have ceased to read and go on sending.
+        A block in a pass, and an end: it may also have ceased to read and go on sending. While
+        reading is paused there is nobody for it.
         """
         size = 0 if conn.closed else self._on_readable(conn)
         if 0 < size < limit:

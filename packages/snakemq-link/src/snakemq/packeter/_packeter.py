@@ -56,6 +56,9 @@ class Packeter:
 
     ``max_packet_size``: limit for packets that are received, in bytes. A peer that announces
     a larger one is disconnected and reported by ``on_error``.
+
+    Who pauses reading of a connection, see :meth:`LinkInterface.pause_reading`, still gets the
+    packets that the link had read by then: those that came with the same piece of data.
     """
 
     __module__ = "snakemq.packeter"

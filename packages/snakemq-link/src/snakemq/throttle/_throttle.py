@@ -132,6 +132,26 @@ class Throttle:
         """See :meth:`LinkInterface.close`."""
         self.link.close(conn_id)
 
+    def pause_reading(self, conn_id: str, reason: object) -> None:
+        """See :meth:`LinkInterface.pause_reading`."""
+        self.link.pause_reading(conn_id, reason)
+
+    def resume_reading(self, conn_id: str, reason: object) -> None:
+        """See :meth:`LinkInterface.resume_reading`."""
+        self.link.resume_reading(conn_id, reason)
+
+    def is_reading(self, conn_id: str) -> bool:
+        """See :meth:`LinkInterface.is_reading`."""
+        return self.link.is_reading(conn_id)
+
+    def unsent_bytes(self, conn_id: str) -> int | None:
+        """See :meth:`ProgressLink.unsent_bytes`; ``None`` if the wrapped link cannot tell it.
+
+        What waits for its turn in the throttle is not counted.
+        """
+        tell: Callable[[str], int | None] | None = getattr(self.link, "unsent_bytes", None)
+        return None if tell is None else tell(conn_id)
+
     def wakeup_poll(self) -> None:
         """See :meth:`LinkInterface.wakeup_poll`. Thread-safe."""
         self.link.wakeup_poll()

@@ -8,8 +8,14 @@ from ._connection_checks import CONNECTION_CHECKS
 from ._data_checks import DATA_CHECKS
 from ._link_pair import LinkCheck, LinkPair
 from ._loop_checks import LOOP_CHECKS
+from ._pause_checks import PAUSE_CHECKS
 
-LINK_CHECKS: tuple[LinkCheck, ...] = (*CONNECTION_CHECKS, *DATA_CHECKS, *LOOP_CHECKS)
+LINK_CHECKS: tuple[LinkCheck, ...] = (
+    *CONNECTION_CHECKS,
+    *DATA_CHECKS,
+    *PAUSE_CHECKS,
+    *LOOP_CHECKS,
+)
 """Functions ``check(pair)`` that raise ``AssertionError``; their names say what they check.
 
 For one test each: ``@pytest.mark.parametrize("check", LINK_CHECKS, ids=lambda c: c.__name__)``.

@@ -35,8 +35,9 @@ class Pipe:
         "flying",
         "held",
         "latency",
+        "lost",
         "network",
-        "paused",
+        "paused_by",
         "reader",
         "recv_cut",
         "reset_in",
@@ -63,7 +64,8 @@ class Pipe:
         self.flying = 0  # bytes that latency keeps in the air
         self.fin = False  # the writer has closed, and everything before that has arrived
         self.dead = False  # whatever is put in disappears
-        self.paused = False  # by the reader
+        self.lost = 0  # bytes that nobody will ever acknowledge
+        self.paused_by: set[object] = set()  # the reader's reasons
         self.stalled = False  # towards the writer
         self.held = False  # by a partition
         self.reset_in: int | None = None  # bytes until the connection breaks
@@ -77,8 +79,13 @@ class Pipe:
             return wanted
         return min(wanted, self.capacity - self.flying - len(self.arrived))
 
+    def unacknowledged(self) -> int:
+        """What has arrived is acknowledged, read or not."""
+        return self.lost + self.flying + (len(self.arrived) if self.held else 0)
+
     def put(self, data: bytes) -> None:
         if self.dead:
+            self.lost += len(data)
             return
         arrival = self._next_arrival()
         if arrival is None:
@@ -99,6 +106,7 @@ class Pipe:
     def kill(self) -> None:
         """What is in it is lost, and so is everything that will be put in."""
         self.dead = True
+        self.lost += self.flying + len(self.arrived)
         self.arrived.clear()
         self.flying = 0
 
@@ -190,7 +198,7 @@ class End:
         if (
             self.state is State.NEW
             or self.broken
-            or ((pipe.arrived or pipe.fin) and not pipe.paused and not pipe.held)
+            or ((pipe.arrived or pipe.fin) and not pipe.paused_by and not pipe.held)
         ):
             self._input_queued = True
             self.link._queue(self._input)
@@ -223,7 +231,7 @@ class End:
         if self.state is State.OPEN:
             if self.broken:
                 self.link._drop(self)
-            elif pipe.paused or pipe.held:
+            elif pipe.paused_by or pipe.held:
                 return
             elif pipe.arrived:
                 self._deliver(pipe)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from random import Random
 from typing import Any
 
 from snakemq.exceptions import SendNotFinished
 from snakemq.link._interface import BytesLike
 
+from ._connection_checks import raises_no_connection
 from ._link_pair import Arena, link_check, require
 
 
@@ -165,6 +167,22 @@ def a_send_to_a_peer_that_has_closed_does_not_raise(arena: Arena) -> None:
     arena.until_closed(arena.a, conn_a)
 
 
+@link_check
+def unsent_bytes_end_at_zero_if_the_link_can_tell_them(arena: Arena) -> None:
+    conn_a, conn_b = arena.connect()
+    tell: Callable[[str], int | None] | None = getattr(arena.a.link, "unsent_bytes", None)
+    if tell is None or tell(conn_a) is None:
+        return
+    arena.a.push(conn_a, bytes(arena.pair.bulk))
+    arena.until_received(arena.b, conn_b, arena.pair.bulk)
+    arena.b.push(conn_b, b"x")  # its acknowledgement of the rest comes along at the latest
+    arena.until_received(arena.a, conn_a, 1)
+    require(tell(conn_a) == 0, f"{tell(conn_a)} bytes are unsent after all have arrived")
+    arena.a.link.close(conn_a)
+    require(raises_no_connection(lambda: tell(conn_a)), "no NoConnection after close")
+    arena.until_closed(arena.b, conn_b)
+
+
 DATA_CHECKS = (
     bytes_arrive_exactly_and_in_order,
     all_kinds_of_bytes_can_be_sent,
@@ -176,4 +194,5 @@ DATA_CHECKS = (
     send_works_inside_the_callbacks,
     send_works_inside_timers_and_on_loop_pass,
     a_send_to_a_peer_that_has_closed_does_not_raise,
+    unsent_bytes_end_at_zero_if_the_link_can_tell_them,
 )

@@ -86,6 +86,29 @@ class MemoryLink:
         """See :meth:`LinkInterface.close`. What was taken over already still arrives."""
         self._drop(self._end(conn_id))
 
+    def pause_reading(self, conn_id: str, reason: object = None) -> None:
+        """See :meth:`LinkInterface.pause_reading`. In tests also a way to be a peer that does not
+        read: the other side's sends fill the capacity and then stop.
+
+        The end of the connection is not noticed either, unless it breaks.
+        """
+        self._end(conn_id).inp.paused_by.add(reason)
+
+    def resume_reading(self, conn_id: str, reason: object = None) -> None:
+        """See :meth:`LinkInterface.resume_reading`."""
+        end = self._end(conn_id)
+        end.inp.paused_by.discard(reason)
+        end.wake_input()
+
+    def is_reading(self, conn_id: str) -> bool:
+        """See :meth:`LinkInterface.is_reading`."""
+        return not self._end(conn_id).inp.paused_by
+
+    def unsent_bytes(self, conn_id: str) -> int | None:
+        """See :meth:`ProgressLink.unsent_bytes`: what latency, or a partition, keeps in the air,
+        and what was sent to a link that has vanished."""
+        return self._end(conn_id).out.unacknowledged()
+
     def wakeup_poll(self) -> None:
         """See :meth:`LinkInterface.wakeup_poll`. Thread-safe."""
         # Cleared right before on_loop_pass: whoever finds it set knows that one is still to come.
@@ -130,19 +153,6 @@ class MemoryLink:
     def connections(self) -> tuple[str, ...]:
         """The ids of the connections that are open, oldest first."""
         return tuple(self._ends)
-
-    def pause_reading(self, conn_id: str) -> None:
-        """Be a peer that does not read: the other side's sends fill the capacity and then stop.
-
-        The end of the connection is not noticed either, unless it breaks.
-        """
-        self._end(conn_id).inp.paused = True
-
-    def resume_reading(self, conn_id: str) -> None:
-        """Undo :meth:`pause_reading`."""
-        end = self._end(conn_id)
-        end.inp.paused = False
-        end.wake_input()
 
     def __repr__(self) -> str:
         return f"<MemoryLink {self.name!r}, {len(self._ends)} connections>"
