@@ -326,6 +326,15 @@ class Messaging:
         """Is there a connection with that peer now? Thread-safe."""
         return ident in self._connections.by_ident
 
+    def outstanding(self, ident: str) -> tuple[int, int]:
+        """How many messages for a peer are in memory and not delivered, and the bytes of their
+        data: those that wait, and those that it has not acknowledged or, if it is a 1.6 peer, the
+        system has not taken over.
+
+        Cheap, but in the loop only.
+        """
+        return self._sender.outstanding(ident)
+
     def set_queue_limits(self, ident: str, limits: QueueLimits) -> None:
         """Limits for one peer instead of those of the stack; its totals are not looked at.
 

@@ -13,13 +13,17 @@ from snakemq.messaging import ReceiveHook
 
 from ._acks import acknowledging
 from ._answers import ReplyWriter
+from ._dispatcher import Dispatcher
 from ._errors import NoInstanceError, SignalCallWarning
 from ._exposed import ExposedObject
+from ._jobs import Job
 from ._marks import METHOD_RPC_AS_SIGNAL_ATTR
 from ._pickler import Pickler, SafePickler, loads_inert
-from ._pool import WorkerPool
 from ._protocol import REQUEST_PREFIX, Request, check_request, is_req_id, text_of
-from ._replies import RUNNING, ReplyMemory
+from ._replies import REPLY_OVERHEAD, RUNNING, ReplyMemory
+
+_LONGEST_TIMEOUT = 1e9
+"""Seconds. A caller that waits longer waits for ever."""
 
 REFUSAL_TTL = 10.0
 """Seconds. The peer is disconnected because of its request, so the answer has to wait for it."""
@@ -40,8 +44,15 @@ class RpcServer:
 
     ``threads``: at most so many worker threads, started on demand. 0: every method runs inline.
 
-    ``max_waiting``: so many requests may wait for a thread; the next call is answered with an
-    :exc:`Error`, the next signal is dropped and logged.
+    ``max_waiting``, ``max_waiting_bytes``: calls that may wait for a thread, and bytes of all
+    requests that wait; the next call is refused because the server is busy. A signal is never
+    refused: until its method has returned (or raised, which is logged) it is not acknowledged, and
+    so it waits here or, if the window of its sender is full, there.
+
+    ``max_unread_bytes``: calls of a client begin only while fewer bytes of replies wait for it to
+    take them; until then they wait as above.
+
+    A call is not executed if it comes to a thread after the time for which its caller waits.
 
     ``max_replies``, ``max_reply_bytes``, ``max_idents``: finished replies that are remembered for
     each client, their length in bytes, and for how many clients. A single reply that is longer
@@ -69,6 +80,8 @@ class RpcServer:
         *,
         threads: int = 32,
         max_waiting: int = 1000,
+        max_waiting_bytes: int = 64 << 20,
+        max_unread_bytes: int = 16 << 20,
         max_replies: int = 1024,
         max_reply_bytes: int = 4 << 20,
         max_idents: int = 256,
@@ -78,12 +91,29 @@ class RpcServer:
         self.pickler: Pickler = SafePickler() if pickler is None else pickler
         self.transfer_exceptions = True
         self._objects: dict[str, ExposedObject] = {}
-        self._replies = ReplyMemory(max_replies, max_reply_bytes, max_idents)
-        self._writer = ReplyWriter(self.pickler)
-        self._pool = WorkerPool(threads, max_waiting, "snakemq-rpc") if threads else None
-        self._closed = False
         self._messaging = messaging = receive_hook.messaging
         self._link = messaging.packeter.link
+        self._writer = ReplyWriter(self.pickler)
+        self._replies = ReplyMemory(
+            max_replies,
+            max_reply_bytes,
+            max_idents,
+            max_unread=max_unread_bytes,
+            unread_of=self._unread_of,
+        )
+        self._has_threads = threads > 0
+        self._dispatcher = Dispatcher(
+            messaging,
+            self._replies,
+            threads=threads,
+            max_waiting=max_waiting,
+            max_waiting_bytes=max_waiting_bytes,
+            run=self._run,
+            is_inline=self._is_inline,
+            log=self.log,
+        )
+        self._pool = self._dispatcher.pool
+        self._closed = False
         messaging.on_message_drop.add(self._on_message_drop)
         receive_hook.register(REQUEST_PREFIX, acknowledging(messaging, self._on_request))
 
@@ -114,12 +144,12 @@ class RpcServer:
         self._closed = True
         self.receive_hook.unregister(REQUEST_PREFIX)
         self._messaging.on_message_drop.remove(self._on_message_drop)
-        if self._pool is not None:
-            self._pool.close()
+        self._dispatcher.close()
 
     # In the loop.
 
-    def _on_request(self, conn_id: str, ident: str, message: Message) -> None:
+    def _on_request(self, conn_id: str, ident: str, message: Message) -> bool:
+        """True: the message is acknowledged later."""
         body = message.data[len(REQUEST_PREFIX) :]
         try:
             request = check_request(self.pickler.loads(body))
@@ -131,17 +161,40 @@ class RpcServer:
                 *(request["command"], ident, request["object"], request["method"]),
                 request.get("req_id"),
             )
-        if request["command"] == "call":
+        is_call = request["command"] == "call"
+        if is_call:
             remembered = self._replies.begin(ident, request["req_id"])
             if remembered is not None:
                 if remembered is not RUNNING:
                     self._answer_again(ident, request["req_id"], remembered)
-                return
-        exposed = self._objects.get(request["object"])
-        if self._pool is None or (exposed is not None and request["method"] in exposed.inline):
+                return False
+        is_inline = self._is_inline(request["object"], request["method"])
+        must_wait = is_call and ident in self._replies.full and self._dispatcher.must_wait(ident)
+        if is_inline and not must_wait:
             self._execute(ident, request)
-        elif not self._pool.submit(partial(self._execute, ident, request)):
+            return False
+        job = Job(ident, message, request, self._deadline(request))
+        if must_wait:
+            self._dispatcher.hold(job)
+        elif not self._dispatcher.start(job):
             self._turn_away(ident, request)
+        return job.is_open
+
+    def _is_inline(self, name: str, method: str) -> bool:
+        exposed = self._objects.get(name)
+        return not self._has_threads or (exposed is not None and method in exposed.inline)
+
+    def _deadline(self, request: Request) -> float | None:
+        """When the caller gives up; ``None``: never, or it does not say."""
+        remaining: object = request.get("timeout")
+        if not isinstance(remaining, (int, float)) or not 0 <= remaining < _LONGEST_TIMEOUT:
+            return None
+        return self._link.time() + remaining
+
+    def _unread_of(self, ident: str) -> int:
+        """Bytes of messages that a client has not taken."""
+        messages, size = self._messaging.outstanding(ident)
+        return size + REPLY_OVERHEAD * messages
 
     def _refuse(self, ident: str, body: bytes, exc: Exception) -> NoReturn:
         """Tell an honest client why, if that can be done, and messaging to disconnect it."""
@@ -158,12 +211,10 @@ class RpcServer:
         raise SnakeMQBrokenMessage(f"refused a request of {ident!r}: {text_of(exc)}") from exc
 
     def _turn_away(self, ident: str, request: Request) -> None:
-        if request["command"] == "call":
-            req_id = request["req_id"]
-            self._replies.abandon(ident, req_id)
-            self._send_error(ident, req_id, "server busy, not executed")
-        else:
-            self.log.error("signal %r of %r dropped: server busy", request["method"], ident)
+        req_id = request["req_id"]
+        reply = self._writer.error(req_id, "server busy, not executed")
+        self._replies.abandon(ident, req_id, len(reply))
+        self._messaging.send_message(ident, Message(reply))
 
     def _on_message_drop(self, ident: str, uuid: bytes) -> None:
         if not self._messaging.is_connected(ident):
@@ -180,6 +231,24 @@ class RpcServer:
 
     # In the loop or in a worker thread.
 
+    def _run(self, job: Job) -> None:
+        """Execute a request that may have waited."""
+        ident, req_id = job.ident, job.req_id
+        if req_id is not None and job.deadline is not None and self._link.time() > job.deadline:
+            self._replies.abandon(ident, req_id)
+            self.log.debug("call of %r of %r not executed: its caller gave up", job.method, ident)
+            return
+        request = job.request
+        if request is None:
+            try:
+                body = job.message.data[len(REQUEST_PREFIX) :]
+                request = check_request(self.pickler.loads(body))
+            except BaseException as exc:  # it was decoded once, so this is no fault of the peer
+                self._failed(ident, job.method, req_id, exc)
+                return
+        job.request = None
+        self._execute(ident, request)
+
     def _execute(self, ident: str, request: Request) -> None:
         is_call = request["command"] == "call"
         try:
@@ -192,19 +261,23 @@ class RpcServer:
             value = method(*request["args"], **request["kwargs"])
             reply = self._writer.result(request["req_id"], value) if is_call else b""
         except BaseException as exc:
-            if not is_call or not self.transfer_exceptions:
-                self.log.error(
-                    "%s %r of %r failed",
-                    *(request["command"], request["method"], ident),
-                    exc_info=exc,
-                )
-            if is_call:
-                self._answer(ident, request["req_id"], self._failure(request["req_id"], exc))
-            if isinstance(exc, KeyboardInterrupt):
-                raise  # of the user, while a method ran in the loop
+            req_id = request["req_id"] if is_call else None
+            self._failed(ident, request["method"], req_id, exc)
         else:
             if is_call:
                 self._answer(ident, request["req_id"], reply)
+
+    def _failed(self, ident: str, method: str, req_id: bytes | None, exc: BaseException) -> None:
+        """``req_id``: ``None`` for a signal."""
+        if req_id is None or not self.transfer_exceptions:
+            command = "signal" if req_id is None else "call"
+            self.log.error("%s %r of %r failed", command, method, ident, exc_info=exc)
+        if req_id is not None:
+            self._answer(ident, req_id, self._failure(req_id, exc))
+        if isinstance(exc, KeyboardInterrupt) and self._link.in_loop():
+            # Of the user, while a method ran in the loop. Raised here it would cost the connection,
+            # and the caller its answer.
+            self._link.call_later(0.0, partial(_raise, exc))
 
     def _failure(self, req_id: bytes, exc: BaseException) -> bytes:
         if self.transfer_exceptions:
@@ -222,10 +295,10 @@ class RpcServer:
             try:
                 self._send(ident, req_id, message)
             finally:
-                self._replies.finish(ident, req_id, remembered, message.uuid)
+                self._replies.finish(ident, req_id, remembered, message.uuid, len(reply))
         else:
             # First remembered, then sent: a request that is repeated in between gets it.
-            self._replies.finish(ident, req_id, remembered, message.uuid)
+            self._replies.finish(ident, req_id, remembered, message.uuid, len(reply))
             self._send(ident, req_id, message)
 
     def _answer_again(self, ident: str, req_id: bytes, reply: bytes) -> None:
@@ -241,6 +314,10 @@ class RpcServer:
             self._messaging.send_message(ident, message, urgent=True)
         except SnakeMQMessageTooLarge as exc:
             self._send_error(ident, req_id, f"the reply is too large: {exc}")
+
+
+def _raise(exc: BaseException) -> NoReturn:
+    raise exc
 
 
 def _warn_of_wrong_command(method: object) -> None:
