@@ -463,3 +463,31 @@ def test_a_message_that_is_no_request_is_acknowledged_at_once(
     client.messaging.send_message("server", Message(b"of the application", 60))
     network.run_until_idle()
     assert len(delivered) == 1
+
+
+@pytest.mark.parametrize("kind", ["repeated", "busy"])
+def test_no_kind_of_answer_piles_up_for_a_client_that_reads_nothing(
+    start: Start,
+    client: RawClient,
+    server_node: Node,
+    service: Service,
+    network: MemoryNetwork,
+    kind: str,
+) -> None:
+    start(threads=1, max_waiting=0, max_unread_bytes=100_000)
+    if kind == "busy":
+        occupy(client, service)
+    client.reply_of("big_inline", 50_000, req_id=b"0")
+    conn_id = client.link.connections[0]
+    client.link.pause_reading(conn_id, "test")
+    for _ in range(1000):
+        if kind == "repeated":
+            client.call("big_inline", 50_000, req_id=b"0")
+        else:
+            client.call("echo", req_id=b"1")
+    network.advance(5)
+    _, size = server_node.messaging.outstanding("client")
+    assert 0 < size < 250_000
+    client.link.resume_reading(conn_id, "test")
+    client.replies.clear()
+    network.run_until(lambda: len(client.replies) == 1000, timeout=60)

@@ -24,7 +24,8 @@ class Work(Job):
 
     def __init__(self, func: Callable[[], object], ident: str = "client") -> None:
         request: Any = {"command": "signal", "object": "", "method": ""}
-        super().__init__(ident, Message(b""), request, None)
+        super().__init__(ident, Message(b""), 0.0)
+        self.decoded(request, None)
         self.func = func
 
 
@@ -103,8 +104,7 @@ def test_its_threads_do_not_keep_the_process_alive(release: threading.Event) -> 
         "from snakemq.rpc._pool import WorkerPool\n"
         "started = threading.Event()\n"
         "run = lambda job: (started.set(), threading.Event().wait())\n"
-        "request = {'command': 'signal', 'object': '', 'method': ''}\n"
-        "WorkerPool(1, 'pool', run, Backlog(())).submit(Job('', Message(b''), request, None))\n"
+        "WorkerPool(1, 'pool', run, Backlog(())).submit(Job('', Message(b''), 0.0))\n"
         "started.wait(10) and print('ends')\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, timeout=60)

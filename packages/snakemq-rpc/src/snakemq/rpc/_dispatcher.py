@@ -36,11 +36,11 @@ class Dispatcher:
         max_waiting: int,
         max_waiting_bytes: int,
         run: Callable[[Job], None],
-        is_inline: Callable[[str, str], bool],
+        take: Callable[[Job], None],
         log: logging.Logger,
     ) -> None:
-        """``threads``: 0: there are only inline methods. ``run(job)`` executes a job, in the loop
-        or a thread; ``is_inline(object, method)``."""
+        """``threads``: 0: there are only inline methods. ``run(job)`` executes a job in a thread;
+        ``take(job)`` looks at one that was held, as at a request that has just come."""
         if max_waiting < 0 or max_waiting_bytes < 0:
             raise ValueError("max_waiting and max_waiting_bytes must be at least 0")
         self._messaging = messaging
@@ -49,7 +49,7 @@ class Dispatcher:
         self._max_waiting = max_waiting
         self._max_waiting_bytes = max_waiting_bytes
         self._run = run
-        self._is_inline = is_inline
+        self._take = take
         self._log = log
         self._backlog = Backlog(replies.full)
         self.pool = WorkerPool(max(1, threads), "snakemq-rpc", self._work, self._backlog)
@@ -58,7 +58,7 @@ class Dispatcher:
         self._has_told_shortage = False
 
     def must_wait(self, ident: str) -> bool:
-        """Has a client so many unread replies that none of its calls may begin?"""
+        """Has a client so many unread replies that it may not cause more of them?"""
         return ident in self._replies.full and not self._replies.look_again(ident)
 
     def start(self, job: Job) -> bool:
@@ -78,9 +78,8 @@ class Dispatcher:
         return True
 
     def hold(self, job: Job) -> None:
-        """Let a request wait until its client has read what it was sent."""
+        """Let a request wait, unread, until its client has read what it was sent."""
         self._defer_ack(job)
-        job.request = None
         self.pool.hold(job)
         self._keep_looking()
 
@@ -111,15 +110,19 @@ class Dispatcher:
             job.is_open = True
 
     def _work(self, job: Job) -> None:
-        """Execute a job, in the loop or in a thread."""
+        """Execute a job in a thread."""
         try:
-            if job.req_id is not None and job.is_open:
-                job.is_open = False
-                acknowledge(self._messaging, job.message)
+            if job.req_id is not None:
+                self.acknowledge(job)
             self._run(job)
         finally:
-            if job.is_open:
-                acknowledge(self._messaging, job.message)
+            self.acknowledge(job)
+
+    def acknowledge(self, job: Job) -> None:
+        """The message of a job is processed, if that is still to be said. Thread-safe."""
+        if job.is_open:
+            job.is_open = False
+            acknowledge(self._messaging, job.message)
 
     def _keep_looking(self) -> None:
         if self._timer is None:
@@ -141,10 +144,10 @@ class Dispatcher:
         for job in self.pool.release(ident):
             if self.must_wait(ident):
                 self.pool.hold(job)
-            elif self._is_inline(job.object, job.method):
-                self._work(job)
-            else:
+            elif job.has_begun:
                 self.pool.enqueue(job)
+            else:
+                self._take(job)
 
     def _tell_shortage(self) -> None:
         shortage = self.pool.shortage

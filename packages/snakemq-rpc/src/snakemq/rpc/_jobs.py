@@ -14,28 +14,57 @@ JOB_OVERHEAD = 512
 
 
 class Job:
-    """A request that is to be executed in a thread.
+    """A request that is to be executed in a thread, or when its client reads.
 
-    ``request``: decoded; ``None`` while it waits, because decoded arguments can be many times
-    larger than their bytes.
-    ``deadline``: when its caller gives up, on the clock of the link; ``None``: never.
-    ``is_open``: has the acknowledgement of its message been deferred?
+    ``arrived``: when, on the clock of the link.
     """
 
-    __slots__ = ("deadline", "ident", "is_open", "message", "method", "object", "req_id", "request")
+    __slots__ = (
+        "arrived",
+        "deadline",
+        "has_begun",
+        "ident",
+        "is_open",
+        "message",
+        "method",
+        "object",
+        "req_id",
+        "request",
+    )
 
-    def __init__(
-        self, ident: str, message: Message, request: Request, deadline: float | None
-    ) -> None:
+    request: Request | None
+    """Decoded; ``None`` while it waits, because decoded arguments can be many times larger than
+    their bytes."""
+    object: str
+    method: str
+    req_id: bytes | None
+    """``None`` for a signal."""
+    deadline: float | None
+    """When its caller gives up, on the clock of the link; ``None``: never."""
+    has_begun: bool
+    """Was it decoded, and found not to be a repetition? All above is known then."""
+    is_open: bool
+    """Has the acknowledgement of its message been deferred?"""
+
+    def __init__(self, ident: str, message: Message, arrived: float) -> None:
         self.ident = ident
         self.message = message
-        self.request: Request | None = request
+        self.arrived = arrived
+        self.request = None
+        self.object = self.method = ""
+        self.req_id = self.deadline = None
+        self.has_begun = self.is_open = False
+
+    def decoded(self, request: Request, remaining: float | None) -> None:
+        """It is to be executed. ``remaining``: seconds that its caller still waited then."""
+        self.has_begun = True
+        self.request = request
         self.object = request["object"]
         self.method = request["method"]
-        self.req_id: bytes | None = request["req_id"] if request["command"] == "call" else None
-        """``None``: it is a signal."""
-        self.deadline = deadline
-        self.is_open = False
+        if request["command"] == "call":
+            self.req_id = request["req_id"]
+            if remaining is not None:
+                self.deadline = self.arrived + remaining
 
     @property
     def size(self) -> int:

@@ -124,6 +124,15 @@ class ReplyMemory:
             self._count_unread(ident, client, size)
             self._forget_silent(self._max_idents)
 
+    def sent(self, ident: str, size: int) -> None:
+        """A client gets a reply that is not remembered, of ``size`` bytes."""
+        with self._lock:
+            client = self._clients.get(ident)
+            if client is None:
+                self._forget_silent(self._max_idents - 1)
+                client = self._clients[ident] = _Client(0)
+            self._count_unread(ident, client, size)
+
     def sent_again(self, ident: str, req_id: bytes, uuid: bytes) -> None:
         """A finished request gets its reply once more, in the message ``uuid``."""
         with self._lock:

@@ -109,7 +109,7 @@ class RpcServer:
             max_waiting=max_waiting,
             max_waiting_bytes=max_waiting_bytes,
             run=self._run,
-            is_inline=self._is_inline,
+            take=self._take_held,
             log=self.log,
         )
         self._pool = self._dispatcher.pool
@@ -150,6 +150,23 @@ class RpcServer:
 
     def _on_request(self, conn_id: str, ident: str, message: Message) -> bool:
         """True: the message is acknowledged later."""
+        if ident in self._replies.full and self._dispatcher.must_wait(ident):
+            job = Job(ident, message, self._link.time())
+            self._dispatcher.hold(job)
+            return True
+        return self._take(ident, message, None)
+
+    def _take_held(self, job: Job) -> None:
+        """One whose client had unread replies."""
+        is_open = False
+        try:
+            is_open = self._take(job.ident, job.message, job)
+        except SnakeMQBrokenMessage as exc:
+            self.log.error("%s", exc)
+        if not is_open:
+            self._dispatcher.acknowledge(job)
+
+    def _take(self, ident: str, message: Message, job: Job | None) -> bool:
         body = message.data[len(REQUEST_PREFIX) :]
         try:
             request = check_request(self.pickler.loads(body))
@@ -168,28 +185,17 @@ class RpcServer:
                 if remembered is not RUNNING:
                     self._answer_again(ident, request["req_id"], remembered)
                 return False
-        is_inline = self._is_inline(request["object"], request["method"])
-        must_wait = is_call and ident in self._replies.full and self._dispatcher.must_wait(ident)
-        if is_inline and not must_wait:
+        exposed = self._objects.get(request["object"])
+        if not self._has_threads or (exposed is not None and request["method"] in exposed.inline):
             self._execute(ident, request)
             return False
-        job = Job(ident, message, request, self._deadline(request))
-        if must_wait:
-            self._dispatcher.hold(job)
-        elif not self._dispatcher.start(job):
-            self._turn_away(ident, request)
-        return job.is_open
-
-    def _is_inline(self, name: str, method: str) -> bool:
-        exposed = self._objects.get(name)
-        return not self._has_threads or (exposed is not None and method in exposed.inline)
-
-    def _deadline(self, request: Request) -> float | None:
-        """When the caller gives up; ``None``: never, or it does not say."""
-        remaining: object = request.get("timeout")
-        if not isinstance(remaining, (int, float)) or not 0 <= remaining < _LONGEST_TIMEOUT:
-            return None
-        return self._link.time() + remaining
+        if job is None:
+            job = Job(ident, message, self._link.time())
+        job.decoded(request, _remaining(request))
+        if self._dispatcher.start(job):
+            return job.is_open
+        self._turn_away(ident, request)
+        return False
 
     def _unread_of(self, ident: str) -> int:
         """Bytes of messages that a client has not taken."""
@@ -207,7 +213,9 @@ class RpcServer:
             text = f"request refused: {text_of(exc)}"
             if not self.transfer_exceptions:
                 text = "request refused"
-            self._send(ident, req_id, Message(self._writer.error(req_id, text), REFUSAL_TTL))
+            reply = self._writer.error(req_id, text)
+            self._replies.sent(ident, len(reply))
+            self._send(ident, req_id, Message(reply, REFUSAL_TTL))
         raise SnakeMQBrokenMessage(f"refused a request of {ident!r}: {text_of(exc)}") from exc
 
     def _turn_away(self, ident: str, request: Request) -> None:
@@ -232,7 +240,7 @@ class RpcServer:
     # In the loop or in a worker thread.
 
     def _run(self, job: Job) -> None:
-        """Execute a request that may have waited."""
+        """Execute a request that may have waited, in a thread."""
         ident, req_id = job.ident, job.req_id
         if req_id is not None and job.deadline is not None and self._link.time() > job.deadline:
             self._replies.abandon(ident, req_id)
@@ -307,13 +315,23 @@ class RpcServer:
         self._send(ident, req_id, message)
 
     def _send_error(self, ident: str, req_id: bytes, text: str) -> None:
-        self._messaging.send_message(ident, Message(self._writer.error(req_id, text)))
+        reply = self._writer.error(req_id, text)
+        self._replies.sent(ident, len(reply))
+        self._messaging.send_message(ident, Message(reply))
 
     def _send(self, ident: str, req_id: bytes, message: Message) -> None:
         try:
             self._messaging.send_message(ident, message, urgent=True)
         except SnakeMQMessageTooLarge as exc:
             self._send_error(ident, req_id, f"the reply is too large: {exc}")
+
+
+def _remaining(request: Request) -> float | None:
+    """Seconds for which the caller still waited; ``None``: without an end, or it does not say."""
+    remaining: object = request.get("timeout")
+    if isinstance(remaining, (int, float)) and 0 <= remaining < _LONGEST_TIMEOUT:
+        return remaining
+    return None
 
 
 def _raise(exc: BaseException) -> NoReturn:
