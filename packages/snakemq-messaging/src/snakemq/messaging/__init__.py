@@ -2,6 +2,7 @@
 
 from snakemq.queues import open_storage
 
+from ._backpressure import MAX_UNPROCESSED_BYTES
 from ._connections import IDENTIFICATION_TIMEOUT, MAX_HANDSHAKE_PACKET_SIZE
 from ._frames import MAX_IDENT_LENGTH, PROTOCOL_VERSION
 from ._keepalive import KEEPALIVE_WAIT
@@ -18,6 +19,7 @@ __all__ = [
     "MAX_HANDSHAKE_PACKET_SIZE",
     "MAX_IDENT_LENGTH",
     "MAX_PINGS_PER_SECOND",
+    "MAX_UNPROCESSED_BYTES",
     "PROTOCOL_VERSION",
     "RETRY_DELAY",
     "WINDOW_BYTES",

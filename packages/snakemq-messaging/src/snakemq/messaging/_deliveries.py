@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections import deque
+from collections import OrderedDict, deque
 from typing import NamedTuple
 
 from snakemq.callbacks import Callback
@@ -12,8 +12,9 @@ from snakemq.link import LinkInterface
 from snakemq.message import Message
 
 from ._acks import Acks
+from ._backpressure import MESSAGE_OVERHEAD, Backpressure, load_of
 from ._events import Events
-from ._inbox import Delivery
+from ._inbox import FORGOTTEN, Delivery
 from ._inboxes import Inboxes
 from ._session import Session
 from ._stats import Statistics
@@ -25,6 +26,7 @@ class ReceiverSettings(NamedTuple):
     manual_ack: bool
     max_attempts: int
     retry_delay: float
+    max_unprocessed_bytes: int
 
 
 class Deliveries:
@@ -48,6 +50,13 @@ class Deliveries:
         """``connected``: the sessions by ident."""
         self.on_message_recv: Callback[[str, str, Message]] = Callback()
         self.on_message_reject: Callback[[str, str, Message]] = Callback()
+        self.on_message_forgotten: Callback[[str, Message]] = Callback()
+        self.backpressure = Backpressure(
+            link,
+            settings.max_unprocessed_bytes,
+            settings.window_messages,
+            settings.window_bytes,
+        )
         # What is going on in the loop, for defer().
         self.session: Session | None = None
         """The connection whose messages are being offered for the first time."""
@@ -66,6 +75,9 @@ class Deliveries:
         self._log = logging.getLogger("snakemq.messaging")
         self._open: dict[Message, Delivery] = {}
         self._acks_from_threads: deque[Delivery] = deque()
+        # What those need of whom something is open, the longest absent first.
+        self._absent: OrderedDict[str, int] = OrderedDict()
+        self._absent_bytes = 0
 
     # -- from any thread
 
@@ -73,6 +85,8 @@ class Deliveries:
         """See :meth:`Messaging.ack`. Thread-safe."""
         delivery = self._open.pop(message, None)  # taken out: there is one ack for a message
         if delivery is None:
+            if getattr(message, "_place", None) == FORGOTTEN:
+                return
             hint = "" if self._settings.manual_ack else "; see manual_ack and defer_ack"
             raise ValueError(f"{message!r} does not wait for an ack{hint}")
         self._acks_from_threads.append(delivery)
@@ -119,8 +133,9 @@ class Deliveries:
         delivery = Delivery(ident, message)
         self._open[message] = delivery
         session.receipts.frame_open(delivery)
-        inbox.open_messages += 1
+        inbox.deliveries[delivery] = None
         inbox.open_bytes += delivery.size
+        self._count(ident, delivery.size + MESSAGE_OVERHEAD)
         if session.acks and message.ttl != 0:
             inbox.seen.discard(message.uuid)
             inbox.open[message.uuid] = delivery
@@ -201,9 +216,10 @@ class Deliveries:
         inbox = self._inboxes.by_ident[delivery.ident]  # kept for as long as anything is open
         if inbox.open.get(uuid) is delivery:
             del inbox.open[uuid]
-        inbox.open_messages -= 1
+        del inbox.deliveries[delivery]
         inbox.open_bytes -= delivery.size
-        if not inbox.open_messages and delivery.ident not in self._connected:
+        self._count(delivery.ident, -delivery.size - MESSAGE_OVERHEAD)
+        if not inbox.deliveries and delivery.ident not in self._connected:
             self._inboxes.record(delivery.ident, inbox)
             self._inboxes.let_go(delivery.ident)
 
@@ -212,5 +228,66 @@ class Deliveries:
         if session is not None:
             session.receipts.close_gaps()
             self._acks.send_if_due(session)
+            self.backpressure.relieve(session)
         elif ident in self._inboxes.by_ident:  # a callback may have made room for others
             self._inboxes.record(ident, self._inboxes.by_ident[ident])
+
+    # -- how much is open
+
+    def connected(self, session: Session, ident: str) -> None:
+        """A peer is there; something of it may be open from earlier connections."""
+        size = self._absent.pop(ident, 0)
+        if size:
+            self._absent_bytes -= size
+            self.backpressure.bytes += size
+            self.backpressure.check(session)
+
+    def disconnected(self, session: Session, ident: str) -> None:
+        """A peer is absent: what is open of it is kept if there is room."""
+        backpressure = self.backpressure
+        backpressure.disconnected(session)
+        size = load_of(self._inboxes.by_ident[ident]) if ident in self._inboxes.by_ident else 0
+        if not size:
+            return
+        backpressure.bytes -= size
+        self._absent[ident] = size
+        self._absent_bytes += size
+        self._forget_longest_absent()
+        backpressure.relieve()
+
+    def _count(self, ident: str, size: int) -> None:
+        """So much more is open, or less."""
+        if ident in self._connected:
+            self.backpressure.bytes += size
+            return
+        left = self._absent.get(ident, 0) + size
+        self._absent_bytes += size
+        if left:
+            self._absent[ident] = left
+        else:
+            del self._absent[ident]
+
+    def _forget_longest_absent(self) -> None:
+        """The last one stays, however much it has left: it may be back in a moment."""
+        limit = self._settings.max_unprocessed_bytes
+        while self._absent_bytes > limit and len(self._absent) > 1:
+            self._forget(next(iter(self._absent)))
+
+    def _forget(self, ident: str) -> None:
+        """Give up what is open of an absent peer. If it is a 2.x one it sends that again."""
+        deliveries = list(self._inboxes.by_ident[ident].deliveries)
+        self._log.warning(
+            "ident=%r is absent, and %d messages of it are not processed: forgotten, because those"
+            " of absent peers need %d bytes",
+            *(ident, len(deliveries), self._absent_bytes),
+        )
+        forgotten = []
+        for delivery in deliveries:
+            if self._open.pop(delivery.message, None) is None:
+                self.finish(delivery)  # acknowledged, but the loop has not seen that yet
+                continue
+            delivery.message._place = FORGOTTEN
+            self.withdraw(delivery)
+            forgotten.append(delivery.message)
+        for message in forgotten:
+            self._events.emit(None, self.on_message_forgotten, ident, message)

@@ -13,6 +13,7 @@ from snakemq.queues import InboxStorage, QueuesStorageBase, open_storage
 
 from . import _fork
 from . import _frames as frames
+from ._backpressure import MAX_UNPROCESSED_BYTES
 from ._connections import Connections
 from ._deliveries import ReceiverSettings
 from ._events import Events
@@ -65,6 +66,14 @@ class Messaging:
     offered again after ``retry_delay`` seconds, up to ``max_attempts`` times in all, while those
     behind it go on. Then it is given to ``on_message_reject`` and counts as processed.
 
+    ``max_unprocessed_bytes``: how much may wait here to be processed, because nobody has called
+    :meth:`ack` yet or a callback has raised: this many bytes of connected peers, and as many of
+    absent ones. Each message counts 512 bytes more than its data. Beyond that, this side stops
+    reading from connected peers until half of it is processed; not from a 2.x peer that has
+    something to acknowledge, whose window bounds it. A 1.6 peer knows no window, so it is stopped
+    too when it has that much unprocessed. What absent peers have left is forgotten, that of the
+    longest absent first and never that of the last one: see ``on_message_forgotten``.
+
     ``queue_limits``: how much may wait in the outgoing queues; no limit when not given. Whatever
     the limits, of the persistent messages for one peer only the first ones wait in memory, the rest
     in the storage only, if it is ``pageable``; ours are.
@@ -93,6 +102,7 @@ class Messaging:
         window_bytes: int = WINDOW_BYTES,
         max_attempts: int = MAX_ATTEMPTS,
         retry_delay: float = RETRY_DELAY,
+        max_unprocessed_bytes: int = MAX_UNPROCESSED_BYTES,
         queue_limits: QueueLimits | None = None,
     ) -> None:
         _check_ident(identifier)
@@ -108,6 +118,10 @@ class Messaging:
         if max_attempts < 1:
             raise ValueError(f"max_attempts must be at least 1, not {max_attempts!r}")
         _check_seconds("retry_delay", retry_delay)
+        if max_unprocessed_bytes < 1:
+            raise ValueError(
+                f"max_unprocessed_bytes must be at least 1, not {max_unprocessed_bytes!r}"
+            )
         self.identifier = identifier
         self.domain = domain
         self.packeter = packeter
@@ -128,7 +142,14 @@ class Messaging:
         self._receiver = Receiver(
             packeter,
             inbox,
-            ReceiverSettings(window_messages, window_bytes, manual_ack, max_attempts, retry_delay),
+            ReceiverSettings(
+                window_messages,
+                window_bytes,
+                manual_ack,
+                max_attempts,
+                retry_delay,
+                max_unprocessed_bytes,
+            ),
             self._statistics,
             self._events,
         )
@@ -158,6 +179,10 @@ class Messaging:
         self.on_message_reject = self._receiver.deliveries.on_message_reject
         """``func(conn_id, ident, message)``: callbacks of ``on_message_recv`` have raised
         ``max_attempts`` times; the message will not be offered again."""
+        self.on_message_forgotten = self._receiver.deliveries.on_message_forgotten
+        """``func(ident, message)``: an absent peer has left more unprocessed messages than there is
+        room for, and this is one of those that were given up. Nobody waits for its :meth:`ack` any
+        more; a 2.x peer that still has it sends it again."""
         self.on_message_sent = self._sender.on_message_sent
         """``func(conn_id, ident, message_uuid)``: the system took the message over. After a
         reconnection it may be called again for a message that is sent again."""
@@ -274,9 +299,10 @@ class Messaging:
         In any order, from any thread, also after the connection is gone. Thread-safe. What is not
         acknowledged when this process ends is sent again to the next one, by 2.x peers.
 
-        Raises ``ValueError`` when the message does not wait for it, and
-        :exc:`~snakemq.exceptions.LoopError` in a process that inherited this stack through a fork:
-        a worker has to tell its parent.
+        An ack of a message that was forgotten meanwhile (``on_message_forgotten``) has no effect,
+        because a worker cannot know. Raises ``ValueError`` when the message does not wait for it,
+        and :exc:`~snakemq.exceptions.LoopError` in a process that inherited this stack through a
+        fork: a worker has to tell its parent.
         """
         if self._forks != _fork.count:
             raise _inherited()

@@ -53,13 +53,15 @@ class Receiver:
     def connected(self, session: Session, ident: str) -> None:
         session.inbox = self.inboxes.open(ident)
         self._connected[ident] = session
+        self.deliveries.connected(session, ident)
 
     def disconnected(self, ident: str) -> None:
-        del self._connected[ident]
+        session = self._connected.pop(ident)
         inbox = self.inboxes.by_ident[ident]
         self.inboxes.record(ident, inbox)
-        if not inbox.open_messages:
+        if not inbox.deliveries:
             self.inboxes.let_go(ident)
+        self.deliveries.disconnected(session, ident)
 
     def receive(self, session: Session, ident: str, packets: list[Packet], begin: int) -> int:
         """Offer the messages of a batch to the application, unless they are known already.
@@ -87,6 +89,8 @@ class Receiver:
             )
             if not inbox.is_recalled:
                 self.inboxes.recall(ident, inbox)
+        elif inbox.deliveries:
+            self._check_open(session, inbox, b"")
         received = received_bytes = 0
         number = begin
         # A callback may close this connection, and so begin with the messages of another one.
@@ -135,7 +139,7 @@ class Receiver:
                 message = _received(
                     data, None if ttl == frames.INFINITE_TTL else float(ttl), flags, uuid
                 )
-                if inbox.open_messages:  # now, because once offered it has to be counted
+                if acks and inbox.deliveries:  # now: once offered it has to be counted
                     self._check_open(session, inbox, uuid)
                 if self._manual_ack:
                     self._offer_for_ack(session, ident, message)
@@ -184,6 +188,8 @@ class Receiver:
             session.counters.received_bytes += received_bytes
             if session.closed:  # by a callback, which has returned after that
                 self.inboxes.record(ident, inbox)
+            elif inbox.deliveries:
+                deliveries.backpressure.check(session)
 
     def _offer_for_ack(self, session: Session, ident: str, message: Message) -> None:
         deliveries = self.deliveries
@@ -205,7 +211,8 @@ class Receiver:
 
         Two windows, because what it had sent before may have expired there, or died with it. It
         loses nothing that it keeps: it sends that again on the next connection. A 1.6 peer knows
-        no window and keeps nothing, so it may go much further, but not without end.
+        no window and keeps nothing. It is paused in time, so only one that comes again and again,
+        each time with as much as can be read at once, gets as far as this.
         """
         settings = self._settings
         windows = 2 if session.acks else WINDOWS_OF_OLD_PEERS

@@ -115,6 +115,7 @@ class RpcServer:
         self._pool = self._dispatcher.pool
         self._closed = False
         messaging.on_message_drop.add(self._on_message_drop)
+        messaging.on_message_forgotten.add(self._on_message_forgotten)
         receive_hook.register(REQUEST_PREFIX, acknowledging(messaging, self._on_request))
 
     def register_object(
@@ -144,6 +145,7 @@ class RpcServer:
         self._closed = True
         self.receive_hook.unregister(REQUEST_PREFIX)
         self._messaging.on_message_drop.remove(self._on_message_drop)
+        self._messaging.on_message_forgotten.remove(self._on_message_forgotten)
         self._dispatcher.close()
 
     # In the loop.
@@ -236,6 +238,11 @@ class RpcServer:
         elif dropped.times == 2:
             text = f"the reply of {len(dropped.reply)} bytes was dropped, the client takes it not"
             self._send_error(ident, dropped.req_id, text)
+
+    def _on_message_forgotten(self, ident: str, message: Message) -> None:
+        job = self._dispatcher.forget(ident, message)
+        if job is not None and job.req_id is not None:
+            self._replies.abandon(ident, job.req_id)
 
     # In the loop or in a worker thread.
 
