@@ -1,7 +1,5 @@
 """Messages that were offered to the application and are not processed yet."""
 
-from __future__ import annotations
-
 import logging
 from collections import OrderedDict, deque
 from typing import NamedTuple

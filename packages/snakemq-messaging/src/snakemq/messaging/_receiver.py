@@ -48,15 +48,18 @@ class Receiver:
         )
         self._settings = settings
         self._manual_ack = settings.manual_ack
+        self._statistics = statistics
         self._events = events
 
     def connected(self, session: Session, ident: str) -> None:
         session.inbox = self.inboxes.open(ident)
         self._connected[ident] = session
+        self._statistics.is_connected(ident)
         self.deliveries.connected(session, ident)
 
     def disconnected(self, ident: str) -> None:
         session = self._connected.pop(ident)
+        self._statistics.is_absent(ident)
         inbox = self.inboxes.by_ident[ident]
         self.inboxes.record(ident, inbox)
         if not inbox.deliveries:

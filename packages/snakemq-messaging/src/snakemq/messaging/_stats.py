@@ -1,5 +1,6 @@
 """Counters of a stack, and the picture of them that users get."""
 
+from collections import OrderedDict
 from collections.abc import Container, Iterable
 from enum import Enum
 from typing import NamedTuple
@@ -11,7 +12,8 @@ RTT_WEIGHT = 0.125
 """Weight of a new round trip in the smoothed one, as of TCP (RFC 6298, section 2)."""
 
 MAX_PEERS = 10_000
-"""Peers whose counters are kept. Beyond, those of the peer first seen are forgotten."""
+"""Peers whose counters are kept. Beyond that, those of the longest absent peer are forgotten, never
+those of a connected one."""
 
 
 class DropReason(Enum):
@@ -122,16 +124,27 @@ class Statistics:
 
     def __init__(self) -> None:
         self.peers: dict[str, Counters] = {}
+        self._absent: OrderedDict[str, None] = OrderedDict()  # the longest absent first
         self.connected = 0
         self.reconnected = 0
 
     def of(self, ident: str) -> Counters:
         counters = self.peers.get(ident)
         if counters is None:
-            if len(self.peers) >= MAX_PEERS:
-                del self.peers[next(iter(self.peers))]
+            while len(self.peers) >= MAX_PEERS and self._absent:
+                forgotten, _ = self._absent.popitem(last=False)
+                del self.peers[forgotten]
             counters = self.peers[ident] = Counters()
+            self._absent[ident] = None
         return counters
+
+    def is_connected(self, ident: str) -> None:
+        """The counters of this peer are kept until :meth:`is_absent`."""
+        self._absent.pop(ident, None)
+
+    def is_absent(self, ident: str) -> None:
+        """The counters of this peer may be forgotten, after those of the peers absent before."""
+        self._absent[ident] = None
 
     def picture(
         self,
