@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import logging
 import pickle
 import warnings
@@ -143,7 +144,8 @@ class RpcServer:
         if self._closed:
             return
         self._closed = True
-        self.receive_hook.unregister(REQUEST_PREFIX)
+        with contextlib.suppress(KeyError):  # the application has cleared the hook
+            self.receive_hook.unregister(REQUEST_PREFIX)
         self._messaging.on_message_drop.remove(self._on_message_drop)
         self._messaging.on_message_forgotten.remove(self._on_message_forgotten)
         self._dispatcher.close()
