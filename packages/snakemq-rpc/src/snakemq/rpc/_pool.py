@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from queue import SimpleQueue
 
@@ -35,8 +36,9 @@ class WorkerPool:
         self._backlog = backlog
         self._unfinished = 0  # jobs that a thread has, or is about to take
         self._threads = 0
-        self._running: dict[int, Job] = {}  # by the number of the thread
+        self._running: dict[int, Job] = {}  # by the ident of the thread
         self._numbers = 0
+        self._job_done: threading.Event | None = None
         self._closed = False
 
     @property
@@ -47,6 +49,19 @@ class WorkerPool:
     def running(self) -> list[Job]:
         """What the threads are working on."""
         return list(self._running.copy().values())
+
+    def wait_for_others(self, timeout: float) -> list[Job]:
+        """Wait until no thread but the calling one works on anything, ``timeout`` seconds at most.
+        Returns what is not done, the job of the calling thread included."""
+        self._job_done = done = threading.Event()
+        end = time.monotonic() + timeout
+        own = threading.get_ident()
+        while any(thread != own for thread in self._running.copy()):
+            if not done.wait(end - time.monotonic()):
+                break
+            done.clear()
+        self._job_done = None
+        return self.running()
 
     def submit(self, job: Job) -> bool:
         """Have a job run by a thread that is free or can be started; False if there is none."""
@@ -110,7 +125,6 @@ class WorkerPool:
             self._numbers += 1
             thread = threading.Thread(
                 target=self._work,
-                args=(self._numbers,),
                 name=f"{self._name}-{self._numbers}",
                 daemon=True,
             )
@@ -122,17 +136,21 @@ class WorkerPool:
         self.shortage = None
         return True
 
-    def _work(self, number: int) -> None:
+    def _work(self) -> None:
+        own = threading.get_ident()
         while (job := self._jobs.get()) is not None or not self._may_end():
             while job is not None:
-                self._running[number] = job
+                self._running[own] = job
                 try:
                     self._run(job)
                 except BaseException:
                     # Jobs handle their errors; whatever it is, the thread must live on.
                     logging.getLogger("snakemq.rpc").exception("a job of the worker pool failed")
                 # The job holds the arguments of its call: not until the next one comes.
-                del self._running[number]
+                del self._running[own]
+                job_done = self._job_done
+                if job_done is not None:
+                    job_done.set()
                 job = None
                 with self._lock:
                     self.finished += 1

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from functools import partial
 from typing import NoReturn
 
+from snakemq.callbacks import Callback
 from snakemq.exceptions import SnakeMQBrokenMessage, SnakeMQMessageTooLarge
 from snakemq.message import Message
 from snakemq.messaging import ReceiveHook
@@ -25,6 +26,10 @@ from ._replies import REPLY_OVERHEAD, RUNNING, ReplyMemory
 
 _LONGEST_TIMEOUT = 1e9
 """Seconds. A caller that waits longer waits for ever."""
+
+LAST_WAIT = 0.2
+"""Seconds that the cleanup of the link waits for methods that are about to end, so that their
+callers get the result."""
 
 REFUSAL_TTL = 10.0
 """Seconds. The peer is disconnected because of its request, so the answer has to wait for it."""
@@ -117,6 +122,9 @@ class RpcServer:
         self._closed = False
         messaging.on_message_drop.add(self._on_message_drop)
         messaging.on_message_forgotten.add(self._on_message_forgotten)
+        # Only a link that ends in order tells of it.
+        self._cleanup_of_link: Callback[[]] = getattr(self._link, "on_cleanup", Callback())
+        self._cleanup_of_link.add(self._on_cleanup)
         receive_hook.register(REQUEST_PREFIX, acknowledging(messaging, self._on_request))
 
     def register_object(
@@ -148,6 +156,7 @@ class RpcServer:
             self.receive_hook.unregister(REQUEST_PREFIX)
         self._messaging.on_message_drop.remove(self._on_message_drop)
         self._messaging.on_message_forgotten.remove(self._on_message_forgotten)
+        self._cleanup_of_link.remove(self._on_cleanup)
         self._dispatcher.close()
 
     # In the loop.
@@ -240,6 +249,15 @@ class RpcServer:
         elif dropped.times == 2:
             text = f"the reply of {len(dropped.reply)} bytes was dropped, the client takes it not"
             self._send_error(ident, dropped.req_id, text)
+
+    def _on_cleanup(self) -> None:
+        """The link ends, maybe because a method wants it to: the callers hear of that."""
+        wait = 0.0 if self._link.in_loop() else LAST_WAIT
+        for job in self._pool.wait_for_others(wait):
+            if job.req_id is not None:
+                text = f"the server was shut down while {job.method!r} was running"
+                reply = Message(self._writer.error(job.req_id, text))
+                self._messaging.send_message(job.ident, reply, urgent=True)
 
     def _on_message_forgotten(self, ident: str, message: Message) -> None:
         job = self._dispatcher.forget(ident, message)
