@@ -491,3 +491,32 @@ def test_no_kind_of_answer_piles_up_for_a_client_that_reads_nothing(
     client.link.resume_reading(conn_id, "test")
     client.replies.clear()
     network.run_until(lambda: len(client.replies) == 1000, timeout=60)
+
+
+def test_what_absent_clients_have_left_is_bounded_here_too(
+    node: MakeNode, raw_client: MakeRawClient, service: Service, network: MemoryNetwork
+) -> None:
+    """Messaging forgets it, and the server with it; the client sends it again."""
+    server_node = node("server", max_unprocessed_bytes=20_000)
+    server = RpcServer(server_node.hook, threads=1)
+    server.register_object(service, "object")
+    blocker = raw_client("blocker")
+    blocker.connect(server_node)
+    occupy(blocker, service)
+    clients = [raw_client(f"client {number}") for number in range(10)]
+    for number, client in enumerate(clients):
+        conn_id = client.connect(server_node)
+        for part in range(2):
+            client.call("echo", number, bytes(2000), req_id=b"%d" % part)
+        client.signal("blocking_signal", number, bytes(2000))
+        network.run_until_idle()
+        network.disconnect(conn_id)
+        network.run_until_idle()
+    assert server._dispatcher._backlog.bytes < 25_000
+    first = clients[0]
+    first.connect(server_node)
+    service.go_on.set()
+    first.until(lambda: len(first.replies) == 2)
+    first.until(lambda: service.done.count(0) == 1)
+    assert service.begun.count(0) == 3
+    server.close()

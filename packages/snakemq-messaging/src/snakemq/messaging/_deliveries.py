@@ -176,7 +176,7 @@ class Deliveries:
             self._link.call_later(self._settings.retry_delay, lambda: self._offer_again(delivery))
             raise
         else:
-            if self.deferred is None and not self._settings.manual_ack:
+            if not self._settings.manual_ack and self.deferred is None:
                 self.finish(delivery)
                 self._after_gaps_closed(delivery.ident)
         finally:

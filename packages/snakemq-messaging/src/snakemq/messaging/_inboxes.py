@@ -40,7 +40,8 @@ class Inboxes:
         self._absent: OrderedDict[str, int] = OrderedDict()
         self._absent_uuids = 0
         # A storage that cannot forget keeps everybody.
-        self._forgetful = storage if isinstance(storage, ForgetfulInbox) else None
+        able: object = storage
+        self._forgetful = able if isinstance(able, ForgetfulInbox) else None
         self._knows_stored = self._forgetful is None
         self._forgotten: dict[str, None] = {}  # here, and not in the storage yet
 
