@@ -46,15 +46,15 @@ def test_everything_is_closed(link: DiaryLink, other: DiaryLink, tmp_path: Path)
         link.send(here, b"x")
 
 
-def test_what_is_sent_on_cleanup_arrives(link: DiaryLink, other: DiaryLink) -> None:
+def test_what_is_sent_on_closing_arrives(link: DiaryLink, other: DiaryLink) -> None:
     here, there = connect(link, other)
     told: list[str] = []
 
-    def on_cleanup() -> None:
+    def on_closing() -> None:
         told.append("cleanup")
         link.send(here, b"last words")
 
-    link.on_cleanup.add(on_cleanup)
+    link.on_closing.add(on_closing)
     link.on_loop_pass.add(lambda: told.append("pass"))
     link.cleanup()
     link.cleanup()

@@ -90,7 +90,7 @@ class Link:
         self.handshake_timeout = handshake_timeout
 
         self.on_loop_pass: Callback[[]] = Callback()
-        self.on_cleanup: Callback[[]] = Callback()
+        self.on_closing: Callback[[]] = Callback()
         """``func()``: :meth:`cleanup` is about to close everything. What is sent in this call, or
         was queued before, is given to the system first; only not if :meth:`cleanup` was called in a
         callback: there only what the system takes at once."""
@@ -109,7 +109,7 @@ class Link:
 
         self._listeners: dict[Address, Listener] = {}
         self._connectors: dict[Address, Connector] = {}
-        self._has_told_cleanup = False
+        self._has_told_closing = False
         self._add_lock = threading.Lock()  # no connector comes after _close_all() has begun
 
     # -- connectors and listeners
@@ -339,9 +339,9 @@ class Link:
         self._loop.end(self._close_all)
 
     def _close_all(self) -> None:
-        if not self._has_told_cleanup:
-            self._has_told_cleanup = True
-            self._loop.call(self.on_cleanup)
+        if not self._has_told_closing:
+            self._has_told_closing = True
+            self._loop.call(self.on_closing)
             self._loop.last_pass()
         with self._add_lock:
             self._loop.ended = True

@@ -123,8 +123,8 @@ class RpcServer:
         messaging.on_message_drop.add(self._on_message_drop)
         messaging.on_message_forgotten.add(self._on_message_forgotten)
         # Only a link that ends in order tells of it.
-        self._cleanup_of_link: Callback[[]] = getattr(self._link, "on_cleanup", Callback())
-        self._cleanup_of_link.add(self._on_cleanup)
+        self._closing_of_link: Callback[[]] = getattr(self._link, "on_closing", Callback())
+        self._closing_of_link.add(self._on_closing)
         receive_hook.register(REQUEST_PREFIX, acknowledging(messaging, self._on_request))
 
     def register_object(
@@ -156,7 +156,7 @@ class RpcServer:
             self.receive_hook.unregister(REQUEST_PREFIX)
         self._messaging.on_message_drop.remove(self._on_message_drop)
         self._messaging.on_message_forgotten.remove(self._on_message_forgotten)
-        self._cleanup_of_link.remove(self._on_cleanup)
+        self._closing_of_link.remove(self._on_closing)
         self._dispatcher.close()
 
     # In the loop.
@@ -250,7 +250,7 @@ class RpcServer:
             text = f"the reply of {len(dropped.reply)} bytes was dropped, the client takes it not"
             self._send_error(ident, dropped.req_id, text)
 
-    def _on_cleanup(self) -> None:
+    def _on_closing(self) -> None:
         """The link ends, maybe because a method wants it to: the callers hear of that."""
         wait = 0.0 if self._link.in_loop() else LAST_WAIT
         for job in self._pool.wait_for_others(wait):
