@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import pickle
 import re
 import struct
+import threading
 from collections.abc import Callable, Sequence
 
 import pytest
 
 from snakemq.link.testing import MemoryLink, MemoryNetwork
 from snakemq.message import FLAG_PERSISTENT, Message
-from snakemq.messaging import Messaging
+from snakemq.messaging import Messaging, ReceiveHook
 from snakemq.messaging._acks import ACK_DELAY
 from snakemq.messaging._deletions import DELETE_BATCH, DELETE_DELAY
 from snakemq.messaging._inboxes import MAX_ABSENT_INBOXES, MAX_ABSENT_UUIDS
@@ -22,7 +24,7 @@ from snakemq.messaging._sweep import INTERVAL
 from snakemq.packeter import Packeter
 from snakemq.queues import MemoryQueuesStorage
 from snakemq.queues._outgoing import MAX_BYTES_IN_MEMORY, MAX_MESSAGES_IN_MEMORY
-from snakemq.rpc import RpcServer
+from snakemq.rpc import REQUEST_PREFIX, RpcServer, as_signal
 
 from .pages import DOCS
 from .tables import rows
@@ -64,6 +66,8 @@ class World:
         self.storage = MemoryQueuesStorage()
         self.inbox: RecordingInbox | None = None
         self.manual_ack = False
+        self.defers = False
+        """Does the callback defer the acknowledgement, once, before the receiver dies?"""
         self.processed = 0
         self.reported = 0
         self.on_arrival: Callable[[], None] | None = None
@@ -94,6 +98,10 @@ class World:
         self.reported += 1
 
     def _on_recv(self, conn_id: str, ident: str, message: Message) -> None:
+        if self.defers:
+            self.defers = False
+            self.receiving.defer_ack(message)
+            return  # and nobody has worked on it yet
         if self.on_arrival is not None:
             on_arrival, self.on_arrival = self.on_arrival, None
             on_arrival()
@@ -281,6 +289,91 @@ class Peer16(World):
         packeter.on_packet_recv.add(on_packet_recv)
 
 
+def dies_before_deferred_ack(world: World) -> None:
+    world.connect()
+    world.defers = True
+    world.send()
+    world.kill(world.receiver)
+    world.start_receiver()
+    world.connect()
+
+
+class SignalWorld(World):
+    """The message is a signal to a server with one thread."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__(kind)
+        self.message = Message(
+            request("note"),
+            ttl=self.message.ttl,
+            flags=self.message.flags,
+            uuid=b"the signal" + bytes(6),
+        )
+
+    def start_receiver(self) -> None:
+        super().start_receiver()
+        self.go_on = threading.Event()
+        self.begun = threading.Event()
+        self.server = RpcServer(ReceiveHook(self.receiving), threads=1)
+        self.server.register_object(self, "world")
+
+    def _on_recv(self, conn_id: str, ident: str, message: Message) -> None:
+        """Only the method counts."""
+
+    def _on_drop(self, ident: str, uuid: bytes) -> None:
+        self.reported += uuid == self.message.uuid
+
+    @as_signal
+    def note(self) -> None:
+        self.processed += 1
+
+    @as_signal
+    def block(self) -> None:
+        self.begun.set()
+        self.go_on.wait(10)
+
+    def busy(self) -> None:
+        """Connect, and let the signal come while the only thread is busy."""
+        self.connect()
+        self.sending.send_message("receiver", Message(request("block"), ttl=60))
+        self.run()
+        assert self.begun.wait(10)
+        self.send()
+        assert not self.processed
+
+    def outcome(self) -> str:
+        self.go_on.set()
+        self.network.run_until(lambda: not self.server._pool._unfinished, timeout=5, patience=5)
+        return super().outcome()
+
+
+def request(method: str) -> bytes:
+    fields = {"command": "signal", "object": "world", "method": method, "args": (), "kwargs": {}}
+    return REQUEST_PREFIX + pickle.dumps(fields, 4)
+
+
+def signal_comes_while_busy(world: World) -> None:
+    assert isinstance(world, SignalWorld)
+    world.busy()
+
+
+def breaks_while_signal_waits(world: World) -> None:
+    assert isinstance(world, SignalWorld)
+    world.busy()
+    world.break_connection()
+    world.run()
+    world.connect()
+
+
+def dies_while_signal_waits(world: World) -> None:
+    assert isinstance(world, SignalWorld)
+    world.busy()
+    world.kill(world.receiver)
+    world.start_receiver()
+    world.go_on.set()
+    world.connect()
+
+
 def breaks_before_taken_over(world: World) -> None:
     world.connect()
     world.network.stall(world.conn_id)
@@ -347,6 +440,22 @@ SITUATIONS: list[tuple[str, type[World], Callable[[World], None]]] = [
         "with `manual_ack` the receiver's process dies before `ack()`, and comes back",
         World,
         dies_before_manual_ack,
+    ),
+    ("the same, and a callback has called `defer_ack()`", World, dies_before_deferred_ack),
+    (
+        "a signal comes while all threads of the server are busy",
+        SignalWorld,
+        signal_comes_while_busy,
+    ),
+    (
+        "the connection breaks while a signal waits for a thread",
+        SignalWorld,
+        breaks_while_signal_waits,
+    ),
+    (
+        "the server's process dies while a signal waits for a thread, and comes back",
+        SignalWorld,
+        dies_while_signal_waits,
     ),
     ("the 1.6 peer is connected", Peer16, connected),
     (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from random import Random
 from typing import TYPE_CHECKING
 
 from snakemq.exceptions import (
@@ -68,9 +69,12 @@ class Application:
         self.messaging = messaging
         self.mood = peer.world.draw_mood()
         self.pending: list[tuple[Entry, Message]] = []
-        """With manual_ack: what it works on."""
+        """What it works on: with manual_ack all messages, else those that it has deferred."""
         self.distrusted: set[str] = set()
         """Connections that were refused in on_connect."""
+        # Seeds that are known to other tests must go on meaning the same.
+        self.defers = peer.world.seed % 5 in (1, 3)
+        self._random = Random(f"deferral {peer.world.seed} {peer.ident} {peer.life}")
         messaging.on_connect.add(self._on_connect)
         messaging.on_admitted.add(self._on_admitted)
         messaging.on_disconnect.add(self._on_disconnect)
@@ -144,7 +148,7 @@ class Application:
             world.ledger.processed(peer, entry)
             world.happened("message refused", peer.ident)
             raise Nonsense(f"{entry!r} is nonsense")
-        if peer.settings.manual_ack:
+        if peer.settings.manual_ack or self._wants_to_defer(message):
             self.pending.append((entry, message))
             if self._feels_like(mood.ack_at_once):
                 self.ack_one()
@@ -205,6 +209,12 @@ class Application:
         if conn_id in self.peer.process.link.connections:
             self.peer.world.happened("close in a callback", self.peer.ident)
             self.peer.process.link.close(conn_id)
+
+    def _wants_to_defer(self, message: Message) -> bool:
+        if not self.defers or self._random.random() < 0.5:
+            return False
+        self.messaging.defer_ack(message)
+        return True
 
     def _check_refusal(self, exc: Exception) -> None:
         if isinstance(exc, QueueFull) and self.peer.settings.queue_limits is None:

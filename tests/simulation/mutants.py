@@ -14,12 +14,12 @@ from snakemq.message import Message
 from snakemq.messaging._acks import Acks
 from snakemq.messaging._connections import Connections
 from snakemq.messaging._deletions import Deletions
+from snakemq.messaging._deliveries import Deliveries, ReceiverSettings
 from snakemq.messaging._frames import encode_ack
 from snakemq.messaging._inbox import Delivery, Receipts, RecentUuids
 from snakemq.messaging._inboxes import Inboxes
 from snakemq.messaging._outbox import Outbox
 from snakemq.messaging._queues import OutgoingQueues
-from snakemq.messaging._receiver import Receiver, ReceiverSettings
 from snakemq.messaging._sender import Sender
 from snakemq.queues import OutgoingQueue
 from snakemq.rpc._replies import ReplyMemory
@@ -248,20 +248,20 @@ def does_not_read_its_inbox() -> Iterator[None]:
 @_mutant
 def offers_once_too_often() -> Iterator[None]:
     def make(init: Any) -> Any:
-        def generous(self: Receiver, *args: Any) -> None:
+        def generous(self: Deliveries, *args: Any) -> None:
             init(self, *args)
             settings: ReceiverSettings = self._settings
             self._settings = settings._replace(max_attempts=settings.max_attempts + 1)
 
         return generous
 
-    with _replaced(Receiver, "__init__", make):
+    with _replaced(Deliveries, "__init__", make):
         yield
 
 
 @_mutant
 def does_not_offer_again() -> Iterator[None]:
-    with mock.patch.object(Receiver, "_offer_again", return_value=None):
+    with mock.patch.object(Deliveries, "_offer_again", return_value=None):
         yield
 
 

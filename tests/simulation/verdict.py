@@ -50,7 +50,7 @@ def is_settled(world: World) -> bool:
         and not any(
             peer.process.storage.get_queues()
             or peer.process.messaging.stats().unread_outbox
-            or peer.process.messaging._receiver._open
+            or peer.process.messaging._receiver.deliveries._open
             for peer in world.peers.values()
         )
     )

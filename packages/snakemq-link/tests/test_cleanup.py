@@ -46,6 +46,23 @@ def test_everything_is_closed(link: DiaryLink, other: DiaryLink, tmp_path: Path)
         link.send(here, b"x")
 
 
+def test_what_is_sent_on_closing_arrives(link: DiaryLink, other: DiaryLink) -> None:
+    here, there = connect(link, other)
+    told: list[str] = []
+
+    def on_closing() -> None:
+        told.append("cleanup")
+        link.send(here, b"last words")
+
+    link.on_closing.add(on_closing)
+    link.on_loop_pass.add(lambda: told.append("pass"))
+    link.cleanup()
+    link.cleanup()
+    assert told == ["cleanup", "pass"]
+    run_until(lambda: there in other.disconnected, other)
+    assert other.received[there] == b"last words"
+
+
 def test_cleanup_is_idempotent_and_the_link_is_of_no_more_use(link: DiaryLink) -> None:
     link.cleanup()
     link.cleanup()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pytest
 from hypothesis import given
@@ -325,3 +325,103 @@ def test_1_6_peer_needs_no_memory(bob: Peer, raw: MakeRawPeer, storage: Inbox) -
     storage.fails = StorageError
     raw().join(bob, "old", *frames(1))
     assert bob.heard == [b"1"]
+
+
+# -- a storage forgets, too
+
+
+def test_an_inbox_storage_forgets_the_peers_that_the_memory_forgets(
+    monkeypatch: pytest.MonkeyPatch, peer: MakePeer, sender: RawPeer
+) -> None:
+    monkeypatch.setattr(_inboxes, "MAX_ABSENT_INBOXES", 3)
+    monkeypatch.setattr(_inboxes, "FORGET_BATCH", 2)
+    storage = MemoryQueuesStorage()
+    peer("bob", inbox=storage)
+    bob = peer("bob", inbox=storage, name="bob 2")
+    for number in range(20):
+        join(sender, bob, *frames(7), ident=str(number))
+        leave(sender)
+        assert len(storage.remembered()) <= 3 + 2
+    assert {"17", "18", "19"} <= set(storage.remembered())
+
+
+def test_who_comes_back_before_the_storage_has_forgotten_is_remembered(
+    monkeypatch: pytest.MonkeyPatch, peer: MakePeer, sender: RawPeer
+) -> None:
+    monkeypatch.setattr(_inboxes, "MAX_ABSENT_INBOXES", 1)
+    monkeypatch.setattr(_inboxes, "FORGET_BATCH", 3)
+    bob = peer("bob", inbox=MemoryQueuesStorage())
+    for ident in ("1", "2", "1", "3", "1"):
+        join(sender, bob, *frames(7), ident=ident)
+        leave(sender)
+    assert [ident for _, ident, _ in bob.received] == ["1", "2", "3"]
+
+
+def test_peers_of_earlier_processes_are_forgotten_first(
+    monkeypatch: pytest.MonkeyPatch, peer: MakePeer, sender: RawPeer
+) -> None:
+    monkeypatch.setattr(_inboxes, "MAX_ABSENT_INBOXES", 3)
+    monkeypatch.setattr(_inboxes, "FORGET_BATCH", 1)
+    storage = MemoryQueuesStorage()
+    for number in range(100):
+        storage.remember(f"old {number}", [bytes(16)], 10)
+    bob = peer("bob", inbox=storage)
+    for number in range(3):
+        join(sender, bob, *frames(7), ident=str(number))
+        leave(sender)
+    assert set(storage.remembered()) == {"0", "1", "2"}
+
+
+def test_a_storage_that_cannot_forget_keeps_everybody(
+    monkeypatch: pytest.MonkeyPatch, peer: MakePeer, sender: RawPeer
+) -> None:
+    class Keeper:
+        def __init__(self) -> None:
+            self.uuids: dict[str, list[bytes]] = {}
+
+        def remember(self, ident: str, uuids: Sequence[bytes], keep: int) -> None:
+            self.uuids.setdefault(ident, []).extend(uuids)
+
+        def recall(self, ident: str, count: int) -> Sequence[bytes]:
+            return self.uuids.get(ident, [])
+
+    monkeypatch.setattr(_inboxes, "MAX_ABSENT_INBOXES", 1)
+    bob = peer("bob", inbox=Keeper())
+    for ident in ("1", "2", "3", "1"):
+        join(sender, bob, *frames(7), ident=ident)
+        leave(sender)
+    assert [ident for _, ident, _ in bob.received] == ["1", "2", "3"]
+    assert bob.errors == []
+
+
+def test_a_storage_that_fails_to_forget_is_asked_again(
+    monkeypatch: pytest.MonkeyPatch, peer: MakePeer, sender: RawPeer
+) -> None:
+    class Failing(MemoryQueuesStorage):
+        fails = True
+
+        def remembered(self) -> Mapping[str, int]:
+            if self.fails:
+                raise StorageError("not now")
+            return super().remembered()
+
+        def forget(self, idents: Sequence[str]) -> None:
+            if self.fails:
+                raise StorageError("not now")
+            super().forget(idents)
+
+    monkeypatch.setattr(_inboxes, "MAX_ABSENT_INBOXES", 2)
+    monkeypatch.setattr(_inboxes, "FORGET_BATCH", 1)
+    storage = Failing()
+    storage.remember("old", [bytes(16)], 10)
+    bob = peer("bob", inbox=storage)
+    for number in range(10):
+        join(sender, bob, *frames(7), ident=str(number))
+        leave(sender)
+    assert len(storage._inboxes) == 11
+    assert StorageError in bob.kinds_of_errors
+    storage.fails = False
+    for number in range(10, 13):
+        join(sender, bob, *frames(7), ident=str(number))
+        leave(sender)
+    assert set(storage._inboxes) == {"11", "12"}

@@ -138,6 +138,21 @@ def test_clear_unregisters_all(alice: Peer, hook: ReceiveHook, recorder: Recorde
     assert recorder.calls == []
 
 
+def test_a_closed_hook_has_left_messaging(
+    alice: Peer, bob: Peer, hook: ReceiveHook, recorder: Recorder
+) -> None:
+    other = ReceiveHook(bob.messaging)
+    for name, one in (("closed", hook), ("other", other)):
+        one.register(b"a", recorder.named(name))
+    before = len(bob.messaging.on_message_recv.callbacks)
+    hook.close()
+    hook.close()
+    assert len(bob.messaging.on_message_recv.callbacks) == before - 1
+    hook.unregister(b"a")  # as its owners do when they are closed after it
+    deliver(alice, b"a")
+    assert recorder.calls == [("other", b"a")]
+
+
 def test_callback_may_unregister_itself(alice: Peer, hook: ReceiveHook, recorder: Recorder) -> None:
     def once(conn_id: str, ident: str, message: Message) -> None:
         hook.unregister(b"a")

@@ -271,6 +271,31 @@ def test_counters_of_many_peers_are_forgotten_when_what_they_waited_for_has_expi
     assert len(alice.messaging.stats().peers) == 3
 
 
+def test_counters_of_a_connected_peer_are_kept_whoever_comes(
+    network: MemoryNetwork, alice: Peer, peer: MakePeer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_stats, "MAX_PEERS", 3)
+    friends = [peer(f"friend {number}") for number in range(5)]
+    conn_ids = []
+    for friend in friends:
+        conn_ids.append(friend.connect(alice)[0])
+        friend.send("alice", b"data")
+        network.run_until_idle()
+    for number in range(10):
+        alice.send(f"absent {number}", ttl=0)
+        network.run_until_idle()
+    friends[0].send("alice", b"data")
+    network.run_until_idle()
+    peers = alice.messaging.stats().peers
+    assert [peers[f"friend {number}"].received for number in range(5)] == [2, 1, 1, 1, 1]
+    for conn_id in conn_ids:
+        network.disconnect(conn_id)
+    for number in range(10, 20):
+        alice.send(f"absent {number}", ttl=0)
+        network.run_until_idle()
+    assert not any(ident.startswith("friend") for ident in alice.messaging.stats().peers)
+
+
 def test_what_is_returned_does_not_change_any_more(network: MemoryNetwork, alice: Peer) -> None:
     alice.send("bob", ttl=0)
     network.run_until_idle()

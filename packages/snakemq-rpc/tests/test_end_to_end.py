@@ -16,6 +16,7 @@ from snakemq.link.testing import MemoryNetwork
 from snakemq.messaging import Messaging, ReceiveHook
 from snakemq.packeter import Packeter
 from snakemq.rpc import (
+    Error,
     NoInstanceError,
     NoMethodError,
     RemoteError,
@@ -146,6 +147,11 @@ class SocketPeer:
     def start(self) -> None:
         self._thread.start()
 
+    def join(self) -> None:
+        """Wait for the end of its loop."""
+        self._thread.join(PATIENCE)
+        assert not self._thread.is_alive()
+
     def close(self) -> None:
         self.link.cleanup()
         if self._thread.ident is not None:
@@ -200,6 +206,56 @@ def test_over_sockets_two_threads_call_at_once(
 
     assert proxy.count(b"x" * 3_000_000) == 1
     server.close()
+
+
+@pytest.mark.parametrize("how", ["stop", "cleanup"])
+def test_over_sockets_the_caller_of_a_method_that_ends_the_server_hears(
+    socket_peers: tuple[SocketPeer, SocketPeer], how: str
+) -> None:
+    bob, alice = socket_peers
+
+    class Admin:
+        def shut_down(self) -> str:
+            getattr(bob.link, how)()
+            return "bye"
+
+    RpcServer(bob.hook).register_object(Admin(), "admin")
+    proxy = RpcClient(alice.hook).get_proxy("bob", "admin")
+    alice.link.add_connector(bob.link.add_listener(("127.0.0.1", 0)), 0.1)
+    alice.start()
+    bob.start()
+    future = in_thread(proxy.shut_down)
+    bob.join()
+    bob.close()
+    if how == "stop":
+        assert future.result(PATIENCE) == "bye"
+    else:
+        with pytest.raises(Error, match="shut down while 'shut_down' was running"):
+            future.result(PATIENCE)
+
+
+def test_over_sockets_whoever_waits_hears_that_the_server_ends(
+    socket_peers: tuple[SocketPeer, SocketPeer],
+) -> None:
+    bob, alice = socket_peers
+    entered, go_on = threading.Event(), threading.Event()
+
+    class Slow:
+        def work(self) -> None:
+            entered.set()
+            assert go_on.wait(PATIENCE)
+
+    RpcServer(bob.hook).register_object(Slow(), "slow")
+    proxy = RpcClient(alice.hook).get_proxy("bob", "slow")
+    alice.link.add_connector(bob.link.add_listener(("127.0.0.1", 0)), 0.1)
+    alice.start()
+    bob.start()
+    future = in_thread(proxy.work)
+    assert entered.wait(PATIENCE)
+    bob.close()
+    with pytest.raises(Error, match="shut down while 'work' was running"):
+        future.result(PATIENCE)
+    go_on.set()
 
 
 def test_over_sockets_a_call_outlives_the_connection(

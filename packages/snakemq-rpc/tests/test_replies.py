@@ -11,7 +11,7 @@ from snakemq.rpc._replies import RUNNING, DroppedReply, ReplyMemory
 
 def finished(memory: ReplyMemory, ident: str, req_id: bytes, reply: bytes = b"reply") -> None:
     assert memory.begin(ident, req_id) is None
-    memory.finish(ident, req_id, reply, b"uuid of " + req_id)
+    memory.finish(ident, req_id, reply, b"uuid of " + req_id, 0)
 
 
 def test_a_new_request_is_to_be_executed() -> None:
@@ -153,7 +153,7 @@ class ReplyMemoryModel(RuleBasedStateMachine):
     def finish(self, data: st.DataObject, reply: bytes) -> None:
         ident, req_id = data.draw(st.sampled_from(sorted(self.running)))
         self.running.remove((ident, req_id))
-        self.memory.finish(ident, req_id, reply, b"")
+        self.memory.finish(ident, req_id, reply, b"", 0)
         replies = self.finished[ident]
         replies[req_id] = reply
         while len(replies) > MAX_REPLIES or sum(map(len, replies.values())) > MAX_BYTES:

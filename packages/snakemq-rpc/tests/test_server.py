@@ -340,6 +340,9 @@ def test_an_interrupt_during_an_inline_method_reaches_the_loop(
     client.call("interrupt")
     with pytest.raises(KeyboardInterrupt):
         client.network.run_until_idle()
+    client.network.run_until_idle()
+    assert client.replies[0]["exception_type"] == "KeyboardInterrupt"  # its caller hears
+    assert client.disconnected == []
 
 
 def test_a_result_that_cannot_travel_is_an_error(server: RpcServer, client: RawClient) -> None:
@@ -463,17 +466,6 @@ def test_calls_beyond_the_limit_are_told_that_the_server_is_busy(
     service.go_on.set()
     client.until(lambda: len(client.replies) == 3)
     assert client.reply_of("echo", req_id=b"3")["ok"]  # not remembered: it was not executed
-
-
-def test_signals_beyond_the_limit_are_dropped_and_logged(
-    start: Any, client: RawClient, service: Service, caplog: pytest.LogCaptureFixture
-) -> None:
-    start(threads=1, max_waiting=0)
-    client.call("block", req_id=b"1")
-    client.until(service.came.is_set)
-    client.signal("signal")
-    client.until(lambda: "busy" in caplog.text)
-    assert len(service.calls) == 1
 
 
 def test_a_closed_server_answers_nothing_more(

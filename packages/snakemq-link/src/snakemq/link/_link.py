@@ -88,6 +88,10 @@ class Link:
     on_recv: Event[[str, bytes]] = Event()
     on_ready_to_send: Event[[str, int]] = Event()
     on_loop_pass: Event[[]] = Event()
+    on_closing: Event[[]] = Event()
+    """``func()``: :meth:`cleanup` is about to close everything. What is sent in this call, or
+    was queued before, is given to the system first; only not if :meth:`cleanup` was called in a
+    callback: there only what the system takes at once."""
     on_cleanup: Event[[]] = Event()
     """``func()``: :meth:`cleanup` has closed everything. Called once, in its thread."""
     on_crowded: Event[[Callable[[str], bool]]] = Event()
@@ -130,6 +134,7 @@ class Link:
         """For connections that are made from now on."""
 
         self.on_loop_pass = Callback()
+        self.on_closing = Callback()
         self.on_cleanup = Callback()
         self.on_connect_failed = Callback()
         self._loop = Loop(self.on_loop_pass)
@@ -150,6 +155,7 @@ class Link:
         self._listeners: dict[Address, Listener] = {}
         self._connectors: dict[Address, Connector] = {}
         self._is_closed = False
+        self._has_told_closing = False
         self._add_lock = threading.Lock()  # no connector comes after _close_all() has begun
 
     # -- connectors and listeners
@@ -392,6 +398,10 @@ class Link:
         self._loop.end(self._close_all)
 
     def _close_all(self) -> None:
+        if not self._has_told_closing:
+            self._has_told_closing = True
+            self._loop.call(self.on_closing)
+            self._loop.last_pass()
         with self._add_lock:
             is_first = not self._is_closed
             self._is_closed = True

@@ -252,6 +252,11 @@ class Loop:
                 finished.popleft()()
             self._end_pass()
 
+    def last_pass(self) -> None:
+        """Let the layers above send what they have, if this is no callback of a pass."""
+        if not self.in_loop():
+            self._end_pass()
+
     def _end_pass(self) -> None:
         self._wakeup_pending = False
         try:

@@ -3,6 +3,7 @@
 from snakemq.link import keep_printable
 from snakemq.queues import open_storage
 
+from ._backpressure import MAX_UNPROCESSED_BYTES
 from ._connections import IDENTIFICATION_TIMEOUT, MAX_HANDSHAKE_PACKET_SIZE
 from ._contest import CONTEST_WAIT
 from ._frames import MAX_IDENT_LENGTH, PROTOCOL_VERSION
@@ -21,6 +22,7 @@ __all__ = [
     "MAX_HANDSHAKE_PACKET_SIZE",
     "MAX_IDENT_LENGTH",
     "MAX_PINGS_PER_SECOND",
+    "MAX_UNPROCESSED_BYTES",
     "PROTOCOL_VERSION",
     "RETRY_DELAY",
     "WINDOW_BYTES",

@@ -60,6 +60,10 @@ class RecentUuids:
         return len(self._young) + len(self._old)
 
 
+FORGOTTEN = -1
+"""``_place`` of a received message that was forgotten before it was processed."""
+
+
 class Delivery:
     """A message that was offered to the application and is not processed yet."""
 
@@ -79,18 +83,30 @@ class Inbox:
     Only messages that their sender may send again are known here: those with a ttl.
     """
 
-    __slots__ = ("is_recalled", "open", "open_bytes", "open_messages", "seen", "unrecorded")
+    __slots__ = (
+        "deliveries",
+        "is_recalled",
+        "open",
+        "open_bytes",
+        "seen",
+        "unrecorded",
+    )
 
     def __init__(self, capacity: int) -> None:
         self.is_recalled = True
         """Is known what an earlier process has processed, or is there no storage to ask?"""
-        self.open_messages = 0
+        self.deliveries: dict[Delivery, None] = {}  # in their order
         """Offered and not processed yet, those with ttl 0 included."""
         self.open_bytes = 0
         self.seen = RecentUuids(capacity)
         self.open: dict[bytes, Delivery] = {}
         self.unrecorded: list[bytes] = []
         """Processed, but not in the inbox storage yet, so not to be acked."""
+
+    @property
+    def open_messages(self) -> int:
+        """How many were offered and are not processed yet."""
+        return len(self.deliveries)
 
 
 class Receipts:

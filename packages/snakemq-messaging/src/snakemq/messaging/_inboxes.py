@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 
 from snakemq.exceptions import StorageError
-from snakemq.queues import InboxStorage
+from snakemq.queues import ForgetfulInbox, InboxStorage
 
 from ._events import Events
 from ._inbox import Inbox
@@ -16,6 +16,9 @@ MAX_ABSENT_INBOXES = 1024
 MAX_ABSENT_UUIDS = 256 * 1024
 """How many messages of all these together are, which is about 30 MB. Idents cost nothing, so one
 peer with many of them must not make this one hoard."""
+
+FORGET_BATCH = 64
+"""Peers that an inbox storage forgets at once; it takes a commit."""
 
 
 class Inboxes:
@@ -36,10 +39,16 @@ class Inboxes:
         # Those that may be forgotten, the longest absent first, with the number of their uuids.
         self._absent: OrderedDict[str, int] = OrderedDict()
         self._absent_uuids = 0
+        # A storage that cannot forget keeps everybody.
+        able: object = storage
+        self._forgetful = able if isinstance(able, ForgetfulInbox) else None
+        self._knows_stored = self._forgetful is None
+        self._forgotten: dict[str, None] = {}  # here, and not in the storage yet
 
     def open(self, ident: str) -> Inbox:
         """The inbox of a peer that is connected from now on."""
         self._absent_uuids -= self._absent.pop(ident, 0)
+        self._forgotten.pop(ident, None)
         inbox = self.by_ident.get(ident)
         if inbox is None:
             inbox = self.by_ident[ident] = Inbox(self._capacity)
@@ -50,16 +59,55 @@ class Inboxes:
                     self._events.storage_failed(exc)
         return inbox
 
+    def hold(self, ident: str) -> Inbox:
+        """The inbox of an absent peer of which something is open: it is kept until
+        :meth:`let_go`."""
+        self._absent_uuids -= self._absent.pop(ident, 0)
+        return self.by_ident.get(ident) or self.open(ident)
+
     def let_go(self, ident: str) -> None:
         """A peer is absent and nothing of it is open: its inbox may be forgotten, the longest
         absent first."""
+        self._learn_stored()
+        self._absent_uuids -= self._absent.pop(ident, 0)
         uuids = len(self.by_ident[ident].seen)
         self._absent[ident] = uuids
         self._absent_uuids += uuids
         while len(self._absent) > MAX_ABSENT_INBOXES or self._absent_uuids > MAX_ABSENT_UUIDS:
             forgotten, uuids = self._absent.popitem(last=False)
             self._absent_uuids -= uuids
-            del self.by_ident[forgotten]
+            self.by_ident.pop(forgotten, None)  # nothing is there of one that only the storage has
+            if uuids and self._forgetful is not None:
+                self._forgotten[forgotten] = None
+        if len(self._forgotten) >= FORGET_BATCH:
+            self._forget_stored()
+
+    def _learn_stored(self) -> None:
+        """Those whom an earlier process knew are absent too, and longer than anybody else."""
+        if self._knows_stored or self._forgetful is None:
+            return
+        try:
+            stored = self._forgetful.remembered()
+        except Exception as exc:  # StorageError, if it keeps its contract
+            self._events.storage_failed(exc)
+            return
+        self._knows_stored = True
+        for ident, uuids in stored.items():
+            if ident not in self.by_ident:
+                self._absent[ident] = uuids
+                self._absent.move_to_end(ident, last=False)
+                self._absent_uuids += uuids
+
+    def _forget_stored(self) -> None:
+        assert self._forgetful is not None
+        try:
+            self._forgetful.forget(list(self._forgotten))
+        except Exception as exc:  # StorageError, if it keeps its contract
+            self._events.storage_failed(exc)
+            if len(self._forgotten) < MAX_ABSENT_INBOXES:
+                return
+            self._knows_stored = False  # too many to be kept; the storage will tell of them
+        self._forgotten.clear()
 
     def recall(self, ident: str, inbox: Inbox) -> None:
         """Read what was processed before this process. Raises ``StorageError``: then no message

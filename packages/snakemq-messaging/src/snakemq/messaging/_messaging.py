@@ -14,10 +14,12 @@ from snakemq.queues import InboxStorage, QueuesStorageBase, open_storage
 
 from . import _fork
 from . import _frames as frames
+from ._backpressure import MAX_UNPROCESSED_BYTES
 from ._connections import Connections
+from ._deliveries import ReceiverSettings
 from ._events import Events
 from ._limits import Occupancy, QueueLimits
-from ._receiver import Receiver, ReceiverSettings
+from ._receiver import Receiver
 from ._sender import Sender
 from ._stats import MessagingStats, Statistics
 
@@ -57,8 +59,9 @@ class Messaging:
     Between two 2.x peers a message stays in its queue, and in the storage, until the receiver has
     *processed* it and says so. What is not acknowledged when the connection breaks is sent again,
     in order; the receiver drops what it knows. A message is processed when all callbacks of
-    ``on_message_recv`` have returned; with ``manual_ack`` when the application calls :meth:`ack`.
-    Clients and servers of RPC do so for their own messages.
+    ``on_message_recv`` have returned; with ``manual_ack``, or if one of them has called
+    :meth:`defer_ack`, when the application calls :meth:`ack`. Clients and servers of RPC do so for
+    their own messages.
 
     ``inbox``: a storage in which the receiver remembers what it has processed, so that it drops
     repeated messages after a restart of its process too. It can be the same as ``queues_storage``.
@@ -67,6 +70,14 @@ class Messaging:
     wait here to be processed. ``max_attempts``, ``retry_delay``: a message whose callback raises is
     offered again after ``retry_delay`` seconds, up to ``max_attempts`` times in all, while those
     behind it go on. Then it is given to ``on_message_reject`` and counts as processed.
+
+    ``max_unprocessed_bytes``: how much may wait here to be processed, because nobody has called
+    :meth:`ack` yet or a callback has raised: this many bytes of connected peers, and as many of
+    absent ones. Each message counts 512 bytes more than its data. Beyond that, this side stops
+    reading from connected peers until half of it is processed; not from a 2.x peer that has
+    something to acknowledge, whose window bounds it. A 1.6 peer knows no window, so it is stopped
+    too when it has that much unprocessed. What absent peers have left is forgotten, that of the
+    longest absent first and never that of the last one: see ``on_message_forgotten``.
 
     ``queue_limits``: how much may wait in the outgoing queues; no limit when not given. Whatever
     the limits, of the persistent messages for one peer only the first ones wait in memory, the rest
@@ -93,6 +104,10 @@ class Messaging:
     on_message_reject: Event[[str, str, Message]] = Event()
     """``func(conn_id, ident, message)``: callbacks of ``on_message_recv`` have raised
     ``max_attempts`` times; the message will not be offered again."""
+    on_message_forgotten: Event[[str, Message]] = Event()
+    """``func(ident, message)``: an absent peer has left more unprocessed messages than there is
+    room for, and this is one of those that were given up. Nobody waits for its :meth:`ack` any
+    more; a 2.x peer that still has it sends it again."""
     on_message_sent: Event[[str, str, bytes]] = Event()
     """``func(conn_id, ident, message_uuid)``: the system took the message over. After a
     reconnection it may be called again for a message that is sent again."""
@@ -129,6 +144,7 @@ class Messaging:
         window_bytes: int = WINDOW_BYTES,
         max_attempts: int = MAX_ATTEMPTS,
         retry_delay: float = RETRY_DELAY,
+        max_unprocessed_bytes: int = MAX_UNPROCESSED_BYTES,
         queue_limits: QueueLimits | None = None,
     ) -> None:
         _check_ident(identifier)
@@ -146,6 +162,10 @@ class Messaging:
         if max_attempts < 1:
             raise ValueError(f"max_attempts must be at least 1, not {max_attempts!r}")
         _check_seconds("retry_delay", retry_delay)
+        if max_unprocessed_bytes < 1:
+            raise ValueError(
+                f"max_unprocessed_bytes must be at least 1, not {max_unprocessed_bytes!r}"
+            )
         self.identifier = identifier
         self.domain = domain
         self.packeter = packeter
@@ -166,7 +186,14 @@ class Messaging:
         self._receiver = Receiver(
             packeter,
             inbox,
-            ReceiverSettings(window_messages, window_bytes, manual_ack, max_attempts, retry_delay),
+            ReceiverSettings(
+                window_messages,
+                window_bytes,
+                manual_ack,
+                max_attempts,
+                retry_delay,
+                max_unprocessed_bytes,
+            ),
             self._statistics,
             self._events,
         )
@@ -188,8 +215,9 @@ class Messaging:
         )
 
         self.on_error = self._events.on_error
-        self.on_message_recv = self._receiver.on_message_recv
-        self.on_message_reject = self._receiver.on_message_reject
+        self.on_message_recv = self._receiver.deliveries.on_message_recv
+        self.on_message_reject = self._receiver.deliveries.on_message_reject
+        self.on_message_forgotten = self._receiver.deliveries.on_message_forgotten
         self.on_message_sent = self._sender.on_message_sent
         self.on_message_delivered = self._sender.on_message_delivered
         self.on_message_drop = self._sender.on_message_drop
@@ -197,7 +225,7 @@ class Messaging:
         self.on_admitted = self._connections.on_admitted
         self.on_disconnect = self._connections.on_disconnect
 
-        packeter.link.on_loop_pass.add_internal(self._receiver.on_loop_pass)
+        packeter.link.on_loop_pass.add_internal(self._receiver.deliveries.on_loop_pass)
         packeter.link.on_loop_pass.add_internal(self._sender.on_loop_pass)
         packeter.on_error.add_internal(self._events.report)
         on_cleanup: Callback[[]] | None = getattr(packeter.link, "on_cleanup", None)
@@ -299,21 +327,37 @@ class Messaging:
         """Is it left to :meth:`ack` to say that a message is processed?"""
         return self._manual_ack
 
+    def defer_ack(self, message: Message) -> None:
+        """The message that ``on_message_recv`` is being called for is not processed when its
+        callbacks have returned, but when :meth:`ack` is called for it, later and from any thread.
+
+        As under ``manual_ack``, for one message: until then it is not acknowledged, and takes its
+        place in the window of its sender; if this process ends before, a 2.x peer sends it again.
+        A callback that raises after this has the message offered again all the same, unless it was
+        acknowledged by then. With ``manual_ack`` this does nothing.
+
+        Only in the callback. Raises ``ValueError`` for any other message, and
+        :exc:`~snakemq.exceptions.LoopError` in a process that inherited this stack through a fork.
+        """
+        if self._forks != _fork.count:
+            raise _inherited()
+        self._receiver.deliveries.defer(message)
+
     def ack(self, message: Message) -> None:
-        """With ``manual_ack``: the application has processed a message that it was given.
+        """The application has processed a message: with ``manual_ack`` any that it was given,
+        otherwise one whose acknowledgement it has deferred with :meth:`defer_ack`.
 
         In any order, from any thread, also after the connection is gone. Thread-safe. What is not
         acknowledged when this process ends is sent again to the next one, by 2.x peers.
 
-        Raises ``ValueError`` when the message does not wait for it, and
-        :exc:`~snakemq.exceptions.LoopError` in a process that inherited this stack through a fork:
-        a worker has to tell its parent.
+        An ack of a message that was forgotten meanwhile (``on_message_forgotten``) has no effect,
+        because a worker cannot know. Raises ``ValueError`` when the message does not wait for it,
+        and :exc:`~snakemq.exceptions.LoopError` in a process that inherited this stack through a
+        fork: a worker has to tell its parent.
         """
         if self._forks != _fork.count:
             raise _inherited()
-        if not self._manual_ack:
-            raise ValueError("this Messaging acknowledges by itself; see manual_ack")
-        self._receiver.ack(message)
+        self._receiver.deliveries.ack(message)
 
     # -- keep-alive
 
@@ -393,6 +437,15 @@ class Messaging:
         session = self._connections.by_ident.get(ident)
         features = session.features if session is not None else None
         return features.bits if features is not None else 0
+
+    def outstanding(self, ident: str) -> tuple[int, int]:
+        """How many messages for a peer are in memory and not delivered, and the bytes of their
+        data: those that wait, and those that it has not acknowledged or, if it is a 1.6 peer, the
+        system has not taken over.
+
+        Cheap, but in the loop only.
+        """
+        return self._sender.outstanding(ident)
 
     def set_queue_limits(self, ident: str, limits: QueueLimits) -> None:
         """Limits for one peer instead of those of the stack; its totals are not looked at.

@@ -29,6 +29,7 @@ class ReceiveHook:
     def __init__(self, messaging: Messaging) -> None:
         self.messaging = messaging
         self._hooks: dict[bytes, tuple[Matcher, MessageCallback]] = {}
+        self._closed = False
         messaging.on_message_recv.add_internal(self._on_message_recv)
 
     def register(self, regexp: bytes, callback: MessageCallback) -> None:
@@ -49,6 +50,12 @@ class ReceiveHook:
     def clear(self) -> None:
         """Unregister all."""
         self._hooks.clear()
+
+    def close(self) -> None:
+        """Leave messaging: no callback is called any more. Idempotent."""
+        if not self._closed:
+            self._closed = True
+            self.messaging.on_message_recv.remove(self._on_message_recv)
 
     def _on_message_recv(self, conn_id: str, ident: str, message: Message) -> None:
         data = message.data

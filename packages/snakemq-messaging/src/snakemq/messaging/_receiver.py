@@ -1,19 +1,15 @@
 """The incoming side: offers messages to the application, and recognises repeated ones."""
 
-import logging
-from collections import deque
-from typing import NamedTuple
-
-from snakemq.callbacks import Callback
-from snakemq.exceptions import SnakeMQBrokenFormat, SnakeMQBrokenMessage, SnakeMQFlood
+from snakemq.exceptions import SnakeMQBrokenMessage, SnakeMQFlood
 from snakemq.message import Message
 from snakemq.packeter import Packet, Packeter
 from snakemq.queues import InboxStorage
 
 from . import _frames as frames
 from ._acks import Acks
+from ._deliveries import Deliveries, ReceiverSettings
 from ._events import Events
-from ._inbox import Delivery, Inbox
+from ._inbox import Inbox
 from ._inboxes import Inboxes
 from ._session import Session
 from ._stats import Statistics
@@ -27,16 +23,8 @@ _received = Message.received
 UNLIMITED = (float("inf"), float("inf"))
 
 
-class ReceiverSettings(NamedTuple):
-    window_messages: int
-    window_bytes: int
-    manual_ack: bool
-    max_attempts: int
-    retry_delay: float
-
-
 class Receiver:
-    """Takes message frames of identified peers. For the loop only, but for :meth:`ack`."""
+    """Takes message frames of identified peers. For the loop only."""
 
     def __init__(
         self,
@@ -46,53 +34,35 @@ class Receiver:
         statistics: Statistics,
         events: Events,
     ) -> None:
-        self.on_message_recv: Callback[[str, str, Message]] = Callback()
-        self.on_message_reject: Callback[[str, str, Message]] = Callback()
+        self._connected: dict[str, Session] = {}
         self.inboxes = Inboxes(storage, settings.window_messages, events)
         self.acks = Acks(packeter, self.inboxes, settings.window_messages, settings.window_bytes)
-        self._link = packeter.link
+        self.deliveries = Deliveries(
+            packeter.link,
+            self.inboxes,
+            self.acks,
+            self._connected,
+            settings,
+            statistics,
+            events,
+        )
         self._settings = settings
         self._manual_ack = settings.manual_ack
         self._statistics = statistics
         self._events = events
-        self._log = logging.getLogger("snakemq.messaging")
-        self._connected: dict[str, Session] = {}
-        self._open: dict[Message, Delivery] = {}
-        self._acks_from_threads: deque[Delivery] = deque()
-
-    # -- from any thread
-
-    def ack(self, message: Message) -> None:
-        """See :meth:`Messaging.ack`. Thread-safe."""
-        delivery = self._open.pop(message, None)  # taken out: there is one ack for a message
-        if delivery is None:
-            raise ValueError(f"{message!r} does not wait for an ack")
-        self._acks_from_threads.append(delivery)
-        self._link.wakeup_poll()
-
-    # -- in the loop
-
-    def on_loop_pass(self) -> None:
-        acks = self._acks_from_threads
-        if acks:
-            changed: dict[str, None] = {}  # in their order: a simulation must be repeatable
-            while acks:
-                delivery = acks.popleft()
-                self._finish(delivery)
-                changed[delivery.ident] = None
-            for ident in changed:
-                self._after_gaps_closed(ident)
 
     def connected(self, session: Session, ident: str) -> None:
         session.inbox = self.inboxes.open(ident)
         self._connected[ident] = session
+        self.deliveries.connected(session, ident)
 
     def disconnected(self, ident: str) -> None:
-        del self._connected[ident]
+        session = self._connected.pop(ident)
         inbox = self.inboxes.by_ident[ident]
         self.inboxes.record(ident, inbox)
-        if not inbox.open_messages:
+        if not inbox.deliveries:
             self.inboxes.let_go(ident)
+        self.deliveries.disconnected(session, ident)
 
     def receive(self, session: Session, ident: str, packets: list[Packet], begin: int) -> int:
         """Offer the messages of a batch to the application, unless they are known already.
@@ -106,7 +76,8 @@ class Receiver:
         conn_id = session.conn_id
         settings = self._settings
         receipts = session.receipts
-        event = self.on_message_recv
+        deliveries = self.deliveries
+        event = deliveries.on_message_recv
         are_recorded = self.inboxes.are_recorded
         acks = session.acks
         inbox = session.inbox
@@ -119,8 +90,13 @@ class Receiver:
             )
             if not inbox.is_recalled:
                 self.inboxes.recall(ident, inbox)
+        elif inbox.deliveries:
+            self._check_open(session, inbox, b"")
         received = received_bytes = 0
         number = begin
+        # A callback may close this connection, and so begin with the messages of another one.
+        outer = deliveries.session, deliveries.offered, deliveries.deferred
+        deliveries.session, deliveries.deferred = session, None
         try:
             while number < len(packets) and not session.closed:
                 packet = packets[number]
@@ -164,13 +140,12 @@ class Receiver:
                 message = _received(
                     data, None if ttl == frames.INFINITE_TTL else float(ttl), flags, uuid
                 )
-                if inbox.open_messages:  # now, because once offered it has to be counted
-                    self.on_loop_pass()  # what was acknowledged meanwhile is not open any more
+                if acks and inbox.deliveries:  # now: once offered it has to be counted
                     self._check_open(session, inbox, uuid)
                 if self._manual_ack:
-                    inbox.seen.discard(uuid)
                     self._offer_for_ack(session, ident, message)
                     continue
+                deliveries.offered = message
                 try:
                     if len(event.callbacks) == 1:  # the detour over the event takes 0.3 µs
                         event.callbacks[0](conn_id, ident, message)
@@ -178,18 +153,28 @@ class Receiver:
                         event(conn_id, ident, message)
                 except Exception as exc:
                     fault = self._events.fault_of_peer(conn_id, exc)
+                    delivery, deliveries.deferred = deliveries.deferred, None
                     if fault is not None:
+                        if delivery is not None:
+                            deliveries.finish(delivery)
+                            raise fault from None
                         # It stays known: it will not be better when it comes again.
                         if may_come_again and are_recorded:
                             inbox.unrecorded.append(uuid)
                         raise fault from None
-                    inbox.seen.discard(uuid)
-                    delivery = self._open_delivery(session, ident, message)
-                    self._offer_failed(conn_id, delivery, exc)
+                    if delivery is None:
+                        delivery = deliveries.open(session, ident, message)
+                    deliveries.failed(conn_id, delivery, exc)
                     continue
                 except BaseException:  # Ctrl-C: the link closes the connection
-                    inbox.seen.discard(uuid)
+                    if deliveries.deferred is not None:
+                        deliveries.withdraw(deliveries.deferred)
+                    elif may_come_again:
+                        inbox.seen.discard(uuid)
                     raise
+                if deliveries.deferred is not None:
+                    deliveries.deferred = None
+                    continue
                 if may_come_again and are_recorded:
                     inbox.unrecorded.append(uuid)
                 if receipts.behind_gap:
@@ -199,23 +184,27 @@ class Receiver:
                     receipts.unacked_bytes += size
             return number
         finally:
+            deliveries.session, deliveries.offered, deliveries.deferred = outer
             session.counters.received += received
             session.counters.received_bytes += received_bytes
             if session.closed:  # by a callback, which has returned after that
                 self.inboxes.record(ident, inbox)
+            elif inbox.deliveries:
+                deliveries.backpressure.check(session)
 
     def _offer_for_ack(self, session: Session, ident: str, message: Message) -> None:
-        delivery = self._open_delivery(session, ident, message)
+        deliveries = self.deliveries
+        delivery = deliveries.open(session, ident, message)
         try:
-            self.on_message_recv(session.conn_id, ident, message)
+            deliveries.on_message_recv(session.conn_id, ident, message)
         except Exception as exc:
             fault = self._events.fault_of_peer(session.conn_id, exc)
             if fault is not None:
-                self._finish(delivery)
+                deliveries.finish(delivery)
                 raise fault from None
-            self._offer_failed(session.conn_id, delivery, exc)
+            deliveries.failed(session.conn_id, delivery, exc)
         except BaseException:  # Ctrl-C: the link closes the connection, and it will come again
-            self._withdraw(delivery)
+            deliveries.withdraw(delivery)
             raise
 
     def _check_open(self, session: Session, inbox: Inbox, uuid: bytes) -> None:
@@ -223,109 +212,22 @@ class Receiver:
 
         Two windows, because what it had sent before may have expired there, or died with it. It
         loses nothing that it keeps: it sends that again on the next connection. A 1.6 peer knows
-        no window and keeps nothing, so it may go much further, but not without end.
+        no window and keeps nothing. It is paused in time, so only one that comes again and again,
+        each time with as much as can be read at once, gets as far as this.
         """
-        settings = self._settings
-        windows = 2 if session.acks else WINDOWS_OF_OLD_PEERS
-        if (
-            inbox.open_messages >= windows * settings.window_messages
-            or inbox.open_bytes >= windows * settings.window_bytes
-        ):
+        if self._is_too_much(session, inbox):
+            self.deliveries.on_loop_pass()  # what was acknowledged meanwhile is not open any more
+        if self._is_too_much(session, inbox):
             inbox.seen.discard(uuid)
             raise SnakeMQFlood(
                 f"{inbox.open_messages} messages with {inbox.open_bytes} bytes, of this connection"
                 " and earlier ones, wait to be processed"
             )
 
-    def _open_delivery(self, session: Session, ident: str, message: Message) -> Delivery:
-        delivery = Delivery(ident, message)
-        self._open[message] = delivery
-        session.receipts.frame_open(delivery)
-        inbox = session.inbox
-        assert inbox is not None
-        inbox.open_messages += 1
-        inbox.open_bytes += delivery.size
-        if session.acks and message.ttl != 0:
-            inbox.open[message.uuid] = delivery
-        return delivery
-
-    def _offer_failed(self, conn_id: str, delivery: Delivery, exc: Exception) -> None:
-        delivery.attempts += 1
-        self._events.callback_raised(conn_id, exc)
-        if delivery.message not in self._open:
-            return  # one callback has acknowledged it before another one raised
-        if delivery.attempts < self._settings.max_attempts:
-            self._link.call_later(self._settings.retry_delay, lambda: self._offer_again(delivery))
-            return
-        self._log.error("ident=%s rejected %s", delivery.ident, delivery.message)
-        self._statistics.of(delivery.ident).rejected += 1
-        self._events.emit(
-            conn_id, self.on_message_reject, conn_id, delivery.ident, delivery.message
+    def _is_too_much(self, session: Session, inbox: Inbox) -> bool:
+        settings = self._settings
+        windows = 2 if session.acks else WINDOWS_OF_OLD_PEERS
+        return (
+            inbox.open_messages >= windows * settings.window_messages
+            or inbox.open_bytes >= windows * settings.window_bytes
         )
-        self._finish(delivery)
-        self._after_gaps_closed(delivery.ident)
-
-    def _offer_again(self, delivery: Delivery) -> None:
-        if delivery.message not in self._open:
-            return
-        session = self._connected.get(delivery.ident)
-        conn_id = session.conn_id if session is not None else ""
-        try:
-            self.on_message_recv(conn_id, delivery.ident, delivery.message)
-        except Exception as exc:
-            fault = self._events.fault_of_peer(conn_id, exc)
-            if fault is None:
-                self._offer_failed(conn_id, delivery, exc)
-            else:
-                self._proved_broken(delivery, session, fault)
-            return
-        except BaseException:  # Ctrl-C
-            self._link.call_later(self._settings.retry_delay, lambda: self._offer_again(delivery))
-            raise
-        if not self._manual_ack:
-            self._finish(delivery)
-            self._after_gaps_closed(delivery.ident)
-
-    def _proved_broken(
-        self, delivery: Delivery, session: Session | None, fault: SnakeMQBrokenFormat
-    ) -> None:
-        """As when it is offered for the first time, but the connection may be another one."""
-        self._finish(delivery)
-        self._after_gaps_closed(delivery.ident)
-        conn_id = session.conn_id if session is not None else ""
-        self._log.error("conn=%s ident=%r %s", conn_id, delivery.ident, fault)
-        self._events.report(conn_id, fault)
-        if session is not None and not session.closed:
-            self._link.close(conn_id)
-
-    def _finish(self, delivery: Delivery) -> None:
-        """A delivery is processed."""
-        if delivery.done:
-            return
-        uuid = delivery.message.uuid
-        inbox = self.inboxes.by_ident[delivery.ident]
-        if uuid in inbox.open:
-            inbox.seen.add(uuid)
-            if self.inboxes.are_recorded:
-                inbox.unrecorded.append(uuid)
-        self._withdraw(delivery)
-
-    def _withdraw(self, delivery: Delivery) -> None:
-        """A delivery is not open any more."""
-        delivery.done = True
-        self._open.pop(delivery.message, None)
-        inbox = self.inboxes.by_ident[delivery.ident]  # kept for as long as anything is open
-        inbox.open.pop(delivery.message.uuid, None)
-        inbox.open_messages -= 1
-        inbox.open_bytes -= delivery.size
-        if not inbox.open_messages and delivery.ident not in self._connected:
-            self.inboxes.record(delivery.ident, inbox)
-            self.inboxes.let_go(delivery.ident)
-
-    def _after_gaps_closed(self, ident: str) -> None:
-        session = self._connected.get(ident)
-        if session is not None:
-            session.receipts.close_gaps()
-            self.acks.send_if_due(session)
-        elif ident in self.inboxes.by_ident:  # a callback may have made room for others
-            self.inboxes.record(ident, self.inboxes.by_ident[ident])

@@ -328,6 +328,18 @@ class Sender:
     def _tell_sent(self, session: Session, queue: OutgoingQueue, messages: list[Message]) -> None:
         self._tell(self.on_message_sent, session, queue, messages)
 
+    def outstanding(self, ident: str) -> tuple[int, int]:
+        """Messages for a peer in memory, and bytes of their data."""
+        queue = self._queues.known(ident)
+        if queue is None:
+            return 0, 0
+        if queue.incoming:
+            self._queues.absorb(queue)  # so that each is counted once, however often this is asked
+        return (
+            queue.waiting_count + len(queue.in_flight),
+            queue.waiting_bytes + queue.in_flight_bytes,
+        )
+
     def queues(self) -> list[OutgoingQueue]:
         """All queues. Thread-safe."""
         return list(self._queues)

@@ -3,9 +3,10 @@
 from ._memory import MemoryQueuesStorage
 from ._open import open_storage
 from ._outgoing import OutgoingQueue
-from ._storage import InboxStorage, QueuesStorageBase, StoredMessage
+from ._storage import ForgetfulInbox, InboxStorage, QueuesStorageBase, StoredMessage
 
 __all__ = [
+    "ForgetfulInbox",
     "InboxStorage",
     "MemoryQueuesStorage",
     "OutgoingQueue",

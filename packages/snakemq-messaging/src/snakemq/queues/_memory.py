@@ -2,7 +2,7 @@
 
 import logging
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import count
 from typing import NamedTuple
@@ -176,6 +176,17 @@ class MemoryQueuesStorage(QueuesStorageBase):
         """See :class:`InboxStorage`."""
         with self._open():
             return self._inboxes.get(ident, [])[-count:]
+
+    def remembered(self) -> Mapping[str, int]:
+        """See :class:`ForgetfulInbox`."""
+        with self._open():
+            return {ident: len(uuids) for ident, uuids in self._inboxes.items() if uuids}
+
+    def forget(self, idents: Sequence[str]) -> None:
+        """See :class:`ForgetfulInbox`."""
+        with self._open():
+            for ident in idents:
+                self._inboxes.pop(ident, None)
 
     def _elapsed(self) -> float:
         return self._closed_at if self._closed else self._now()

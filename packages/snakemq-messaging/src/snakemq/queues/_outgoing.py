@@ -158,6 +158,11 @@ class OutgoingQueue:
         """Is there anything that was not taken, and not set aside?"""
         return bool(self.incoming or self._waiting_count or self.backlog.is_open)
 
+    @property
+    def waiting_count(self) -> int:
+        """How many messages wait in memory."""
+        return self._waiting_count
+
     def is_waiting(self) -> bool:
         """Does anything wait that was looked at, or is there anything in the storage?"""
         return bool(self._waiting_count) or self.has_stored

@@ -1,7 +1,7 @@
 """The contract of a queues storage."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from snakemq.message import Message
@@ -180,6 +180,9 @@ class InboxStorage(Protocol):
 
     A storage of queues can be one as well. Both methods are called from the loop, and raise
     :exc:`~snakemq.exceptions.StorageError` when the back end fails.
+
+    Idents cost nothing, so it should be a :class:`ForgetfulInbox` too: otherwise it keeps what it
+    was told of every peer that ever came.
     """
 
     __module__: str = "snakemq.queues"
@@ -192,3 +195,16 @@ class InboxStorage(Protocol):
 
     def recall(self, ident: str, count: int) -> Sequence[bytes]:
         """The last ``count`` uuids of a peer, the oldest first; fewer if there are no more."""
+
+
+@runtime_checkable
+class ForgetfulInbox(Protocol):
+    """An :class:`InboxStorage` that can forget peers. Called and failing as that one."""
+
+    __module__: str = "snakemq.queues"
+
+    def remembered(self) -> Mapping[str, int]:
+        """The peers of which any uuids are kept, and how many, approximately."""
+
+    def forget(self, idents: Sequence[str]) -> None:
+        """Forget all uuids of these peers. Not an error for one that is not known."""

@@ -2,49 +2,112 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from queue import SimpleQueue
 
-Job = Callable[[], object]
+from snakemq.message import Message
+
+from ._jobs import Backlog, Job
 
 
 class WorkerPool:
     """Runs jobs in at most ``size`` threads, which are started when they are needed.
 
-    At most ``max_waiting`` jobs wait for a thread. Daemon threads, unlike those of
-    ``concurrent.futures``: a method that never returns does not keep the process from ending.
+    What finds no free thread may wait in the ``backlog``. ``run(job)`` is called in a thread of the
+    pool. Daemon threads, unlike those of ``concurrent.futures``: a method that never returns does
+    not keep the process from ending. Thread-safe.
     """
 
-    def __init__(self, size: int, max_waiting: int, name: str) -> None:
-        if size < 1 or max_waiting < 0:
-            raise ValueError("a pool needs a thread, and no negative number of waiting jobs")
-        self._size = size
-        self._limit = size + max_waiting
+    def __init__(
+        self, size: int, name: str, run: Callable[[Job], object], backlog: Backlog
+    ) -> None:
+        if size < 1:
+            raise ValueError(f"a pool needs a thread, not {size!r}")
+        self.size = size
+        self.finished = 0
+        """How many jobs are done, since the start."""
+        self.shortage: Exception | None = None
+        """Why the last attempt to start a thread has failed; ``None``: it has not."""
         self._name = name
+        self._run = run
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
-        self._lock = threading.Lock()
-        self._unfinished = 0
+        self._lock = threading.Lock()  # of the backlog, too
+        self._backlog = backlog
+        self._unfinished = 0  # jobs that a thread has, or is about to take
         self._threads = 0
+        self._running: dict[int, Job] = {}  # by the ident of the thread
+        self._numbers = 0
+        self._job_done: threading.Event | None = None
         self._closed = False
 
+    @property
+    def threads(self) -> int:
+        """How many there are now."""
+        return self._threads
+
+    def running(self) -> list[Job]:
+        """What the threads are working on."""
+        return list(self._running.copy().values())
+
+    def wait_for_others(self, timeout: float) -> list[Job]:
+        """Wait until no thread but the calling one works on anything, ``timeout`` seconds at most.
+        Returns what is not done, the job of the calling thread included."""
+        self._job_done = done = threading.Event()
+        end = time.monotonic() + timeout
+        own = threading.get_ident()
+        while any(thread != own for thread in self._running.copy()):
+            if not done.wait(end - time.monotonic()):
+                break
+            done.clear()
+        self._job_done = None
+        return self.running()
+
     def submit(self, job: Job) -> bool:
-        """Have a job run; False if too many are waiting, or the pool is closed. Thread-safe."""
+        """Have a job run by a thread that is free or can be started; False if there is none."""
         with self._lock:
-            if self._unfinished >= self._limit or self._closed:
+            if self._closed or not self._has_free_thread():
                 return False
             self._unfinished += 1
-            start = self._unfinished > self._threads and self._threads < self._size
-            if start:
-                self._threads += 1
-                number = self._threads
         self._jobs.put(job)
-        if start:
-            name = f"{self._name}-{number}"
-            threading.Thread(target=self._work, name=name, daemon=True).start()
         return True
 
+    def enqueue(self, job: Job) -> None:
+        """Have a job run as soon as it is its turn."""
+        with self._lock:
+            self._backlog.add(job)
+        self.work_off()
+
+    def work_off(self) -> None:
+        """Give waiting jobs to threads that are free or can be started."""
+        with self._lock:
+            while self._backlog.count and self._has_free_thread():
+                job = self._backlog.pop()
+                if job is None:
+                    return
+                self._unfinished += 1
+                self._jobs.put(job)
+                if self._closed:
+                    self._jobs.put(None)
+
+    def hold(self, job: Job) -> None:
+        """See :meth:`Backlog.hold`."""
+        with self._lock:
+            self._backlog.hold(job)
+
+    def release(self, ident: str) -> list[Job]:
+        """See :meth:`Backlog.release`."""
+        with self._lock:
+            return self._backlog.release(ident)
+
+    def remove(self, ident: str, message: Message) -> Job | None:
+        """See :meth:`Backlog.remove`."""
+        with self._lock:
+            return self._backlog.remove(ident, message)
+
     def close(self) -> None:
-        """End the threads when the jobs that they have are done. Does not wait for that."""
+        """End the threads when the jobs that they have, and those that wait, are done. Does not
+        wait for that."""
         with self._lock:
             if self._closed:
                 return
@@ -53,14 +116,53 @@ class WorkerPool:
         for _ in range(threads):
             self._jobs.put(None)
 
+    def _has_free_thread(self) -> bool:
+        if self._unfinished < self._threads:
+            return True
+        if self._threads >= self.size:
+            return False
+        try:
+            self._numbers += 1
+            thread = threading.Thread(
+                target=self._work,
+                name=f"{self._name}-{self._numbers}",
+                daemon=True,
+            )
+            thread.start()
+        except Exception as exc:  # RuntimeError, if the system has no thread to spare
+            self.shortage = exc
+            return False
+        self._threads += 1  # now that it is there
+        self.shortage = None
+        return True
+
     def _work(self) -> None:
-        while (job := self._jobs.get()) is not None:
-            try:
-                job()
-            except BaseException:
-                # Jobs handle their errors; whatever it is, the thread must live on.
-                logging.getLogger("snakemq.rpc").exception("a job of the worker pool failed")
-            # The job holds the arguments of its call: not until the next one comes.
-            del job
-            with self._lock:
-                self._unfinished -= 1
+        own = threading.get_ident()
+        while (job := self._jobs.get()) is not None or not self._may_end():
+            while job is not None:
+                self._running[own] = job
+                try:
+                    self._run(job)
+                except BaseException:
+                    # Jobs handle their errors; whatever it is, the thread must live on.
+                    logging.getLogger("snakemq.rpc").exception("a job of the worker pool failed")
+                # The job holds the arguments of its call: not until the next one comes.
+                del self._running[own]
+                job_done = self._job_done
+                if job_done is not None:
+                    job_done.set()
+                job = None
+                with self._lock:
+                    self.finished += 1
+                    job = self._backlog.pop() if self._backlog.count else None
+                    if job is None:
+                        self._unfinished -= 1
+
+    def _may_end(self) -> bool:
+        """The pool is closed: is there nothing left for this thread?"""
+        with self._lock:
+            if not self._jobs.empty():
+                self._jobs.put(None)  # behind what is there
+                return False
+            self._threads -= 1
+            return True

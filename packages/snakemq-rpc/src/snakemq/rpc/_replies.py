@@ -1,9 +1,13 @@
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import NamedTuple
 
 RUNNING = b""
 """Instead of a reply: the first request is being executed, its reply will come."""
+
+REPLY_OVERHEAD = 256
+"""Bytes that a queued reply is taken to need besides its data."""
 
 
 class DroppedReply(NamedTuple):
@@ -25,12 +29,13 @@ class _Finished:
 
 
 class _Client:
-    __slots__ = ("finished", "running", "size")
+    __slots__ = ("finished", "running", "size", "unread")
 
-    def __init__(self) -> None:
+    def __init__(self, unread: int) -> None:
         self.running: set[bytes] = set()
         self.finished: OrderedDict[bytes, _Finished] = OrderedDict()  # the oldest first
         self.size = 0  # of the replies, in bytes
+        self.unread = unread  # bytes of replies that it may not have taken yet
 
 
 class ReplyMemory:
@@ -44,11 +49,23 @@ class ReplyMemory:
     - ``max_idents`` idents; that one is forgotten which has been silent for the longest time.
 
     A running request is never forgotten, even if there are more idents because of that.
+
+    It also knows which clients do not read: those to whom ``max_unread`` bytes of replies were
+    sent which they may not have taken yet are in :attr:`full`. ``unread_of(ident)`` tells how many
+    bytes those are in fact. It is not asked for each reply, but when that many were sent since it
+    was asked last.
+
     Thread-safe.
     """
 
     def __init__(
-        self, max_replies: int = 1024, max_bytes: int = 4 << 20, max_idents: int = 256
+        self,
+        max_replies: int = 1024,
+        max_bytes: int = 4 << 20,
+        max_idents: int = 256,
+        *,
+        max_unread: float = float("inf"),
+        unread_of: Callable[[str], int] = lambda _ident: 0,
     ) -> None:
         if max_replies < 0 or max_bytes < 0 or max_idents < 1:
             raise ValueError("the reply memory needs bounds of at least 0, and one ident")
@@ -57,14 +74,20 @@ class ReplyMemory:
         self._max_idents = max_idents
         self._lock = threading.Lock()
         self._clients: OrderedDict[str, _Client] = OrderedDict()
+        self._max_unread = max_unread
+        self._unread_of = unread_of
+        self.full: set[str] = set()
+        """Clients that have as many unread replies as they may have, or seem to."""
 
     def begin(self, ident: str, req_id: bytes) -> bytes | None:
-        """A request came. None: execute it; :data:`RUNNING`: do nothing; else: its reply."""
+        """A request came. None: execute it; :data:`RUNNING`: do nothing; else: its reply. For the
+        loop only."""
+        unread = 0 if ident in self._clients else self._unread_of(ident)  # which may take our lock
         with self._lock:
             client = self._clients.get(ident)
             if client is None:
                 self._forget_silent(self._max_idents - 1)
-                client = self._clients[ident] = _Client()
+                client = self._clients[ident] = _Client(unread)
             else:
                 self._clients.move_to_end(ident)
                 if req_id in client.running:
@@ -79,8 +102,9 @@ class ReplyMemory:
         """Is this reply short enough to be remembered?"""
         return len(reply) <= self._max_bytes
 
-    def finish(self, ident: str, req_id: bytes, reply: bytes, uuid: bytes) -> None:
-        """A running request is done. ``uuid``: of the message that will bring the reply."""
+    def finish(self, ident: str, req_id: bytes, reply: bytes, uuid: bytes, size: int) -> None:
+        """A running request is done. ``uuid``: of the message that will bring the reply;
+        ``size``: of its data, which may be others than those to be remembered."""
         with self._lock:
             client = self._clients[ident]
             client.running.remove(req_id)
@@ -88,21 +112,35 @@ class ReplyMemory:
             client.size += len(reply)
             while client.size > self._max_bytes or len(client.finished) > self._max_replies:
                 client.size -= len(client.finished.popitem(last=False)[1].reply)
+            self._count_unread(ident, client, size)
             self._forget_silent(self._max_idents)
 
-    def abandon(self, ident: str, req_id: bytes) -> None:
-        """A request was not executed after all: a repeated one shall be."""
+    def abandon(self, ident: str, req_id: bytes, size: int = 0) -> None:
+        """A request was not executed after all: a repeated one will be. ``size``: of a reply that
+        says so."""
         with self._lock:
-            self._clients[ident].running.remove(req_id)
+            client = self._clients[ident]
+            client.running.remove(req_id)
+            self._count_unread(ident, client, size)
             self._forget_silent(self._max_idents)
+
+    def sent(self, ident: str, size: int) -> None:
+        """A client gets a reply that is not remembered, of ``size`` bytes."""
+        with self._lock:
+            client = self._clients.get(ident)
+            if client is None:
+                self._forget_silent(self._max_idents - 1)
+                client = self._clients[ident] = _Client(0)
+            self._count_unread(ident, client, size)
 
     def sent_again(self, ident: str, req_id: bytes, uuid: bytes) -> None:
         """A finished request gets its reply once more, in the message ``uuid``."""
         with self._lock:
             client = self._clients.get(ident)
             finished = client and client.finished.get(req_id)
-            if finished:
+            if client and finished:
                 finished.uuid = uuid
+                self._count_unread(ident, client, len(finished.reply))
 
     def dropped(self, ident: str, uuid: bytes) -> DroppedReply | None:
         """Which reply was in this message? None if in none that is remembered.
@@ -117,11 +155,32 @@ class ReplyMemory:
                     return DroppedReply(req_id, finished.reply, finished.drops)
             return None
 
+    def look_again(self, ident: str) -> bool:
+        """Ask what a client that is :attr:`full` has not taken. True: it is not full any more.
+
+        For the loop only, as ``unread_of`` is.
+        """
+        client = self._clients.get(ident)
+        before = 0 if client is None else client.unread
+        unread = self._unread_of(ident)
+        if unread * 2 > self._max_unread:
+            return False
+        with self._lock:
+            if client is not None:
+                client.unread += unread - before  # others may have been sent meanwhile
+            self.full.discard(ident)
+        return True
+
+    def _count_unread(self, ident: str, client: _Client, size: int) -> None:
+        client.unread += size + REPLY_OVERHEAD
+        if client.unread >= self._max_unread:
+            self.full.add(ident)
+
     def _forget_silent(self, remaining: int) -> None:
         """Forget clients, silent for the longest time, until only so many remain."""
         while len(self._clients) > remaining:
             for ident, client in self._clients.items():
-                if not client.running:
+                if not client.running and ident not in self.full:
                     del self._clients[ident]
                     break
             else:

@@ -5,23 +5,33 @@ import logging
 import warnings
 from collections.abc import Iterable
 from functools import partial
+from typing import NoReturn
 
+from snakemq.callbacks import Callback
 from snakemq.exceptions import SnakeMQBrokenMessage, SnakeMQMessageTooLarge
 from snakemq.message import Message
 from snakemq.messaging import ReceiveHook
 
 from ._acks import acknowledging
 from ._answers import ReplyWriter
+from ._dispatcher import Dispatcher
 from ._errors import NoInstanceError, SignalCallWarning
 from ._exposed import ExposedObject
+from ._jobs import Job
 from ._marks import METHOD_RPC_AS_SIGNAL_ATTR
 from ._peers import ANSWERS_REFUSED
 from ._pickler import Pickler, SafePickler
-from ._pool import WorkerPool
 from ._protocol import REQUEST_PREFIX, Request, check_request, text_of
-from ._replies import RUNNING, ReplyMemory
+from ._replies import REPLY_OVERHEAD, RUNNING, ReplyMemory
 from ._salvage import find_req_id, is_signal
 from ._sharing import add_server, remove_server
+
+_LONGEST_TIMEOUT = 1e9
+"""Seconds. A caller that waits longer waits for ever."""
+
+LAST_WAIT = 0.2
+"""Seconds that the cleanup of the link waits for methods that are about to end, so that their
+callers get the result."""
 
 REFUSAL_TTL = 10.0
 """Seconds. The peer is disconnected because of its request, so the answer has to wait for it."""
@@ -43,8 +53,15 @@ class RpcServer:
 
     ``threads``: at most so many worker threads, started on demand. 0: every method runs inline.
 
-    ``max_waiting``: so many requests may wait for a thread; the next call is answered with an
-    :exc:`Error`, the next signal is dropped and logged.
+    ``max_waiting``, ``max_waiting_bytes``: calls that may wait for a thread, and bytes of all
+    requests that wait; the next call is refused because the server is busy. A signal is never
+    refused: until its method has returned (or raised, which is logged) it is not acknowledged, and
+    so it waits here or, if the window of its sender is full, there.
+
+    ``max_unread_bytes``: calls of a client begin only while fewer bytes of replies wait for it to
+    take them; until then they wait as above.
+
+    A call is not executed if it comes to a thread after the time for which its caller waits.
 
     ``max_replies``, ``max_reply_bytes``, ``max_idents``: finished replies that are remembered for
     each client, their length in bytes, and for how many clients. A single reply that is longer
@@ -72,6 +89,8 @@ class RpcServer:
         *,
         threads: int = 32,
         max_waiting: int = 1000,
+        max_waiting_bytes: int = 64 << 20,
+        max_unread_bytes: int = 16 << 20,
         max_replies: int = 1024,
         max_reply_bytes: int = 4 << 20,
         max_idents: int = 256,
@@ -81,15 +100,36 @@ class RpcServer:
         self.pickler: Pickler = SafePickler() if pickler is None else pickler
         self.transfer_exceptions = True
         self._objects: dict[str, ExposedObject] = {}
-        self._replies = ReplyMemory(max_replies, max_reply_bytes, max_idents)
-        self._writer = ReplyWriter(self.pickler)
-        self._pool = WorkerPool(threads, max_waiting, "snakemq-rpc") if threads else None
-        self._closed = False
         self._messaging = messaging = receive_hook.messaging
         self._link = messaging.packeter.link
         add_server(messaging, self)
         messaging.announce(ANSWERS_REFUSED)
+        self._writer = ReplyWriter(self.pickler)
+        self._replies = ReplyMemory(
+            max_replies,
+            max_reply_bytes,
+            max_idents,
+            max_unread=max_unread_bytes,
+            unread_of=self._unread_of,
+        )
+        self._has_threads = threads > 0
+        self._dispatcher = Dispatcher(
+            messaging,
+            self._replies,
+            threads=threads,
+            max_waiting=max_waiting,
+            max_waiting_bytes=max_waiting_bytes,
+            run=self._run,
+            take=self._take_held,
+            log=self.log,
+        )
+        self._pool = self._dispatcher.pool
+        self._closed = False
         messaging.on_message_drop.add_internal(self._on_message_drop)
+        messaging.on_message_forgotten.add_internal(self._on_message_forgotten)
+        # Only a link that ends in order tells of it.
+        self._closing_of_link: Callback[[]] = getattr(self._link, "on_closing", Callback())
+        self._closing_of_link.add_internal(self._on_closing)
         receive_hook.register(REQUEST_PREFIX, acknowledging(messaging, self._on_request))
 
     def register_object(
@@ -121,12 +161,31 @@ class RpcServer:
             self.receive_hook.unregister(REQUEST_PREFIX)
         remove_server(self._messaging, self)
         self._messaging.on_message_drop.remove(self._on_message_drop)
-        if self._pool is not None:
-            self._pool.close()
+        self._messaging.on_message_forgotten.remove(self._on_message_forgotten)
+        self._closing_of_link.remove(self._on_closing)
+        self._dispatcher.close()
 
     # In the loop.
 
-    def _on_request(self, conn_id: str, ident: str, message: Message) -> None:
+    def _on_request(self, conn_id: str, ident: str, message: Message) -> bool:
+        """True: the message is acknowledged later."""
+        if ident in self._replies.full and self._dispatcher.must_wait(ident):
+            job = Job(ident, message, self._link.time())
+            self._dispatcher.hold(job)
+            return True
+        return self._take(ident, message, None)
+
+    def _take_held(self, job: Job) -> None:
+        """One whose client had unread replies."""
+        is_open = False
+        try:
+            is_open = self._take(job.ident, job.message, job)
+        except SnakeMQBrokenMessage as exc:
+            self.log.error("%s", exc)
+        if not is_open:
+            self._dispatcher.acknowledge(job)
+
+    def _take(self, ident: str, message: Message, job: Job | None) -> bool:
         body = message.data[len(REQUEST_PREFIX) :]
         try:
             request = check_request(self.pickler.loads(body))
@@ -134,24 +193,36 @@ class RpcServer:
             raise  # of the user
         except BaseException as exc:  # a registered class may raise anything
             self._refuse(ident, message, exc)
-            return
+            return False
         if self.log.isEnabledFor(logging.DEBUG):
             self.log.debug(
                 "%s from ident=%r obj=%r method=%r req_id=%r",
                 *(request["command"], ident, request["object"], request["method"]),
                 request.get("req_id"),
             )
-        if request["command"] == "call":
+        is_call = request["command"] == "call"
+        if is_call:
             remembered = self._replies.begin(ident, request["req_id"])
             if remembered is not None:
                 if remembered is not RUNNING:
                     self._answer_again(ident, request["req_id"], remembered)
-                return
+                return False
         exposed = self._objects.get(request["object"])
-        if self._pool is None or (exposed is not None and request["method"] in exposed.inline):
+        if not self._has_threads or (exposed is not None and request["method"] in exposed.inline):
             self._execute(ident, request)
-        elif not self._pool.submit(partial(self._execute, ident, request)):
-            self._turn_away(ident, request)
+            return False
+        if job is None:
+            job = Job(ident, message, self._link.time())
+        job.decoded(request, _remaining(request))
+        if self._dispatcher.start(job):
+            return job.is_open
+        self._turn_away(ident, request)
+        return False
+
+    def _unread_of(self, ident: str) -> int:
+        """Bytes of messages that a client has not taken."""
+        messages, size = self._messaging.outstanding(ident)
+        return size + REPLY_OVERHEAD * messages
 
     def _refuse(self, ident: str, message: Message, exc: BaseException) -> None:
         """End the call that cannot be decoded, and nothing else: it is not executed, and as it is
@@ -172,17 +243,16 @@ class RpcServer:
             self.log.error("a signal of %r: %s", ident, text)
         else:
             answer = "request refused: it names no call, and cannot be decoded"
-            reply = Message(self._writer.error(message.uuid, answer), REFUSAL_TTL)
-            self._messaging.send_message(ident, reply)
+            reply = self._writer.error(message.uuid, answer)
+            self._replies.sent(ident, len(reply))
+            self._messaging.send_message(ident, Message(reply, REFUSAL_TTL))
             raise SnakeMQBrokenMessage(f"refused a request of {ident!r}: {text_of(exc)}") from exc
 
     def _turn_away(self, ident: str, request: Request) -> None:
-        if request["command"] == "call":
-            req_id = request["req_id"]
-            self._replies.abandon(ident, req_id)
-            self._messaging.send_message(ident, Message(self._writer.busy(req_id)))
-        else:
-            self.log.error("signal %r of %r dropped: server busy", request["method"], ident)
+        req_id = request["req_id"]
+        reply = self._writer.busy(req_id)
+        self._replies.abandon(ident, req_id, len(reply))
+        self._messaging.send_message(ident, Message(reply))
 
     def _on_message_drop(self, ident: str, uuid: bytes) -> None:
         if not self._messaging.is_connected(ident):
@@ -197,7 +267,39 @@ class RpcServer:
             text = f"the reply of {len(dropped.reply)} bytes was dropped, the client takes it not"
             self._send_error(ident, dropped.req_id, text)
 
+    def _on_closing(self) -> None:
+        """The link ends, maybe because a method wants it to: the callers hear of that."""
+        wait = 0.0 if self._link.in_loop() else LAST_WAIT
+        for job in self._pool.wait_for_others(wait):
+            if job.req_id is not None:
+                text = f"the server was shut down while {job.method!r} was running"
+                reply = Message(self._writer.error(job.req_id, text))
+                self._messaging.send_message(job.ident, reply, urgent=True)
+
+    def _on_message_forgotten(self, ident: str, message: Message) -> None:
+        job = self._dispatcher.forget(ident, message)
+        if job is not None and job.req_id is not None:
+            self._replies.abandon(ident, job.req_id)
+
     # In the loop or in a worker thread.
+
+    def _run(self, job: Job) -> None:
+        """Execute a request that may have waited, in a thread."""
+        ident, req_id = job.ident, job.req_id
+        if req_id is not None and job.deadline is not None and self._link.time() > job.deadline:
+            self._replies.abandon(ident, req_id)
+            self.log.debug("call of %r of %r not executed: its caller gave up", job.method, ident)
+            return
+        request = job.request
+        if request is None:
+            try:
+                body = job.message.data[len(REQUEST_PREFIX) :]
+                request = check_request(self.pickler.loads(body))
+            except BaseException as exc:  # it was decoded once, so this is no fault of the peer
+                self._failed(ident, job.method, req_id, exc)
+                return
+        job.request = None
+        self._execute(ident, request)
 
     def _execute(self, ident: str, request: Request) -> None:
         is_call = request["command"] == "call"
@@ -211,19 +313,23 @@ class RpcServer:
             value = method(*request["args"], **request["kwargs"])
             reply = self._writer.result(request["req_id"], value) if is_call else b""
         except BaseException as exc:
-            if not is_call or not self.transfer_exceptions:
-                self.log.error(
-                    "%s %r of %r failed",
-                    *(request["command"], request["method"], ident),
-                    exc_info=exc,
-                )
-            if is_call:
-                self._answer(ident, request["req_id"], self._failure(request["req_id"], exc))
-            if isinstance(exc, KeyboardInterrupt):
-                raise  # of the user, while a method ran in the loop
+            req_id = request["req_id"] if is_call else None
+            self._failed(ident, request["method"], req_id, exc)
         else:
             if is_call:
                 self._answer(ident, request["req_id"], reply)
+
+    def _failed(self, ident: str, method: str, req_id: bytes | None, exc: BaseException) -> None:
+        """``req_id``: ``None`` for a signal."""
+        if req_id is None or not self.transfer_exceptions:
+            command = "signal" if req_id is None else "call"
+            self.log.error("%s %r of %r failed", command, method, ident, exc_info=exc)
+        if req_id is not None:
+            self._answer(ident, req_id, self._failure(req_id, exc))
+        if isinstance(exc, KeyboardInterrupt) and self._link.in_loop():
+            # Of the user, while a method ran in the loop. Raised here it would cost the connection,
+            # and the caller its answer.
+            self._link.call_later(0.0, partial(_raise, exc))
 
     def _failure(self, req_id: bytes, exc: BaseException) -> bytes:
         if self.transfer_exceptions:
@@ -241,10 +347,10 @@ class RpcServer:
             try:
                 self._send(ident, req_id, message)
             finally:
-                self._replies.finish(ident, req_id, remembered, message.uuid)
+                self._replies.finish(ident, req_id, remembered, message.uuid, len(reply))
         else:
             # First remembered, then sent: a request that is repeated in between gets it.
-            self._replies.finish(ident, req_id, remembered, message.uuid)
+            self._replies.finish(ident, req_id, remembered, message.uuid, len(reply))
             self._send(ident, req_id, message)
 
     def _answer_again(self, ident: str, req_id: bytes, reply: bytes) -> None:
@@ -253,13 +359,27 @@ class RpcServer:
         self._send(ident, req_id, message)
 
     def _send_error(self, ident: str, req_id: bytes, text: str) -> None:
-        self._messaging.send_message(ident, Message(self._writer.error(req_id, text)))
+        reply = self._writer.error(req_id, text)
+        self._replies.sent(ident, len(reply))
+        self._messaging.send_message(ident, Message(reply))
 
     def _send(self, ident: str, req_id: bytes, message: Message) -> None:
         try:
             self._messaging.send_message(ident, message, urgent=True)
         except SnakeMQMessageTooLarge as exc:
             self._send_error(ident, req_id, f"the reply is too large: {exc}")
+
+
+def _remaining(request: Request) -> float | None:
+    """Seconds for which the caller still waited; ``None``: without an end, or it does not say."""
+    remaining: object = request.get("timeout")
+    if isinstance(remaining, (int, float)) and 0 <= remaining < _LONGEST_TIMEOUT:
+        return remaining
+    return None
+
+
+def _raise(exc: BaseException) -> NoReturn:
+    raise exc
 
 
 def _warn_of_wrong_command(method: object) -> None:

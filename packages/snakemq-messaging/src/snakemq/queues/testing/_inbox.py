@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import closing
 
 from snakemq.exceptions import StorageError
-from snakemq.queues import InboxStorage, QueuesStorageBase
+from snakemq.queues import ForgetfulInbox, InboxStorage, QueuesStorageBase
 
 from ._keeping import IDENTS
 from ._open import Check, OpenStorage, fresh, message, new_token, require
@@ -72,6 +72,32 @@ def closed_inbox_refuses(open_storage: OpenStorage) -> None:
         raise AssertionError(f"{name} of a closed storage raised nothing")
 
 
+def forgets_peers(open_storage: OpenStorage) -> None:
+    """What is remembered of a peer can be forgotten, if the storage can do so; others stay."""
+    token = new_token()
+    with closing(open_storage(token)) as storage:
+        if not isinstance(storage, ForgetfulInbox):
+            return
+        inbox = _inbox(storage)
+        require(dict(storage.remembered()) == {}, "a new storage remembers something")
+        idents = [*IDENTS, "stays"]
+        for number, ident in enumerate(idents):
+            inbox.remember(ident, [bytes([number, n]) * 8 for n in range(3)], 10)
+        require(dict(storage.remembered()) == dict.fromkeys(idents, 3), "others are remembered")
+        storage.forget([])
+        storage.forget([*IDENTS, "unknown"])
+        storage.forget(IDENTS)
+        for ident in IDENTS:
+            require(list(inbox.recall(ident, 10)) == [], f"{ident!r} was not forgotten")
+        require(dict(storage.remembered()) == {"stays": 3}, "forgot others, or not all")
+        inbox.remember(IDENTS[0], [bytes(16)], 10)
+        require(list(inbox.recall(IDENTS[0], 10)) == [bytes(16)], "does not begin anew")
+    with closing(open_storage(token)) as storage:
+        assert isinstance(storage, ForgetfulInbox)
+        known = dict(storage.remembered())
+        require(known == {"stays": 3, IDENTS[0]: 1}, f"after reopening there is {known}")
+
+
 def _inbox(storage: QueuesStorageBase) -> InboxStorage:
     if not isinstance(storage, InboxStorage):
         raise AssertionError(f"{type(storage).__name__} is not an InboxStorage")
@@ -82,5 +108,6 @@ INBOX_CHECKS: tuple[Check, ...] = (
     remembers_the_last,
     remembers_each_peer,
     remembers_after_reopening,
+    forgets_peers,
     closed_inbox_refuses,
 )

@@ -47,3 +47,21 @@ def recall(inbox: Collection[Document], ident: str, count: int) -> list[bytes]:
                 batches.append([uuid for uuid in uuids if type(uuid) is bytes])
                 missing -= len(batches[-1])
     return [uuid for batch in reversed(batches) for uuid in batch][-count:]
+
+
+def remembered(inbox: Collection[Document]) -> dict[str, int]:
+    """How many uuids of each peer there are, those included that are about to be forgotten."""
+    counts: dict[str, int] = {}
+    with inbox.find({}, {"ident": True, "uuids": True}) as found:
+        for document in found:
+            ident, uuids = document.get("ident"), document.get("uuids")
+            if isinstance(ident, str) and isinstance(uuids, list):
+                counts[ident] = counts.get(ident, 0) + len(uuids)
+    return counts
+
+
+def forget(inbox: Collection[Document], ends: dict[str, int], idents: list[str]) -> None:
+    """Delete all batches of some peers."""
+    inbox.delete_many({"ident": {"$in": idents}})
+    for ident in idents:
+        ends.pop(ident, None)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, TypeAlias, TypeVar
 
@@ -274,6 +274,15 @@ class MongoDbQueuesStorage(QueuesStorageBase):
     def recall(self, ident: str, count: int) -> Sequence[bytes]:
         """The last ``count`` uuids of a peer, the oldest first; fewer if there are no more."""
         return self._run(lambda: _inbox.recall(self._inbox, ident, count))
+
+    def remembered(self) -> Mapping[str, int]:
+        """How many uuids of each peer are kept."""
+        return self._run(lambda: _inbox.remembered(self._inbox))
+
+    def forget(self, idents: Sequence[str]) -> None:
+        """Forget all uuids of these peers."""
+        ends = self._inbox_ends
+        self._run(lambda: _inbox.forget(self._inbox, ends, list(idents)))
 
     def checkpoint_clock(self) -> None:
         """Write down for how long the storage has been open; the owner's thread does it as well."""

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, TypeAlias, TypeVar
 
@@ -19,7 +19,7 @@ from ._errors import translated
 from ._inbox import Inbox
 from ._insertion import Insertion
 from ._reading import read_page, read_queue_names
-from ._rows import encoded
+from ._rows import UnreadableRow, encoded, read_queue_name
 from ._schema import Tables
 from ._session import OwnerSession
 from ._statements import Statements
@@ -247,6 +247,29 @@ class SqlAlchemyQueuesStorage(QueuesStorageBase):
         """The last ``count`` uuids of a peer, the oldest first; fewer if there are no more."""
         inbox = Inbox(self._session, self._sql, encoded(ident))
         return self._run(lambda connection: inbox.recall(connection, count))
+
+    def remembered(self) -> Mapping[str, int]:
+        """How many uuids of each peer are kept."""
+
+        def count(connection: sa.Connection) -> dict[str, int]:
+            counts: dict[str, int] = {}
+            for ident, number in connection.execute(self._sql.remembered):
+                with suppress(UnreadableRow):  # it belongs to nobody
+                    counts[read_queue_name(ident)] = number
+            return counts
+
+        return self._run(count)
+
+    def forget(self, idents: Sequence[str]) -> None:
+        """Forget all uuids of these peers. One commit."""
+        names = [{"name": encoded(ident)} for ident in idents]
+
+        def forget(connection: sa.Connection) -> None:
+            with self._session.transaction(connection):
+                connection.execute(self._sql.forget_peer, names)
+
+        if names:
+            self._run(forget)
 
     def checkpoint_clock(self) -> None:
         """Write down for how long the storage has been open.

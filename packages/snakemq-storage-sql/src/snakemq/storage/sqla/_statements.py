@@ -73,6 +73,8 @@ class Statements:
             sa.select(inbox.uuid).where(inbox.ident == name).order_by(inbox.seq.desc()).limit(limit)
         )
         self.forget = sa.delete(tables.inbox).where(inbox.ident == name, inbox.seq < after)
+        self.forget_peer = sa.delete(tables.inbox).where(inbox.ident == name)
+        self.remembered = sa.select(inbox.ident, sa.func.count()).group_by(inbox.ident)
 
     def delete(self, uuids: Sequence[bytes], queue_name: bytes | None) -> Iterator[str]:
         """Statements for the driver that delete messages from one queue, or from all.

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
+from contextlib import suppress
+
+from ._rows import UnreadableRow, read_queue_name
 
 
 def remember(connection: sqlite3.Connection, ident: str, uuids: Sequence[bytes], keep: int) -> None:
@@ -27,3 +30,17 @@ def recall(connection: sqlite3.Connection, ident: str, count: int) -> list[bytes
     uuids = [uuid for (uuid,) in rows if type(uuid) is bytes]
     uuids.reverse()
     return uuids
+
+
+def remembered(connection: sqlite3.Connection) -> dict[str, int]:
+    """How many uuids of each peer there are. What is no ident is left out."""
+    counts: dict[str, int] = {}
+    for ident, count in connection.execute("SELECT ident, count(*) FROM inbox GROUP BY ident"):
+        with suppress(UnreadableRow):
+            counts[read_queue_name(ident)] = count
+    return counts
+
+
+def forget(connection: sqlite3.Connection, idents: Sequence[str]) -> None:
+    """Delete all uuids of some peers."""
+    connection.executemany("DELETE FROM inbox WHERE ident = ?", [(ident,) for ident in idents])

@@ -3,7 +3,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from snakemq.exceptions import StorageError
@@ -219,6 +219,16 @@ class SqliteQueuesStorage(QueuesStorageBase):
         """The last ``count`` uuids of a peer, the oldest first; fewer if there are no more."""
         with self._locked() as connection:
             return _inbox.recall(connection, ident, count)
+
+    def remembered(self) -> Mapping[str, int]:
+        """How many uuids of each peer are kept."""
+        with self._locked() as connection:
+            return _inbox.remembered(connection)
+
+    def forget(self, idents: Sequence[str]) -> None:
+        """Forget all uuids of these peers. One commit."""
+        with self._locked() as connection, _atomic(connection):
+            _inbox.forget(connection, idents)
 
     def checkpoint_clock(self) -> None:
         """Write down for how long the storage has been open.
