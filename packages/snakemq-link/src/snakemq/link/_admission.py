@@ -20,12 +20,12 @@ MAX_CONNECTIONS_PER_ADDRESS = 0.5
 """The part of all connections that may come from one address, so that no host can take all."""
 
 FEW_CONNECTIONS = 64
-"""So many may come from one address in any case: small limits are set by those who know why."""
+"""This many may come from one address in any case: a small limit was set by somebody on purpose."""
 
 _RESERVE = 32
 _RESERVED_PART = 0.1
-"""Descriptors that are kept for others than those who dial in: a tenth, 32 at least. The connectors
-of this process need some, and its storages, its log files, its own work."""
+"""Descriptors that connections from outside may not use: a tenth, 32 at least. The connectors of
+this process need some, and so do its storages and its other files."""
 
 _LOG_INTERVAL = 5.0
 """Seconds between two lines about refusals."""
@@ -44,7 +44,7 @@ class Settings(Protocol):
 
 
 class Admission:
-    """Admits or refuses those who dial in."""
+    """Admits or refuses connections that come in."""
 
     def __init__(self, loop: Loop, traffic: Traffic, settings: Settings) -> None:
         self.on_crowded: Callback[[Callable[[str], bool]]] = Callback()
@@ -148,8 +148,8 @@ class Admission:
 
 
 def group_of(remote_peer: object) -> str:
-    """Those who count together: an IPv4 address, or a network of IPv6, of which everybody has a
-    whole one. Empty for Unix sockets: who may dial them is decided by their permissions."""
+    """What is counted together: an IPv4 address, or a /64 network of IPv6, because each host has a
+    whole one. Empty for Unix sockets: the permissions of the file decide who may dial them."""
     if not isinstance(remote_peer, tuple) or not remote_peer:
         return ""
     host = str(remote_peer[0])

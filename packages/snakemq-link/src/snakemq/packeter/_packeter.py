@@ -73,8 +73,8 @@ class Packeter:
     packets hold this many bytes, those of one packet of the largest size, and for each connection
     64 KiB and one block that the link reads at most.
 
-    Who pauses reading of a connection, see :meth:`LinkInterface.pause_reading`, still gets the
-    packets that the link had read by then: those that came with the same piece of data.
+    After :meth:`LinkInterface.pause_reading` the packets that the link had read by then are still
+    delivered: those that came with the same piece of data.
     """
 
     __module__ = "snakemq.packeter"

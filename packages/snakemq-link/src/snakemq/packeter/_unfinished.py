@@ -64,7 +64,7 @@ class Unfinished:
     From half of the limit on, large packets go on only if there is room for the rest of them: in
     the order in which they came, as many as the limit allows together with all that is there, and
     one of any permitted size beside them. So each can be finished, and honest peers lose time and
-    nothing else. Whoever brings next to nothing goes to the end of the line after a turn, and is
+    nothing else. One that brings next to nothing goes to the end of the line after a turn, and is
     given up when it has wasted :data:`UNFINISHED_TIMEOUT` seconds while others waited.
 
     So all of them hold the limit, one packet of the largest size, and for each connection
