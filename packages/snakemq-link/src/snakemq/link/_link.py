@@ -89,7 +89,7 @@ class Link:
         self.handshake_timeout = handshake_timeout
 
         self.on_loop_pass: Callback[[]] = Callback()
-        self.on_cleanup: Callback[[]] = Callback()
+        self.on_closed: Callback[[]] = Callback()
         """``func()``: :meth:`cleanup` has closed everything. Called once, in its thread."""
         self._loop = Loop(self.on_loop_pass)
 
@@ -331,7 +331,7 @@ class Link:
             self.del_listener(next(iter(self._listeners)))
         self._traffic.close_all()
         if is_first:
-            self._loop.call(self.on_cleanup)
+            self._loop.call(self.on_closed)
 
     # -- what listeners and connectors bring
 

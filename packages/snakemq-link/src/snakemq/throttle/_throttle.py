@@ -71,8 +71,8 @@ class Throttle:
         self.on_ready_to_send: Callback[[str, int]] = Callback()
         self.on_recv = link.on_recv
         self.on_loop_pass = link.on_loop_pass
-        self.on_cleanup: Callback[[]] = getattr(link, "on_cleanup", Callback())
-        """See :attr:`snakemq.link.Link.on_cleanup`; not called for a link that has none."""
+        self.on_closed: Callback[[]] = getattr(link, "on_closed", Callback())
+        """See :attr:`snakemq.link.Link.on_closed`; not called for a link that has none."""
 
         self._buckets: dict[str, _Bucket] = {}
 

@@ -179,9 +179,9 @@ class Messaging:
         packeter.link.on_loop_pass.add(self._receiver.on_loop_pass)
         packeter.link.on_loop_pass.add(self._sender.on_loop_pass)
         packeter.on_error.add(self._events.report)
-        on_cleanup: Callback[[]] | None = getattr(packeter.link, "on_cleanup", None)
-        if on_cleanup is not None:
-            on_cleanup.add(self._link_is_gone)
+        on_closed: Callback[[]] | None = getattr(packeter.link, "on_closed", None)
+        if on_closed is not None:
+            on_closed.add(self._link_is_gone)
 
     # -- sending
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from functools import partial
 from typing import NoReturn
 
-from snakemq.exceptions import SnakeMQBrokenMessage, SnakeMQMessageTooLarge
+from snakemq.exceptions import LoopError, SnakeMQBrokenMessage, SnakeMQMessageTooLarge
 from snakemq.message import Message
 from snakemq.messaging import ReceiveHook
 
@@ -241,6 +241,8 @@ class RpcServer:
             self._messaging.send_message(ident, message, urgent=True)
         except SnakeMQMessageTooLarge as exc:
             self._send_error(ident, req_id, f"the reply is too large: {exc}")
+        except LoopError as exc:  # nobody is left who could be told
+            self.log.debug("no reply to %r: %s", ident, exc)
 
 
 def _warn_of_wrong_command(method: object) -> None:
