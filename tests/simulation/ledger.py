@@ -214,7 +214,9 @@ class Ledger:
         standing = entry.standing.get(receiver.life)
         if not acks and entry.sender.life != entry.life:
             return  # a 1.6 peer was killed between sending and deleting
-        if entry.deletion_failed and entry.sender.life != entry.life:
+        if entry.sender.life != entry.life and (
+            entry.deletion_failed or self._has_overtaken(entry)
+        ):
             return
         if standing is not None and standing is not Standing.FAILED:
             raise Violation(f"{entry!r} comes again, and is {standing.value} already")
@@ -227,6 +229,18 @@ class Ledger:
             raise Violation(f"{entry!r} comes again, and the inbox storage has it")
         if entry.settled.get(entry.sender.life) == "delivered":
             raise Violation(f"{entry!r} comes again after its sender got the ack")
+
+    def _has_overtaken(self, entry: Entry) -> bool:
+        """Has it, perhaps, gone past stored messages that were too large? The next process of its
+        sender sends those first, and they may be more than what its receiver remembers."""
+        return any(
+            other.durable
+            and other.number < entry.number
+            and other.receiver == entry.receiver
+            and other.sender is entry.sender
+            and other.sender.may_have_been_too_large(other)
+            for other in self.entries.values()
+        )
 
     def _check_order(self, entry: Entry, receiver: Peer, conn_id: str) -> None:
         # Nobody waits for an ack of a 1.6 peer, so what was sent last may come first, if it came on

@@ -169,7 +169,7 @@ def _settle(world: World) -> None:
         peer.crash_point = None
         if not peer.is_alive:
             peer.start()
-    for peer in world.peers.values():
+    for peer in list(world.peers.values()) * 2:  # what a restart brings back may be too large, too
         # What is too large for a peer waits until that takes it.
         limit = peer.settings.max_packet_size - MESSAGE_HEADER
         unsettled = world.ledger.unsettled()

@@ -92,7 +92,7 @@ class Link:
     """``func()``: :meth:`cleanup` is about to close everything. What is sent in this call, or
     was queued before, is given to the system first; only not if :meth:`cleanup` was called in a
     callback: there only what the system takes at once."""
-    on_cleanup: Event[[]] = Event()
+    on_closed: Event[[]] = Event()
     """``func()``: :meth:`cleanup` has closed everything. Called once, in its thread."""
     on_crowded: Event[[Callable[[str], bool]]] = Event()
     """See :attr:`CrowdedLink.on_crowded`."""
@@ -135,7 +135,7 @@ class Link:
 
         self.on_loop_pass = Callback()
         self.on_closing = Callback()
-        self.on_cleanup = Callback()
+        self.on_closed = Callback()
         self.on_connect_failed = Callback()
         self._loop = Loop(self.on_loop_pass)
 
@@ -413,7 +413,7 @@ class Link:
             self.del_listener(next(iter(self._listeners)))
         self._traffic.close_all()
         if is_first:
-            self._loop.call(self.on_cleanup)
+            self._loop.call(self.on_closed)
 
     # -- what listeners and connectors bring
 

@@ -228,9 +228,9 @@ class Messaging:
         packeter.link.on_loop_pass.add_internal(self._receiver.deliveries.on_loop_pass)
         packeter.link.on_loop_pass.add_internal(self._sender.on_loop_pass)
         packeter.on_error.add_internal(self._events.report)
-        on_cleanup: Callback[[]] | None = getattr(packeter.link, "on_cleanup", None)
-        if on_cleanup is not None:
-            on_cleanup.add_internal(self._link_is_gone)
+        on_closed: Callback[[]] | None = getattr(packeter.link, "on_closed", None)
+        if on_closed is not None:
+            on_closed.add_internal(self._link_is_gone)
         on_connect_failed = getattr(packeter.link, "on_connect_failed", None)
         if on_connect_failed is not None:  # a ReportingLink
             on_connect_failed.add_internal(self._events.connect_failed)

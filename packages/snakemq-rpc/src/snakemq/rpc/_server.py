@@ -8,7 +8,7 @@ from functools import partial
 from typing import NoReturn
 
 from snakemq.callbacks import Callback
-from snakemq.exceptions import SnakeMQBrokenMessage, SnakeMQMessageTooLarge
+from snakemq.exceptions import LoopError, SnakeMQBrokenMessage, SnakeMQMessageTooLarge
 from snakemq.message import Message
 from snakemq.messaging import ReceiveHook
 
@@ -368,6 +368,8 @@ class RpcServer:
             self._messaging.send_message(ident, message, urgent=True)
         except SnakeMQMessageTooLarge as exc:
             self._send_error(ident, req_id, f"the reply is too large: {exc}")
+        except LoopError as exc:  # nobody is left who could be told
+            self.log.debug("no reply to %r: %s", ident, exc)
 
 
 def _remaining(request: Request) -> float | None:
