@@ -22,6 +22,8 @@ from ._probing import Probing
 
 _BY_IDENTITY = (object.__hash__, None)
 _IMMUTABLE_TYPE = 1 << 8  # Py_TPFLAGS_IMMUTABLETYPE: of classes that are written in C
+_SETS = (dict, set, frozenset)
+_FEW = 8  # keys, each of which may be compared with all others
 _KEYED = frozenset((str, bytes))  # nobody else knows the key of their hashes
 
 
@@ -160,8 +162,11 @@ class Costs:
         if known is None:
             if _KEYED.issuperset(map(type, keys)):
                 return
+            if type(container) in _SETS and len(container) + len(keys) <= _FEW:
+                self.pay(_FEW * sum(self._weight(key) for key in keys))
+                return
             probing = Probing(is_set=isinstance(container, (set, frozenset)))
-            if type(container) in (dict, set):
+            if type(container) in _SETS:
                 for key in container:
                     probing.insert(hash(key))
             if type(container) is not frozenset:
