@@ -306,6 +306,13 @@ def soak(session: nox.Session) -> None:
 
 
 @nox.session(default=False, requires=["wheels"])
+def fuzz(session: nox.Session) -> None:
+    """Random pickles for an hour; ``nox -s fuzz -- 36000 1`` does it for ten, from seed 1 on."""
+    session.install(*built(["snakemq[rpc]"]))
+    session.run("python", "-m", "tests.fuzz", *(session.posargs or ["3600"]))
+
+
+@nox.session(default=False, requires=["wheels"])
 def chaos(session: nox.Session) -> None:
     """100,000 messages between real processes that are killed, over connections that are cut."""
     session.install(*built(["snakemq[sqlite]"]))

@@ -256,6 +256,9 @@ def test_an_object_that_grows_after_it_became_part_of_a_key_is_hashed_as_it_is_t
 
 # Memory.
 
+BIG_LIST = b"](" + b"N" * 100_000 + b"e"
+BIG_TEXT = b"X" + struct.pack("<I", 100_000) + b"x" * 100_000
+
 AMPLIFIERS = {
     "dicts": b"}",
     "lists": b"]",

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import array
 import copy
 import enum
 import pickle
@@ -8,7 +9,9 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from pathlib import PurePosixPath
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
@@ -220,6 +223,11 @@ class Color(enum.Enum):
     RED = 1
 
 
+class Permission(enum.Flag):
+    READ = 4
+    WRITE = 2
+
+
 class Numbers(list[int]):
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
@@ -368,3 +376,120 @@ def test_one_pickler_serves_many_threads() -> None:
     for thread in threads:
         thread.join(10)
     assert results == [pickle.loads(data)] * 4
+
+
+# What the sender refuses, and what else can be registered.
+
+
+@pytest.mark.parametrize(
+    "value", [Plain(1), [OutOfStock("shoe", 1)], {"a": Point(1, 2)}, Color.RED]
+)
+def test_what_is_not_registered_is_refused_by_its_sender(value: Any) -> None:
+    with pytest.raises(UnregisteredClass, match="both sides"):
+        SafePickler().dumps(value)
+
+
+def cons(depth: int) -> object:
+    value: object = None
+    for number in range(depth):
+        value = (number, value)
+    return value
+
+
+def test_what_is_nested_too_deeply_is_refused_by_its_sender() -> None:
+    pickler = SafePickler()
+    assert pickler.loads(pickler.dumps(cons(500))) == cons(500)
+    with pytest.raises(pickle.PicklingError, match="nested deeper than 500"):
+        pickler.dumps(cons(501))
+
+
+class Wants(Exception):
+    def __init__(self, code: int, *, detail: str) -> None:
+        super().__init__(f"{code}: {detail}")
+        self.code = code
+        self.detail = detail
+
+
+def test_what_cannot_be_made_again_is_refused_by_its_sender() -> None:
+    pickler = SafePickler()
+    pickler.register(Wants)
+    with pytest.raises(pickle.PicklingError, match="encode="):
+        pickler.dumps(Wants(5, detail="d"))
+
+
+def test_encode_and_decode_stand_between_an_object_and_plain_data() -> None:
+    pickler = SafePickler()
+    pickler.register(
+        Wants,
+        encode=lambda exc: (exc.code, exc.detail),
+        decode=lambda code, detail: Wants(code, detail=detail),
+    )
+    loaded = pickler.loads(pickler.dumps([Wants(5, detail="d")]))[0]
+    assert type(loaded) is Wants
+    assert (loaded.code, loaded.detail) == (5, "d")
+    with pytest.raises(pickle.UnpicklingError):  # made in this way only
+        pickler.loads(pickle.dumps(Wants.__new__(Wants), 2).replace(b"R", b"\x81"))
+    with pytest.raises(TypeError, match="class"):
+        pickler.register(len, encode=lambda value: (value,))
+    pickler.register(Plain, encode=lambda value: [value.value])  # type: ignore[arg-type,return-value]
+    with pytest.raises(TypeError, match="tuple"):
+        pickler.dumps(Plain(1))
+
+
+def test_functions_can_be_registered() -> None:
+    pickler = SafePickler()
+    pickler.register(array.array)
+    values = array.array("i", [1, 2])
+    with pytest.raises(UnregisteredClass, match=r"array\._array_reconstructor"):
+        pickler.dumps(values)
+    pickler.register(array._array_reconstructor)  # type: ignore[attr-defined]
+    assert pickler.loads(pickler.dumps(values)) == values
+
+
+@pytest.mark.parametrize(
+    "value",
+    [ZoneInfo("UTC"), datetime(2026, 1, 2, tzinfo=ZoneInfo("UTC")), PurePosixPath("a/b")],
+    ids=lambda value: type(value).__name__,
+)
+def test_values_of_the_standard_library_travel(value: Any) -> None:
+    pickler = SafePickler()
+    for cls in (ZoneInfo, datetime, PurePosixPath):
+        pickler.register(cls)
+    loaded = pickler.loads(pickler.dumps(value))
+    assert type(loaded) is type(value)
+    assert loaded == value
+
+
+@pytest.mark.parametrize("module", ["pathlib", "pathlib._local"])
+def test_paths_travel_between_versions_of_python(module: str) -> None:
+    pickler = SafePickler()
+    pickler.register(PurePosixPath)
+    data = b"\x80\x02c" + module.encode() + b"\nPurePosixPath\n(X\x01\x00\x00\x00atR."
+    assert pickler.loads(data) == PurePosixPath("a")
+
+
+def test_a_class_can_have_other_names() -> None:
+    pickler = SafePickler()
+    pickler.register(Plain, names=["shop.v1.Plain"])
+    data = b"\x80\x02cshop.v1\nPlain\n)\x81}X\x05\x00\x00\x00valueK\x01sb."
+    assert pickler.loads(data) == Plain(1)
+
+
+def test_members_of_enumerations_travel_as_any_version_of_python_writes_them() -> None:
+    pickler = SafePickler()
+    pickler.register(Color)
+    pickler.register(Permission)
+    here = __name__.encode()
+    color = b"c" + here + b"\nColor\n"
+    red = b"cbuiltins\ngetattr\n" + color + b"X\x03\x00\x00\x00RED\x86R"  # 3.11.2
+    assert pickler.loads(b"\x80\x02" + red + b".") is Color.RED
+    assert pickler.loads(b"\x80\x02" + color + b"K\x01\x85R.") is Color.RED
+    permission = b"c" + here + b"\nPermission\n"
+    both = b"c_operator\nor_\n" + permission + b"K\x04\x85R" + permission + b"K\x02\x85R\x86R"
+    assert pickler.loads(b"\x80\x02" + both + b".") == Permission.READ | Permission.WRITE
+    for value in (Color.RED, Permission.READ, Permission.READ | Permission.WRITE):
+        assert pickler.loads(pickler.dumps(value)) is value
+    for name in (b"__class__", b"mro", b"name"):
+        attribute = color + b"X" + len(name).to_bytes(4, "little") + name + b"\x86R."
+        with pytest.raises(pickle.UnpicklingError):
+            pickler.loads(b"\x80\x02cbuiltins\ngetattr\n" + attribute)
