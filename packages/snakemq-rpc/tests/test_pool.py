@@ -52,7 +52,7 @@ def shortage(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     def refuse(*_args: object, **_kwargs: object) -> None:
         raise RuntimeError("can't start new thread")
 
-    monkeypatch.setattr(threading, "_start_new_thread", refuse)
+    monkeypatch.setattr(threading.Thread, "start", refuse)
     return monkeypatch
 
 
@@ -251,7 +251,7 @@ def test_jobs_wait_for_the_threads_that_there_are(
     def refuse(*_args: object, **_kwargs: object) -> None:
         raise RuntimeError("can't start new thread")
 
-    monkeypatch.setattr(threading, "_start_new_thread", refuse)
+    monkeypatch.setattr(threading.Thread, "start", refuse)
     done = threading.Event()
     pool.enqueue(Work(done.set))
     release.set()
