@@ -319,3 +319,15 @@ def test_an_inbox_that_is_forgotten_while_its_last_message_is_deferred(
     bob.messaging.ack(deferred[0])
     network.run_until_idle()
     assert bob.errors == []
+
+
+def test_a_message_that_is_offered_while_no_loop_runs_can_be_deferred(
+    alice: Peer, raw: MakeRawPeer
+) -> None:
+    deferred = defer(alice)
+    owner = raw("owner").join(alice, "bob")
+    raw("challenger").join(alice, "bob", message_frame(b"held until the ident is free"))
+    alice.link.close(owner)
+    assert alice.errors == []
+    (message,) = deferred
+    alice.messaging.ack(message)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from snakemq.exceptions import NoConnection
 from snakemq.link import LinkInterface, TimerHandle
 
 from ._inbox import Inbox
@@ -41,7 +42,10 @@ class Backpressure:
     def check(self, session: Session) -> None:
         """Some messages of this peer were not processed at once."""
         if session not in self._paused and not session.closed and self._is_over(session, 1):
-            self._link.pause_reading(session.conn_id, self)
+            try:
+                self._link.pause_reading(session.conn_id, self)
+            except NoConnection:
+                return  # it has just ended, and the session has not been told yet
             self._paused[session] = None
             if self._timer is None:
                 self._timer = self._link.call_later(TICK, self._look)

@@ -1,6 +1,7 @@
 """Messages that were offered to the application and are not processed yet."""
 
 import logging
+import threading
 from collections import OrderedDict, deque
 from typing import NamedTuple
 
@@ -56,6 +57,8 @@ class Deliveries:
             settings.window_bytes,
         )
         # What is going on in the loop, for defer().
+        self.thread = 0
+        """The one that offers messages: that of the loop, or any one while no loop runs."""
         self.session: Session | None = None
         """The connection whose messages are being offered for the first time."""
         self.offered: Message | None = None
@@ -110,7 +113,7 @@ class Deliveries:
         """See :meth:`Messaging.defer_ack`."""
         if self._settings.manual_ack:
             return
-        if message is not self.offered or not self._link.in_loop():
+        if message is not self.offered or threading.get_ident() != self.thread:
             if self.deferred is not None and self.deferred.message is message:
                 return
             raise ValueError(f"{message!r} is not being offered: defer its ack in the callback")
@@ -164,6 +167,7 @@ class Deliveries:
         conn_id = session.conn_id if session is not None else ""
         self.session, self.offered_again = None, delivery
         self.offered, self.deferred = delivery.message, None
+        self.thread = threading.get_ident()
         try:
             self.on_message_recv(conn_id, delivery.ident, delivery.message)
         except Exception as exc:

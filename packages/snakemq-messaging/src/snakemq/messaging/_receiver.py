@@ -1,5 +1,7 @@
 """The incoming side: offers messages to the application, and recognises repeated ones."""
 
+import threading
+
 from snakemq.exceptions import SnakeMQBrokenMessage, SnakeMQFlood
 from snakemq.message import Message
 from snakemq.packeter import Packet, Packeter
@@ -97,6 +99,7 @@ class Receiver:
         # A callback may close this connection, and so begin with the messages of another one.
         outer = deliveries.session, deliveries.offered, deliveries.deferred
         deliveries.session, deliveries.deferred = session, None
+        deliveries.thread = threading.get_ident()
         try:
             while number < len(packets) and not session.closed:
                 packet = packets[number]

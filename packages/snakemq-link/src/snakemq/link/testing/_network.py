@@ -102,6 +102,11 @@ class MemoryNetwork:
         self._partitions: dict[frozenset[str], object] = {}
         self._running = False
 
+    @property
+    def bytes_under_way(self) -> int:
+        """How many bytes were sent on all connections, and have not arrived yet."""
+        return sum(end.out.flying for end in self._ends.values())
+
     # -- building
 
     def link(self, name: str) -> MemoryLink:
