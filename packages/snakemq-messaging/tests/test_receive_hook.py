@@ -195,3 +195,21 @@ def test_pattern_that_is_not_bytes_is_refused(hook: ReceiveHook, regexp: Any) ->
 def test_pattern_that_is_none_is_refused(hook: ReceiveHook) -> None:
     with pytest.raises(re.error):
         hook.register(b"(", print)
+
+
+async def asynchronous(conn_id: str, ident: str, message: Message) -> None: ...
+
+
+def generating(conn_id: str, ident: str, message: Message) -> Any:
+    yield
+
+
+@pytest.mark.parametrize("callback", [asynchronous, generating, None])
+def test_a_callback_that_would_not_run_is_refused(
+    alice: Peer, hook: ReceiveHook, recorder: Recorder, callback: Any
+) -> None:
+    hook.register(b"x", recorder.named("before"))
+    with pytest.raises(TypeError, match="callable|async|generator"):
+        hook.register(b"x", callback)
+    deliver(alice, b"x")
+    assert recorder.calls == [("before", b"x")]

@@ -335,18 +335,22 @@ def test_what_is_known_of_a_peer_is_forgotten_with_it(
     result(future)
     client_node.network.disconnect(client_node.link.connections[0])
     client_node.network.run_until_idle()
-    assert client._peers == {}
+    assert client._outstanding.peers == {}
 
 
 # Time-outs.
 
 
-def test_the_time_is_over_before_the_peer_has_connected(client: RpcClient) -> None:
+def test_the_time_is_over_before_the_peer_has_connected(
+    client: RpcClient, client_node: Node
+) -> None:
     method = client.get_proxy("server", "object").method
     method.set_timeout(0.001)
     with pytest.raises(NotConnected, match="server"):
         method()
-    assert client._peers == {}
+    client_node.link.wakeup_poll()
+    client_node.network.run_until_idle()
+    assert client._outstanding.peers == {}
 
 
 def test_the_time_is_over_and_the_request_was_sent(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pickle
 import threading
 from collections.abc import Callable, Iterator
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -11,7 +13,7 @@ from rpc_peers import PATIENCE, MakeNode, MakeRawClient, Node, RawClient
 
 from snakemq.link.testing import MemoryNetwork
 from snakemq.message import Message
-from snakemq.rpc import Error, RpcServer, as_signal, inline
+from snakemq.rpc import Error, RpcServer, SafePickler, as_signal, inline
 from snakemq.rpc._dispatcher import TICK
 from snakemq.rpc._watch import STUCK_AFTER, TELL_AGAIN_AFTER
 
@@ -520,3 +522,41 @@ def test_what_absent_clients_have_left_is_bounded_here_too(
     first.until(lambda: service.done.count(0) == 1)
     assert service.begun.count(0) == 3
     server.close()
+
+
+@pytest.mark.parametrize("kind", ["busy", "refused", "names no call"])
+def test_an_answer_to_a_client_that_is_gone_causes_no_warning(
+    start: Start,
+    client: RawClient,
+    server_node: Node,
+    service: Service,
+    caplog: pytest.LogCaptureFixture,
+    kind: str,
+) -> None:
+    class ClosingPickler(SafePickler):
+        is_armed = False
+
+        def loads(self, data: bytes) -> Any:
+            if self.is_armed:
+                server_node.link.close(server_node.link.connections[0])
+            return super().loads(data)
+
+    pickler = ClosingPickler()
+    start(pickler=pickler, threads=1, max_waiting=0)
+    occupy(client, service)
+    pickler.is_armed = True
+    bodies = {
+        "busy": dumps_call("echo", "busy"),
+        "refused": dumps_call("echo", Fraction(1, 2)),
+        "names no call": b"garbage",
+    }
+    client.send(bodies[kind])
+    client.until(lambda: server_node.disconnected)
+    server_node.network.run_until_idle()
+    assert [r.getMessage() for r in caplog.records if "ttl" in r.getMessage()] == []
+    assert service.begun == []
+
+
+def dumps_call(method: str, *args: Any) -> bytes:
+    request = {"command": "call", "object": "object", "method": method}
+    return pickle.dumps({"req_id": b"a call", **request, "args": args, "kwargs": {}}, 4)

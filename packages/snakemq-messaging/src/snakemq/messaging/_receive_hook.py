@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeAlias
 
-from snakemq.callbacks import Callback
+from snakemq.callbacks import Callback, check_callback
 from snakemq.message import Message
 
 if TYPE_CHECKING:
@@ -37,10 +37,13 @@ class ReceiveHook:
         from their first byte on.
 
         There is one callback for a regular expression; registering it again replaces the
-        callback. Raises ``TypeError`` and ``re.error`` for what is no pattern of bytes.
+        callback. Raises ``TypeError`` and ``re.error`` for what is not a pattern of bytes, and
+        ``TypeError`` for a callback that would not run, see
+        :func:`~snakemq.callbacks.check_callback`.
         """
         if not isinstance(regexp, bytes):
             raise TypeError(f"message data are bytes, so must be the pattern, not {regexp!r}")
+        check_callback(callback)
         self._hooks[regexp] = (re.compile(regexp).match, callback)
 
     def unregister(self, regexp: bytes) -> None:

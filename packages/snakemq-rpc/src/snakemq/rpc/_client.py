@@ -1,13 +1,13 @@
 from __future__ import annotations
 
+import contextlib
 import logging
-import threading
 from collections import deque
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from snakemq.exceptions import SnakeMQBrokenMessage, SnakeMQException
+from snakemq.exceptions import SnakeMQBrokenMessage
 from snakemq.message import Message
 from snakemq.messaging import ReceiveHook
 
@@ -20,11 +20,11 @@ from ._calls import (
     Waiter,
     check_timeout,
     expired,
-    refused_silently,
 )
-from ._errors import CallError, Error, RemoteError
+from ._courier import Courier
+from ._errors import Error, RemoteError
 from ._outcomes import read_reply
-from ._peers import Peer
+from ._outstanding import Outstanding
 from ._pickler import TRUSTING, Pickler, SafePickler, dumps_of
 from ._protocol import (
     REPLY_PREFIX,
@@ -33,16 +33,11 @@ from ._protocol import (
     kills_16,
     text_of,
     type_name,
-    with_timeout,
 )
 from ._proxy import RpcInstProxy
 from ._sharing import add_client, remove_client
 
 _req_ids = ReqIds()
-
-
-TRIAL = 1.0
-"""Seconds. A suspect call that the connection survives this long is innocent, see :class:`Peer`."""
 
 
 class RpcClient:
@@ -82,16 +77,14 @@ class RpcClient:
         self._writes_ids_first = type(self.pickler) is SafePickler or self.pickler is TRUSTING
         self._messaging = messaging = receive_hook.messaging
         self._link = messaging.packeter.link
-        self._lock = threading.Lock()  # of the next two; nothing is called while it is held
-        self._peers: dict[str, Peer] = {}
         self._closed = False
+        self._outstanding = Outstanding()
         # Calls of futures whose time has to be taken by the loop.
         self._untimed: deque[Call] = deque()
         self._sleepers = Sleepers()
         add_client(receive_hook, self)
-        messaging.on_admitted.add_internal(self._on_connect)
+        self._courier = Courier(messaging, self._outstanding, self._fail)
         messaging.on_disconnect.add_internal(self._on_disconnect)
-        messaging.on_message_drop.add_internal(self._on_message_drop)
         self._link.on_loop_pass.add_internal(self._on_loop_pass)
 
     def get_proxy(self, remote_ident: str, name: str) -> RpcInstProxy:
@@ -100,18 +93,14 @@ class RpcClient:
 
     def close(self) -> None:
         """Let go of messaging; calls without a reply fail as if their time was over. Idempotent."""
-        with self._lock:
-            if self._closed:
-                return
-            self._closed = True
-            calls = [call for peer in self._peers.values() for call in peer.calls.values()]
-            self._peers.clear()
+        if self._closed:
+            return
+        self._closed = True
         remove_client(self.receive_hook, self)
-        self._messaging.on_admitted.remove(self._on_connect)
+        self._courier.close()
         self._messaging.on_disconnect.remove(self._on_disconnect)
-        self._messaging.on_message_drop.remove(self._on_message_drop)
         self._link.on_loop_pass.remove(self._on_loop_pass)
-        for call in calls:
+        for call in self._outstanding.take_all():
             call.waiter.fail(expired(call, "the client was closed"))
         self._sleepers.end()
 
@@ -136,8 +125,10 @@ class RpcClient:
         except BaseException:  # Ctrl-C, too
             self._forget(call)
             raise
-        if not in_time and self._forget(call):
-            raise expired(call, f"no reply in {timeout:g} s")
+        if not in_time:
+            if self._forget(call):
+                raise expired(call, f"no reply in {timeout:g} s")
+            waiter.wait(None)  # the loop has taken it, and is about to hand over the outcome
         return waiter.outcome()
 
     def _future(self, ident: str, request: Request, timeout: float | None) -> CallFuture:
@@ -151,7 +142,7 @@ class RpcClient:
         if timeout is not None:
             self._untimed.append(call)
             if self._link.in_loop():
-                self._on_loop_pass()
+                self._time_futures()
             else:
                 self._link.wakeup_poll()
         return future
@@ -174,126 +165,20 @@ class RpcClient:
         return REQUEST_PREFIX + data
 
     def _start(self, call: Call, *, urgent: bool = False) -> None:
-        with self._lock:
-            if self._closed:
-                raise Error("the client is closed")
-            peer = self._peers.get(call.ident)
-            if peer is None:
-                peer = self._peers[call.ident] = Peer()
-                # it may have been connected before this client was made
-                if self._messaging.is_connected(call.ident):
-                    peer.connect(self._messaging.announced_by(call.ident))
-            peer.calls[call.req_id] = call
-            message = self._message(call) if peer.connected else None
-        if message is not None:
-            try:
-                self._messaging.send_message(call.ident, message, urgent=urgent)
-            except BaseException:
-                self._forget(call)
-                raise
-
-    @staticmethod
-    def _message(call: Call) -> Message:
-        """The message to send at once. With the lock held: it is one for each connection."""
-        message = Message(call.data)
-        call.sent_before = call.sent_in
-        call.sent_in = message.uuid
-        return message
-
-    def _message_again(self, call: Call, now: float) -> Message:
-        """As :meth:`_message`, some time after the call was made."""
-        if call.deadline is not None:
-            call.data = with_timeout(call.data, max(0.0, call.deadline - now))
-        return self._message(call)
+        if not self._closed:
+            self._courier.send(call, urgent=urgent)
+            if not self._closed or not self._forget(call):
+                return  # with its outcome, if close() was faster
+        raise Error("the client is closed")
 
     def _forget(self, call: Call) -> bool:
         """Nobody waits any longer. False if the outcome was faster."""
-        return self._take(call.ident, call.req_id) is not None
-
-    def _is_outstanding(self, call: Call) -> bool:
-        with self._lock:
-            peer = self._peers.get(call.ident)
-            return peer is not None and call.req_id in peer.calls
-
-    def _take(self, ident: str, req_id: bytes) -> Call | None:
-        with self._lock:
-            peer = self._peers.get(ident)
-            if peer is None:
-                return None
-            call = peer.calls.pop(req_id, None)
-            if not peer.calls and not peer.connected:
-                del self._peers[ident]
-            return call
-
-    def _take_sent_in(self, ident: str, uuid: bytes) -> Call | None:
-        """As :meth:`_take`, for a server that found no id in a request, and names the message."""
-        with self._lock:
-            peer = self._peers.get(ident)
-            call = peer.sent_in(uuid) if peer is not None else None
-        return call and self._take(ident, call.req_id)
+        return self._outstanding.take(call.req_id) is not None
 
     # In the loop.
 
-    def _on_connect(self, conn_id: str, ident: str) -> None:
-        now = self._link.time()
-        with self._lock:
-            peer = self._peers.get(ident)
-            if peer is None:
-                peer = self._peers[ident] = Peer()
-            calls = peer.connect(self._messaging.announced_by(ident))
-            messages = [(call, self._message_again(call, now)) for call in calls]
-        for call, message in messages:
-            self._send_again(call, message)
-        self._try_next(ident, None)
-
-    def _try_next(self, ident: str, after: Call | None) -> None:
-        """Send the next call alone that may be why the connections of this peer end."""
-        now = self._link.time()
-        with self._lock:
-            peer = self._peers.get(ident)
-            call = peer.next_to_try(after) if peer is not None else None
-            message = self._message_again(call, now) if call is not None else None
-        if call is not None and message is not None:
-            self._link.call_later(TRIAL, partial(self._survived, call, message.uuid))
-            self._send_again(call, message)
-
-    def _survived(self, call: Call, uuid: bytes) -> None:
-        if call.sent_in == uuid:
-            call.losses = 0
-            self._try_next(call.ident, call)
-
-    def _send_again(self, call: Call, message: Message) -> None:
-        try:
-            self._messaging.send_message(call.ident, message)
-        except SnakeMQException as exc:
-            self._finish(call, None, exc)
-
     def _on_disconnect(self, conn_id: str, ident: str) -> None:
-        with self._lock:
-            peer = self._peers.get(ident)
-            if peer is not None:
-                peer.disconnect()
-                if not peer.calls:
-                    del self._peers[ident]
         self._sleepers.wake()  # a pass that is interrupted by Ctrl-C may be the last one
-
-    def _on_message_drop(self, ident: str, uuid: bytes) -> None:
-        with self._lock:
-            peer = self._peers.get(ident)
-            if peer is None:
-                return
-            if not peer.connected:
-                # It went with the connection, and will be sent again with the next one.
-                lost = peer.lost(uuid)
-                dropped = []
-            else:
-                lost = None
-                dropped = [call for call in peer.calls.values() if call.sent_in == uuid]
-        if lost is not None:
-            self._finish(lost, None, refused_silently(lost))
-        for call in dropped:  # it was too large for the peer
-            text = f"messaging dropped the request of {len(call.data)} bytes, see its on_error"
-            self._finish(call, None, CallError(text))
 
     def on_reply(self, conn_id: str, ident: str, message: Message) -> None:
         """For the receive hook: a reply came. It may be that of a call of another client."""
@@ -302,26 +187,24 @@ class RpcClient:
         except SnakeMQBrokenMessage as exc:
             self._on_broken_reply(ident, exc)
             raise
-        call = self._take(ident, req_id)
+        call = self._outstanding.take(req_id, ident)
         if call is None and error is not None and not self._writes_ids_first:
-            call = self._take_sent_in(ident, req_id)
+            call = self._outstanding.take_sent_in(ident, req_id)
         if call is None:
             self.log.debug("reply of %r that nobody waits for: %r", ident, req_id)
         else:
             self._tell(call, value, error)
             if call.losses:
-                self._try_next(ident, call)
+                self._courier.try_next(ident, call)
 
     def _on_broken_reply(self, ident: str, exc: SnakeMQBrokenMessage) -> None:
-        with self._lock:
-            peer = self._peers.get(ident)
-            failed = peer.broken_reply() if peer is not None else []
-        for call in failed:
-            self._finish(call, None, RemoteError(type_name(exc), text_of(exc)))
+        peer = self._outstanding.peers.get(ident)
+        for call in peer.broken_reply() if peer is not None else ():
+            self._fail(call, RemoteError(type_name(exc), text_of(exc)))
 
-    def _finish(self, call: Call, value: Any, error: Exception | None) -> None:
+    def _fail(self, call: Call, error: Exception) -> None:
         if self._forget(call):
-            self._tell(call, value, error)
+            self._tell(call, None, error)
 
     def _tell(self, call: Call, value: Any, error: Exception | None) -> None:
         if call.timer is not None:
@@ -333,11 +216,19 @@ class RpcClient:
 
     def _on_loop_pass(self) -> None:
         self._sleepers.wake()
-        while self._untimed:
-            call = self._untimed.popleft()
-            if call.deadline is not None and self._is_outstanding(call):
-                delay = max(0.0, call.deadline - self._link.time())
-                call.timer = self._link.call_later(delay, partial(self._expire, call))
+        if self._untimed:
+            self._time_futures()
+        if self._outstanding.idle:
+            self._outstanding.forget_idle()
+
+    def _time_futures(self) -> None:
+        untimed = self._untimed
+        with contextlib.suppress(IndexError):  # a future that is made in between may empty it
+            while untimed:
+                call = untimed.popleft()
+                if call.deadline is not None and call in self._outstanding:
+                    delay = max(0.0, call.deadline - self._link.time())
+                    call.timer = self._link.call_later(delay, partial(self._expire, call))
 
     def _expire(self, call: Call) -> None:
-        self._finish(call, None, expired(call, "no reply in time"))
+        self._fail(call, expired(call, "no reply in time"))

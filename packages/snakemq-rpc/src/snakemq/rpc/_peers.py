@@ -9,6 +9,8 @@ also when no other suspect is under way. Nothing can be told of a peer that does
 
 from __future__ import annotations
 
+from snakemq.message import Message
+
 from ._calls import Call
 from ._protocol import REQUEST_PREFIX
 from ._salvage import find_req_id
@@ -29,26 +31,50 @@ MAX_LOSSES_WITHOUT_ID = 2
 
 
 class Peer:
-    """Keeps the calls of one peer. For one thread at a time."""
+    """Keeps the calls of one peer. For the loop, but for what is said to be thread-safe."""
 
-    __slots__ = ("_may_refuse_silently", "_trial", "_under_way", "_untried", "calls", "connected")
+    __slots__ = ("_may_refuse_silently", "_trial", "_under_way", "_untried", "calls", "sent")
 
     def __init__(self) -> None:
-        self.connected = False
+        self.sent: dict[bytes, Message] | None = None
+        """The unanswered calls that are sent in the present connection, in these messages; ``None``
+        if there is no connection. Replaced by the loop, changed by all threads."""
         self.calls: dict[bytes, Call] = {}
-        """The unanswered ones by their req_id, in the order in which they were made."""
+        """The unanswered ones by their req_id, in the order in which they were made. Changed by all
+        threads, so that only copies can be iterated."""
         self._untried: dict[bytes, Call] = {}
         self._under_way: dict[bytes, Call] = {}  # when the connection broke, by message uuid
         self._trial: Call | None = None  # the suspect that is under way
         self._may_refuse_silently = False
 
+    @property
+    def connected(self) -> bool:
+        """Is there a connection? Thread-safe."""
+        return self.sent is not None
+
+    def claim(self, call: Call, message: Message) -> bool:
+        """May this message be sent, as the only one with the call in the present connection?
+
+        Thread-safe: both the thread that makes a call, and the loop that connects, want to send it.
+        """
+        sent = self.sent
+        if sent is None or sent.setdefault(call.req_id, message) is not message:
+            return False
+        call.sent_before = call.sent_in
+        call.sent_in = message.uuid
+        return True
+
     def connect(self, announced: int) -> list[Call]:
-        """It is connected, and has these feature bits. Returns the calls to be sent at once."""
-        self.connected = True
+        """It is connected, and has these feature bits. Returns the calls to be sent at once,
+        except for those that others :meth:`claim`."""
         self._may_refuse_silently = announced & (_ACKNOWLEDGES | ANSWERS_REFUSED) == _ACKNOWLEDGES
         for call in self._under_way.values():
             call.losses = 0  # messaging did not drop it, so it had been acknowledged
         self._under_way = {}
+        self._untried = {}
+        # First this, and then a look at the calls: one that is just being made is sent by us or by
+        # its thread, which looks at this after it has added the call.
+        self.sent = {}
         calls = list(self.calls.values())
         if not self._may_refuse_silently:
             return calls
@@ -57,12 +83,12 @@ class Peer:
         return [call for call in calls if call.req_id not in self._untried]
 
     def disconnect(self) -> None:
-        self.connected = False
+        self.sent = None
         self._trial = None
         if self._may_refuse_silently:
             self._under_way = {
                 call.sent_in: call
-                for call in self.calls.values()
+                for call in list(self.calls.values())
                 if call.sent_in is not None and call.req_id not in self._untried
             }
 
@@ -85,7 +111,7 @@ class Peer:
         Returns the calls that have failed by that: they had been sent when such a reply came
         before, and this is the second one.
         """
-        sent = [call for call in self.calls.values() if call.sent_in is not None]
+        sent = [call for call in list(self.calls.values()) if call.sent_in is not None]
         failed = [call for call in sent if call.has_broken_reply]
         for call in sent:
             call.has_broken_reply = True
@@ -109,7 +135,7 @@ class Peer:
     def sent_in(self, uuid: bytes) -> Call | None:
         """Returns the call whose request was in that message. It may be the last but one of that
         call, which is repeated as soon as the peer is back."""
-        for call in self.calls.values():
+        for call in list(self.calls.values()):
             if uuid in (call.sent_in, call.sent_before):
                 return call
         return None

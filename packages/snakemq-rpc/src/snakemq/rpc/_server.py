@@ -245,14 +245,14 @@ class RpcServer:
             answer = "request refused: it names no call, and cannot be decoded"
             reply = self._writer.error(message.uuid, answer)
             self._replies.sent(ident, len(reply))
-            self._messaging.send_message(ident, Message(reply, REFUSAL_TTL))
+            self._messaging.send_message(ident, Message(reply, REFUSAL_TTL), urgent=True)
             raise SnakeMQBrokenMessage(f"refused a request of {ident!r}: {text_of(exc)}") from exc
 
     def _turn_away(self, ident: str, request: Request) -> None:
         req_id = request["req_id"]
         reply = self._writer.busy(req_id)
         self._replies.abandon(ident, req_id, len(reply))
-        self._messaging.send_message(ident, Message(reply))
+        self._messaging.send_message(ident, Message(reply), urgent=True)
 
     def _on_message_drop(self, ident: str, uuid: bytes) -> None:
         if not self._messaging.is_connected(ident):
@@ -361,7 +361,7 @@ class RpcServer:
     def _send_error(self, ident: str, req_id: bytes, text: str) -> None:
         reply = self._writer.error(req_id, text)
         self._replies.sent(ident, len(reply))
-        self._messaging.send_message(ident, Message(reply))
+        self._messaging.send_message(ident, Message(reply), urgent=True)
 
     def _send(self, ident: str, req_id: bytes, message: Message) -> None:
         try:

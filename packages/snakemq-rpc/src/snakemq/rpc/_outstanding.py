@@ -1,0 +1,98 @@
+"""The calls that have no outcome yet, for all threads and without a lock."""
+
+from __future__ import annotations
+
+from ._calls import Call
+from ._peers import Peer
+
+
+class Outstanding:
+    """Keeps the calls, and their peers.
+
+    A signal handler or a finalizer may make a call between any two steps of the thread that it
+    interrupts, also of one which is at work here, and wait for the outcome. So there is no lock:
+    whatever decides something is one operation of a dict, which is atomic. A call ends for the one
+    that takes it out, and goes into a connection by the one that first enters it in its
+    :attr:`Peer.sent`.
+
+    Thread-safe, except for what is said to be for the loop.
+    """
+
+    def __init__(self) -> None:
+        self._calls: dict[bytes, Call] = {}
+        self.peers: dict[str, Peer] = {}
+        """Those that are connected or have calls. Only the loop removes one."""
+        self.idle: dict[str, None] = {}
+        """Those that perhaps need not be kept, see :meth:`forget_idle`."""
+
+    def add(self, call: Call) -> Peer:
+        """Keep a call until it is taken out. Returns its peer."""
+        self._calls[call.req_id] = call
+        ident = call.ident
+        peer = self.peers.get(ident)
+        if peer is None:
+            peer = self.peers.setdefault(ident, Peer())
+        peer.calls[call.req_id] = call
+        while self.peers.get(ident) is not peer:  # the loop has removed it meanwhile
+            peer = self.peers.setdefault(ident, peer)
+            peer.calls[call.req_id] = call
+        return peer
+
+    def take(self, req_id: bytes, ident: str | None = None) -> Call | None:
+        """Take out a call: it ends. ``None`` if another one was faster.
+
+        ``ident``: only a call of this peer.
+        """
+        if ident is not None:
+            call = self._calls.get(req_id)
+            if call is None or call.ident != ident:
+                return None
+        call = self._calls.pop(req_id, None)
+        if call is not None:
+            peer = self.peers.get(call.ident)
+            if peer is not None:
+                peer.calls.pop(req_id, None)
+                sent = peer.sent
+                if sent is not None:
+                    sent.pop(req_id, None)
+                elif not peer.calls:
+                    self.idle[call.ident] = None
+        return call
+
+    def take_sent_in(self, ident: str, uuid: bytes) -> Call | None:
+        """As :meth:`take`, for a server that found no id in a request, and names the message."""
+        peer = self.peers.get(ident)
+        call = peer.sent_in(uuid) if peer is not None else None
+        return self.take(call.req_id) if call is not None else None
+
+    def take_all(self) -> list[Call]:
+        calls = map(self.take, list(self._calls))
+        return [call for call in calls if call is not None]
+
+    def __contains__(self, call: Call) -> bool:
+        return call.req_id in self._calls
+
+    # In the loop.
+
+    def peer(self, ident: str) -> Peer:
+        """The peer, which is about to be connected."""
+        return self.peers.setdefault(ident, Peer())
+
+    def disconnect(self, ident: str) -> None:
+        """Note that the connection of a peer has ended."""
+        peer = self.peers.get(ident)
+        if peer is not None:
+            peer.disconnect()
+            self.idle[ident] = None
+
+    def forget_idle(self) -> None:
+        """Forget peers that are absent and have no calls."""
+        for ident in list(self.idle):
+            self.idle.pop(ident, None)
+            peer = self.peers.get(ident)
+            if peer is None or peer.connected or peer.calls:
+                continue
+            self.peers.pop(ident, None)
+            if peer.calls:  # one was added in the last moment
+                other = self.peers.setdefault(ident, peer)
+                other.calls.update(peer.calls)
