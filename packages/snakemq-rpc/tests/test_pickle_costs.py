@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import contextlib
 import enum
+import fractions
 import pickle
 import struct
 import subprocess
@@ -62,16 +63,32 @@ class Key:
     part: object
 
 
+class Tags(set[object]):
+    pass
+
+
+class Table(dict[object, object]):
+    pass
+
+
 def a_pickler() -> SafePickler:
     pickler = SafePickler()
-    for cls in (Row, Key, collections.deque, collections.defaultdict):
+    for cls in (
+        Row,
+        Key,
+        Tags,
+        Table,
+        collections.deque,
+        collections.Counter,
+        collections.defaultdict,
+    ):
         pickler.register(cls)
     return pickler
 
 
 def costs_of(data: bytes) -> Costs:
     """Of what the machine did, until it was done or had enough."""
-    registered = {f"{cls.__module__}.{cls.__qualname__}": cls for cls in (Row, Key)}
+    registered = {f"{cls.__module__}.{cls.__qualname__}": cls for cls in (Row, Key, Tags, Table)}
     builder = RegisteredBuilder(registered, {})
     machine = Machine(data, builder, FREE_MEMORY + MEMORY_FACTOR * len(data))
     with contextlib.suppress(pickle.UnpicklingError):
@@ -199,7 +216,15 @@ def test_equal_hashes_are_all_compared(is_set: bool) -> None:
         {2**64 + k for k in range(10_000)},
         {complex(k, 1) for k in range(10_000)},
     ],
-    ids=["ints", "thousands", "floats", "tuples", "frozensets", "long ints", "complex"],
+    ids=[
+        "ints",
+        "thousands",
+        "floats",
+        "tuples",
+        "frozensets",
+        "long ints",
+        "complex",
+    ],
 )
 def test_honest_keys_come_nowhere_near_the_limit(value: Any) -> None:
     pickler = SafePickler()
@@ -210,11 +235,87 @@ def test_honest_keys_come_nowhere_near_the_limit(value: Any) -> None:
     assert machine.costs.steps < (FREE_STEPS + STEPS_PER_BYTE * len(data)) / 2
 
 
+@pytest.mark.parametrize(
+    "value",
+    [{k << 40 for k in range(20_000)}, [{k * 64 for k in range(20)} for _ in range(10_000)]],
+    ids=["high bits", "sets of 20"],
+)
+def test_honest_numbers_with_equal_low_bits_arrive(value: Any) -> None:
+    assert SafePickler().loads(SafePickler().dumps(value)) == value
+
+
 def test_a_few_keys_with_equal_hashes_are_fine() -> None:
     value = {k * MODULUS: k for k in range(50)} | {(-1, -2): 1, (-2, -1): 2}
     data = SafePickler().dumps(value)
     assert _plain.is_plain(data, FREE_MEMORY)
     assert SafePickler().loads(data) == value
+
+
+@pytest.mark.parametrize("container", [Tags, Table, collections.Counter])
+@pytest.mark.parametrize("make", [b"R", b"\x81"], ids=["called", "new"])
+def test_what_a_registered_set_or_dict_is_made_of_is_hashed_by_it(
+    container: type, make: bytes
+) -> None:
+    """With keys that all meet, and with one that has 2**60 leaves."""
+    pair = container is Table
+    numbers = b"".join(long(k * MODULUS) + b"N\x86" * pair for k in range(1, 5000))
+    made = named(container.__module__, container.__name__)
+    data = b"\x80\x04" + made + b"](" + numbers + b"e\x85" + make + b"."
+    assert "steps" in refused(data)
+    bomb = b")\x94"
+    for level in range(60):
+        bomb += (b"h" + bytes([level])) * 2 + b"\x86\x94"
+    key = b"h" + bytes([60]) + b"N\x86" * pair
+    for items in (b"](" + key + b"e", key + b"\x85"):
+        assert "steps" in refused(b"\x80\x04" + bomb + made + items + b"\x85" + make + b".")
+
+
+@pytest.mark.parametrize("use", [b"h\x00h\x01R", b"h\x00)Rh\x01b"], ids=["call", "state"])
+def test_arguments_are_not_looked_at_again_and_again(use: bytes) -> None:
+    shared = b"(" + b"N" * 2000 + b"t\x940"
+    data = b"\x80\x04" + VALUE_ERROR + b"\x940" + shared + b"](" + use * 2000 + b"e."
+    refused(data)
+    assert costs_of(data).steps < 1.1 * (FREE_STEPS + STEPS_PER_BYTE * len(data))
+
+
+def test_an_error_shows_little_of_what_a_peer_wrote() -> None:
+    pickler = SafePickler()
+    pickler.register(fractions.Fraction)
+    fraction = named("fractions", "Fraction")
+    long_text = b"X" + struct.pack("<I", 100_000) + b"x" * 100_000
+    for argument in (long_text, text("\n forged line")):
+        with pytest.raises(pickle.UnpicklingError) as caught:
+            pickler.loads(b"\x80\x04" + fraction + argument + b"\x85R.")
+        assert len(str(caught.value)) < 500
+        assert str(caught.value).isprintable()
+    assert "not printable" in refused(b"\x80\x04" + named("a\nforged", "b") + b".")
+
+
+def test_an_error_that_holds_lists_of_lists_has_no_text() -> None:
+    class Picky:
+        def __init__(self, value: object) -> None:
+            raise ValueError(value)
+
+    pickler = SafePickler()
+    pickler.register(Picky, names=["shop.Picky"])
+    bomb = b"]\x94"
+    for level in range(60):
+        bomb += b"](h" + bytes([level]) + b"h" + bytes([level]) + b"e\x94"
+    with pytest.raises(pickle.UnpicklingError, match=r"ValueError$"):
+        pickler.loads(b"\x80\x04" + bomb + named("shop", "Picky") + b"h\x3c\x85R.")
+
+
+@pytest.mark.parametrize("n", [100, 1100, 3000])
+def test_the_sender_refuses_numbers_that_the_receiver_would_refuse(n: int) -> None:
+    """However short the pickle is."""
+    keys = pickle.loads(b"\x80\x04" + numbers_that_meet(n) + b".")
+    pickler = a_pickler()
+    try:
+        data = pickler.dumps(keys)
+    except pickle.PicklingError:
+        refused(pickle.dumps(keys, 4))
+    else:
+        assert pickler.loads(data) == keys
 
 
 # What is fetched again.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import pickle
 import sys
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -21,9 +22,15 @@ from ._limits import (
 from ._probing import Probing
 
 _BY_IDENTITY = (object.__hash__, None)
+_FROZEN: frozenset[object] = frozenset()
+"""Stands for a container that is made: a set or dict that is filled once."""
+
 _IMMUTABLE_TYPE = 1 << 8  # Py_TPFLAGS_IMMUTABLETYPE: of classes that are written in C
 _SETS = (dict, set, frozenset)
 _FEW = 8  # keys, each of which may be compared with all others
+_SLOT = 2  # steps to look at a slot: our own table takes much longer than that of C
+_COMPARISON = 8  # steps of each comparison, in addition to the leaves
+_CALL = 8  # steps for each argument of a call, which is looked at several times
 _KEYED = frozenset((str, bytes))  # nobody else knows the key of their hashes
 
 
@@ -176,7 +183,22 @@ class Costs:
         for key in keys:
             extra, equal = probing.insert(hash(key))
             if extra:
-                self.pay(8 * extra + (equal * self._weight(key) if equal else 0))
+                self.pay(_SLOT * extra)
+            if equal:
+                self.pay(equal * (_COMPARISON + self._weight(key)))
+
+    def filled_by_call(self, cls: type, args: Iterable[object]) -> None:
+        """A set or dict of a user's class is made of ``args``: it hashes what is in them."""
+        for value in args:
+            if not isinstance(value, (list, tuple)):
+                continue
+            if issubclass(cls, dict) and not issubclass(cls, Counter):
+                value = [pair[0] for pair in value if isinstance(pair, (list, tuple)) and pair]
+            self.fill(_FROZEN, value)
+
+    def calls(self, count: int) -> None:
+        """A call gets this many arguments, or a state of this many parts."""
+        self.pay(_CALL * count)
 
     def copies(self, values: Iterable[object], *, content: bool) -> None:
         """A call gets these arguments, and may copy what is directly in them.

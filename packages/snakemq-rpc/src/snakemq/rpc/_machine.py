@@ -51,7 +51,7 @@ class Machine:
         except Exception as exc:
             # Truncated, nothing on the stack, wrong types, or an error of a registered class.
             raise pickle.UnpicklingError(
-                f"broken pickle, at byte {self._position}: {type(exc).__name__}: {exc}"
+                f"broken pickle, at byte {self._position}: {_shown(exc)}"
             ) from exc
         if self._position + 1 != len(data):
             raise pickle.UnpicklingError("there is more after the end of the pickle")
@@ -223,6 +223,8 @@ class Machine:
             raise pickle.UnpicklingError("the name of a class is no text")
         if len(module) > _MAX_NAME or len(name) > _MAX_NAME:
             raise pickle.UnpicklingError("the name of a class is too long")
+        if not (module.isprintable() and name.isprintable()):
+            raise pickle.UnpicklingError("the name of a class is not printable")
         found = self._builder.find(f"{module}.{name}")
         self._functions += type(found) is CalledOnly
         self._stack.append(found)
@@ -253,8 +255,11 @@ class Machine:
             if isinstance(value, frozenset):
                 self.costs.hold(value, items)
         else:
+            self.costs.calls(len(args))
             if not isinstance(func, type):
                 self.costs.hashes(args)  # it may look them up
+            elif issubclass(func, _HASHING):
+                self.costs.filled_by_call(func, args)
             self.costs.copies((args, *args), content=True)
             value = self._builder.call(func, args)
             self.costs.made(value, args)
@@ -267,6 +272,9 @@ class Machine:
         if not isinstance(args, tuple) or type(kwargs) is not dict:
             raise pickle.UnpicklingError("arguments are not a tuple and a dict")
         parts = (*args, *kwargs.values())
+        self.costs.calls(len(parts))
+        if isinstance(cls, type) and issubclass(cls, _HASHING):
+            self.costs.filled_by_call(cls, args)
         self.costs.copies((args, kwargs, *parts), content=True)
         value = self._builder.new(cls, args, kwargs)
         self.costs.made(value, parts)
@@ -275,6 +283,7 @@ class Machine:
     def build(self) -> None:
         state = self._stack.pop()
         value = self._stack[-1]
+        self.costs.calls(len(state) if isinstance(state, tuple) else 1)
         for part in state if isinstance(state, tuple) else (state,):
             parts = part.values() if isinstance(part, dict) else (part,)
             self.costs.copies((part,), content=True)
@@ -282,8 +291,26 @@ class Machine:
         self._builder.set_state(value, state)
 
 
+_MAX_TEXT = 200  # characters of an error that a peer may have written
+_SIMPLE = (type(None), bool, int, float, str, bytes)
+
+
+def _shown(exc: Exception) -> str:
+    """An error on one line. Lists that hold each other twice, and so on, are no text at all: it
+    would have no end."""
+    name = type(exc).__name__
+    if not all(isinstance(arg, _SIMPLE) for arg in exc.args):
+        return name
+    text = str(exc)
+    if len(text) > _MAX_TEXT:
+        text = text[:_MAX_TEXT] + "..."
+    return f"{name}: {text if text.isprintable() else ascii(text)}"
+
+
 _FROZEN: frozenset[object] = frozenset()
 """Stands for one that is made: a set that is filled once."""
+
+_HASHING = (set, frozenset, dict)
 
 _NOTHING = object()
 

@@ -22,6 +22,9 @@ PROTOCOL = 4
 
 _STACK_GLOBAL = b"\x93"
 _LONG1 = b"\x8a"
+_NUMBERS = (b"J", b"G")
+_EVIDENT = 100_000
+"""Bytes. In less, neither the memory of containers nor a text that is shared comes to a limit."""
 _TUPLES = (b"\x85\x94", b"\x86\x94", b"\x87\x94", b"t\x94", b"\x91\x94")
 
 
@@ -194,8 +197,9 @@ def _is_evidently_plain(data: bytes) -> bool:
     limits for depth, memory, and keys with equal hashes; the last thing is for long numbers and
     tuples. Takes a hundredth of the time of :func:`is_plain`."""
     return (
-        len(data) <= FREE_MEMORY >> 8
+        len(data) <= _EVIDENT
         and _LONG1 not in data
+        and sum(map(data.count, _NUMBERS)) <= 1000
         and sum(map(data.count, _TUPLES)) <= 100
     )
 
