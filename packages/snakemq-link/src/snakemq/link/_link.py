@@ -154,8 +154,9 @@ class Link:
 
         self._listeners: dict[Address, Listener] = {}
         self._connectors: dict[Address, Connector] = {}
-        self._is_closed = False
         self._has_told_closing = False
+        self._is_closing = False
+        self._has_told_closed = False
         self._add_lock = threading.Lock()  # no connector comes after _close_all() has begun
 
     # -- connectors and listeners
@@ -403,16 +404,21 @@ class Link:
             self._loop.call(self.on_closing)
             self._loop.last_pass()
         with self._add_lock:
-            is_first = not self._is_closed
-            self._is_closed = True
             self._loop.ended = True
-        # Their callbacks may remove others meanwhile.
-        while self._connectors:
-            self.del_connector(next(iter(self._connectors)))
-        while self._listeners:
-            self.del_listener(next(iter(self._listeners)))
-        self._traffic.close_all()
-        if is_first:
+        is_outermost = not self._is_closing
+        self._is_closing = True
+        try:
+            # Their callbacks may remove others meanwhile.
+            while self._connectors:
+                self.del_connector(next(iter(self._connectors)))
+            while self._listeners:
+                self.del_listener(next(iter(self._listeners)))
+            self._traffic.close_all()
+        finally:
+            if is_outermost:
+                self._is_closing = False
+        if is_outermost and not self._has_told_closed:
+            self._has_told_closed = True
             self._loop.call(self.on_closed)
 
     # -- what listeners and connectors bring
@@ -425,10 +431,14 @@ class Link:
     def adopt_accepted(self, sock: socket.socket, remote_peer: object, listener: Listener) -> None:
         """Somebody has connected to a listener. Not for users."""
         group = group_of(remote_peer)
-        if self._admission.admits(sock, remote_peer, group):
+        is_admitted = False
+        try:
+            is_admitted = self._admission.admits(sock, remote_peer, group)
+        finally:
+            if not is_admitted:  # or Ctrl-C came while it was asked
+                sock.close()
+        if is_admitted:
             self._traffic.adopt(sock, remote_peer, listener.ssl_context, group=group)
-        else:
-            sock.close()
 
     def cannot_accept(self, listener: Listener, exc: OSError, pause: float) -> None:
         """Somebody waits at a listener and there are no resources for it. Not for users."""
