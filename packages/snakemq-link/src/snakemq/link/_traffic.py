@@ -100,7 +100,7 @@ class Traffic:
                     do_handshake_on_connect=False,
                     server_hostname=None if connector is None else connector.server_hostname,
                 )
-            except (OSError, ValueError) as exc:
+            except Exception as exc:  # OSError, ValueError, and TypeError for some host names
                 sock.close()
                 failure = explained(exc, "TLS handshake")
                 if connector is not None:
@@ -356,7 +356,8 @@ class Traffic:
             events |= READ
         if not events:
             # Not watched at all: a hang-up, which is told in any case, would come again and again.
-            poller.unregister(fd)
+            with contextlib.suppress(KeyError):  # there was no room for it, see below
+                poller.unregister(fd)
             return
         only_reads = events == READ and conn.connected_at is not None
         handler: Handler = partial(self._on_readable if only_reads else self._on_io, conn)
