@@ -387,14 +387,19 @@ class Traffic:
                 conn.failure = ConnectionError(f"closed by the other side at once{question}")
         self.drop(conn, "by the other side" if exc is None else str(exc))
 
-    def failed(self, remote_peer: object, error: Exception) -> None:
-        """Somebody who came to a listener was of no use, or not let in: tell it now and then."""
+    def failed(
+        self, remote_peer: object, error: Exception, what: str = "connection from {!r} failed"
+    ) -> None:
+        """Somebody who came to a listener was of no use, or not let in: tell it now and then.
+
+        ``what``: has a place for the address.
+        """
         host = remote_peer[0] if isinstance(remote_peer, tuple) and remote_peer else remote_peer
         untold = self._remote_failures.add(host, str(error), self._loop.time())
         if untold is None:
-            self._log.debug("connection from %r failed: %s", remote_peer, error)
+            self._log.debug("%s: %s", what.format(remote_peer), error)
             return
-        failure = ConnectFailed(f"connection from {remote_peer!r} failed: {error}", remote_peer)
+        failure = ConnectFailed(f"{what.format(remote_peer)}: {error}", remote_peer)
         failure.__cause__ = error
         more = f" (and {untold} more that were not logged)" if untold else ""
         self._log.warning("%s%s; not told again within %g s", failure, more, REPORT_INTERVAL)
