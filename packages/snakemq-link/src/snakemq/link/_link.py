@@ -69,16 +69,26 @@ class Link:
     :meth:`borrow`, :attr:`give_back`. Signal handlers may call :meth:`stop` and
     :meth:`wakeup_poll`.
 
-    Limits, all seconds or counts: ``max_connections`` (what comes in beyond is closed at once, and
-    so is what would use the last tenth, 32 at least, of the file descriptors that this process may
-    have), ``max_connections_per_address`` (for what comes in from one IPv4 address or one /64
-    network of IPv6; an ``int``, or a ``float`` as the part of all that there may be, but at least
-    64; ``None``: any number; Unix sockets have no such limit),
-    ``listen_backlog``, ``connect_timeout``, ``handshake_timeout``, ``tcp_keepalive`` (seconds of
-    silence, seconds between probes, number of probes, as far as the system lets them be set;
-    ``None``: no probes). See the constants of this module for the defaults and their reasons.
-    Raises ``ValueError`` for a wrong ``tcp_keepalive`` or
-    ``max_connections_per_address``.
+    ``max_connections``: what comes in beyond this number is closed at once. So is what would use
+    the last tenth, 32 at least, of the file descriptors that this process may have.
+
+    ``max_connections_per_address``: for what comes in from one IPv4 address or one /64 network of
+    IPv6. An ``int``; or a ``float``, the part of all that there may be, but at least 64; or
+    ``None``, any number. Unix sockets have no such limit.
+
+    ``listen_backlog``: how many connections the system holds for a listener until they are
+    accepted.
+
+    ``connect_timeout``: seconds for one attempt to connect, with the look-up of the name.
+
+    ``handshake_timeout``: seconds for a TLS handshake.
+
+    ``tcp_keepalive``: seconds of silence until the system probes a TCP connection, seconds between
+    two probes, and how many of them may go unanswered, as far as the system lets them be set;
+    ``None``: no probes.
+
+    The constants of this module are the defaults, and say the reasons. Raises ``ValueError`` for a
+    wrong ``tcp_keepalive`` or ``max_connections_per_address``.
     """
 
     __module__ = "snakemq.link"
