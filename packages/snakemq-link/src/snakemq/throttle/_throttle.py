@@ -66,9 +66,9 @@ class Throttle:
     on_ready_to_send: Event[[str, int]] = Event()
     on_loop_pass: Event[[]] = Event()
     on_closing: Event[[]] = Event()
-    """See :attr:`snakemq.link.Link.on_closing`; not called for a link that has none."""
+    """See :attr:`EndingLink.on_closing`; never called if the wrapped link is not one."""
     on_closed: Event[[]] = Event()
-    """See :attr:`snakemq.link.Link.on_closed`; not called for a link that has none."""
+    """See :attr:`EndingLink.on_closed`; never called if the wrapped link is not one."""
     on_crowded: Event[[Callable[[str], bool]]] = Event()
     """See :attr:`CrowdedLink.on_crowded`; never called if the wrapped link cannot."""
     on_connect_failed: Event[[Any, ConnectFailed]] = Event()
