@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import socket
 from collections.abc import Callable, Iterator
@@ -224,19 +225,37 @@ def test_a_handshake_that_is_not_finished_gives_way(
         assert len(link._connections) == 2
 
 
-def test_refusals_are_logged_once_with_their_count(
+def test_refusals_of_a_host_are_told_once_a_minute_with_their_count(
     new_link: NewLink,
     serve: Serve,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    caplog.set_level(logging.ERROR, "snakemq.link")
-    clients = serve(new_link(max_connections=1))
+    caplog.set_level(logging.WARNING, "snakemq.link")
+    link = new_link(max_connections=1)
+    told: list[str] = []
+    link.on_connect_failed.add(lambda address, exc: told.append(str(exc)))
+    clients = serve(link)
     for _ in range(10):
         clients.dial()
     (line,) = caplog.messages
-    assert line.startswith("refused ('127.0.0.1', ")
-    assert line.endswith(": there are 1 connections")
-    clients.link._admission._tell_rest()  # its timer takes some seconds
-    assert caplog.messages[1].endswith("there are 1 connections (and 7 others in 5 s)")
-    assert len(caplog.messages) == 2
+    assert line.startswith("connection from ('127.0.0.1', ")
+    assert "refused: there are 1 connections; not told again within 60 s" in line
+    later = link.time() + 60
+    monkeypatch.setattr(link._loop, "time", lambda: later)
+    clients.dial()
+    assert "refused: there are 1 connections (and 8 more that were not logged)" in caplog.text
+    assert len(caplog.messages) == len(told) == 2
+
+
+def test_lack_of_descriptors_is_told_with_the_address_of_the_listener(
+    new_link: NewLink, caplog: pytest.LogCaptureFixture
+) -> None:
+    link = new_link()
+    address = link.add_listener(LOCALHOST)
+    for _ in range(3):
+        link.cannot_accept(
+            link._listeners[address], OSError(errno.EMFILE, "Too many open files"), 0.5
+        )
+    (line,) = caplog.messages
+    assert line.startswith(f"cannot accept on {address!r} for 0.5 s: [Errno ")

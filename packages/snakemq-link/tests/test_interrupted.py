@@ -5,11 +5,23 @@ from __future__ import annotations
 import socket
 import threading
 import time
+from collections.abc import Callable
 
 import pytest
-from real_links import DiaryLink, connect, pass_once, run_until, running, wait_for
+from real_links import (
+    LOCALHOST,
+    DiaryLink,
+    connect,
+    pass_once,
+    plain_client,
+    run_until,
+    running,
+    wait_for,
+)
 
 from snakemq.link import BytesLike, Link, LinkSocket
+
+NewLink = Callable[..., DiaryLink]
 
 
 class Interrupt:
@@ -227,3 +239,61 @@ def test_interrupted_callback_costs_the_connection_whose_data_it_had() -> None:
         peer.settimeout(10)
         assert peer.recv(1) == b""
     link.cleanup()
+
+
+def test_connector_dials_again_after_an_interrupted_report_of_a_failure(
+    link: DiaryLink, other: DiaryLink
+) -> None:
+    address = other.add_listener(LOCALHOST)
+    other.del_listener(address)
+    link.on_connect_failed.add(Interrupt())
+    link.add_connector(address)
+    with pytest.raises(KeyboardInterrupt):
+        link.loop(runtime=10)
+    other.add_listener(address)
+    run_until(lambda: link.open, link, other)
+
+
+def test_connector_dials_again_after_an_interrupted_report_of_a_refusal(
+    link: DiaryLink, other: DiaryLink
+) -> None:
+    _, here = connect(other, link)
+    link.on_connect_failed.add(Interrupt())
+    link.report_failure(here, ValueError("not the one"))
+    with pytest.raises(KeyboardInterrupt):
+        link.close(here)
+    run_until(lambda: link.open, link, other)
+
+
+@pytest.mark.parametrize("where", ["in a callback", "outside of the loop"])
+def test_cleanup_that_was_interrupted_is_finished_by_the_next_one(
+    link: DiaryLink, other: DiaryLink, where: str
+) -> None:
+    for _ in range(3):
+        connect(other, link)
+    closed: list[bool] = []
+    link.on_closed.add(lambda: closed.append(True))
+    link.on_disconnect.add(Interrupt())
+    if where == "in a callback":
+        link.call_later(0, link.cleanup)
+    end = link.loop if where == "in a callback" else link.cleanup
+    with pytest.raises(KeyboardInterrupt):
+        end()
+    assert not closed
+    link.cleanup()
+    assert len(link.disconnected) == 3
+    assert closed == [True]
+    assert len(link.poller) == 0
+    run_until(lambda: len(other.disconnected) >= 3, other)
+    link.cleanup()
+    assert closed == [True]
+
+
+def test_newcomer_is_closed_if_the_search_for_its_place_is_interrupted(new_link: NewLink) -> None:
+    link = new_link(max_connections=0)
+    link.on_crowded.add(Interrupt())
+    address = link.add_listener(LOCALHOST)
+    with plain_client(address) as client:
+        with pytest.raises(KeyboardInterrupt):
+            link.loop(runtime=10)
+        assert client.recv(1) == b""

@@ -331,6 +331,44 @@ def test_a_connector_whose_connection_cannot_be_watched_dials_again(
     run_until(lambda: other.disconnected and other.open, link, other)
 
 
+def test_a_dialling_socket_that_cannot_be_watched_is_a_failed_attempt(
+    link: DiaryLink, other: DiaryLink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reasons: list[str] = []
+    link.on_connect_failed.add(lambda address, exc: reasons.append(str(exc)))
+    refuse_once(link, monkeypatch)
+    link.add_connector(other.add_listener(LOCALHOST))
+    run_until(lambda: link.open, link, other)
+    (reason,) = reasons
+    assert "cannot watch the socket" in reason
+    assert "No space left" in reason
+
+
+def test_a_connection_that_cannot_be_watched_can_be_paused(
+    link: DiaryLink, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    address = link.add_listener(LOCALHOST)
+    link.on_connect.add(lambda conn_id: link.pause_reading(conn_id, "busy"))
+    refuse_once(link, monkeypatch)
+    with plain_client(address):
+        run_until(lambda: link.disconnected, link)
+    assert "raised" not in caplog.text
+
+
+def test_a_listener_whose_socket_is_of_no_use_does_not_spin(
+    link: DiaryLink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody has shut it down, for example: accept(2) says EINVAL again and again."""
+    pauses: list[str] = []
+    monkeypatch.setattr(link, "cannot_accept", lambda _, exc, pause: pauses.append(str(exc)))
+    address = link.add_listener(LOCALHOST)
+    link._listeners[address].sock.shutdown(socket.SHUT_RDWR)
+    run_until(lambda: pauses, link)
+    pass_once(link)
+    pass_once(link)
+    assert len(pauses) == 1
+
+
 def test_a_listener_that_cannot_go_on_after_a_pause_tries_again(
     link: DiaryLink, monkeypatch: pytest.MonkeyPatch
 ) -> None:

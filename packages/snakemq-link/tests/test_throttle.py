@@ -252,7 +252,9 @@ def test_throttle_reports_failures_if_the_link_below_does(network: MemoryNetwork
 def test_abilities_of_the_wrapped_link_are_passed_on(network: MemoryNetwork) -> None:
     link = Link()
     try:
-        assert Throttle(link, 1000).on_crowded is link.on_crowded
+        throttle = Throttle(link, 1000)
+        for event in ("on_crowded", "on_closing", "on_closed", "on_connect_failed"):
+            assert getattr(throttle, event) is getattr(link, event)
     finally:
         link.cleanup()
     memory_link = network.link("cannot be crowded")

@@ -229,6 +229,16 @@ def test_host_name_check_over_a_unix_socket_needs_a_name(
         link.del_connector("/tmp/x")
 
 
+@pytest.mark.parametrize("name", ["", ".x", "a\0b", "a" * 300, "\ud800"])
+def test_server_hostname_that_no_handshake_can_use_is_refused(
+    link: DiaryLink, authority: Authority, name: str
+) -> None:
+    with pytest.raises(ValueError, match="is not a host name"):
+        link.add_connector(
+            ("127.0.0.1", 1), ssl_config=authority.config("client", server_hostname=name)
+        )
+
+
 # -- handshakes that go nowhere
 
 

@@ -19,6 +19,7 @@ from ._admission import MAX_CONNECTIONS, MAX_CONNECTIONS_PER_ADDRESS  # noqa: E4
 from ._interface import (  # noqa: E402
     BytesLike,
     CrowdedLink,
+    EndingLink,
     LendingLink,
     LinkInterface,
     ProgressLink,
@@ -50,6 +51,7 @@ __all__ = [
     "Address",
     "BytesLike",
     "CrowdedLink",
+    "EndingLink",
     "LendingLink",
     "Link",
     "LinkInterface",

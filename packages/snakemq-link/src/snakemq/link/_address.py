@@ -80,7 +80,7 @@ def literal(address: Address, *, listening: bool = False) -> Endpoint | None:
         host = "0.0.0.0" if listening else "127.0.0.1"
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
-    except (socket.gaierror, UnicodeError):
+    except (OSError, UnicodeError):  # the look-up meets the same, and says so
         return None
     family, _, _, _, sockaddr = found[0]
     return Endpoint(family, sockaddr)  # type: ignore[arg-type]

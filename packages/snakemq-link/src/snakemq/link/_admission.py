@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 import socket
 from collections.abc import Callable
 from typing import Protocol
 
 from snakemq.callbacks import Callback
-from snakemq.exceptions import ConnectFailed
 
 from ._loop import Loop
 from ._traffic import Traffic
@@ -27,9 +25,6 @@ _RESERVED_PART = 0.1
 """Descriptors that connections from outside may not use: a tenth, 32 at least. The connectors of
 this process need some, and so do its storages and its other files."""
 
-_LOG_INTERVAL = 5.0
-"""Seconds between two lines about refusals."""
-
 _IN_VAIN = 0.1
 """Seconds after which it is asked again for connections to do without, when there was none."""
 
@@ -39,8 +34,6 @@ class Settings(Protocol):
 
     max_connections: int
     max_connections_per_address: float | None
-
-    def connect_failed(self, error: ConnectFailed) -> None: ...
 
 
 class Admission:
@@ -53,11 +46,6 @@ class Admission:
         self._settings = settings
         self._in_vain: set[str] = set()  # where nothing could be done, lately
         self._in_vain_until = 0.0
-        self._log = logging.getLogger("snakemq.link")
-        self._refused = 0  # since that was logged last
-        self._last_refusal = ""
-        self._last_refused: object = None
-        self._is_log_planned = False
 
     def admits(self, sock: socket.socket, remote_peer: object, group: str) -> bool:
         """May it stay? If there is no room somebody else is asked to make some."""
@@ -67,25 +55,25 @@ class Admission:
         reason, full_group = full
         if self._make_room(full_group):
             return True
-        self._refuse(remote_peer, f"{remote_peer!r}: {reason}")
+        self._traffic.failed(remote_peer, ConnectionError(reason), "connection from {!r} refused")
         return False
 
     def out_of_resources(self, address: object, exc: OSError, pause: float) -> None:
         """Somebody waits at a listener, and the system has nothing left to accept it with."""
         if not self._make_room(""):
-            self._refuse(address, f"somebody on {address!r} for {pause:g} s: {exc}")
+            self._traffic.failed(address, exc, f"cannot accept on {{!r}} for {pause:g} s")
 
     def _what_is_full(self, sock: socket.socket, group: str) -> tuple[str, str] | None:
         """The reason, and where somebody has to go: in a group, or anywhere."""
         most = self._settings.max_connections
         descriptors = _descriptors()
         if descriptors is not None:
-            usable = descriptors - max(_RESERVE, int(descriptors * _RESERVED_PART))
+            reserve = max(_RESERVE, int(descriptors * _RESERVED_PART))
+            usable = descriptors - reserve
             # The lowest number that is free is given out, so all below it are in use: by this link,
             # by others and by files. It costs nothing to know.
             if sock.fileno() >= usable:
-                left = max(0, descriptors - sock.fileno())
-                return f"{left} of {descriptors} file descriptors are left (ulimit -n)", ""
+                return f"only {reserve} of {descriptors} file descriptors are left (ulimit -n)", ""
             most = min(most, usable)
         if len(self._traffic.connections) >= self._settings.max_connections:
             return f"there are {self._settings.max_connections} connections", ""
@@ -122,29 +110,6 @@ class Admission:
             return True
         self._in_vain.add(group)
         return False
-
-    def _refuse(self, address: object, text: str) -> None:
-        self._refused += 1
-        self._last_refused, self._last_refusal = address, text
-        if not self._is_log_planned:
-            self._is_log_planned = True
-            self._tell()
-            self._loop.call_later(_LOG_INTERVAL, self._tell_rest)
-
-    def _tell_rest(self) -> None:
-        self._is_log_planned = self._refused > 0
-        if self._refused:
-            self._tell()
-            self._loop.call_later(_LOG_INTERVAL, self._tell_rest)
-
-    def _tell(self) -> None:
-        others = self._refused - 1
-        more = f" (and {others} others in {_LOG_INTERVAL:g} s)" if others else ""
-        self._refused = 0
-        error = ConnectFailed(f"refused {self._last_refusal}{more}", self._last_refused)
-        error.__cause__ = ConnectionError(self._last_refusal)
-        self._log.error("%s", error)
-        self._settings.connect_failed(error)
 
 
 def group_of(remote_peer: object) -> str:

@@ -20,7 +20,7 @@ from ._failures import FailureSeries
 from ._lookup import Answer, LookUp
 from ._poller import WRITE, Poller
 from ._race import Race, starting_order
-from ._tls import SSLConfig, is_refusal
+from ._tls import SSLConfig, check_server_hostname, is_refusal
 
 if TYPE_CHECKING:
     import ssl
@@ -77,7 +77,9 @@ class Connector:
         if ssl_config is not None:
             context = ssl_config.current_context(server_side=False)
             self.server_hostname = ssl_config.server_hostname
-            if self.server_hostname is None and not isinstance(address, str):
+            if self.server_hostname is not None:
+                check_server_hostname(context, self.server_hostname)
+            elif not isinstance(address, str):
                 self.server_hostname = address[0] or "localhost"
             if self.server_hostname is None and context.check_hostname:
                 raise ValueError("a Unix socket has no host name; say which server_hostname")
@@ -141,10 +143,7 @@ class Connector:
         ``failure``: why it was of no use to anybody, if that is known.
         """
         self._cancel_timer()
-        if failure is not None:
-            what = "cannot connect to" if _is_early(lasted) else "lost the connection to"
-            self._tell(str(failure), failure, what)
-        elif lasted is not None:
+        if failure is None and lasted is not None:
             self._is_well()
         if is_refusal(failure) and _is_early(lasted):
             self._backoff.refused()
@@ -153,6 +152,9 @@ class Connector:
         elif lasted is not None:
             self._backoff.connection_lasted(lasted)
         self._plan_next_round()
+        if failure is not None:
+            what = "cannot connect to" if _is_early(lasted) else "lost the connection to"
+            self._tell(str(failure), failure, what)
 
     def _look_at(self, conn: LinkSocket) -> None:
         if conn.has_received and conn.failure is None:
@@ -171,11 +173,12 @@ class Connector:
 
     def _round_failed(self) -> None:
         self._end_round()
+        self._plan_next_round()
         # One reason for several endpoints is the rule: localhost, where nobody listens.
         self._tell(", ".join(dict.fromkeys(self._reasons)), None)
-        self._plan_next_round()
 
     def _tell(self, reason: str, cause: Exception | None, what: str = "cannot connect to") -> None:
+        """To be called after the next round is planned: Ctrl-C may come in a callback of users."""
         is_news = self._failures.add(reason)
         error = ConnectFailed(f"{what} {self.address!r}: {reason}", self.address)
         error.__cause__ = cause
@@ -251,8 +254,13 @@ class Connector:
         sock.setblocking(False)
         error = sock.connect_ex(endpoint.sockaddr)
         if error in _IN_PROGRESS:
-            self._attempts[sock] = endpoint
-            self._driver.poller.register(sock.fileno(), WRITE, partial(self._on_event, sock))
+            try:
+                self._driver.poller.register(sock.fileno(), WRITE, partial(self._on_event, sock))
+            except OSError as exc:  # no memory, or no room in epoll
+                sock.close()
+                self._attempt_failed(race, f"cannot watch the socket: {exc}")
+            else:
+                self._attempts[sock] = endpoint
         else:
             self._attempt_decided(race, sock, endpoint, error)
 

@@ -34,7 +34,7 @@ class LinkInterface(Protocol):
 
     A link may have ``send_at_once`` too, see :meth:`Link.send_at_once`; the packeter uses it when
     it is there. And it may be a :class:`LendingLink`, a :class:`ProgressLink`, a
-    :class:`CrowdedLink` and a :class:`ReportingLink`.
+    :class:`CrowdedLink`, a :class:`ReportingLink` and an :class:`EndingLink`.
     """
 
     __module__: str = "snakemq.link"
@@ -142,6 +142,19 @@ class ReportingLink(Protocol):
         link writes a warning if that is news. ``error``: its text is the reason. For the loop only.
         Raises :exc:`~snakemq.exceptions.NoConnection`.
         """
+
+
+class EndingLink(Protocol):
+    """A link that says when it ends for good, as :meth:`Link.cleanup` does."""
+
+    __module__: str = "snakemq.link"
+
+    on_closing: Callback[[]]
+    """``func()``: the link is about to close everything, and takes last words. See
+    :attr:`Link.on_closing`."""
+
+    on_closed: Callback[[]]
+    """``func()``: the link has closed everything, and is of no more use. Called once."""
 
 
 class LendingLink(Protocol):

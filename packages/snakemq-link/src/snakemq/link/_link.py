@@ -69,16 +69,26 @@ class Link:
     :meth:`borrow`, :attr:`give_back`. Signal handlers may call :meth:`stop` and
     :meth:`wakeup_poll`.
 
-    Limits, all seconds or counts: ``max_connections`` (what comes in beyond is closed at once, and
-    so is what would use the last tenth, 32 at least, of the file descriptors that this process may
-    have), ``max_connections_per_address`` (for what comes in from one IPv4 address or one /64
-    network of IPv6; an ``int``, or a ``float`` as the part of all that there may be, but at least
-    64; ``None``: any number; Unix sockets have no such limit),
-    ``listen_backlog``, ``connect_timeout``, ``handshake_timeout``, ``tcp_keepalive`` (seconds of
-    silence, seconds between probes, number of probes, as far as the system lets them be set;
-    ``None``: no probes). See the constants of this module for the defaults and their reasons.
-    Raises ``ValueError`` for a wrong ``tcp_keepalive`` or
-    ``max_connections_per_address``.
+    ``max_connections``: what comes in beyond this number is closed at once. So is what would use
+    the last tenth, 32 at least, of the file descriptors that this process may have.
+
+    ``max_connections_per_address``: for what comes in from one IPv4 address or one /64 network of
+    IPv6. An ``int``; or a ``float``, the part of all that there may be, but at least 64; or
+    ``None``, any number. Unix sockets have no such limit.
+
+    ``listen_backlog``: how many connections the system holds for a listener until they are
+    accepted.
+
+    ``connect_timeout``: seconds for one attempt to connect, with the look-up of the name.
+
+    ``handshake_timeout``: seconds for a TLS handshake.
+
+    ``tcp_keepalive``: seconds of silence until the system probes a TCP connection, seconds between
+    two probes, and how many of them may go unanswered, as far as the system lets them be set;
+    ``None``: no probes.
+
+    The constants of this module are the defaults, and say the reasons. Raises ``ValueError`` for a
+    wrong ``tcp_keepalive`` or ``max_connections_per_address``.
     """
 
     __module__ = "snakemq.link"
@@ -154,8 +164,9 @@ class Link:
 
         self._listeners: dict[Address, Listener] = {}
         self._connectors: dict[Address, Connector] = {}
-        self._is_closed = False
         self._has_told_closing = False
+        self._is_closing = False
+        self._has_told_closed = False
         self._add_lock = threading.Lock()  # no connector comes after _close_all() has begun
 
     # -- connectors and listeners
@@ -403,16 +414,21 @@ class Link:
             self._loop.call(self.on_closing)
             self._loop.last_pass()
         with self._add_lock:
-            is_first = not self._is_closed
-            self._is_closed = True
             self._loop.ended = True
-        # Their callbacks may remove others meanwhile.
-        while self._connectors:
-            self.del_connector(next(iter(self._connectors)))
-        while self._listeners:
-            self.del_listener(next(iter(self._listeners)))
-        self._traffic.close_all()
-        if is_first:
+        is_outermost = not self._is_closing
+        self._is_closing = True
+        try:
+            # Their callbacks may remove others meanwhile.
+            while self._connectors:
+                self.del_connector(next(iter(self._connectors)))
+            while self._listeners:
+                self.del_listener(next(iter(self._listeners)))
+            self._traffic.close_all()
+        finally:
+            if is_outermost:
+                self._is_closing = False
+        if is_outermost and not self._has_told_closed:
+            self._has_told_closed = True
             self._loop.call(self.on_closed)
 
     # -- what listeners and connectors bring
@@ -425,10 +441,14 @@ class Link:
     def adopt_accepted(self, sock: socket.socket, remote_peer: object, listener: Listener) -> None:
         """Somebody has connected to a listener. Not for users."""
         group = group_of(remote_peer)
-        if self._admission.admits(sock, remote_peer, group):
+        is_admitted = False
+        try:
+            is_admitted = self._admission.admits(sock, remote_peer, group)
+        finally:
+            if not is_admitted:  # or Ctrl-C came while it was asked
+                sock.close()
+        if is_admitted:
             self._traffic.adopt(sock, remote_peer, listener.ssl_context, group=group)
-        else:
-            sock.close()
 
     def cannot_accept(self, listener: Listener, exc: OSError, pause: float) -> None:
         """Somebody waits at a listener and there are no resources for it. Not for users."""

@@ -26,7 +26,25 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("snakemq.link")
 
-_OUT_OF_RESOURCES = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+_GONE = {
+    getattr(errno, name, None)
+    for name in (
+        "ECONNABORTED",
+        "ECONNRESET",
+        "EHOSTDOWN",
+        "EHOSTUNREACH",
+        "ENETDOWN",
+        "ENETUNREACH",
+        "ENONET",
+        "ENOPROTOOPT",
+        "EOPNOTSUPP",
+        "EPERM",
+        "EPROTO",
+        "ETIMEDOUT",
+    )
+}
+"""What accept(2) says about a connection that failed before it was accepted: others are well."""
+
 _ACCEPTS_PER_PASS = 64
 _ACCEPT_PAUSE = 0.5
 
@@ -102,10 +120,10 @@ class Listener:
             except WOULD_BLOCK:
                 return
             except OSError as exc:
-                if exc.errno in _OUT_OF_RESOURCES:
+                if exc.errno not in _GONE:  # no descriptors, no memory, no listener any more
                     self._pause(exc)
                     return
-                _log.info("accept on %r: %s", self.address, exc)  # gone before we came
+                _log.info("accept on %r: %s", self.address, exc)
             else:
                 self._driver.adopt_accepted(sock, remote_peer, self)
 

@@ -45,6 +45,8 @@ class Loop:
         self.time: Callable[[], float] = time.monotonic
         self.poller: Poller = make_poller()
         self.ended = False
+        self._is_closing = False  # outside of the loop
+        self._is_all_closed = False
         self._on_pass = on_pass
         self._wakeup = make_wakeup(self.poller)
 
@@ -140,16 +142,21 @@ class Loop:
         self.check_process()
         if self.in_loop():
             self.stop()
-            close_all()  # the loop needs its selector until it ends
+            close_all()
+            self._is_all_closed = True  # the loop needs its selector until it ends
             return
         with self._enter_lock:  # so that no loop begins meanwhile
             if self._loop_thread is not None:
                 self._end_running(close_all)
-            if self.ended:
+            if self._is_closing or self._is_all_closed:
                 return
-            self.ended = True
-        close_all()
-        self._release()
+            self.ended = self._is_closing = True
+        try:
+            close_all()
+            self._is_all_closed = True
+            self._release()
+        finally:
+            self._is_closing = False  # Ctrl-C in a callback: the next call closes the rest
 
     def _end_running(self, close_all: Callable[[], object]) -> None:
         """Have the loop do it, because callbacks are called in its thread."""
@@ -197,7 +204,7 @@ class Loop:
             with contextlib.suppress(RuntimeError):
                 while True:
                     self._baton.release()
-            if self.ended:
+            if self._is_all_closed:
                 self._release()
         finally:
             self._stop_requested = False

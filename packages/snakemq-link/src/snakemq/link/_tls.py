@@ -55,6 +55,16 @@ def explained(exc: Exception, doing: str) -> Exception:
     return error
 
 
+def check_server_hostname(context: ssl.SSLContext, name: str) -> None:
+    """Raises ``ValueError`` for a name with which no handshake could begin."""
+    import ssl
+
+    try:
+        context.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname=name)
+    except (TypeError, ValueError) as exc:
+        raise ValueError(f"server_hostname {name!r} is not a host name: {exc}") from exc
+
+
 def without_source_line(text: str) -> str:
     """What an ``SSLError`` says, without the line of Python's source that it ends with."""
     return text.partition(_SOURCE_LINE)[0]

@@ -100,7 +100,7 @@ class Traffic:
                     do_handshake_on_connect=False,
                     server_hostname=None if connector is None else connector.server_hostname,
                 )
-            except (OSError, ValueError) as exc:
+            except Exception as exc:  # OSError, ValueError, and TypeError for some host names
                 sock.close()
                 failure = explained(exc, "TLS handshake")
                 if connector is not None:
@@ -356,7 +356,8 @@ class Traffic:
             events |= READ
         if not events:
             # Not watched at all: a hang-up, which is told in any case, would come again and again.
-            poller.unregister(fd)
+            with contextlib.suppress(KeyError):  # there was no room for it, see below
+                poller.unregister(fd)
             return
         only_reads = events == READ and conn.connected_at is not None
         handler: Handler = partial(self._on_readable if only_reads else self._on_io, conn)
@@ -386,14 +387,19 @@ class Traffic:
                 conn.failure = ConnectionError(f"closed by the other side at once{question}")
         self.drop(conn, "by the other side" if exc is None else str(exc))
 
-    def failed(self, remote_peer: object, error: Exception) -> None:
-        """Somebody who came to a listener was of no use, or not let in: tell it now and then."""
+    def failed(
+        self, remote_peer: object, error: Exception, what: str = "connection from {!r} failed"
+    ) -> None:
+        """Somebody who came to a listener was of no use, or not let in: tell it now and then.
+
+        ``what``: has a place for the address.
+        """
         host = remote_peer[0] if isinstance(remote_peer, tuple) and remote_peer else remote_peer
         untold = self._remote_failures.add(host, str(error), self._loop.time())
         if untold is None:
-            self._log.debug("connection from %r failed: %s", remote_peer, error)
+            self._log.debug("%s: %s", what.format(remote_peer), error)
             return
-        failure = ConnectFailed(f"connection from {remote_peer!r} failed: {error}", remote_peer)
+        failure = ConnectFailed(f"{what.format(remote_peer)}: {error}", remote_peer)
         failure.__cause__ = error
         more = f" (and {untold} more that were not logged)" if untold else ""
         self._log.warning("%s%s; not told again within %g s", failure, more, REPORT_INTERVAL)

@@ -65,13 +65,13 @@ class Packeter:
     ``max_packet_size``: limit for packets that are received, in bytes. A peer that announces
     a larger one is disconnected and reported by ``on_error``.
 
-    ``max_unfinished_bytes``: for what has arrived of incomplete packets of all connections
-    together, in bytes. From half of it on, large packets go on if there is room for the rest of
-    them, and one of them in any case; from other connections with more than 64 KiB of a packet
-    nothing is read until there is room. A peer that keeps others waiting, and for 10 seconds
-    brings less than 10 KiB a second, is disconnected and reported by ``on_error``. So unfinished
-    packets hold this many bytes, those of one packet of the largest size, and for each connection
-    64 KiB and one block that the link reads at most.
+    ``max_unfinished_bytes``: limit for what has arrived of incomplete packets, of all connections
+    together, in bytes. When half of it is used, a large packet goes on only if there is room for
+    the rest of it; one goes on in any case. Other connections with more than 64 KiB of a packet
+    are not read until there is room. A peer that keeps others waiting, and brings less than 10 KiB
+    a second for 10 seconds, is disconnected and reported by ``on_error``. So unfinished packets
+    hold at most this many bytes, one packet of the largest size, and 64 KiB and one block of the
+    link for each connection.
 
     After :meth:`LinkInterface.pause_reading` the packets that the link had read by then are still
     delivered: those that came with the same piece of data.

@@ -61,14 +61,14 @@ class _Part:
 class Unfinished:
     """Counts the bytes of unfinished packets, and stops reading from connections if there are many.
 
-    From half of the limit on, large packets go on only if there is room for the rest of them: in
-    the order in which they came, as many as the limit allows together with all that is there, and
-    one of any permitted size beside them. So each can be finished, and honest peers lose time and
-    nothing else. One that brings next to nothing goes to the end of the line after a turn, and is
-    given up when it has wasted :data:`UNFINISHED_TIMEOUT` seconds while others waited.
+    When half of the limit is used, a large packet goes on only if there is room for the rest of
+    it. Room is given in the order in which they came, and one packet of any permitted size goes on
+    without it. So each can be finished, and honest peers lose nothing but time. A connection that
+    brings next to nothing goes to the end of the line after a turn, and is given up when it has
+    wasted :data:`UNFINISHED_TIMEOUT` seconds while others waited.
 
-    So all of them hold the limit, one packet of the largest size, and for each connection
-    :data:`SMALL` and one block of the link at most.
+    So together they hold at most the limit, one packet of the largest size, and :data:`SMALL` and
+    one block of the link for each connection.
     """
 
     def __init__(
@@ -78,7 +78,10 @@ class Unfinished:
         largest: int,
         give_up: Callable[[str, SnakeMQTimeout], object],
     ) -> None:
-        """``largest``: the size of the largest packet."""
+        """``limit``, ``largest``: bytes of all unfinished packets, and of the largest packet.
+
+        ``give_up(conn_id, exc)``: closes a connection that has kept others waiting.
+        """
         self.limit = limit
         self.largest = largest
         self.size = 0

@@ -65,8 +65,10 @@ class Throttle:
     on_recv: Event[[str, bytes]] = Event()
     on_ready_to_send: Event[[str, int]] = Event()
     on_loop_pass: Event[[]] = Event()
+    on_closing: Event[[]] = Event()
+    """See :attr:`EndingLink.on_closing`; never called if the wrapped link is not one."""
     on_closed: Event[[]] = Event()
-    """See :attr:`snakemq.link.Link.on_closed`; not called for a link that has none."""
+    """See :attr:`EndingLink.on_closed`; never called if the wrapped link is not one."""
     on_crowded: Event[[Callable[[str], bool]]] = Event()
     """See :attr:`CrowdedLink.on_crowded`; never called if the wrapped link cannot."""
     on_connect_failed: Event[[Any, ConnectFailed]] = Event()
@@ -86,6 +88,7 @@ class Throttle:
         self.on_recv = link.on_recv
         self.on_loop_pass = link.on_loop_pass
         self.on_crowded = getattr(link, "on_crowded", None) or Callback()
+        self.on_closing = getattr(link, "on_closing", None) or Callback()
         self.on_closed = getattr(link, "on_closed", None) or Callback()
 
         # It is a ReportingLink if the link below is one.
