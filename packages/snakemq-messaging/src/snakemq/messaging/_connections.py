@@ -23,6 +23,7 @@ from ._events import Events
 from ._keepalive import KeepAlive
 from ._past import Past
 from ._probe import Prober
+from ._rate import INTERVAL, Rate
 from ._receiver import Receiver
 from ._refusals import say_why, with_ident
 from ._sender import Sender
@@ -88,6 +89,7 @@ class Connections:
         )  # of a ReportingLink
         self._sessions: dict[str, Session] = {}
         self._unidentified: dict[str, Session] = {}  # oldest first
+        self._raised_checks = Rate(self._time)
         self._past = Past()
         self._made = 0  # connections
         self._admitted = 0  # of them
@@ -212,7 +214,8 @@ class Connections:
                     self._close(session)
                 raise
             if raised is not None and session.closed:  # it has closed it before it raised
-                self._events.callback_raised(conn_id, raised)
+                self._log_check(session, raised)
+                self._events.report(conn_id, raised)
             elif raised is not None:
                 error = SnakeMQNotAdmitted(
                     f"{ident!r} is refused: a callback of on_connect raised {type(raised).__name__}"
@@ -292,14 +295,26 @@ class Connections:
         self._events.report(session.conn_id, rejected.error)
 
     def _log_failure(self, session: Session, error: Exception) -> None:
-        # A check that raised may have a fault of its own; its author needs the traceback.
-        cause = error.__cause__ if isinstance(error, SnakeMQNotAdmitted) else None
-        level = logging.ERROR if self._report_failure is None or cause else logging.DEBUG
-        self._log.log(
-            level, "conn=%s ident=%r %s", session.conn_id, session.ident, error, exc_info=cause
-        )
+        if isinstance(error, SnakeMQNotAdmitted) and error.__cause__ is not None:
+            self._log_check(session, error.__cause__)
+        level = logging.ERROR if self._report_failure is None else logging.DEBUG
+        self._log.log(level, "conn=%s ident=%r %s", session.conn_id, session.ident, error)
         if self._report_failure is not None:
             self._report_failure(session.conn_id, with_ident(session, error))
+
+    def _log_check(self, session: Session, raised: BaseException) -> None:
+        """A check that raised may have a fault of its own, and its author needs the traceback. But
+        strangers come as often as they like."""
+        place = raised.__traceback__
+        while place is not None and place.tb_next is not None:
+            place = place.tb_next
+        line = None if place is None else (place.tb_frame.f_code.co_filename, place.tb_lineno)
+        if self._raised_checks.count(f"{type(raised).__qualname__} {line}"):
+            self._log.error(
+                "conn=%s ident=%r a callback of on_connect raised; not told again within %g s",
+                *(session.conn_id, session.ident, INTERVAL),
+                exc_info=raised,
+            )
 
     def _close(self, session: Session) -> None:
         if not session.closed:
