@@ -59,10 +59,10 @@ class SqliteQueuesStorage(QueuesStorageBase):
 
     *Space*: a file that is nearly empty shrinks, when it is opened or closed and after deletions.
 
-    *A file that was deleted, moved, replaced or emptied* while it is open is noticed within a second
-    by whatever is called, and at once by :meth:`checkpoint_clock`. From then on every call raises
-    :exc:`StorageError`: what is written to such a file is gone when the process ends. If only its
-    log was deleted, the log is written to the database and nothing is lost.
+    *A file that was deleted, moved, replaced or emptied* while it is open is noticed within a
+    second by whatever is called, and at once by :meth:`checkpoint_clock`. From then on every call
+    raises :exc:`StorageError`: what is written to such a file is gone when the process ends. If
+    only its log was deleted, the log is written to the database and nothing is lost.
 
     *Unreadable rows*: they are moved to the table ``set_aside`` and reported as errors to the
     logger ``snakemq.storage.sqlite``; the others of the queue are not held up.
