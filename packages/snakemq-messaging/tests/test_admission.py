@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 
 import pytest
@@ -47,12 +46,48 @@ def test_a_check_that_raises_closes_the_connection(alice: Peer, raw: MakeRawPeer
     assert not alice.messaging.is_connected("bob")
 
 
-def test_it_is_logged_once(alice: Peer, raw: MakeRawPeer, caplog: pytest.LogCaptureFixture) -> None:
+def test_its_traceback_is_logged_once_a_minute(
+    network: MemoryNetwork, alice: Peer, raw: MakeRawPeer, caplog: pytest.LogCaptureFixture
+) -> None:
     alice.messaging.on_connect.add(refuse)
-    raw().join(alice, "bob")
-    (record,) = [r for r in caplog.records if r.levelno >= logging.WARNING]
-    assert record.exc_info is not None
-    assert record.exc_info[1] is ERROR
+    stranger = raw()
+    for minute in (1, 2):
+        for number in range(5):
+            stranger.join(alice, f"bob {number}")
+        tracebacks = [r.exc_info for r in caplog.records if r.exc_info]
+        assert [info[1] for info in tracebacks] == [ERROR] * minute
+        network.advance(60)
+    assert len(alice.errors) == 10
+
+
+def test_a_check_that_closes_and_raises_is_logged_once_a_minute(
+    alice: Peer, raw: MakeRawPeer, caplog: pytest.LogCaptureFixture
+) -> None:
+    def close_and_refuse(conn_id: str, ident: str) -> None:
+        alice.link.close(conn_id)
+        refuse(conn_id, ident)
+
+    alice.messaging.on_connect.add(close_and_refuse)
+    stranger = raw()
+    for number in range(5):
+        stranger.join(alice, f"bob {number}")
+    assert [r.exc_info[1] for r in caplog.records if r.exc_info] == [ERROR]
+    assert len(alice.errors) == 5
+
+
+def test_each_fault_of_a_check_has_its_traceback(
+    alice: Peer, raw: MakeRawPeer, caplog: pytest.LogCaptureFixture
+) -> None:
+    def check(_conn_id: str, ident: str) -> None:
+        if ident == "bob":
+            raise KeyError(ident)
+        raise KeyError(ident)
+
+    alice.messaging.on_connect.add(check)
+    stranger = raw()
+    for ident in ("bob", "carol", "dan", "bob"):
+        stranger.join(alice, ident)
+    assert len([r for r in caplog.records if r.exc_info]) == 2
 
 
 @pytest.mark.parametrize("ttl", [0, 60, None])

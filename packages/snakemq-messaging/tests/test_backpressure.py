@@ -183,7 +183,11 @@ def test_what_peers_leave_behind_is_bounded(
     assert deliveries._absent_bytes <= 10 * COST
     assert [message for _, message in forgotten] == [m for _, _, m in busy.received[:32]]
     assert [ident for ident, _ in forgotten[:5]] == ["visitor 0"] * 4 + ["visitor 1"]
-    assert "'visitor 0' is absent, and 4 messages of it are not processed" in caplog.text
+    (line,) = [r.getMessage() for r in caplog.records if "is absent" in r.getMessage()]
+    assert "'visitor 0' is absent, and 4 messages of it are not processed" in line
+    busy.network.advance(60)
+    left_by(raw, busy, range(10, 11))
+    assert "as were those of 7 peers before" in caplog.text
 
 
 def test_what_was_forgotten_is_offered_again_when_it_comes_again(

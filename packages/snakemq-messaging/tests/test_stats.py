@@ -365,3 +365,27 @@ def test_figures_can_be_read_while_the_loop_is_busy(links: list[Link]) -> None:
     final = alice.stats()
     assert (final.peers["bob"].sent_bytes, final.peers["bob"].resent) == (10 * count, 0)
     assert sum(stats.dropped.get(DropReason.ABSENT, 0) for stats in final.peers.values()) == count
+
+
+def test_the_picture_costs_few_calls_for_each_queue() -> None:
+    def calls(queues: int) -> int:
+        network = MemoryNetwork()
+        alice = Messaging("alice", "", Packeter(network.link("alice")))
+        for number in range(queues):
+            alice.send_message(f"absent {number}", Message(b"x", ttl=60))
+        network.run_until_idle()
+        count = 0
+
+        def profile(_frame: object, event: str, _argument: object) -> None:
+            nonlocal count
+            count += event == "call"
+
+        sys.setprofile(profile)
+        try:
+            stats = alice.stats()
+        finally:
+            sys.setprofile(None)
+        assert len(stats.peers) == queues
+        return count
+
+    assert calls(110) - calls(10) <= 100 * 9

@@ -9,7 +9,7 @@ from memory_peers import MakePeer, Peer
 
 from snakemq.link.testing import MemoryNetwork
 from snakemq.message import FLAG_PERSISTENT, Message
-from snakemq.messaging import Messaging, _warnings
+from snakemq.messaging import Messaging, _rate
 from snakemq.packeter import Packeter
 from snakemq.queues import MemoryQueuesStorage
 
@@ -43,7 +43,7 @@ def test_there_is_one_line_a_minute_for_a_peer_and_it_counts_the_others(
         alice.send_message("carol", Message(b"x"))
     network.run_until_idle()
     assert len(lines(caplog)) == 2
-    network.advance(_warnings.INTERVAL)
+    network.advance(_rate.INTERVAL)
     alice.send_message("bob", Message(b"x"))
     network.run_until_idle()
     assert "dropped 5 messages with ttl=0 for 'bob'" in lines(caplog)[2]
@@ -52,10 +52,10 @@ def test_there_is_one_line_a_minute_for_a_peer_and_it_counts_the_others(
 def test_many_absent_peers_do_not_flood_the_log(
     network: MemoryNetwork, alice: Messaging, caplog: pytest.LogCaptureFixture
 ) -> None:
-    for number in range(3 * _warnings.MAX_PEERS):
+    for number in range(3 * _rate.MAX_KEYS):
         alice.send_message(f"peer {number}", Message(b"x"))
     network.run_until_idle()
-    assert len(lines(caplog)) == _warnings.MAX_PEERS
+    assert len(lines(caplog)) == _rate.MAX_KEYS
 
 
 def test_there_is_no_line_where_somebody_listens(

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import struct
+
 import pytest
 from memory_peers import VERSION, MakePeer, MakeRawPeer, Peer, features, identification, message
 
 from snakemq.exceptions import SnakeMQFlood
 from snakemq.link.testing import MemoryNetwork
+from snakemq.message import FLAG_PERSISTENT, Message
+from snakemq.messaging import _session
+from snakemq.queues import MemoryQueuesStorage
 
 ACKS = 1
 """The feature bit."""
+HUGE_WINDOW = struct.pack("!BHIQIII", 16, 1, ACKS, 7, 0xFFFFFFFF, 0xFFFFFFFF, 0xFFFFFFFF)
+
+
+def ack(processed: int) -> bytes:
+    return struct.pack("!BQ", 17, processed)
 
 
 def test_window_of_messages(network: MemoryNetwork, alice: Peer, peer: MakePeer) -> None:
@@ -48,6 +58,27 @@ def test_one_message_may_be_larger_than_the_window(
         alice.send("small", b"x" * 5000)
     network.advance(60)
     assert len(small.received) == 3
+
+
+@pytest.mark.parametrize("name", ["MAX_IN_FLIGHT_MESSAGES", "MAX_IN_FLIGHT_BYTES"])
+@pytest.mark.parametrize("flags", [0, FLAG_PERSISTENT])
+def test_a_huge_window_does_not_bring_the_whole_backlog_into_memory(
+    monkeypatch: pytest.MonkeyPatch, peer: MakePeer, raw: MakeRawPeer, name: str, flags: int
+) -> None:
+    monkeypatch.setattr(_session, name, 10)
+    storing = peer("storing", MemoryQueuesStorage())
+    for _ in range(25):
+        storing.send("bob", b"x", flags=flags)
+    bob = raw()
+    bob.connect(storing)
+    bob.say(VERSION, HUGE_WINDOW, identification("bob"))
+    for _ in range(25):
+        storing.messaging.send_message("bob", Message(b"x", None, flags), urgent=True)
+    bob.network.advance(60)
+    assert len(bob.messages) == 10
+    assert storing.messaging.stats().peers["bob"].in_flight == 10
+    bob.say(ack(7))
+    assert len(bob.messages) == 17
 
 
 def test_peer_that_is_slow_holds_up_no_other(

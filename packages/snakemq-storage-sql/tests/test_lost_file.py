@@ -1,4 +1,4 @@
-"""A file that is deleted or replaced while it is open."""
+"""A file that is deleted, moved, replaced or emptied while it is open."""
 
 from __future__ import annotations
 
@@ -59,7 +59,11 @@ def folder_becomes_a_file(path: Path) -> None:
     path.parent.touch()
 
 
-CAUSES = [delete, delete_log, delete_folder, move_away, replace, folder_becomes_a_file]
+def empty(path: Path) -> None:
+    os.truncate(path, 0)
+
+
+CAUSES = [delete, delete_log, delete_folder, move_away, replace, folder_becomes_a_file, empty]
 
 
 @pytest.mark.parametrize("cause", CAUSES, ids=lambda cause: cause.__name__)
@@ -107,6 +111,23 @@ def test_its_end_leaves_the_file_of_the_next_one_alone(
         following.checkpoint_clock()
     with closing(SqliteQueuesStorage(path)) as again:
         assert [m.data for m in again.get_items("bob")] == [b"of the next one", b"and more"]
+
+
+def test_a_log_that_was_deleted_is_rescued(storage: SqliteQueuesStorage, path: Path) -> None:
+    delete_log(path)
+    with pytest.raises(StorageError, match="what was in it is written to the database"):
+        storage.checkpoint_clock()
+    with closing(SqliteQueuesStorage(path, busy_timeout=0)) as again:
+        assert [m.data for m in again.get_items("bob")] == [b"before"]
+
+
+def test_a_log_is_not_rescued_into_an_emptied_file(
+    storage: SqliteQueuesStorage, path: Path
+) -> None:
+    delete_log(path)
+    empty(path)
+    with pytest.raises(StorageError, match="what was in it is lost"):
+        storage.checkpoint_clock()
 
 
 def test_a_storage_in_memory_has_no_file_to_lose() -> None:

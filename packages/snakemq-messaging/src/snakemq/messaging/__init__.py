@@ -11,7 +11,7 @@ from ._keepalive import KEEPALIVE_WAIT
 from ._limits import QueueLimits, WhenFull
 from ._messaging import MAX_ATTEMPTS, RETRY_DELAY, WINDOW_BYTES, WINDOW_MESSAGES, Messaging
 from ._receive_hook import ReceiveHook
-from ._session import MAX_PINGS_PER_SECOND
+from ._session import MAX_IN_FLIGHT_BYTES, MAX_IN_FLIGHT_MESSAGES, MAX_PINGS_PER_SECOND
 from ._stats import DropReason, MessagingStats, PeerStats
 
 __all__ = [
@@ -21,6 +21,8 @@ __all__ = [
     "MAX_ATTEMPTS",
     "MAX_HANDSHAKE_PACKET_SIZE",
     "MAX_IDENT_LENGTH",
+    "MAX_IN_FLIGHT_BYTES",
+    "MAX_IN_FLIGHT_MESSAGES",
     "MAX_PINGS_PER_SECOND",
     "MAX_UNPROCESSED_BYTES",
     "PROTOCOL_VERSION",

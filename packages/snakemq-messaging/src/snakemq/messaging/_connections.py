@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 from collections.abc import Callable
 
 from snakemq.callbacks import Callback
 from snakemq.exceptions import (
-    NoConnection,
     SnakeMQDuplicateIdent,
     SnakeMQException,
-    SnakeMQNotAdmitted,
     SnakeMQTimeout,
 )
 from snakemq.packeter import Packet, Packeter
 
 from . import _frames as frames
+from ._checks import Checks
 from ._contest import Contest
 from ._contests import Contests
 from ._events import Events
 from ._keepalive import KeepAlive
+from ._notices import Notices
 from ._past import Past
 from ._probe import Prober
 from ._receiver import Receiver
@@ -34,10 +33,6 @@ IDENTIFICATION_TIMEOUT = 10.0
 
 FAREWELL_TIMEOUT = 1.0
 """Seconds that a peer which is turned away has to take in what it is told."""
-
-ARRIVAL_NOTICE = 0.2
-"""Seconds after which a peer that sends all the time is told that it arrives, if nothing else was
-sent to it. Less than half of :data:`KEEPALIVE_WAIT`, of which the other side's value is unknown."""
 
 MAX_HANDSHAKE_PACKET_SIZE = 4096
 """The largest packet that is taken before the identification, in bytes. The introduction of a
@@ -57,11 +52,13 @@ class Connections:
         statistics: Statistics,
         events: Events,
     ) -> None:
-        self.on_connect: Callback[[str, str]] = Callback()
+        self._checks = Checks(events, packeter.link.time, self._fail, self._close)
+        self.on_connect = self._checks.on_connect
         self.on_admitted: Callback[[str, str]] = Callback()
         self.on_disconnect: Callback[[str, str]] = Callback()
         self.identification_timeout: float = IDENTIFICATION_TIMEOUT
-        prober = self._prober = Prober(packeter)
+        prober = Prober(packeter)
+        self._notices = Notices(packeter, prober)
         self.keepalive = KeepAlive(packeter, prober, self._no_answer)
         self.contests = Contests(
             packeter.link,
@@ -157,7 +154,7 @@ class Connections:
         self.by_ident[ident] = session
         self._sender.expected(session, ident)
         self._log.debug("conn=%s is %r", session.conn_id, ident)
-        if not self._is_agreed(session, ident):
+        if not self._checks.is_agreed(session, ident):
             return
         session.is_admitted = True
         session.counters = self._statistics.of(ident)
@@ -196,32 +193,6 @@ class Connections:
             "conn=%s of %r is from the past: there was a newer one", session.conn_id, ident
         )
         self._close(session)
-
-    def _is_agreed(self, session: Session, ident: str) -> bool:
-        """Has every callback of ``on_connect`` returned, and none has closed the connection? One
-        that raises ends it, too, and those after it are not called."""
-        conn_id = session.conn_id
-        for check in self.on_connect.callbacks:
-            raised: Exception | None = None
-            try:
-                check(conn_id, ident)
-            except Exception as exc:
-                raised = exc
-            except BaseException:  # Ctrl-C: nothing is known of those that were not called
-                with contextlib.suppress(NoConnection):
-                    self._close(session)
-                raise
-            if raised is not None and session.closed:  # it has closed it before it raised
-                self._events.callback_raised(conn_id, raised)
-            elif raised is not None:
-                error = SnakeMQNotAdmitted(
-                    f"{ident!r} is refused: a callback of on_connect raised {type(raised).__name__}"
-                )
-                error.__cause__ = raised
-                self._fail(session, error)
-            if raised is not None or session.closed:
-                return False
-        return True
 
     def _refuse_challenger(self, contest: Contest) -> None:
         if contest.is_same_process:
@@ -292,12 +263,8 @@ class Connections:
         self._events.report(session.conn_id, rejected.error)
 
     def _log_failure(self, session: Session, error: Exception) -> None:
-        # A check that raised may have a fault of its own; its author needs the traceback.
-        cause = error.__cause__ if isinstance(error, SnakeMQNotAdmitted) else None
-        level = logging.ERROR if self._report_failure is None or cause else logging.DEBUG
-        self._log.log(
-            level, "conn=%s ident=%r %s", session.conn_id, session.ident, error, exc_info=cause
-        )
+        level = logging.ERROR if self._report_failure is None else logging.DEBUG
+        self._log.log(level, "conn=%s ident=%r %s", session.conn_id, session.ident, error)
         if self._report_failure is not None:
             self._report_failure(session.conn_id, with_ident(session, error))
 
@@ -314,7 +281,7 @@ class Connections:
         now = session.last_recv = self._time()
         session.last_ping = None
         if now >= session.notice_due:
-            self._tell_that_it_arrives(session)
+            self._notices.tell_that_it_arrives(session)
         try:
             if self._contests:
                 self.contests.heard(session)
@@ -340,7 +307,7 @@ class Connections:
                     return
             self._receiver.acks.send_if_due(session)
             if session.receipts.behind_gap and session.notice_timer is None:
-                self._look_later_whether_it_is_read(session)  # too much may wait here
+                self._notices.look_later_whether_it_is_read(session)  # too much may wait here
         except SnakeMQException as exc:
             self._fail(session, exc)
         finally:
@@ -379,39 +346,9 @@ class Connections:
             if self._contests:
                 self.contests.heard(session)
             if now >= session.notice_due:
-                self._tell_that_it_arrives(session)
+                self._notices.tell_that_it_arrives(session)
             if session.notice_timer is None:
-                self._look_later_whether_it_is_read(session)  # it may have to wait for room
-
-    def _tell_that_it_arrives(self, session: Session) -> None:
-        """Give a sign of life to a peer that has sent for some time and heard nothing.
-
-        Its ping may be far behind, and a relay between may have taken everything, so that it cannot
-        know whether anything moves. An ack or a message says that as well.
-        """
-        session.notice_due = session.last_recv + ARRIVAL_NOTICE
-        sent = session.sent_packet_id
-        if session.notice_packet_id == sent and session.features is not None:
-            session.notice_packet_id = session.pong_packet_id = self._packeter.send_packet(
-                session.conn_id, frames.PONG
-            )
-        else:
-            session.notice_packet_id = sent
-
-    def _look_later_whether_it_is_read(self, session: Session) -> None:
-        session.notice_timer = self._link.call_later(
-            ARRIVAL_NOTICE, lambda: self._look_whether_it_is_read(session)
-        )
-
-    def _look_whether_it_is_read(self, session: Session) -> None:
-        """A connection may be paused because of what has arrived. Then the pings of the peer are
-        not read, and it must not take this side for dead."""
-        session.notice_timer = None
-        if session.closed or not self._prober.is_ours(session.conn_id):
-            return
-        if session.pong_packet_id <= session.sent_packet_id:
-            session.pong_packet_id = self._packeter.send_packet(session.conn_id, frames.PONG)
-        self._look_later_whether_it_is_read(session)
+                self._notices.look_later_whether_it_is_read(session)  # it may have to wait for room
 
     def _on_bytes_sent(self, conn_id: str, sent: int) -> None:
         session = self._sessions.get(conn_id)

@@ -15,6 +15,7 @@ from ._backpressure import MESSAGE_OVERHEAD, Backpressure, load_of
 from ._events import Events
 from ._inbox import FORGOTTEN, Delivery
 from ._inboxes import Inboxes
+from ._rate import Rate
 from ._session import Session
 from ._stats import Statistics
 
@@ -79,6 +80,7 @@ class Deliveries:
         # What those need of whom something is open, the longest absent first.
         self._absent: OrderedDict[str, int] = OrderedDict()
         self._absent_bytes = 0
+        self._forgettings = Rate(link.time)
 
     # -- from any thread
 
@@ -278,10 +280,14 @@ class Deliveries:
     def _forget(self, ident: str) -> None:
         """Give up what is open of an absent peer. If it is a 2.x one it sends that again."""
         deliveries = list(self._inboxes.by_ident[ident].deliveries)
-        self._log.warning(
+        # Idents cost nothing, so a stranger could fill the log with this.
+        peers = self._forgettings.count("")
+        self._log.log(
+            logging.WARNING if peers else logging.DEBUG,
             "ident=%r is absent, and %d messages of it are not processed: forgotten, because those"
-            " of absent peers need %d bytes",
+            " of absent peers need %d bytes%s",
             *(ident, len(deliveries), self._absent_bytes),
+            f" (as were those of {peers - 1} peers before)" if peers > 1 else "",
         )
         forgotten = []
         for delivery in deliveries:

@@ -33,6 +33,12 @@ if TYPE_CHECKING:
 MAX_PINGS_PER_SECOND = 1000
 """A peer that sends more is disconnected. An honest one pings once in its keep-alive interval."""
 
+MAX_IN_FLIGHT_MESSAGES = 65_536
+"""Messages to a peer that may be unacknowledged, however large a window it has. All of them are in
+the memory of this side, also if they came out of a storage."""
+
+MAX_IN_FLIGHT_BYTES = 64 * 1024 * 1024
+"""The same in bytes of their data; one message may always be under way."""
 
 NO_PROBE = Probe(0, 0, None)
 
@@ -230,9 +236,13 @@ class Session:
         raise SnakeMQRefused(f"refused by the other side, which says {reason!r}")
 
     def _note_features(self, frame: bytes) -> Event:
-        self.features = frames.decode_features(frame)
-        self.largest_message = self.features.max_packet_size - frames.MESSAGE_HEADER_SIZE
-        self.acks = bool(self.features.bits & frames.FEATURE_ACKS)
+        features = frames.decode_features(frame)
+        self.features = features._replace(
+            window_messages=min(features.window_messages, MAX_IN_FLIGHT_MESSAGES),
+            window_bytes=min(features.window_bytes, MAX_IN_FLIGHT_BYTES),
+        )
+        self.largest_message = features.max_packet_size - frames.MESSAGE_HEADER_SIZE
+        self.acks = bool(features.bits & frames.FEATURE_ACKS)
         return None
 
     def _identify(self, frame: bytes) -> Event:

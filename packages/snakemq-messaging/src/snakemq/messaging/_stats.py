@@ -5,7 +5,6 @@ from collections.abc import Callable, Container, Iterable
 from enum import Enum
 from typing import NamedTuple
 
-from snakemq.message import Message
 from snakemq.queues import OutgoingQueue
 
 RTT_WEIGHT = 0.125
@@ -169,19 +168,17 @@ class Statistics:
         outbox_size: int,
     ) -> MessagingStats:
         """What users get to see. Thread-safe."""
-        queue_of = {queue.ident: queue for queue in queues if _is_seen(queue)}
-        idents = dict.fromkeys([*self.peers, *queue_of])
+        counted = self.peers.copy()
         peers = {
-            ident: _peer_stats(
-                now,
-                self.peers.get(ident) or Counters(),
-                queue_of.get(ident) or OutgoingQueue(ident),
-                ident in connected,
-            )
-            for ident in idents
+            ident: _peer_stats(counters, ident in connected) for ident, counters in counted.items()
         }
+        for queue in queues:
+            ident = queue.ident
+            stats = _with_queue(now, counted.get(ident, _NOTHING), queue, ident in connected)
+            if stats is not None:
+                peers[ident] = stats
         return MessagingStats(
-            connections=sum(peer.connected for peer in peers.values()),
+            connections=sum([peer.connected for peer in peers.values()]),
             connected=self.connected,
             reconnected=self.reconnected,
             unread_outbox=outbox_size,
@@ -189,41 +186,69 @@ class Statistics:
         )
 
 
-def _is_seen(queue: OutgoingQueue) -> bool:
-    """Has the loop looked at it, and is there anything to tell of it?"""
-    return bool(queue.is_connected or queue.in_flight or len(queue) or _left_over(queue))
+_NOTHING = Counters()
+"""What is counted of a peer that has a queue only. Nobody writes to it."""
 
 
-def _left_over(queue: OutgoingQueue) -> list[Message]:
-    """What came in, and had no room in the window when the loop looked at it."""
-    return [] if queue.is_announced else list(queue.incoming.copy())
-
-
-def _peer_stats(now: float, counters: Counters, queue: OutgoingQueue, connected: bool) -> PeerStats:
+def _with_queue(
+    now: float, counters: Counters, queue: OutgoingQueue, connected: bool
+) -> PeerStats | None:
+    """``None``: there is nothing to tell of the queue, or the loop has not looked at it yet."""
+    # There may be 100,000 queues, so what is 0 in most of them is not computed.
+    queued = len(queue)
+    in_flight = len(queue.in_flight)
+    size = queue.waiting_bytes + queue.aside_bytes + max(0, queue.backlog.bytes) if queued else 0
+    if queue.incoming and not queue.is_announced:
+        # It came in, and had no room in the window when the loop looked at it.
+        left_over = queue.incoming.copy()
+        queued += len(left_over)
+        size += sum([len(message.data) for message in left_over])
+    if not (queued or in_flight):
+        return _peer_stats(counters, connected) if queue.is_connected else None
     oldest = queue.oldest()
-    left_over = _left_over(queue)
+    age = None if oldest is None else max(0.0, now - oldest._queued_at)
+    return _peer_stats(
+        counters,
+        connected,
+        queued,
+        size,
+        in_flight,
+        queue.in_flight_bytes,
+        age,
+        queue.aside_count,
+    )
+
+
+def _peer_stats(
+    counters: Counters,
+    connected: bool,
+    queued: int = 0,
+    queued_bytes: int = 0,
+    in_flight: int = 0,
+    in_flight_bytes: int = 0,
+    oldest_age: float | None = None,
+    too_large: int = 0,
+) -> PeerStats:
+    # By position: with names it takes twice as long.
     return PeerStats(
-        connected=connected,
-        connections=counters.connections,
-        queued=len(queue) + len(left_over),
-        queued_bytes=queue.waiting_bytes
-        + queue.aside_bytes
-        + max(0, queue.backlog.bytes)
-        + sum(len(message.data) for message in left_over),
-        in_flight=len(queue.in_flight),
-        in_flight_bytes=queue.in_flight_bytes,
-        oldest_age=None if oldest is None else max(0.0, now - oldest._queued_at),
-        sent=counters.sent,
-        sent_bytes=counters.sent_bytes,
-        resent=counters.resent,
-        delivered=counters.delivered,
-        dropped=dict(counters.dropped),
-        received=counters.received,
-        received_bytes=counters.received_bytes,
-        rejected=counters.rejected,
-        duplicates=counters.duplicates,
-        round_trip=counters.round_trip,
-        too_large=queue.aside_count,
+        connected,
+        counters.connections,
+        queued,
+        queued_bytes,
+        in_flight,
+        in_flight_bytes,
+        oldest_age,
+        counters.sent,
+        counters.sent_bytes,
+        counters.resent,
+        counters.delivered,
+        counters.dropped.copy(),
+        counters.received,
+        counters.received_bytes,
+        counters.rejected,
+        counters.duplicates,
+        counters.round_trip,
+        too_large,
     )
 
 

@@ -8,37 +8,7 @@ from collections.abc import Callable
 from snakemq.callbacks import Callback
 from snakemq.queues import OutgoingQueue
 
-INTERVAL = 60.0
-"""Seconds between two lines about one peer."""
-
-MAX_PEERS = 100
-"""Peers about which there is a line in an interval: they choose their idents themselves."""
-
-
-class _Rate:
-    """Lets one line per ident and interval through, and counts what is kept back."""
-
-    def __init__(self, time: Callable[[], float]) -> None:
-        self._time = time
-        self._begun = float("-inf")
-        self._counts: dict[str, int] = {}
-        self._last: dict[str, int] = {}
-
-    def count(self, ident: str) -> int:
-        """0: nothing is to be said now. Else how often it has happened since the last line."""
-        now = self._time()
-        if now >= self._begun + INTERVAL:
-            self._begun = now
-            # What was kept back in the interval before is told with the next line.
-            self._last = {ident: count for ident, count in self._counts.items() if count}
-            self._counts = {}
-        if ident in self._counts:
-            self._counts[ident] += 1
-            return 0
-        if len(self._counts) >= MAX_PEERS:
-            return 0
-        self._counts[ident] = 0
-        return 1 + self._last.pop(ident, 0)
+from ._rate import Rate
 
 
 class Warnings:
@@ -52,8 +22,8 @@ class Warnings:
     ) -> None:
         self._log = log
         self._on_message_drop = on_message_drop
-        self._absent = _Rate(time)
-        self._too_large = _Rate(time)
+        self._absent = Rate(time)
+        self._too_large = Rate(time)
         self._said_not_stored = False
 
     def absent(self, ident: str) -> None:

@@ -412,11 +412,12 @@ class OutgoingQueue:
 
     def oldest(self) -> Message | None:
         """The message that was sent first, waiting or in flight. Thread-safe, so approximate."""
-        for messages in (self.in_flight, self._aside or (), self._waiting):
-            try:
-                return next(iter(messages))
-            except (StopIteration, RuntimeError):  # the loop changes it right now
-                continue
+        for messages in (self.in_flight, self._aside, self._waiting):
+            if messages:
+                try:
+                    return next(iter(messages))
+                except (StopIteration, RuntimeError):  # the loop changes it right now
+                    continue
         return None
 
     def next_deadline(self) -> float | None:
@@ -446,7 +447,12 @@ class OutgoingQueue:
 
     def __len__(self) -> int:
         """How many messages wait, in memory and in the storage."""
-        return self._waiting_count + self.aside_count + max(0, self.backlog.count)
+        count = self._waiting_count
+        if self._aside is not None:
+            count += self._aside.count
+        if self.backlog.count > 0:
+            count += self.backlog.count
+        return count
 
     def __iter__(self) -> Iterator[Message]:
         """All messages in memory but the incoming ones, in their order."""

@@ -8,6 +8,9 @@ from time import monotonic
 INTERVAL = 1.0
 """Seconds between two looks. One costs a push 2 to 4 of its 100 to 200 µs."""
 
+SMALLEST = 512
+"""Bytes. No database is smaller: it has at least one page."""
+
 
 class OpenFile:
     """Which file on the disk it is that was opened.
@@ -28,20 +31,43 @@ class OpenFile:
         ]
         self._next_look = 0.0
 
-    def what_has_happened(self, *, at_once: bool = False) -> str:
-        """Empty: nothing, as far as one can see. Looks once in a second, or ``at_once``."""
+    def look_next_time(self) -> None:
+        """Do not wait for the second to be over."""
+        self._next_look = 0.0
+
+    def what_has_happened(self) -> str:
+        """Empty: nothing, as far as one can see. Looks once in a second."""
         now = monotonic()
-        if now < self._next_look and not at_once:
+        if now < self._next_look:
             return ""
         self._next_look = now + INTERVAL
         for path, identity in zip(self._paths, self._identities, strict=True):
             try:
                 is_the_same = identity is None or _identity(path) in (None, identity)
             except FileNotFoundError:
-                return f"{path!r} was deleted while it was open"
+                return f"{path!r} was deleted or moved while it was open"
             if not is_the_same:
                 return f"{path!r} was replaced by another file while it was open"
+        if self._paths and _is_empty(self._paths[0]):
+            return f"{self._paths[0]!r} was emptied while it was open"
         return ""
+
+    def has_lost_only_the_log(self) -> bool:
+        """Is the database where it was, and nothing in the place of its log?"""
+        try:
+            path, log = self._paths
+            return _identity(path) == self._identities[0] and not (
+                os.path.lexists(log) or _is_empty(path)
+            )
+        except (FileNotFoundError, ValueError):
+            return False
+
+
+def _is_empty(path: str) -> bool:
+    try:
+        return os.stat(path).st_size < SMALLEST
+    except OSError:
+        return False
 
 
 def _identity(path: str) -> tuple[int, int] | None:

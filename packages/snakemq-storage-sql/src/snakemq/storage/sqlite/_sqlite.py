@@ -59,9 +59,10 @@ class SqliteQueuesStorage(QueuesStorageBase):
 
     *Space*: a file that is nearly empty shrinks, when it is opened or closed and after deletions.
 
-    *A file that was deleted or replaced* while it is open is noticed within a second by whatever is
-    called, and at once by :meth:`checkpoint_clock`. From then on every call raises
-    :exc:`StorageError`: what is written to such a file is gone when the process ends.
+    *A file that was deleted, moved, replaced or emptied* while it is open is noticed within a
+    second by whatever is called, and at once by :meth:`checkpoint_clock`. From then on every call
+    raises :exc:`StorageError`: what is written to such a file is gone when the process ends. If
+    only its log was deleted, the log is written to the database and nothing is lost.
 
     *Unreadable rows*: they are moved to the table ``set_aside`` and reported as errors to the
     logger ``snakemq.storage.sqlite``; the others of the queue are not held up.
@@ -237,8 +238,9 @@ class SqliteQueuesStorage(QueuesStorageBase):
         and then: a crash forgets only the time since the last write, by which messages with a
         ttl live longer. Costs one small write, no sync.
         """
+        self._file.look_next_time()
         with self._transaction():
-            self._check_file(at_once=True)
+            pass  # it writes the clock
 
     def after_fork_in_child(self) -> sqlite3.Connection | None:
         """For the fork handler of this package only."""
@@ -255,15 +257,27 @@ class SqliteQueuesStorage(QueuesStorageBase):
             with translated(self._filename):
                 yield self._connection
 
-    def _check_file(self, *, at_once: bool = False) -> None:
+    def _check_file(self) -> None:
         """With the lock. Raises :exc:`StorageError` if what is written would get lost."""
-        reason = self._file.what_has_happened(at_once=at_once)
+        reason = self._file.what_has_happened()
         if reason:
-            self._unusable = f"{reason}; what is in it is lost, open the storage again"
-            log.error("%s: %s", self._filename, self._unusable)
             _fork.unwatch(self)
-            _fork.abandon(self._connection)
+            outcome = "written to the database" if self._rescue_log() else "lost"
+            self._unusable = f"{reason}; what was in it is {outcome}, open the storage again"
+            log.error("%s: %s", self._filename, self._unusable)
             self._check_usable()
+
+    def _rescue_log(self) -> bool:
+        """Write a log that was deleted back into the database, which closing does. Otherwise the
+        connection is abandoned: to close it would damage what is there now."""
+        if self._file.has_lost_only_the_log() and not self._connection.in_transaction:
+            try:
+                self._connection.close()
+                return True
+            except sqlite3.Error as error:
+                log.warning("%s: its log cannot be rescued: %s", self._filename, error)
+        _fork.abandon(self._connection)
+        return False
 
     def _check_usable(self) -> None:
         if self._unusable:
