@@ -332,7 +332,8 @@ class Messaging:
         callbacks have returned, but when :meth:`ack` is called for it, later and from any thread.
 
         As under ``manual_ack``, for one message: until then it is not acknowledged, and takes its
-        place in the window of its sender; if this process ends before, a 2.x peer sends it again.
+        place in the window of its sender; if this process ends before, a 2.x peer sends it again,
+        and those behind it that were processed meanwhile (an inbox drops these).
         A callback that raises after this has the message offered again all the same, unless it was
         acknowledged by then. With ``manual_ack`` this does nothing.
 
