@@ -19,12 +19,21 @@ from snakemq.messaging._acks import ACK_DELAY
 from snakemq.messaging._deletions import DELETE_BATCH, DELETE_DELAY
 from snakemq.messaging._inboxes import MAX_ABSENT_INBOXES, MAX_ABSENT_UUIDS
 from snakemq.messaging._pages import PAGE_MESSAGES
+from snakemq.messaging._past import MAX_IDENTS
 from snakemq.messaging._patience import FIRST_DELAY, MAX_DELAY
 from snakemq.messaging._sweep import INTERVAL
 from snakemq.packeter import Packeter
 from snakemq.queues import MemoryQueuesStorage
 from snakemq.queues._outgoing import MAX_BYTES_IN_MEMORY, MAX_MESSAGES_IN_MEMORY
 from snakemq.rpc import REQUEST_PREFIX, RpcServer, as_signal
+from snakemq.rpc._answers import MAX_TRACEBACK
+from snakemq.rpc._limits import (
+    FREE_MEMORY,
+    FREE_STEPS,
+    MAX_DEPTH,
+    MEMORY_FACTOR,
+    STEPS_PER_BYTE,
+)
 
 from .pages import DOCS
 from .tables import rows
@@ -561,6 +570,17 @@ def test_the_limits_of_rpc_on_the_page_are_the_limits(argument: str, value: str,
     assert number(value) == default
 
 
+def test_the_limits_of_decoding_on_the_page_are_the_limits() -> None:
+    told = [row[1] for row in rows(PAGE, "what `SafePickler` decodes")]
+    assert told == [
+        f"{FREE_MEMORY >> 20} MiB and {MEMORY_FACTOR} bytes for each byte of the pickle"
+        " (`memory_factor`)",
+        f"{FREE_STEPS:,} and {STEPS_PER_BYTE} for each byte of the pickle",
+        str(MAX_DEPTH),
+        f"{MAX_TRACEBACK:,}",
+    ]
+
+
 def test_numbers_in_the_text_are_those_of_the_code() -> None:
     text = " ".join(PAGE.split())
     absent = f"{MAX_ABSENT_INBOXES:,}, with {MAX_ABSENT_UUIDS:,} uuids together;"
@@ -573,6 +593,7 @@ def test_numbers_in_the_text_are_those_of_the_code() -> None:
     assert f"up to every {MAX_DELAY:g} seconds" in text
     protocol = " ".join((DOCS / "protocol.md").read_text().split())
     assert f"or after {ACK_DELAY} s." in protocol
+    assert f"last {MAX_IDENTS:,} idents" in protocol
 
 
 def test_no_limit_is_missing_on_the_page() -> None:
