@@ -1,4 +1,4 @@
-"""Who may still come in: limits of connections, of addresses, of file descriptors."""
+"""Limits of connections, of addresses and of file descriptors for newcomers."""
 
 from __future__ import annotations
 

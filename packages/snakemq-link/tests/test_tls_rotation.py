@@ -67,7 +67,7 @@ def client(tmp_path: Path, authority: Authority) -> Deployed:
 
 
 def name_of(link: DiaryLink) -> str:
-    """Of the peer at the other end of the last connection."""
+    """The name in the certificate of the peer at the other end of the last connection."""
     certificate = link.get_socket_by_conn(link.open[-1]).getpeercert()
     assert isinstance(certificate, dict)
     return str(certificate["subjectAltName"][0][1])
@@ -167,7 +167,7 @@ def test_half_written_file_is_said_once_and_the_old_ones_serve_on(
     connect_again(link, other)
     assert name_of(other) == "renewed-server"
     assert len(warnings_of(caplog)) == 2
-    assert "loaded the changed files of TLS" in caplog.text
+    assert "loaded the changed TLS files" in caplog.text
 
 
 def test_file_that_is_gone_for_a_while_does_no_harm(

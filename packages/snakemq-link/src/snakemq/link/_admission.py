@@ -20,7 +20,7 @@ MAX_CONNECTIONS_PER_ADDRESS = 0.5
 """The part of all connections that may come from one address, so that no host can take all."""
 
 FEW_CONNECTIONS = 64
-"""This many may come from one address in any case: a small limit was set by somebody on purpose."""
+"""This many connections may always come from one address: a small limit was set on purpose."""
 
 _RESERVE = 32
 _RESERVED_PART = 0.1
@@ -35,7 +35,7 @@ _IN_VAIN = 0.1
 
 
 class Settings(Protocol):
-    """Of the link."""
+    """The settings of the link that matter here."""
 
     max_connections: int
     max_connections_per_address: float | None
@@ -60,7 +60,7 @@ class Admission:
         self._is_log_planned = False
 
     def admits(self, sock: socket.socket, remote_peer: object, group: str) -> bool:
-        """May it stay? If there is no room somebody else is asked to make some."""
+        """May it stay? If there is no room, asks other parts of the stack to make some."""
         full = self._what_is_full(sock, group)
         if full is None:
             return True
@@ -76,7 +76,7 @@ class Admission:
             self._refuse(address, f"somebody on {address!r} for {pause:g} s: {exc}")
 
     def _what_is_full(self, sock: socket.socket, group: str) -> tuple[str, str] | None:
-        """The reason, and where somebody has to go: in a group, or anywhere."""
+        """The reason, and where a connection has to go: in a group, or anywhere."""
         most = self._settings.max_connections
         descriptors = _descriptors()
         if descriptors is not None:

@@ -64,7 +64,7 @@ class Loop:
         self._stop_requested = False
         self._wakeup_pending = False
         self._sleeping = False
-        # Whoever has it may touch what belongs to the loop: the loop itself, but while it sleeps.
+        # Its holder may touch the state of the loop. The loop holds it except while it sleeps.
         # Uncontended, which it nearly always is, a pass pays 0.1 us for it.
         self._baton = threading.RLock()
         _fork.register(self)
@@ -104,7 +104,7 @@ class Loop:
 
     def stop(self) -> None:
         self._stop_requested = True
-        # Whoever has set the flag of wakeup_poll() may have been interrupted before it rang.
+        # The thread that set the flag of wakeup_poll() may have been interrupted before it rang.
         if self._sleeping:
             self._wakeup.ring()
 
@@ -253,7 +253,7 @@ class Loop:
             self._end_pass()
 
     def last_pass(self) -> None:
-        """Let the layers above send what they have, if this is no callback of a pass."""
+        """Let the layers above send what they have, unless this is called in a callback."""
         if not self.in_loop():
             self._end_pass()
 
