@@ -139,7 +139,7 @@ def test_authority_that_was_replaced_is_trusted_and_the_old_one_is_not_any_more(
     run_until(lambda: link.open, link, other)
 
 
-def test_half_written_file_is_said_once_and_the_old_ones_serve_on(
+def test_half_written_file_is_reported_once_and_the_old_one_stays_in_use(
     link: DiaryLink,
     other: DiaryLink,
     authority: Authority,
@@ -155,7 +155,7 @@ def test_half_written_file_is_said_once_and_the_old_ones_serve_on(
     connect_again(link, other)
     assert name_of(other) == "server"
     (half,) = warnings_of(caplog)
-    assert "the old ones serve on" in half
+    assert "the old ones stay in use" in half
     assert f"certfile '{server.certfile}'" in half
 
     Path(server.certfile).write_text(whole)  # and the key is still the old one

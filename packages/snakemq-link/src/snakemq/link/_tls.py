@@ -206,7 +206,7 @@ class SSLConfig:
             # In the middle of being written, perhaps, so it is tried again each time.
             if loaded.complaint != str(exc):
                 loaded.complaint = str(exc)
-                _log.warning("TLS files have changed and cannot be loaded, the old ones stay in use: %s", exc)
+                _log.warning("cannot load changed TLS files, the old ones stay in use: %s", exc)
             return
         loaded.state = state
         loaded.complaint = None
