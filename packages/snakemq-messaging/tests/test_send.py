@@ -120,7 +120,7 @@ def test_ident_of_50_characters_is_not_too_long(
 def test_200_000_messages_between_two_passes_of_the_loop(
     network: MemoryNetwork, alice: Peer, bob: Peer
 ) -> None:
-    """1.6 blocks for ever in the 65,537th call."""
+    """1.6 blocks forever in the 65,537th call."""
     alice.connect(bob)
     send, count = alice.messaging.send_message, 200_000
     for number in range(count):

@@ -42,7 +42,7 @@ class _Rate:
 
 
 class Warnings:
-    """For the loop only, but for :meth:`not_stored`."""
+    """Logs what would be lost silently. For the loop only, except :meth:`not_stored`."""
 
     def __init__(
         self,
