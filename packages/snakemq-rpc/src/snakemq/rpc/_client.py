@@ -53,7 +53,7 @@ class RpcClient:
     ``pickler``: see :class:`SafePickler`, the default. The module ``pickle`` trusts every peer
     with this process and all it may do.
 
-    ``timeout``: the default of :meth:`RemoteMethod.set_timeout`, in seconds; None: for ever.
+    ``timeout``: the default of :meth:`RemoteMethod.set_timeout`, in seconds; None: forever.
 
     Proxies, and all that can be done with them, may be used by any number of threads at once. The
     client itself is made before the loop runs, or in the loop.
@@ -201,7 +201,7 @@ class RpcClient:
         return message
 
     def _message_again(self, call: Call, now: float) -> Message:
-        """As :meth:`_message`, some time after the call was made."""
+        """The message of a call that was made some time ago: less of its time-out is left."""
         if call.deadline is not None:
             call.data = with_timeout(call.data, max(0.0, call.deadline - now))
         return self._message(call)
@@ -226,7 +226,7 @@ class RpcClient:
             return call
 
     def _take_sent_in(self, ident: str, uuid: bytes) -> Call | None:
-        """As :meth:`_take`, for a server that found no id in a request, and names the message."""
+        """Take the call of a message: a server that finds no id in a request names the message."""
         with self._lock:
             peer = self._peers.get(ident)
             call = peer.sent_in(uuid) if peer is not None else None
@@ -296,7 +296,7 @@ class RpcClient:
             self._finish(call, None, CallError(text))
 
     def on_reply(self, conn_id: str, ident: str, message: Message) -> None:
-        """For the receive hook: a reply came. It may be that of a call of another client."""
+        """Called by the receive hook: a reply came, maybe to a call of another client."""
         try:
             req_id, value, error = read_reply(self.pickler, message.data[len(REPLY_PREFIX) :])
         except SnakeMQBrokenMessage as exc:

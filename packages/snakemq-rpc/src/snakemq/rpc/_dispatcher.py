@@ -58,7 +58,7 @@ class Dispatcher:
         self._has_told_shortage = False
 
     def must_wait(self, ident: str) -> bool:
-        """Has a client so many unread replies that it may not cause more of them?"""
+        """Does a client have too many unread replies to cause more of them?"""
         return ident in self._replies.full and not self._replies.look_again(ident)
 
     def start(self, job: Job) -> bool:
