@@ -299,7 +299,7 @@ def test_many_writers_lose_nothing_and_wait_for_nobody_for_ever() -> None:
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # its threads are the point
 def test_a_forked_child_takes_no_turn_of_its_parents_threads() -> None:
-    """It would read from the pipe that they wait for, and some of them would wait for ever."""
+    """It would read from the pipe that they wait for, and some of them would wait forever."""
     commits = Commits()
     written: list[range] = []
 

@@ -48,7 +48,7 @@ def database(request: pytest.FixtureRequest) -> Iterator[str]:
 
 @pytest.fixture
 def url(database: str, tmp_path: Path) -> str:
-    """Of an empty database."""
+    """The URL of an empty database."""
     if not database:
         return f"sqlite:///{tmp_path}/queues.db"
     engine = sa.create_engine(database)

@@ -256,7 +256,7 @@ class SqliteQueuesStorage(QueuesStorageBase):
                 yield self._connection
 
     def _check_file(self, *, at_once: bool = False) -> None:
-        """With the lock. Raises :exc:`StorageError` if what is written would get lost."""
+        """Raise :exc:`StorageError` if what is written would get lost. Call it with the lock."""
         reason = self._file.what_has_happened(at_once=at_once)
         if reason:
             self._unusable = f"{reason}; what is in it is lost, open the storage again"
