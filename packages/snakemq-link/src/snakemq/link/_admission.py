@@ -73,7 +73,7 @@ class Admission:
     def out_of_resources(self, address: object, exc: OSError, pause: float) -> None:
         """Somebody waits at a listener, and the system has nothing left to accept it with."""
         if not self._make_room(""):
-            self._refuse(address, f"somebody on {address!r} for {pause:g} s: {exc}")
+            self._refuse(address, f"newcomers on {address!r} for {pause:g} s: {exc}")
 
     def _what_is_full(self, sock: socket.socket, group: str) -> tuple[str, str] | None:
         """The reason, and where a connection has to go: in a group, or anywhere."""
@@ -88,14 +88,14 @@ class Admission:
                 return f"{left} of {descriptors} file descriptors are left (ulimit -n)", ""
             most = min(most, usable)
         if len(self._traffic.connections) >= self._settings.max_connections:
-            return f"there are {self._settings.max_connections} connections", ""
+            return f"there are {self._settings.max_connections} connections (max_connections)", ""
         share = self._settings.max_connections_per_address
         if share is None or not group:
             return None
         if isinstance(share, float):
             share = max(FEW_CONNECTIONS, int(most * share))
         if self._traffic.groups[group] >= share:
-            return f"there are {share} connections from {group}", group
+            return f"{share} connections from {group} (max_connections_per_address)", group
         return None
 
     def _make_room(self, group: str) -> bool:

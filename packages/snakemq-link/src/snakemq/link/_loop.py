@@ -159,7 +159,10 @@ class Loop:
             self.stop()
             with contextlib.suppress(ValueError):  # it has begun meanwhile
                 self._from_threads.remove(end)
-            raise LoopError(f"the loop did not end within {_CLEANUP_TIMEOUT:g} s")
+            raise LoopError(
+                f"the loop did not end within {_CLEANUP_TIMEOUT:g} s: a callback blocks it;"
+                " call cleanup again when that has returned"
+            )
 
     def _release(self) -> None:
         self.poller.close()

@@ -180,7 +180,7 @@ class SSLConfig:
             loaded = self._contexts.setdefault(server_side, loaded)
             if self.cert_reqs == ssl.CERT_NONE:
                 _log.warning(
-                    "TLS without checking the other side's certificate: anybody can be there"
+                    "TLS does not check the certificate of the other side: give SSLConfig ca_certs"
                 )
         elif loaded.state != state:
             self._load_again(loaded, state, server_side)
