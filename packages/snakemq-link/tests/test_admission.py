@@ -236,7 +236,7 @@ def test_refusals_are_logged_once_with_their_count(
         clients.dial()
     (line,) = caplog.messages
     assert line.startswith("refused ('127.0.0.1', ")
-    assert line.endswith(": there are 1 connections")
+    assert line.endswith(": max_connections is reached: 1")
     clients.link._admission._tell_rest()  # its timer takes some seconds
-    assert caplog.messages[1].endswith("there are 1 connections (and 7 others in 5 s)")
+    assert caplog.messages[1].endswith("max_connections is reached: 1 (and 7 others in 5 s)")
     assert len(caplog.messages) == 2

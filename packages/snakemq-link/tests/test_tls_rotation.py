@@ -86,7 +86,7 @@ def connect_again(listening: DiaryLink, dialling: DiaryLink) -> None:
     run_until(lambda: listening.open, listening, dialling)
 
 
-def test_certificate_of_a_connector_that_was_replaced_is_shown_from_the_next_connection_on(
+def test_connector_shows_its_new_certificate_from_the_next_connection_on(
     link: DiaryLink, other: DiaryLink, authority: Authority, server: Deployed, client: Deployed
 ) -> None:
     connect(link, other, server, client)

@@ -88,14 +88,14 @@ class Admission:
                 return f"{left} of {descriptors} file descriptors are left (ulimit -n)", ""
             most = min(most, usable)
         if len(self._traffic.connections) >= self._settings.max_connections:
-            return f"there are {self._settings.max_connections} connections (max_connections)", ""
+            return f"max_connections is reached: {self._settings.max_connections}", ""
         share = self._settings.max_connections_per_address
         if share is None or not group:
             return None
         if isinstance(share, float):
             share = max(FEW_CONNECTIONS, int(most * share))
         if self._traffic.groups[group] >= share:
-            return f"{share} connections from {group} (max_connections_per_address)", group
+            return f"max_connections_per_address is reached: {share} from {group}", group
         return None
 
     def _make_room(self, group: str) -> bool:
