@@ -547,6 +547,27 @@ def test_a_message_in_its_last_second_is_not_processed_twice(ttl: float, away: f
     assert world.outcome() == "once"
 
 
+@pytest.mark.parametrize(("has_inbox", "times"), [(False, 2), (True, 1)])
+def test_a_message_behind_a_deferred_one_comes_again_unless_an_inbox_knows_it(
+    has_inbox: bool, times: int
+) -> None:
+    world = World("transient")
+    world.message = Message(b"behind", ttl=60)
+    if has_inbox:
+        world.inbox = RecordingInbox()
+        world.kill(world.receiver)
+        world.start_receiver()
+    world.connect()
+    world.defers = True
+    world.sending.send_message("receiver", Message(b"deferred", ttl=60))
+    world.send()
+    assert world.processed == 1
+    world.kill(world.receiver)
+    world.start_receiver()
+    world.connect()
+    assert world.processed == times + 1
+
+
 UNITS = {"": 1, "s": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
 
 
