@@ -119,7 +119,7 @@ def test_every_piece_of_a_large_packet_that_is_sent_is_a_sign_of_life(
     assert len(bob.heard) == 1
 
 
-def test_what_is_sent_behind_a_ping_is_no_sign_of_life(
+def test_what_is_sent_behind_a_ping_is_not_a_sign_of_life(
     network: MemoryNetwork, alice: Peer, bob: RawPeer
 ) -> None:
     """The system takes over much before it notices that nobody is there."""

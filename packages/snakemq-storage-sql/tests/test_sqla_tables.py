@@ -128,7 +128,7 @@ def test_a_takeover_that_was_interrupted_goes_on(url: str, step: str) -> None:
     assert query(url, "SELECT v16_taken FROM snakemq_state") == [(0,)]
 
 
-def test_a_row_of_1_6_that_is_no_message_is_set_aside(
+def test_a_row_of_1_6_that_is_not_a_message_is_set_aside(
     url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     bad = [row(2, uuid="no hexadecimal"), row(3, queue_name=None), row(4, data=None)]
