@@ -12,7 +12,7 @@ import sys
 
 from snakemq.link import Link
 
-LONGEST_LINE = 64 * 1024  # bytes; nobody shall fill our memory with a line that never ends
+LONGEST_LINE = 64 * 1024  # bytes; nobody may fill our memory with a line that never ends
 
 
 class LineServer:
@@ -40,7 +40,7 @@ class LineServer:
             self.link.close(conn_id)
 
     def send(self, conn_id: str, data: bytes) -> None:
-        # One send at a time: the next one begins when on_ready_to_send has told of the last.
+        # One send at a time: the next one begins when on_ready_to_send has reported the last.
         idle = not self.outgoing[conn_id]
         self.outgoing[conn_id] += data
         if idle:

@@ -5,7 +5,8 @@
 Listens on 127.0.0.1:PORT (4000 by default; 0 picks a free one) as "listener", so
 messaging_connector.py can send it work: each text is answered in capitals, by one of the threads.
 Only when a thread is done with a message is it acknowledged. Kill this with kill -9 while it works
-and start it again: what was not done is sent again. Ends on Ctrl-C.
+and start it again: what was not done is sent again. Ends on Ctrl-C. To acknowledge only some
+messages late, see defer_ack.py.
 """
 
 import queue
@@ -23,7 +24,7 @@ SECONDS_OF_WORK = 0.2
 
 def main(port: int = 4000, threads: int = 4) -> None:
     link = Link()
-    # No more than so many messages are taken at a time; the rest stays with its sender.
+    # At most 100 messages of a sender are taken at a time; the rest stays there.
     messaging = Messaging("listener", "", Packeter(link), manual_ack=True, window_messages=100)
     jobs: queue.Queue[tuple[str, Message]] = queue.Queue()
     messaging.on_message_recv.add(lambda conn_id, ident, message: jobs.put((ident, message)))

@@ -20,7 +20,7 @@ def main(port: int = 4000) -> None:
 
     def on_message_recv(conn_id: str, ident: str, message: Message) -> None:
         print(f"{ident}: {message.data.decode()}")
-        # For at most a minute: long enough to come back, and no answer waits for ever.
+        # For at most a minute: long enough to come back, and no answer waits forever.
         messaging.send_message(ident, Message(message.data.upper(), ttl=60))
 
     messaging.on_connect.add(lambda conn_id, ident: print(f"{ident} is here"))

@@ -23,7 +23,7 @@ LOOPBACK = ("127.0.0.1", 0)
 
 
 class Diary:
-    """What happened in another thread or process. Whoever waits for it is woken by it."""
+    """What happened in another thread or process. It wakes those that wait for it."""
 
     def __init__(self) -> None:
         self._news = threading.Condition()
@@ -158,7 +158,7 @@ class Stack(Diary):
         self.until(lambda: self.connected.count(ident) >= times)
 
     def problem(self, kind: type[SnakeMQException]) -> Problem:
-        """Wait until ``on_error`` is told of a problem of exactly this kind."""
+        """Wait until ``on_error`` is called with a problem of exactly this kind."""
         return self.until(lambda: next((p for p in self.problems if type(p.error) is kind), None))
 
     def _on_message_recv(self, conn_id: str, ident: str, message: Message) -> None:

@@ -19,12 +19,21 @@ from snakemq.messaging._acks import ACK_DELAY
 from snakemq.messaging._deletions import DELETE_BATCH, DELETE_DELAY
 from snakemq.messaging._inboxes import MAX_ABSENT_INBOXES, MAX_ABSENT_UUIDS
 from snakemq.messaging._pages import PAGE_MESSAGES
+from snakemq.messaging._past import MAX_IDENTS
 from snakemq.messaging._patience import FIRST_DELAY, MAX_DELAY
 from snakemq.messaging._sweep import INTERVAL
 from snakemq.packeter import Packeter
 from snakemq.queues import MemoryQueuesStorage
 from snakemq.queues._outgoing import MAX_BYTES_IN_MEMORY, MAX_MESSAGES_IN_MEMORY
 from snakemq.rpc import REQUEST_PREFIX, RpcServer, as_signal
+from snakemq.rpc._answers import MAX_TRACEBACK
+from snakemq.rpc._limits import (
+    FREE_MEMORY,
+    FREE_STEPS,
+    MAX_DEPTH,
+    MEMORY_FACTOR,
+    STEPS_PER_BYTE,
+)
 
 from .pages import DOCS
 from .tables import rows
@@ -538,6 +547,27 @@ def test_a_message_in_its_last_second_is_not_processed_twice(ttl: float, away: f
     assert world.outcome() == "once"
 
 
+@pytest.mark.parametrize(("has_inbox", "times"), [(False, 2), (True, 1)])
+def test_a_message_behind_a_deferred_one_comes_again_unless_an_inbox_knows_it(
+    has_inbox: bool, times: int
+) -> None:
+    world = World("transient")
+    world.message = Message(b"behind", ttl=60)
+    if has_inbox:
+        world.inbox = RecordingInbox()
+        world.kill(world.receiver)
+        world.start_receiver()
+    world.connect()
+    world.defers = True
+    world.sending.send_message("receiver", Message(b"deferred", ttl=60))
+    world.send()
+    assert world.processed == 1
+    world.kill(world.receiver)
+    world.start_receiver()
+    world.connect()
+    assert world.processed == times + 1
+
+
 UNITS = {"": 1, "s": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
 
 
@@ -561,6 +591,17 @@ def test_the_limits_of_rpc_on_the_page_are_the_limits(argument: str, value: str,
     assert number(value) == default
 
 
+def test_the_limits_of_decoding_on_the_page_are_the_limits() -> None:
+    told = [row[1] for row in rows(PAGE, "what `SafePickler` decodes")]
+    assert told == [
+        f"{FREE_MEMORY >> 20} MiB and {MEMORY_FACTOR} bytes for each byte of the pickle"
+        " (`memory_factor`)",
+        f"{FREE_STEPS:,} and {STEPS_PER_BYTE} for each byte of the pickle",
+        str(MAX_DEPTH),
+        f"{MAX_TRACEBACK:,}",
+    ]
+
+
 def test_numbers_in_the_text_are_those_of_the_code() -> None:
     text = " ".join(PAGE.split())
     absent = f"{MAX_ABSENT_INBOXES:,}, with {MAX_ABSENT_UUIDS:,} uuids together;"
@@ -573,6 +614,7 @@ def test_numbers_in_the_text_are_those_of_the_code() -> None:
     assert f"up to every {MAX_DELAY:g} seconds" in text
     protocol = " ".join((DOCS / "protocol.md").read_text().split())
     assert f"or after {ACK_DELAY} s." in protocol
+    assert f"last {MAX_IDENTS:,} idents" in protocol
 
 
 def test_no_limit_is_missing_on_the_page() -> None:

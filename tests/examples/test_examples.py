@@ -216,6 +216,27 @@ def test_manual_ack_worker_pool(run: Scripts) -> None:
     press_ctrl_c(listener)
 
 
+def test_other_messages_do_not_wait_for_a_deferred_one(run: Scripts) -> None:
+    listener = run.start("defer_ack.py", 0)
+    connector = run.start("messaging_connector.py", port_of(listener), "slow one", "quick two")
+    assert connector.wait() == 0, connector
+    assert connector.lines == ["listener: QUICK TWO", "listener: SLOW ONE"]
+    press_ctrl_c(listener)
+
+
+def test_a_deferred_message_is_sent_again_if_the_receiver_dies(run: Scripts) -> None:
+    listener = run.start("defer_ack.py", 0)
+    port = port_of(listener)
+    connector = run.start("messaging_connector.py", port, "slow one")
+    listener.wait_for("begin slow one")
+    listener.kill()
+    listener = run.start("defer_ack.py", port)
+    assert connector.wait() == 0, connector
+    assert connector.lines == ["listener: SLOW ONE"]
+    press_ctrl_c(listener)
+    assert "begin slow one" in listener.lines
+
+
 def test_queue_limits(run: Scripts) -> None:
     listener = run.start("messaging_listener.py", 0)
     limited = run.start("queue_limits.py", port_of(listener))

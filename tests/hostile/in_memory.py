@@ -87,7 +87,7 @@ class Attacker:
 
 
 def assert_serving(network: MemoryNetwork, victim: MemoryStack) -> None:
-    """Whoever comes next is served."""
+    """The next peer that comes is served."""
     guest = Attacker(network, victim, "guest")
     guest.introduce("guest")
     guest.say(message(b"hello"))

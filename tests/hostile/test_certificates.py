@@ -93,7 +93,7 @@ def listen(
 
 
 def check_refused(alice: Stack, bob: Stack) -> None:
-    """By the recipe itself, and not because it has failed."""
+    """The recipe itself refuses the peer; it has not just failed."""
     alice.until(lambda: alice.disconnected == ["bob"] * 2)  # it has come again
     assert alice.received == bob.received == []
     assert not [problem for problem in alice.problems if problem.error.__cause__]

@@ -47,7 +47,7 @@ class Genuine(Diary):
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             encoding="utf-8",
-            # An environment is found through its python; no other one shall get in.
+            # An environment is found through its python; no other one may get in.
             env={key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
             if python != sys.executable
             else None,

@@ -59,7 +59,7 @@ def remote_traceback(exc: BaseException) -> str:
 
 
 class UserError(Exception):
-    """Of a module that 1.6 does not have."""
+    """An exception of a module that 1.6 does not have."""
 
 
 class Unpicklable(Exception):

@@ -43,7 +43,7 @@ def test_a_file_of_1_6_is_delivered_in_its_order(
         ]
     author.kill()
 
-    # Whoever opens the file is the same peer to the others.
+    # Each process that opens the file is the same peer to the others.
     heir = make_stack(THEIRS, storage=open_storage(file))
     bob, zofie = make_stack("bob"), make_stack("žofie")
     address = heir.listen()

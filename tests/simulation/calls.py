@@ -38,7 +38,7 @@ class Call:
         self.timeout = timeout
         self.begun_at = caller.world.now
         self.executions: Counter[int] = Counter()
-        """By the life of the server."""
+        """For each life of the server."""
         self.done = False
 
     def __repr__(self) -> str:

@@ -79,7 +79,7 @@ class Entry:
         self.offers: Counter[int] = Counter()
         """How often it was offered to the application, by the life of the receiver."""
         self.standing: dict[int, Standing] = {}
-        """By the life of the receiver."""
+        """For each life of the receiver."""
         self.recorded = False
         """Has an inbox storage ever recorded it?"""
         self.sent_in: set[int] = set()

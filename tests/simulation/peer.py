@@ -67,7 +67,7 @@ class Process:
 
 
 class Peer:
-    """Who has an ident, whatever process it runs in."""
+    """The owner of an ident, whatever process it runs in."""
 
     def __init__(self, world: World, ident: str, settings: PeerSettings) -> None:
         self.world = world

@@ -84,7 +84,7 @@ def _silence() -> Iterator[None]:
 
 @contextmanager
 def _no_other_randomness(seed: int) -> Iterator[None]:
-    """Of two peers that dial each other the epoch decides, which is drawn from os.urandom."""
+    """If two peers dial each other the epoch decides, which is drawn from os.urandom."""
     random = Random(f"urandom {seed}")
     with mock.patch("os.urandom", random.randbytes):
         yield
@@ -151,7 +151,7 @@ def _pass_time(world: World) -> None:
 
 
 def _keep_on(do: object) -> None:
-    """Whoever is killed meanwhile, the others go on."""
+    """If some are killed meanwhile, the others go on."""
     while True:
         try:
             do()  # type: ignore[operator]

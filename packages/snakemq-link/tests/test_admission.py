@@ -1,4 +1,4 @@
-"""Who may still come in: limits of connections, of addresses, of file descriptors."""
+"""Limits of connections, of addresses and of file descriptors for newcomers."""
 
 from __future__ import annotations
 
@@ -240,11 +240,11 @@ def test_refusals_of_a_host_are_told_once_a_minute_with_their_count(
         clients.dial()
     (line,) = caplog.messages
     assert line.startswith("connection from ('127.0.0.1', ")
-    assert "refused: there are 1 connections; not told again within 60 s" in line
+    assert "refused: max_connections is reached: 1; not told again within 60 s" in line
     later = link.time() + 60
     monkeypatch.setattr(link._loop, "time", lambda: later)
     clients.dial()
-    assert "refused: there are 1 connections (and 8 more that were not logged)" in caplog.text
+    assert "refused: max_connections is reached: 1 (and 8 more that were not logged)" in caplog.text
     assert len(caplog.messages) == len(told) == 2
 
 

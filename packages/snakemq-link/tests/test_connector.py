@@ -255,7 +255,7 @@ def test_name_that_is_not_found_is_a_warning_once(
 def test_endpoints_before_the_one_that_answers_are_no_warning(
     link: DiaryLink, other: DiaryLink, resolver: Resolver, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Of localhost, ::1 often."""
+    """Such as ::1, which is often the first address of localhost."""
     resolver.answers = [refused(), endpoint(other.add_listener(LOCALHOST))]
     link.add_connector(NAME)
     run_until(lambda: link.open and other.open, link, other)

@@ -1,4 +1,4 @@
-"""Which of many failures a person is told of."""
+"""Which of many failures get a line in the log."""
 
 from __future__ import annotations
 

@@ -107,7 +107,7 @@ class SocketPair:
                 with contextlib.suppress(KeyError):  # cleanup() has removed it
                     dialling.del_connector(connector)
 
-        self.a.on_disconnect.add(forget)  # it shall not dial again
+        self.a.on_disconnect.add(forget)  # it must not dial again
         if conn_a not in dialling._connections:  # closed inside on_connect
             dialling.del_connector(connector)
         return conn_a, conn_b

@@ -257,7 +257,7 @@ def test_a_callback_must_not_run_the_network() -> None:
     network.run_until_idle()
     (error,) = link.errors
     assert isinstance(error, LoopError)
-    network.run_until_idle()  # not for ever
+    network.run_until_idle()  # not forever
 
 
 def test_what_callbacks_raise_is_collected_and_logged(caplog: pytest.LogCaptureFixture) -> None:

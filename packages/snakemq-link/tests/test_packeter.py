@@ -278,7 +278,7 @@ def test_packet_for_which_there_is_no_memory_ends_its_connection(
 # -- a link that refuses to send
 
 
-def test_connection_on_which_the_link_refuses_to_send_is_not_stuck_nor_are_those_behind_it(
+def test_refused_send_blocks_neither_its_connection_nor_others(
     pair: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other_a, other_b = pair.connect()

@@ -62,7 +62,7 @@ def test_server_that_accepts_and_closes_at_once_is_said_once(
     assert failures[0].address == address
 
 
-def test_certificate_that_the_server_refuses_after_the_handshake_is_said_once_at_both_sides(
+def test_refusal_of_a_certificate_after_the_handshake_is_reported_once_at_both_sides(
     link: DiaryLink,
     other: DiaryLink,
     authority: Authority,

@@ -67,7 +67,7 @@ def client(tmp_path: Path, authority: Authority) -> Deployed:
 
 
 def name_of(link: DiaryLink) -> str:
-    """Of the peer at the other end of the last connection."""
+    """The name in the certificate of the peer at the other end of the last connection."""
     certificate = link.get_socket_by_conn(link.open[-1]).getpeercert()
     assert isinstance(certificate, dict)
     return str(certificate["subjectAltName"][0][1])
@@ -86,7 +86,7 @@ def connect_again(listening: DiaryLink, dialling: DiaryLink) -> None:
     run_until(lambda: listening.open, listening, dialling)
 
 
-def test_certificate_of_a_connector_that_was_replaced_is_shown_from_the_next_connection_on(
+def test_connector_shows_its_new_certificate_from_the_next_connection_on(
     link: DiaryLink, other: DiaryLink, authority: Authority, server: Deployed, client: Deployed
 ) -> None:
     connect(link, other, server, client)
@@ -139,7 +139,7 @@ def test_authority_that_was_replaced_is_trusted_and_the_old_one_is_not_any_more(
     run_until(lambda: link.open, link, other)
 
 
-def test_half_written_file_is_said_once_and_the_old_ones_serve_on(
+def test_half_written_file_is_reported_once_and_the_old_one_stays_in_use(
     link: DiaryLink,
     other: DiaryLink,
     authority: Authority,
@@ -155,7 +155,7 @@ def test_half_written_file_is_said_once_and_the_old_ones_serve_on(
     connect_again(link, other)
     assert name_of(other) == "server"
     (half,) = warnings_of(caplog)
-    assert "the old ones serve on" in half
+    assert "the old ones stay in use" in half
     assert f"certfile '{server.certfile}'" in half
 
     Path(server.certfile).write_text(whole)  # and the key is still the old one
@@ -167,7 +167,7 @@ def test_half_written_file_is_said_once_and_the_old_ones_serve_on(
     connect_again(link, other)
     assert name_of(other) == "renewed-server"
     assert len(warnings_of(caplog)) == 2
-    assert "loaded the changed files of TLS" in caplog.text
+    assert "loaded the changed TLS files" in caplog.text
 
 
 def test_file_that_is_gone_for_a_while_does_no_harm(

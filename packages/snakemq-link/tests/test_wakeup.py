@@ -20,7 +20,7 @@ from snakemq.link._wakeup import EventWakeUp, SocketWakeUp, make_wakeup
 
 
 def test_storm_of_wakeups_without_a_loop_never_blocks(link: DiaryLink) -> None:
-    """On 1.6 the 65,537th call blocked for ever, and with it whoever sent a message."""
+    """On 1.6 the 65,537th call blocked forever, and with it every thread that sent a message."""
     for _ in range(100_000):
         link.wakeup_poll()
     link.loop(runtime=0)

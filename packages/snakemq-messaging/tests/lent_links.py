@@ -51,7 +51,7 @@ class LendingNetwork(MemoryNetwork):
 
 
 def nobody_asks(peer: Peer) -> Peer:
-    """Without those that want to be told of what is sent: the loop would have to tell them."""
+    """Without callbacks that want to know what is sent: the loop would have to call them."""
     peer.messaging.on_message_sent.callbacks = ()
     return peer
 

@@ -221,7 +221,9 @@ def test_a_challenger_that_wins_is_checked_too(
     assert liar.messages == []
 
 
-def test_a_refused_peer_is_no_connection_in_the_statistics(alice: Peer, raw: MakeRawPeer) -> None:
+def test_statistics_do_not_count_the_connection_of_a_refused_peer(
+    alice: Peer, raw: MakeRawPeer
+) -> None:
     alice.messaging.on_connect.add(refuse)
     for name in ("one", "two"):
         raw(name).join(alice, "bob")

@@ -59,7 +59,7 @@ def test_the_message_can_be_sent_with_a_new_stack(link: Link) -> None:
         second.cleanup()
 
 
-def test_a_cleanup_in_a_callback_and_again_after_the_loop_is_told_of_once(link: Link) -> None:
+def test_a_cleanup_in_a_callback_and_again_after_the_loop_is_reported_once(link: Link) -> None:
     calls: list[str] = []
     link.on_closed.add(lambda: calls.append(threading.current_thread().name))
     messaging = Messaging("alice", "", Packeter(link))

@@ -29,7 +29,7 @@ class BacklogMachine(RuleBasedStateMachine):
         self.queue = OutgoingQueue("bob")
         self.queue.is_connected = True
         self.half_sent: dict[int, Message] = {}
-        """By thread: what is in the storage, and not in the queue yet."""
+        """For each thread: what is in the storage, and not in the queue yet."""
         self.sent: dict[int, list[bytes]] = defaultdict(list)
         self.arrived: list[bytes] = []
         self.thread_of: dict[bytes, int] = {}

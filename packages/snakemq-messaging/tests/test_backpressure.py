@@ -17,7 +17,7 @@ SIZE = 1000
 _visits = count(1)
 
 COST = SIZE + MESSAGE_OVERHEAD
-"""Of a message of that size."""
+"""What a message of that size needs."""
 
 
 @pytest.fixture

@@ -43,7 +43,7 @@ def test_clock_is_written_every_ten_seconds_while_a_message_waits(
     assert storage.checkpoints == 3, "the message has expired"
 
 
-def test_nothing_is_written_for_messages_that_live_for_ever_or_are_not_stored(
+def test_nothing_is_written_for_messages_without_ttl_or_storage(
     network: MemoryNetwork, sender: Peer, storage: Storage
 ) -> None:
     sender.send("bob", b"", None, FLAG_PERSISTENT)

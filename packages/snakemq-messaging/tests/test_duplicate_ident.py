@@ -261,7 +261,7 @@ def test_third_one_is_refused_and_the_contest_goes_on(
     assert not owner.is_connected
 
 
-def test_who_was_refused_may_try_again(
+def test_a_refused_peer_may_try_again(
     network: MemoryNetwork, alice: Peer, owner: RawPeer, challenger: RawPeer, raw: MakeRawPeer
 ) -> None:
     owner.say(PONG)

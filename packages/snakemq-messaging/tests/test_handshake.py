@@ -104,7 +104,9 @@ def test_peers_find_each_other_however_the_stream_is_cut(seed: int | None) -> No
     assert bob.heard == [b"hello"]
 
 
-def test_who_introduced_itself_as_1_6_is_talked_to_as_1_6(raw: MakeRawPeer, alice: Peer) -> None:
+def test_a_peer_that_introduced_itself_as_1_6_is_treated_as_1_6(
+    raw: MakeRawPeer, alice: Peer
+) -> None:
     old = raw()
     conn_id = old.join(alice, "old", message(b"question"))
     uuid = alice.send("old", b"answer")
@@ -256,7 +258,7 @@ def test_silence_instead_of_an_identification_is_not_waited_for_longer_than_agre
     assert alice.kinds_of_errors == [SnakeMQTimeout]
 
 
-def test_talking_of_other_things_is_no_identification(
+def test_other_frames_do_not_count_as_identification(
     network: MemoryNetwork, raw: MakeRawPeer, alice: Peer
 ) -> None:
     alice.messaging.identification_timeout = 3
@@ -271,7 +273,7 @@ def test_talking_of_other_things_is_no_identification(
     assert alice.kinds_of_errors == [SnakeMQTimeout]
 
 
-def test_who_is_identified_has_all_the_time_in_the_world(
+def test_an_identified_peer_has_all_the_time_in_the_world(
     network: MemoryNetwork, alice: Peer, bob: Peer
 ) -> None:
     alice.connect(bob)

@@ -119,7 +119,7 @@ def test_every_piece_of_a_large_packet_that_is_sent_is_a_sign_of_life(
     assert len(bob.heard) == 1
 
 
-def test_what_is_sent_behind_a_ping_is_no_sign_of_life(
+def test_what_is_sent_behind_a_ping_is_not_a_sign_of_life(
     network: MemoryNetwork, alice: Peer, bob: RawPeer
 ) -> None:
     """The system takes over much before it notices that nobody is there."""
@@ -493,7 +493,7 @@ def test_a_keep_alive_goes_on_while_the_other_side_reads_nothing(
 def test_interval_can_be_set_while_the_end_of_a_connection_is_told(
     network: MemoryNetwork, alice: Peer, raw: MakeRawPeer
 ) -> None:
-    """By one who is told before the layers above the link are."""
+    """The callback that does it is called before the layers above the link are."""
 
     def set_interval(conn_id: str) -> None:
         alice.messaging.keepalive_interval = 5

@@ -301,7 +301,7 @@ def test_ack_long_after_so_many_others_have_come_and_gone(
 def test_what_is_acknowledged_at_once_is_not_open_for_the_next_of_a_batch(
     network: MemoryNetwork, peer: MakePeer, raw: MakeRawPeer
 ) -> None:
-    """Of a 1.6 peer and with the smallest window: else it is refused again and again."""
+    """A 1.6 peer with the smallest window would be refused again and again otherwise."""
     carol = peer("carol", manual_ack=True, window_messages=1, window_bytes=1)
     carol.messaging.on_message_recv.add(lambda _c, _i, message: carol.messaging.ack(message))
     stranger = raw()

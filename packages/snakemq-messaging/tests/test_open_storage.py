@@ -74,7 +74,7 @@ def test_a_missing_package_is_named(url: str, extra: str, monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize("url", ["", "queue.db", "/tmp/queue.db", "://", "SQLite:"])
-def test_what_is_no_url_is_refused(url: str) -> None:
+def test_what_is_not_a_url_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match=r"like sqlite:///queue\.db"):
         open_storage(url)
 

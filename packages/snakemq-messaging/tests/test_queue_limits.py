@@ -29,13 +29,13 @@ def limited(make_peer: MakePeer, **limits: object) -> Peer:
 
 
 @pytest.mark.parametrize("limit", ["peer_messages", "total_messages"])
-def test_so_many_messages_may_wait(peer: MakePeer, limit: str) -> None:
+def test_this_many_messages_may_wait(peer: MakePeer, limit: str) -> None:
     alice = limited(peer, **{limit: 3})
     assert [full(alice, "bob") for _ in range(5)] == [False] * 3 + [True] * 2
 
 
 @pytest.mark.parametrize("limit", ["peer_bytes", "total_bytes"])
-def test_so_many_bytes_may_wait(peer: MakePeer, limit: str) -> None:
+def test_this_many_bytes_may_wait(peer: MakePeer, limit: str) -> None:
     alice = limited(peer, **{limit: 100})
     assert not full(alice, "bob", 60)
     assert full(alice, "bob", 41)

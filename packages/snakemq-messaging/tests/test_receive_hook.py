@@ -27,7 +27,7 @@ class Recorder:
 
 @pytest.fixture
 def hook(alice: Peer, bob: Peer) -> ReceiveHook:
-    """Of bob, who is connected with alice."""
+    """The hook of bob, who is connected with alice."""
     alice.connect(bob)
     return ReceiveHook(bob.messaging)
 

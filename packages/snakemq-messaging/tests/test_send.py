@@ -96,7 +96,7 @@ def test_wrong_ident_is_refused_and_nothing_is_queued(
 
 
 @pytest.mark.parametrize("wrong", [b"data", "text", None, 5, object()])
-def test_what_is_no_message_is_refused_and_nothing_is_queued(
+def test_what_is_not_a_message_is_refused_and_nothing_is_queued(
     network: MemoryNetwork, alice: Peer, bob: Peer, wrong: Any
 ) -> None:
     alice.connect(bob)
@@ -120,7 +120,7 @@ def test_ident_of_50_characters_is_not_too_long(
 def test_200_000_messages_between_two_passes_of_the_loop(
     network: MemoryNetwork, alice: Peer, bob: Peer
 ) -> None:
-    """1.6 blocks for ever in the 65,537th call."""
+    """1.6 blocks forever in the 65,537th call."""
     alice.connect(bob)
     send, count = alice.messaging.send_message, 200_000
     for number in range(count):
@@ -286,7 +286,7 @@ def test_on_error_may_close_the_connection_because_of_a_message_that_is_too_larg
     assert alice.dropped == [("small", dropped)]
 
 
-def test_who_does_not_say_a_limit_gets_everything(
+def test_a_peer_that_says_no_limit_gets_everything(
     network: MemoryNetwork, alice: Peer, raw: MakeRawPeer
 ) -> None:
     old: RawPeer = raw()

@@ -1,4 +1,4 @@
-"""Real links, real threads: nobody waits for ever and nothing is lost."""
+"""Real links, real threads: nobody waits forever and nothing is lost."""
 
 from __future__ import annotations
 
@@ -171,7 +171,7 @@ def test_many_threads_send_persistent_messages(stack: MakeStack) -> None:
 
 
 def test_70_000_messages_while_no_loop_runs(stack: MakeStack) -> None:
-    """1.6 writes a byte into a pipe for each one; after 65,536 it waits for ever."""
+    """1.6 writes a byte into a pipe for each one; after 65,536 it waits forever."""
     alice, bob = stack("alice"), stack("bob")
     connect(alice, bob)
 

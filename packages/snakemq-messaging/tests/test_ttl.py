@@ -15,7 +15,7 @@ from snakemq.queues import OutgoingQueue
 YEAR = 365 * 24 * 3600.0
 
 
-def test_ttl_0_is_delivered_to_who_is_connected(
+def test_ttl_0_is_delivered_to_a_connected_peer(
     network: MemoryNetwork, alice: Peer, bob: Peer
 ) -> None:
     alice.connect(bob)
@@ -97,7 +97,7 @@ def test_ttl_0_sent_just_before_the_peer_is_identified_is_delivered_or_dropped(
     assert alice.dropped in ([], [("bob", uuid)])
 
 
-def test_ttl_none_waits_for_ever(network: MemoryNetwork, alice: Peer, bob: Peer) -> None:
+def test_ttl_none_waits_forever(network: MemoryNetwork, alice: Peer, bob: Peer) -> None:
     alice.send("bob", b"patience", ttl=None)
     network.advance(100 * YEAR)
     assert alice.dropped == []

@@ -111,7 +111,7 @@ def test_earlier_message_goes_first(network: MemoryNetwork, alice: Peer, bob: Pe
     assert bob.heard == [b"1", b"2", b"3", b"4", b"5"]
 
 
-def test_who_wants_to_be_told_that_it_is_sent_is_told_in_the_loop(
+def test_on_message_sent_is_called_in_the_loop(
     network: MemoryNetwork, alice: Peer, bob: Peer
 ) -> None:
     told: list[tuple[str, bytes, bool]] = []

@@ -27,7 +27,7 @@ class Slow:
         self.may_end.wait(PATIENCE)
 
 
-def test_its_end_is_no_error(caplog: pytest.LogCaptureFixture) -> None:
+def test_its_end_is_not_an_error(caplog: pytest.LogCaptureFixture) -> None:
     here, there = Link(), Link()
     server = RpcServer(ReceiveHook(Messaging("server", "", Packeter(here))))
     slow = Slow()

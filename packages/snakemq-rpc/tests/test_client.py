@@ -399,7 +399,7 @@ def test_a_timeout_is_not_negative(client: RpcClient, client_node: Node, timeout
         method()
 
 
-def test_a_huge_timeout_is_for_ever(proxy: RpcInstProxy, server: RawServer) -> None:
+def test_a_huge_timeout_never_ends(proxy: RpcInstProxy, server: RawServer) -> None:
     proxy.method.set_timeout(1e30)
     future = called(server, proxy.method)
     server.reply("result")

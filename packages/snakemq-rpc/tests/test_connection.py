@@ -44,7 +44,7 @@ def test_connection_that_another_callback_closed_is_not_taken_for_open(
     assert future.result(timeout=0) == 42
 
 
-def test_client_that_is_made_later_knows_who_is_connected(
+def test_client_that_is_made_later_knows_which_peers_are_connected(
     network: MemoryNetwork, node: MakeNode
 ) -> None:
     nodes = {ident: node(ident) for ident in ("client", "server")}

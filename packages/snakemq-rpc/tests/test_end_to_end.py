@@ -234,7 +234,7 @@ def test_over_sockets_the_caller_of_a_method_that_ends_the_server_hears(
             future.result(PATIENCE)
 
 
-def test_over_sockets_whoever_waits_hears_that_the_server_ends(
+def test_over_sockets_waiting_callers_hear_that_the_server_ends(
     socket_peers: tuple[SocketPeer, SocketPeer],
 ) -> None:
     bob, alice = socket_peers

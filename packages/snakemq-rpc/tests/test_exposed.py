@@ -97,7 +97,7 @@ def test_names_that_can_never_be_called_are_refused(methods: list[str]) -> None:
         ExposedObject(Shop(), methods)
 
 
-def test_a_string_is_no_list_of_names() -> None:
+def test_a_string_is_not_a_list_of_names() -> None:
     with pytest.raises(TypeError):
         ExposedObject(Shop(), "sell")
 

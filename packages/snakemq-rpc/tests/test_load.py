@@ -358,7 +358,7 @@ def test_another_client_is_served_meanwhile(
     assert other.reply_of("echo", "other")["return"] == "other"
 
 
-def test_a_client_that_leaves_without_having_read_is_not_held_for_ever(
+def test_requests_held_for_a_client_go_on_when_it_leaves(
     start: Start, client: RawClient, server_node: Node, service: Service, network: MemoryNetwork
 ) -> None:
     server = start(threads=1, max_unread_bytes=100_000)
@@ -457,7 +457,7 @@ def test_limits_have_to_make_sense(server_node: Node, limit: str) -> None:
         RpcServer(server_node.hook, **{limit: -1})  # type: ignore[arg-type]
 
 
-def test_a_message_that_is_no_request_is_acknowledged_at_once(
+def test_a_message_that_is_not_a_request_is_acknowledged_at_once(
     start: Start, client: RawClient, network: MemoryNetwork
 ) -> None:
     start(threads=1)

@@ -87,7 +87,7 @@ def a_pickler() -> SafePickler:
 
 
 def costs_of(data: bytes) -> Costs:
-    """Of what the machine did, until it was done or had enough."""
+    """The counts of what the machine did, until it was done or had enough."""
     registered = {f"{cls.__module__}.{cls.__qualname__}": cls for cls in (Row, Key, Tags, Table)}
     builder = RegisteredBuilder(registered, {})
     machine = Machine(data, builder, FREE_MEMORY + MEMORY_FACTOR * len(data))

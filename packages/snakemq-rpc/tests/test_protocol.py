@@ -148,5 +148,5 @@ def test_classes_that_1_6_does_not_know_are_found(protocol: int) -> None:
         assert not kills_16(pickle.dumps(old, protocol))
 
 
-def test_what_is_no_pickle_names_no_class() -> None:
+def test_what_is_not_a_pickle_names_no_class() -> None:
     assert not kills_16(b'{"module": "snakemq"}')

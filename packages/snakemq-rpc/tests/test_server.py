@@ -508,7 +508,7 @@ def test_the_module_pickle_trusts_everybody(start: Any, client: RawClient) -> No
     assert isinstance(client.reply_of("echo", Unregistered())["return"][0][0], Unregistered)
 
 
-def test_a_server_writes_protocol_4_whoever_pickles(start: Any, client: RawClient) -> None:
+def test_a_server_writes_protocol_4_with_any_pickler(start: Any, client: RawClient) -> None:
     start(pickler=pickle)
     bodies: list[bytes] = []
     client.messaging.on_message_recv.add(lambda _c, _i, message: bodies.append(message.data))

@@ -108,7 +108,7 @@ def test_only_the_writer_at_fault_gets_the_error() -> None:
     assert commits.calls == [list("abc"), ["a"], ["b"], ["c"]]
 
 
-def test_those_that_were_there_last_time_are_waited_for_but_not_for_ever() -> None:
+def test_waiting_for_the_writers_of_last_time_has_an_end() -> None:
     commits = Commits()
     commits.write_together(*"abc")
     commits.calls.clear()
@@ -271,7 +271,7 @@ def test_one_unstorable_push_does_not_fail_those_of_the_other_threads(path: Path
         assert [item.uuid for item in storage.get_items("peer")] == [good.uuid]
 
 
-def test_many_writers_lose_nothing_and_wait_for_nobody_for_ever() -> None:
+def test_many_writers_lose_nothing_and_none_of_them_hangs() -> None:
     written: list[tuple[int, int]] = []
 
     def commit(rows: Sequence[tuple[int, int]]) -> int:
@@ -299,7 +299,7 @@ def test_many_writers_lose_nothing_and_wait_for_nobody_for_ever() -> None:
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # its threads are the point
 def test_a_forked_child_takes_no_turn_of_its_parents_threads() -> None:
-    """It would read from the pipe that they wait for, and some of them would wait for ever."""
+    """It would read from the pipe that they wait for, and some of them would wait forever."""
     commits = Commits()
     written: list[range] = []
 

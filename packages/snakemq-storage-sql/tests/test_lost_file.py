@@ -136,7 +136,7 @@ def test_a_storage_in_memory_has_no_file_to_lose() -> None:
         storage.checkpoint_clock()
 
 
-def test_another_working_directory_is_no_loss(
+def test_another_working_directory_does_not_lose_the_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -111,7 +111,7 @@ def test_what_it_pushes_in_the_middle_of_a_call_is_stored(storage: Storage, name
 
 
 @pytest.mark.parametrize("name", ["push", "push_many"])
-def test_it_waits_for_nobody_who_waits_for_its_thread(storage: Storage, name: str) -> None:
+def test_it_does_not_wait_for_a_thread_that_waits_for_it(storage: Storage, name: str) -> None:
     """Other threads push all the time, in groups with the interrupted one."""
     outer = OUTERS[name]
     is_over = threading.Event()

@@ -117,7 +117,7 @@ def test_a_message_beyond_the_servers_packets_is_refused_and_harms_nobody(server
         assert [len(text) for text in texts(storage)] == [33_540_000]
 
 
-def test_who_lost_the_server_may_find_another_owner(server: Server) -> None:
+def test_after_losing_the_server_another_owner_may_be_there(server: Server) -> None:
     with closing(Storage(server.url, owner_timeout=0)) as storage:
         storage.push("peer", Message(b"1", None))
         server.stop()

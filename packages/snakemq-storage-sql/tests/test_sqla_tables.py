@@ -48,7 +48,7 @@ def database(request: pytest.FixtureRequest) -> Iterator[str]:
 
 @pytest.fixture
 def url(database: str, tmp_path: Path) -> str:
-    """Of an empty database."""
+    """The URL of an empty database."""
     if not database:
         return f"sqlite:///{tmp_path}/queues.db"
     engine = sa.create_engine(database)
@@ -128,7 +128,7 @@ def test_a_takeover_that_was_interrupted_goes_on(url: str, step: str) -> None:
     assert query(url, "SELECT v16_taken FROM snakemq_state") == [(0,)]
 
 
-def test_a_row_of_1_6_that_is_no_message_is_set_aside(
+def test_a_row_of_1_6_that_is_not_a_message_is_set_aside(
     url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     bad = [row(2, uuid="no hexadecimal"), row(3, queue_name=None), row(4, data=None)]

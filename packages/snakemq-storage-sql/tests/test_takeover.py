@@ -288,7 +288,7 @@ def test_killed_at_any_step_the_file_is_the_old_or_the_new_one(
 
 
 def state_of(path: Path, rows: list[tuple[Any, ...]]) -> str:
-    """Of a copy, as the look itself rolls a torn transaction back."""
+    """Reads a copy, because reading rolls a torn transaction back."""
     look = path.parent / "look"
     look.mkdir()
     for name in os.listdir(path.parent):

@@ -21,7 +21,7 @@ class ConnectFailed(SnakeMQException):
 
     def __init__(self, message: str, address: object = None) -> None:
         super().__init__(message)
-        #: Of the connector, or of who came to a listener.
+        #: Address of the connector, or of the peer that came to a listener.
         self.address = address
 
 
@@ -49,7 +49,7 @@ class SnakeMQBrokenFormat(SnakeMQException):
     __module__ = "snakemq.exceptions"
 
     def __str__(self) -> str:
-        """In one line: the text may quote what the peer has sent."""
+        """The text in one line, because it may quote what the peer has sent."""
         return printable(super().__str__())
 
 

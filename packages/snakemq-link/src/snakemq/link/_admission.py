@@ -18,7 +18,7 @@ MAX_CONNECTIONS_PER_ADDRESS = 0.5
 """The part of all connections that may come from one address, so that no host can take all."""
 
 FEW_CONNECTIONS = 64
-"""This many may come from one address in any case: a small limit was set by somebody on purpose."""
+"""This many connections may always come from one address: a small limit was set on purpose."""
 
 _RESERVE = 32
 _RESERVED_PART = 0.1
@@ -30,7 +30,7 @@ _IN_VAIN = 0.1
 
 
 class Settings(Protocol):
-    """Of the link."""
+    """The settings of the link that matter here."""
 
     max_connections: int
     max_connections_per_address: float | None
@@ -48,7 +48,7 @@ class Admission:
         self._in_vain_until = 0.0
 
     def admits(self, sock: socket.socket, remote_peer: object, group: str) -> bool:
-        """May it stay? If there is no room somebody else is asked to make some."""
+        """May it stay? If there is no room, asks other parts of the stack to make some."""
         full = self._what_is_full(sock, group)
         if full is None:
             return True
@@ -64,7 +64,7 @@ class Admission:
             self._traffic.failed(address, exc, f"cannot accept on {{!r}} for {pause:g} s")
 
     def _what_is_full(self, sock: socket.socket, group: str) -> tuple[str, str] | None:
-        """The reason, and where somebody has to go: in a group, or anywhere."""
+        """The reason, and where a connection has to go: in a group, or anywhere."""
         most = self._settings.max_connections
         descriptors = _descriptors()
         if descriptors is not None:
@@ -76,14 +76,14 @@ class Admission:
                 return f"only {reserve} of {descriptors} file descriptors are left (ulimit -n)", ""
             most = min(most, usable)
         if len(self._traffic.connections) >= self._settings.max_connections:
-            return f"there are {self._settings.max_connections} connections", ""
+            return f"max_connections is reached: {self._settings.max_connections}", ""
         share = self._settings.max_connections_per_address
         if share is None or not group:
             return None
         if isinstance(share, float):
             share = max(FEW_CONNECTIONS, int(most * share))
         if self._traffic.groups[group] >= share:
-            return f"there are {share} connections from {group}", group
+            return f"max_connections_per_address is reached: {share} from {group}", group
         return None
 
     def _make_room(self, group: str) -> bool:

@@ -36,10 +36,10 @@ class Backoff:
         return delay * (1 - 0.25 * self._random())
 
     def refused(self) -> None:
-        """The other side is there and does not want this one, so somebody has to change something.
+        """The other side is there and refuses this one, until somebody changes something.
 
-        That is not a matter of milliseconds: the next delay is twice the one before. It goes for
-        connections too that were made and then refused.
+        That takes a while: the next delay is twice the one before. This also goes for connections
+        that were made and then refused.
         """
         self._delay = min(self._delay * REFUSED_GROWTH / GROWTH, self._ceiling)
 

@@ -1,4 +1,4 @@
-"""Failures that repeat themselves: which of them a person is told of. Pure."""
+"""Decides which of many repeated failures are worth a line in the log. Pure."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ class _Host:
 
 
 class RemoteFailures:
-    """Those who come to the listeners and fail, by their host.
+    """Failures of peers that come to the listeners, by their host.
 
-    Each reason is told once a minute, so that somebody who comes again and again does not fill the
-    log. Of a host with many reasons, and of too many hosts at once, some are only counted.
+    Each reason is logged once a minute, so that a peer which comes again and again does not fill
+    the log. If a host has many reasons, or there are too many hosts, some are only counted.
     """
 
     def __init__(self) -> None:

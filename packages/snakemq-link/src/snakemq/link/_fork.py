@@ -21,14 +21,15 @@ class Owner(Protocol):
     """Something that has open descriptors."""
 
     def abandon(self) -> None:
-        """Close them, in a child that has inherited them. Takes no lock: who had it is not here."""
+        """Close them, in a child that has inherited them. Takes no lock: the thread that held it
+        does not exist here."""
 
 
 _owners: weakref.WeakSet[Owner] = weakref.WeakSet()
 
 
 def register(owner: Owner) -> None:
-    """Have ``owner.abandon()`` called in each child, for as long as somebody refers to it."""
+    """Have ``owner.abandon()`` called in each child, as long as the owner is referred to."""
     _owners.add(owner)
 
 

@@ -125,9 +125,9 @@ class LinkInterface(Protocol):
 
 
 class ReportingLink(Protocol):
-    """A link that keeps the books of failures, so that a person is told of each once.
+    """A link that keeps count of failures, so that each is reported to people only once.
 
-    The layers above ask for it; without it they write an error for each connection.
+    The layers above ask for it; without it they log an error for each connection.
     """
 
     __module__: str = "snakemq.link"
@@ -169,9 +169,9 @@ class LendingLink(Protocol):
     __module__: str = "snakemq.link"
 
     def borrow(self) -> bool:
-        """Be the loop for a moment: True, and it stays asleep until :meth:`give_back`, or False if
-        it is busy or does not run. Who runs the loop is the loop anyway: True. Thread-safe, never
-        waits."""
+        """Take the place of the loop for a moment. True: it stays asleep until :meth:`give_back`.
+        False: it is busy, or does not run. Always returns True in the thread that runs the loop.
+        Thread-safe, never waits."""
 
     def give_back(self) -> None:
         """End what :meth:`borrow` has begun, in the same thread.
@@ -200,18 +200,18 @@ class ProgressLink(Protocol):
         """
 
     def unanswered_for(self, conn_id: str) -> float | None:
-        """For how many seconds the system of the other side has owed an acknowledgement: since the
-        last one that came, while something is under way for longer than it should. 0.0 while
-        nothing is; ``None`` if that cannot be told.
+        """Seconds for which the system of the other side has owed an acknowledgement: since the
+        last one that came, while something is under way for longer than it should be. 0.0 while
+        nothing is under way; ``None`` if that cannot be told.
 
         This tells a machine that is gone from an application that is busy, or that has no room for
-        more. Of a connection that was idle, the time before the last send is counted too. Raises
+        more. For a connection that was idle, the time before the last send is counted too. Raises
         :exc:`~snakemq.exceptions.NoConnection`.
         """
 
 
 class CrowdedLink(Protocol):
-    """A link that asks for room before it refuses somebody who dials in."""
+    """A link that asks the layers above for room before it refuses a newcomer."""
 
     __module__: str = "snakemq.link"
 

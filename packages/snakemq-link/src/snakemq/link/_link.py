@@ -107,11 +107,11 @@ class Link:
     on_crowded: Event[[Callable[[str], bool]]] = Event()
     """See :attr:`CrowdedLink.on_crowded`."""
     on_connect_failed: Event[[Any, ConnectFailed]] = Event()
-    """``func(address, exception)``: a connector cannot connect, or what it had connected to was of
-    no use; or somebody who came to a listener was turned away. ``address``: of the connector, or of
-    who came. The exception says why.
+    """``func(address, exception)``: a connector cannot connect, or its connection was refused
+    or of no use; or a peer that came to a listener was turned away. ``address``: that of the
+    connector, or of that peer. The exception says why.
 
-    A connector tries again by itself. It calls this, and writes a warning, once for each reason
+    A connector tries again by itself. It calls this, and logs a warning, once for each reason
     until it has been connected well; a listener once a minute for each reason and remote host."""
 
     def __init__(
@@ -451,7 +451,7 @@ class Link:
             self._traffic.adopt(sock, remote_peer, listener.ssl_context, group=group)
 
     def cannot_accept(self, listener: Listener, exc: OSError, pause: float) -> None:
-        """Somebody waits at a listener and there are no resources for it. Not for users."""
+        """A peer waits at a listener and there are no resources to accept it. Not for users."""
         self._admission.out_of_resources(listener.address, exc, pause)
 
     def adopt_dialled(self, sock: socket.socket, remote_peer: object, connector: Connector) -> None:
@@ -459,7 +459,7 @@ class Link:
         self._traffic.adopt(sock, remote_peer, connector.ssl_context, connector)
 
     def connect_failed(self, error: ConnectFailed) -> None:
-        """Tell the user. Not for users."""
+        """Report it by ``on_connect_failed``. Not for users."""
         self._loop.call(self.on_connect_failed, error.address, error)
 
 

@@ -43,7 +43,7 @@ class LookUp:
 
     @property
     def is_waiting(self) -> bool:
-        """Is somebody waiting for the answer?"""
+        """Does anybody wait for the answer?"""
         return self._on_answer is not None
 
     def ask(self, on_answer: Callable[[Answer], object]) -> None:

@@ -66,7 +66,7 @@ class Loop:
         self._stop_requested = False
         self._wakeup_pending = False
         self._sleeping = False
-        # Whoever has it may touch what belongs to the loop: the loop itself, but while it sleeps.
+        # Its holder may touch the state of the loop. The loop holds it except while it sleeps.
         # Uncontended, which it nearly always is, a pass pays 0.1 us for it.
         self._baton = threading.RLock()
         _fork.register(self)
@@ -106,7 +106,7 @@ class Loop:
 
     def stop(self) -> None:
         self._stop_requested = True
-        # Whoever has set the flag of wakeup_poll() may have been interrupted before it rang.
+        # The thread that set the flag of wakeup_poll() may have been interrupted before it rang.
         if self._sleeping:
             self._wakeup.ring()
 
@@ -166,7 +166,10 @@ class Loop:
             self.stop()
             with contextlib.suppress(ValueError):  # it has begun meanwhile
                 self._from_threads.remove(end)
-            raise LoopError(f"the loop did not end within {_CLEANUP_TIMEOUT:g} s")
+            raise LoopError(
+                f"the loop did not end within {_CLEANUP_TIMEOUT:g} s: a callback blocks it;"
+                " call cleanup again when that has returned"
+            )
 
     def _release(self) -> None:
         self.poller.close()
@@ -260,7 +263,7 @@ class Loop:
             self._end_pass()
 
     def last_pass(self) -> None:
-        """Let the layers above send what they have, if this is no callback of a pass."""
+        """Let the layers above send what they have, unless this is called in a callback."""
         if not self.in_loop():
             self._end_pass()
 

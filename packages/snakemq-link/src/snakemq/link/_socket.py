@@ -98,7 +98,7 @@ class LinkSocket:
         return None
 
     def shake_hands(self) -> int:
-        """Go on with the handshake of TLS; which event of the poller it waits for, 0 at its end.
+        """Go on with the TLS handshake. Returns which event it waits for, 0 when it is done.
 
         Raises ``OSError`` and ``ValueError``.
         """

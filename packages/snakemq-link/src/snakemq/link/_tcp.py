@@ -30,7 +30,7 @@ def check_keepalive(keepalive: Sequence[object] | None) -> None:
 
 
 def prepare(sock: socket.socket, keepalive: tuple[int, int, int] | None) -> None:
-    """Of each connection that is made, on both sides.
+    """Set the options of a connection that was made, on both sides.
 
     There is no TCP_USER_TIMEOUT: it would end the connection to a peer that lives, but does not
     read for a while because it is busy.

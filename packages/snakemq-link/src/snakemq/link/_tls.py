@@ -42,7 +42,7 @@ def is_refusal(error: Exception | None) -> bool:
 
 
 def explained(exc: Exception, doing: str) -> Exception:
-    """The same error with a text for people, on one line."""
+    """Makes the same error with a text for people, on one line."""
     reason = getattr(exc, "reason", None)
     text = exc.strerror or str(exc) if isinstance(exc, OSError) else str(exc)
     text = f"{doing}: {without_source_line(text)}"
@@ -190,7 +190,7 @@ class SSLConfig:
             loaded = self._contexts.setdefault(server_side, loaded)
             if self.cert_reqs == ssl.CERT_NONE:
                 _log.warning(
-                    "TLS without checking the other side's certificate: anybody can be there"
+                    "TLS does not check the certificate of the other side: give SSLConfig ca_certs"
                 )
         elif loaded.state != state:
             self._load_again(loaded, state, server_side)
@@ -198,7 +198,7 @@ class SSLConfig:
 
     @property
     def _files(self) -> dict[str, str]:
-        """By the names of their parameters."""
+        """The files, by the names of their parameters."""
         files = {"keyfile": self.keyfile, "certfile": self.certfile, "ca_certs": self.ca_certs}
         return {parameter: path for parameter, path in files.items() if path is not None}
 
@@ -216,11 +216,11 @@ class SSLConfig:
             # In the middle of being written, perhaps, so it is tried again each time.
             if loaded.complaint != str(exc):
                 loaded.complaint = str(exc)
-                _log.warning("files of TLS have changed and the old ones serve on: %s", exc)
+                _log.warning("cannot load changed TLS files, the old ones stay in use: %s", exc)
             return
         loaded.state = state
         loaded.complaint = None
-        _log.info("loaded the changed files of TLS: %s", names)
+        _log.info("loaded the changed TLS files: %s", names)
 
     def _make_context(self, server_side: bool) -> ssl.SSLContext:
         import ssl

@@ -9,7 +9,7 @@ from typing import NoReturn
 from ._tls import without_source_line
 
 State = tuple["tuple[int, int, int] | None", ...]
-"""Of files at one moment; another state says that at least one of them was replaced or written."""
+"""What files are at one moment. If it changes, at least one of them was replaced or written."""
 
 
 def state_of(files: dict[str, str]) -> State:

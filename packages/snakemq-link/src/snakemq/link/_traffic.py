@@ -31,7 +31,7 @@ system keeps for one whose other side has closed it."""
 
 
 class Settings(Protocol):
-    """Of the link."""
+    """The settings of the link that matter here."""
 
     recv_block_size: int
     tcp_keepalive: tuple[int, int, int] | None
@@ -51,9 +51,9 @@ class Traffic:
         self.connections: dict[str, LinkSocket] = {}
         self.connection_of: dict[Connector, LinkSocket] = {}
         self.handshaking: dict[str, LinkSocket] = {}
-        """Those of :attr:`connections` whose TLS handshake is not finished, oldest first."""
+        """The :attr:`connections` whose TLS handshake is not finished, oldest first."""
         self.groups: Counter[str] = Counter()
-        """How many there are of each group of those who dialled in."""
+        """How many connections that came in there are of each group."""
         self._loop = loop
         self._forks = _fork.count
         self._settings = settings
@@ -390,7 +390,7 @@ class Traffic:
     def failed(
         self, remote_peer: object, error: Exception, what: str = "connection from {!r} failed"
     ) -> None:
-        """Somebody who came to a listener was of no use, or not let in: tell it now and then.
+        """A peer that came to a listener was of no use, or not let in: report it now and then.
 
         ``what``: has a place for the address.
         """

@@ -21,7 +21,7 @@ class WakeUp(Protocol):
 
 
 class EventWakeUp:
-    """Of Linux. The poller tells each ring once, so nobody has to read it: 0.4 µs for a ring,
+    """A bell on Linux. The poller tells each ring once, so it is not read: 0.4 µs for a ring,
     where that of a pair of sockets takes 3.0 µs with its reading."""
 
     def __init__(self, poller: EpollPoller) -> None:

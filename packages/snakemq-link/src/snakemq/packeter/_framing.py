@@ -27,7 +27,7 @@ JOIN_LIMIT = 64 * 1024
 """Buffers from this size on, in bytes, are sent as they are: a copy costs more than a call."""
 
 _HEADERS = [_SIZE.pack(size) for size in range(1024)]
-"""Of small packets: to look one up takes 20 ns and no memory, to pack it 90 ns."""
+"""Headers of small packets: to look one up takes 20 ns and no memory, to pack it 90 ns."""
 
 
 class PacketReader:
@@ -159,9 +159,9 @@ class _Block:
         self.size = 0
         """Bytes of all parts."""
         self.ends: list[int] = []
-        """Where in it packets end."""
+        """Where each packet ends in the block."""
         self.ids: list[int] = []
-        """Theirs."""
+        """The id of each packet, parallel to ``ends``."""
 
 
 class PacketWriter:

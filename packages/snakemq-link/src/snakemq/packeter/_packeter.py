@@ -103,7 +103,7 @@ class Packeter:
     on_packets_recv: Event[[str, list[Packet]]] = Event()
     """``func(conn_id, packets)``: packets that arrived together, in their order. Who closes
     the connection in this call gets no more, and has to disregard the rest of the list. All
-    are bytes, unless somebody has called :meth:`split_large`."""
+    are bytes, unless :meth:`split_large` was called."""
     on_packets_sent: Event[[str, int]] = Event()
     """``func(conn_id, packet_id)``: that packet and all that were queued for the same
     connection before it are sent. Not for a packet of which :meth:`send_framed_at_once` has
@@ -204,7 +204,7 @@ class Packeter:
 
         Returns the id of the packet, and whether the system has taken it over; then nobody is told
         that it was sent. ``None`` if that cannot be done: something else waits to be sent, or to be
-        reported, others want to be told of each packet, or the link cannot do it. Raises
+        reported, a callback wants to hear of each packet, or the link cannot do it. Raises
         :exc:`~snakemq.exceptions.NoConnection`.
         """
         conn = self._get(conn_id)
@@ -446,7 +446,7 @@ class Packeter:
 
     def _on_loop_pass(self) -> None:
         dirty = self._dirty
-        for _ in range(len(dirty)):  # no more: their callbacks may send for ever
+        for _ in range(len(dirty)):  # no more: their callbacks may send forever
             conn = dirty[0]
             conn.dirty = False
             try:
@@ -496,7 +496,7 @@ def _whole(packet: Packet) -> bytes:
 
 
 def _checked_size(*parts: bytes) -> int:
-    """Of a packet. Raises ``TypeError`` and ``SnakeMQMessageTooLarge``."""
+    """Size of a packet. Raises ``TypeError`` and ``SnakeMQMessageTooLarge``."""
     size = 0
     for part in parts:
         if not isinstance(part, bytes):

@@ -207,7 +207,7 @@ class Unfinished:
             part.brought = 0
         for part in idle:
             with contextlib.suppress(NoConnection):
-                if self._link.is_reading(part.conn_id):  # else somebody else has paused it
+                if self._link.is_reading(part.conn_id):  # else another reason has paused it
                     part.wasted += TURN
         self._deal()
         others = len(self._large) - 1

@@ -14,7 +14,7 @@ Short, so that the mean over a second is right; long enough to make few system c
 
 _SHORTEST_WAIT = 0.001
 """Seconds. What rounding makes a bucket lack is a fraction of a byte; a timer for that would be due
-at once, with the bucket no fuller, for ever."""
+at once, with the bucket no fuller, forever."""
 
 
 class _Bucket:

@@ -31,7 +31,7 @@ class Backpressure:
         self, link: LinkInterface, max_bytes: int, window_messages: int, window_bytes: int
     ) -> None:
         self.bytes = 0
-        """What the unprocessed messages of connected peers need."""
+        """Bytes that the unprocessed messages of connected peers need."""
         self._link = link
         self._max_bytes = max_bytes
         self._window_messages = window_messages

@@ -8,7 +8,7 @@ from snakemq.link import LinkInterface
 from snakemq.queues import QueuesStorageBase
 
 CHECKPOINT_INTERVAL = 10.0
-"""Seconds. By so much a stored message may outlive its ttl for each crash of its sender."""
+"""Seconds. Each crash of the sender can extend the ttl of a stored message by up to this long."""
 
 
 class Checkpoints:

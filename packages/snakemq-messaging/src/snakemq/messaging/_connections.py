@@ -190,7 +190,7 @@ class Connections:
     def _end_of_past(self, session: Session, ident: str) -> None:
         # No error: nobody is at fault, and nobody is at its other end.
         self._log.info(
-            "conn=%s of %r is from the past: there was a newer one", session.conn_id, ident
+            "conn=%s of %r is closed: this peer has had a newer one", session.conn_id, ident
         )
         self._close(session)
 

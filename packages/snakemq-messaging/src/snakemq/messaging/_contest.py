@@ -74,7 +74,7 @@ class Contest:
 
 
 def patience(waited: float, unanswered: float | None, wait: float, contest_wait: float) -> float:
-    """For how many more seconds an owner may be silent; 0.0: it is dead.
+    """Seconds for which an owner may still be silent; 0.0: it is dead.
 
     ``waited``: seconds since it was asked; ``unanswered``: see
     :meth:`~snakemq.link.ProgressLink.unanswered_for`; ``wait``: what a system has for its

@@ -33,7 +33,7 @@ class Contests:
     ) -> None:
         self.wait: float = CONTEST_WAIT
         self.by_ident: dict[str, Contest] = {}
-        """By the ident that is claimed."""
+        """The contests, by the ident that is claimed."""
         self.of_challenger: dict[Session, Contest] = {}
         self._link = link
         self._epoch = epoch

@@ -36,7 +36,8 @@ class Deletions:
         self._timer: TimerHandle | None = None
         self._patience = Patience()
         self._lag: dict[str, int] = {}
-        """By ident: messages retired from the oldest one on that is to be deleted."""
+        """For each ident: how many messages have been retired since the oldest one that is to be
+        deleted."""
 
     def add(self, ident: str, message: Message) -> None:
         """A message that is in the storage left its queue for good."""

@@ -30,8 +30,8 @@ class ReceiverSettings(NamedTuple):
 
 
 class Deliveries:
-    """Keeps what is open until somebody says that it is processed, and offers it again when a
-    callback has raised. For the loop only, but for :meth:`ack`.
+    """Keeps what is open until it is said to be processed, and offers it again when a callback has
+    raised. For the loop only, except :meth:`ack`.
 
     A message gets here in three ways: all messages do with ``manual_ack``, others when a callback
     defers their acknowledgement or raises.
@@ -146,7 +146,7 @@ class Deliveries:
 
     def failed(self, conn_id: str, delivery: Delivery, exc: Exception) -> None:
         """A callback has raised: the message is offered again later, or rejected."""
-        self.offered = None  # who is told of this is not offered the message
+        self.offered = None  # callbacks of on_error are not offered the message
         delivery.attempts += 1
         self._events.callback_raised(conn_id, exc)
         if delivery.message not in self._open:

@@ -83,7 +83,7 @@ class Inboxes:
             self._forget_stored()
 
     def _learn_stored(self) -> None:
-        """Those whom an earlier process knew are absent too, and longer than anybody else."""
+        """Add the peers that an earlier process knew. They have been absent longest."""
         if self._knows_stored or self._forgetful is None:
             return
         try:
@@ -106,7 +106,7 @@ class Inboxes:
             self._events.storage_failed(exc)
             if len(self._forgotten) < MAX_ABSENT_INBOXES:
                 return
-            self._knows_stored = False  # too many to be kept; the storage will tell of them
+            self._knows_stored = False  # too many to be kept; the storage still has them
         self._forgotten.clear()
 
     def recall(self, ident: str, inbox: Inbox) -> None:

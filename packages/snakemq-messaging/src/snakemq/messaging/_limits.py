@@ -38,7 +38,7 @@ class QueueLimits(_QueueLimits):
 
     ``peer_messages``, ``peer_bytes``: for one peer. ``total_messages``, ``total_bytes``: for all
     peers together. ``when_full``: what happens at the limit. ``timeout``: for ``WhenFull.BLOCK``,
-    in seconds; ``None``: for ever. Before the loop runs nothing makes room.
+    in seconds; ``None``: forever. Before the loop runs nothing makes room.
 
     Messages that are in flight count until they are acknowledged. A message that is larger than a
     limit of bytes has room where nothing else is queued.

@@ -76,7 +76,7 @@ class Messaging:
     absent ones. Each message counts 512 bytes more than its data. Beyond that, this side stops
     reading from connected peers until half of it is processed; not from a 2.x peer that has
     something to acknowledge, whose window bounds it. A 1.6 peer knows no window, so it is stopped
-    too when it has that much unprocessed. What absent peers have left is forgotten, that of the
+    too when it has a window unprocessed. What absent peers have left is forgotten, that of the
     longest absent first and never that of the last one: see ``on_message_forgotten``.
 
     ``queue_limits``: how much may wait in the outgoing queues; no limit when not given. Whatever
@@ -128,8 +128,8 @@ class Messaging:
     """``func(conn_id, ident)``: all callbacks of ``on_connect`` have returned, and from now on
     messages come and go. For what begins with a connection, and must not with a stranger."""
     on_disconnect: Event[[str, str]] = Event()
-    """``func(conn_id, ident)``: for each connection that ``on_connect`` was called for, be it
-    that all of its callbacks have returned or not."""
+    """``func(conn_id, ident)``: for each connection that ``on_connect`` was called for, also if
+    not all of its callbacks have returned."""
 
     def __init__(
         self,
@@ -332,7 +332,8 @@ class Messaging:
         callbacks have returned, but when :meth:`ack` is called for it, later and from any thread.
 
         As under ``manual_ack``, for one message: until then it is not acknowledged, and takes its
-        place in the window of its sender; if this process ends before, a 2.x peer sends it again.
+        place in the window of its sender; if this process ends before, a 2.x peer sends it again,
+        and those behind it that were processed meanwhile (an inbox drops these).
         A callback that raises after this has the message offered again all the same, unless it was
         acknowledged by then. With ``manual_ack`` this does nothing.
 

@@ -27,13 +27,13 @@ class Outbox:
         singles: Singles,
         not_stored: Callable[[], None],
     ) -> None:
-        """``connected``: idents of the peers that are. ``not_stored()`` is called for persistent
+        """``connected``: idents of connected peers. ``not_stored()`` is called for persistent
         messages if there is no storage, from any thread."""
         # Appending to a deque, and popping from it, is atomic.
         self.announced: deque[OutgoingQueue] = deque()
-        """Queues in which something was put. Who looks at one first resets its ``is_announced``."""
+        """Queues into which something was put. To look at one, reset its ``is_announced`` first."""
         self.absent: deque[tuple[str, Message, bool]] = deque()
-        """Messages with ttl 0 for peers that were not connected. True: who has sent it waits for an
+        """Messages with ttl 0 for peers that were not connected. True: its sender waits for an
         answer, and so will notice."""
         self.queue_of = queues.known
         # Is there nothing to be done for a message but to put it into its queue?

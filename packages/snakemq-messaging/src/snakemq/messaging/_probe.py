@@ -17,8 +17,8 @@ _PING_SIZE = len(frames.PING) + frames.PACKET_SIZE_LENGTH
 
 class Probe:
     """A ping that is out. ``position``: how many bytes of the connection are before it; ``taken``:
-    how many the other side's system had taken when somebody looked last, ``None`` if that cannot
-    be told; ``moved_at``: when it had taken more than before."""
+    how many of them the other side's system had taken at the last look, ``None`` if that cannot be
+    told; ``moved_at``: when it had taken more than before."""
 
     __slots__ = ("moved_at", "packet_id", "position", "taken")
 
@@ -71,9 +71,9 @@ class Prober:
     def is_under_way(self, conn_id: str, probe: Probe, wait: float, longest: float) -> bool:
         """Is the ping still behind something that the other side's system takes, however slowly?
 
-        It need not take anything in ``wait`` seconds, as long as it is not late by so many with an
-        acknowledgement. After ``longest`` seconds it is not taken for slow any more: it may be
-        stopped, and have no room.
+        It need not take anything in ``wait`` seconds, as long as it is not late with an
+        acknowledgement by that much. After ``longest`` seconds it no longer counts as slow: it may
+        be stopped, and have no room.
         """
         if self.moves(conn_id, probe):
             return True
@@ -89,7 +89,7 @@ class Prober:
         return _ask(self._is_reading, conn_id) is False
 
     def unanswered_for(self, conn_id: str) -> float | None:
-        """For how many seconds the other side's system has owed us an acknowledgement; ``None`` if
+        """Seconds for which the other side's system has owed us an acknowledgement; ``None`` if
         that cannot be told."""
         return _ask(self._unanswered, conn_id)
 

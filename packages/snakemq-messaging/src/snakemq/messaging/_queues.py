@@ -132,7 +132,7 @@ class OutgoingQueues:
     # -- in the loop
 
     def forget_if_empty(self, queue: OutgoingQueue) -> None:
-        """Of peers that are away and get nothing, nothing is kept."""
+        """Forget the queue of a peer that is away and gets nothing."""
         if queue or queue.is_connected or self._queues.get(queue.ident) is not queue:
             return
         with self._forgetting:  # see keep()

@@ -309,7 +309,7 @@ class Sender:
     def _in_flight_for(
         callback: Callback[[str, str, bytes]], queue: OutgoingQueue, begin: int, end: int
     ) -> list[Message]:
-        """The messages in flight with those numbers, if anybody wants to be told of them."""
+        """The messages in flight with those numbers, if the callback has anybody to call."""
         return list(islice(queue.in_flight, begin, end)) if callback.callbacks else []
 
     def _tell(

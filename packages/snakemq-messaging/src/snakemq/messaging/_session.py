@@ -169,7 +169,7 @@ class Session:
         self.notice_due = 0.0
         """When to look next whether a peer that sends has heard anything meanwhile."""
         self.notice_packet_id = 0
-        """The last packet that was sent when somebody looked last."""
+        """The last packet that was sent at the last look."""
         self.notice_timer: TimerHandle | None = None
         self.proved_alive_at: float | None = None
         """When it has answered the ping of a contest."""

@@ -50,7 +50,7 @@ class Singles:
         self._on_message_sent = on_message_sent
         self._tell_sent = tell_sent
         self._is_sending = False
-        """For a signal handler that sends: it must not come between the books and the wire."""
+        """Tells a signal handler that sends not to come between the books and the wire."""
 
     def send_from_any_thread(self, ident: str, message: Message, queue: OutgoingQueue) -> bool:
         """True if the message is on its way. Thread-safe, never waits.

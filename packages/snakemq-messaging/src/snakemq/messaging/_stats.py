@@ -120,7 +120,7 @@ class MessagingStats(NamedTuple):
     unread_outbox: int
     """Messages that ``send_message`` has taken and the loop has not seen yet."""
     peers: dict[str, PeerStats]
-    """By ident."""
+    """Figures of each peer, by ident."""
 
 
 class Statistics:
@@ -146,7 +146,7 @@ class Statistics:
         return counters
 
     def not_needed_any_more(self) -> None:
-        """Of some peer the queue was forgotten."""
+        """The queue of some peer was forgotten."""
         if len(self.peers) > MAX_PEERS:
             self._make_room()
 

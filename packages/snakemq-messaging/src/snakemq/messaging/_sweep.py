@@ -16,8 +16,8 @@ PAUSE = 0.02
 """Seconds between two pages: the loop has other things to do."""
 
 INTERVAL = 10.0
-"""Seconds at least between two sweeps of a backlog. By so much, and the time that the sweep takes,
-the drop of a message may be late that expires far behind in it."""
+"""Seconds at least between two sweeps of a backlog. A message that expires deep in a backlog may be
+reported late by this much plus one sweep."""
 
 
 class Sweep:
@@ -49,7 +49,7 @@ class Sweep:
         self._patience = Patience()
         self._due: dict[str, float] = {}
         self._rested: dict[str, float] = {}
-        """By ident: not before that time again."""
+        """For each ident: the time before which its queue is not swept again."""
         self._ident: str | None = None  # of the queue that is being swept
         self._place: int | None = None
         self._soonest: float | None = None

@@ -12,7 +12,7 @@ from ._rate import Rate
 
 
 class Warnings:
-    """For the loop only, but for :meth:`not_stored`."""
+    """Logs what would be lost silently. For the loop only, except :meth:`not_stored`."""
 
     def __init__(
         self,

@@ -50,5 +50,5 @@ class Aside:
             self._messages = deque(m for m in messages if m._place == place)
 
     def __iter__(self) -> Iterator[Message]:
-        """Those that were added, in their order, the gone ones among them."""
+        """All that were added, in their order, including those that are gone."""
         return iter(self._messages)

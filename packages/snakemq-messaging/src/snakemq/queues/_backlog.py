@@ -166,7 +166,7 @@ class Backlog:
     def merge(self, page: Sequence[StoredMessage], deleted: Container[bytes]) -> Iterator[Message]:
         """The messages whose turn it is, now that the page behind :attr:`cursor` was read.
 
-        ``deleted``: uuids of those that :meth:`lost` was told of.
+        ``deleted``: uuids of those that :meth:`lost` was called for.
 
         When that closes the backlog, what is counted is what the storage did not have after all,
         less the messages of the page that :meth:`admit` has not seen yet.

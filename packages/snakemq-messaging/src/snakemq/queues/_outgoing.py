@@ -13,10 +13,10 @@ from ._backlog import Backlog, Fate
 from ._storage import StoredMessage
 
 MAX_MESSAGES_IN_MEMORY = 10_000
-"""Of a queue; what is sent beyond waits in the storage only, if it is stored."""
+"""The most messages of a queue; what is sent beyond waits in the storage only, if it is stored."""
 
 MAX_BYTES_IN_MEMORY = 4 * 1024 * 1024
-"""The same in bytes of message data."""
+"""The most bytes of message data, likewise."""
 
 MAX_REMOVED = 1000
 """Messages that are taken out of a queue in one go without being sent, because they have expired or

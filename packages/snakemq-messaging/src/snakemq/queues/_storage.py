@@ -181,8 +181,8 @@ class InboxStorage(Protocol):
     A storage of queues can be one as well. Both methods are called from the loop, and raise
     :exc:`~snakemq.exceptions.StorageError` when the back end fails.
 
-    Idents cost nothing, so it should be a :class:`ForgetfulInbox` too: otherwise it keeps what it
-    was told of every peer that ever came.
+    Idents cost nothing, so it should be a :class:`ForgetfulInbox` too: otherwise it keeps
+    the uuids of every peer that ever came.
     """
 
     __module__: str = "snakemq.queues"

@@ -23,17 +23,17 @@ class Turn:
     It takes a call seconds to find out that a server does not answer. Those that have waited for it
     meanwhile fail with it, by :meth:`check`, and do not find out once more each.
 
-    ``log``: where it is said that something which was left to a call has failed. It is tried again
-    at the end of the next call.
+    ``log``: gets an error if something that was left to the end of a call has failed. It is tried
+    again at the end of the next call.
     """
 
     __module__ = "snakemq.queues.parts"
 
     def __init__(self, log: Logger) -> None:
         self.lock = threading.RLock()
-        """Held during a call. Whoever has it may ask whether one :attr:`is_taken`."""
+        """Held during a call. A thread that holds it may read :attr:`is_taken`."""
         self.is_taken = False
-        """With the lock: is this thread in the middle of a call?"""
+        """Is the thread that holds the lock in the middle of a call?"""
         self._log = log
         self._late: deque[Callable[[], object]] = deque()
         self._failure: StorageError | None = None
@@ -59,23 +59,23 @@ class Turn:
                 self._let_go()
 
     def check(self, since: float) -> None:
-        """With the lock. Has a call failed since then because the back end is away? Raises its
-        :exc:`~snakemq.exceptions.StorageError`. ``since``: a reading of ``time.monotonic()``."""
+        """Raise the :exc:`~snakemq.exceptions.StorageError` of a call that has failed since then
+        because the back end is away. ``since``: in ``time.monotonic()``. Call it with the lock."""
         if self._failure is not None and since < self._failed_at:
             raise StorageError(str(self._failure), temporary=True) from self._failure
 
     def failed(self, error: StorageError) -> None:
-        """With the lock. The back end has not answered."""
+        """The back end has not answered. Call it with the lock."""
         if error.temporary:
             self._failure = error
             self._failed_at = monotonic()
 
     def worked(self) -> None:
-        """With the lock. It has."""
+        """The back end has answered. Call it with the lock."""
         self._failure = None
 
     def leave(self, work: Callable[[], object]) -> None:
-        """In the middle of a call of this thread: have it do this at its end."""
+        """Leave work to the end of the call that this thread is in the middle of."""
         self._late.append(work)
 
     def _let_go(self) -> None:

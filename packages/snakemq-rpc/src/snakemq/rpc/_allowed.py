@@ -22,13 +22,14 @@ class CalledOnly:
 
 
 LATIN1_ENCODE = CalledOnly("_codecs.encode")
-"""By it protocols 0 to 2 write bytes."""
+"""Protocols 0 to 2 write bytes as a call of this."""
 
 GETATTR = CalledOnly("builtins.getattr")
-"""By it Python 3.11.2 writes members of enumerations, and all write methods of classes."""
+"""Python 3.11.2 writes members of enumerations as a call of this, and every version methods of
+classes."""
 
 OR = CalledOnly("_operator.or_")
-"""By it Python 3.11.2 writes combinations of flags."""
+"""Python 3.11.2 writes combinations of flags as a call of this."""
 
 
 def _make_bytearray(*args: object) -> bytearray:

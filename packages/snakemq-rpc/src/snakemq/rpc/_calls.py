@@ -18,7 +18,7 @@ from ._lingering import Lingering
 
 
 def check_timeout(timeout: float | None) -> float | None:
-    """The same; ``ValueError`` for what is no time-out."""
+    """Returns its argument; ``ValueError`` if that is not a time-out."""
     if timeout is not None and not timeout >= 0:
         raise ValueError(f"a time-out is None or at least 0 seconds, not {timeout!r}")
     return timeout
@@ -45,7 +45,7 @@ class ReqIds:
 
 
 class Waiter(Protocol):
-    """Whoever waits for the outcome of a call. One of the two is called once."""
+    """Waits for the outcome of a call. One of the two methods is called, once."""
 
     def succeed(self, value: Any) -> None: ...
 
@@ -68,11 +68,11 @@ class Call:
         self.data = data
         self.waiter = waiter
         self.deadline = deadline
-        """By the clock of the link; None: it waits for ever."""
+        """When its time is over, by the clock of the link; None: it waits forever."""
         self.sent_in: bytes | None = None
         """The uuid of the last message that it was sent in; None if it was never sent."""
         self.sent_before: bytes | None = None
-        """The same of the one before that."""
+        """The uuid of the message before that."""
         self.losses = 0
         """How many connections in a row ended before it was acknowledged; see :class:`Peer`."""
         self.has_broken_reply = False
@@ -167,7 +167,7 @@ class BlockedThread:
         self._done.release()
 
     def wait(self, timeout: float | None) -> bool:
-        """Is the call done within ``timeout`` seconds? None: wait for ever."""
+        """Is the call done within ``timeout`` seconds? None: wait forever."""
         return self._sleepers.lingering.wait(self._done, timeout)
 
     def outcome(self) -> Any:

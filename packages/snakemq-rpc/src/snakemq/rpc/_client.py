@@ -48,7 +48,7 @@ class RpcClient:
     ``pickler``: see :class:`SafePickler`, the default. The module ``pickle`` trusts every peer
     with this process and all it may do.
 
-    ``timeout``: the default of :meth:`RemoteMethod.set_timeout`, in seconds; None: for ever.
+    ``timeout``: the default of :meth:`RemoteMethod.set_timeout`, in seconds; None: forever.
 
     Proxies, and all that can be done with them, may be used by any number of threads at once. The
     client itself is made before the loop runs, or in the loop.
@@ -181,7 +181,7 @@ class RpcClient:
         self._sleepers.wake()  # a pass that is interrupted by Ctrl-C may be the last one
 
     def on_reply(self, conn_id: str, ident: str, message: Message) -> None:
-        """For the receive hook: a reply came. It may be that of a call of another client."""
+        """Called by the receive hook: a reply came, maybe to a call of another client."""
         try:
             req_id, value, error = read_reply(self.pickler, message.data[len(REPLY_PREFIX) :])
         except SnakeMQBrokenMessage as exc:

@@ -42,7 +42,10 @@ class Dispatcher:
         """``threads``: 0: there are only inline methods. ``run(job)`` executes a job in a thread;
         ``take(job)`` looks at one that was held, as at a request that has just come."""
         if max_waiting < 0 or max_waiting_bytes < 0:
-            raise ValueError("max_waiting and max_waiting_bytes must be at least 0")
+            raise ValueError(
+                "max_waiting and max_waiting_bytes must be at least 0,"
+                f" not {max_waiting!r} and {max_waiting_bytes!r}"
+            )
         self._messaging = messaging
         self._link = messaging.packeter.link
         self._replies = replies
@@ -58,7 +61,7 @@ class Dispatcher:
         self._has_told_shortage = False
 
     def must_wait(self, ident: str) -> bool:
-        """Has a client so many unread replies that it may not cause more of them?"""
+        """Does a client have too many unread replies to cause more of them?"""
         return ident in self._replies.full and not self._replies.look_again(ident)
 
     def start(self, job: Job) -> bool:
@@ -156,6 +159,6 @@ class Dispatcher:
         elif not self._has_told_shortage:
             self._has_told_shortage = True
             self._log.error(
-                "no thread can be started (%s): %d requests wait, %d threads work",
+                "no thread can be started (%s), see ulimit -u: %d requests wait, %d threads work",
                 *(shortage, self._backlog.count, self.pool.threads),
             )

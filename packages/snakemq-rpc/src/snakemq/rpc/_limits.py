@@ -34,7 +34,7 @@ OBJECT = 200
 
 TABLE = 120
 ENTRY = 40
-"""By so much a dict or set grows when it is filled, and with each item."""
+"""Bytes by which a dict or set grows when it gets its first item, and with each item."""
 
 
 def too_large(max_memory: int) -> pickle.UnpicklingError:

@@ -39,7 +39,7 @@ class Lingering:
         self._was_crowded = False
 
     def wait(self, done: threading.Lock, timeout: float | None) -> bool:
-        """Acquire a lock. False: not within ``timeout`` seconds; None: for ever. Thread-safe."""
+        """Acquire a lock; False: not within ``timeout`` seconds, None: no limit. Thread-safe."""
         if not self._is_bound:
             return _sleep(done, timeout)
         began = time.monotonic()

@@ -17,7 +17,7 @@ takes a microsecond more of each call."""
 
 
 def read_reply(pickler: Pickler, body: bytes) -> Outcome:
-    """The outcome that a reply tells of: :exc:`RemoteError` if it cannot be decoded, and
+    """The outcome that a reply brings: :exc:`RemoteError` if it cannot be decoded. Raises
     ``SnakeMQBrokenMessage`` if it does not even say which call it ends."""
     try:
         reply = check_reply(pickler.loads(body))

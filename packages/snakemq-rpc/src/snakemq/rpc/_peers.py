@@ -2,9 +2,9 @@
 
 A server of this version answers a request that it refuses, and says so when it introduces itself
 (:data:`ANSWERS_REFUSED`). One of 2.0.0, or something else, may only close the connection; if the
-call were repeated with each next one, neither it nor those behind it would ever end. That is told
-from a bad network like this: connections end again and again before the request was acknowledged,
-also when no other suspect is under way. Nothing can be told of a peer that does not acknowledge.
+call were repeated with each next one, neither it nor those behind it would ever end. A bad network
+looks different: here connections end again and again before the request was acknowledged, also when
+no other suspect is under way. With a peer that does not acknowledge the two cannot be told apart.
 """
 
 from __future__ import annotations

@@ -165,7 +165,7 @@ class SafePickler:
         return data
 
     def _dumps_unchecked(self, obj: Any, /) -> bytes:
-        """As :meth:`dumps`, but for peers that have registered more than this pickler."""
+        """Does what :meth:`dumps` does for peers that have registered more than this pickler."""
         return self._encode(obj) if self._encoders else pickle.dumps(obj, PROTOCOL)
 
     def _encode(self, obj: Any) -> bytes:
@@ -262,7 +262,7 @@ def dumps_of(pickler: Pickler) -> Callable[[Any], bytes]:
 
 
 def dumps_unchecked_of(pickler: Pickler) -> Callable[[Any], bytes]:
-    """The same for what the pickler of this side need not be able to read."""
+    """Like :func:`dumps_of`, for what the pickler of this side need not be able to read."""
     if isinstance(pickler, SafePickler):
         return pickler._dumps_unchecked
     return dumps_of(pickler)

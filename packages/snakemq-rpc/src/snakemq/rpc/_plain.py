@@ -115,7 +115,7 @@ def is_plain(data: bytes, max_memory: int) -> bool:
 
 
 def walk(data: bytes, max_memory: int) -> bool:
-    """The same, opcode by opcode, with the stack of the unpickler: a number for each value.
+    """Answers :func:`is_plain` opcode by opcode, with a number for each value on the stack.
 
     True only if there are no other opcodes than those which protocols 4 and 5 use for None, bool,
     int, float, str, bytes, bytearray, list, tuple, dict, set and frozenset; if no length goes

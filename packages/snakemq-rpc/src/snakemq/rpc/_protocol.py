@@ -76,7 +76,7 @@ class Request(TypedDict):
     """Names the call, also when it is repeated. A signal has none. Comes first in what we write, so
     that it can be read when what follows cannot."""
     timeout: NotRequired[float]
-    """Seconds that the caller still waited when this was sent; left out if it waits for ever. Not
+    """Seconds that the caller still waited when this was sent; left out if it waits forever. Not
     known to 1.6 and 2.0.0."""
 
 
@@ -105,7 +105,7 @@ def is_req_id(value: object) -> TypeGuard[bytes]:
 
 
 def check_request(data: object) -> Request:
-    """The same, if it is a request; :exc:`~snakemq.exceptions.SnakeMQBrokenMessage` if not."""
+    """Returns the data if it is a request, and raises ``SnakeMQBrokenMessage`` if not."""
     if type(data) is not dict:
         raise SnakeMQBrokenMessage(f"a request is a dict, not a {type(data).__name__}")
     get = data.get
@@ -126,7 +126,7 @@ def check_request(data: object) -> Request:
 
 
 def check_reply(data: object) -> Reply:
-    """The same, if it is a reply; :exc:`~snakemq.exceptions.SnakeMQBrokenMessage` if not."""
+    """Returns the data if it is a reply, and raises ``SnakeMQBrokenMessage`` if not."""
     if type(data) is not dict:
         raise SnakeMQBrokenMessage(f"a reply is a dict, not a {type(data).__name__}")
     if not is_req_id(data.get("req_id")):

@@ -82,7 +82,7 @@ class RemoteMethod:
         self.signal_timeout = timeout
 
     def set_timeout(self, timeout: float | None) -> None:
-        """Seconds that a regular call waits for its reply; None: for ever."""
+        """Set the seconds that a regular call waits for its reply; None: forever."""
         self.call_timeout = check_timeout(timeout)
 
     def clone(self) -> RemoteMethod:

@@ -1,7 +1,7 @@
 """Finds out which call a request or a reply belongs to that cannot be decoded.
 
-The pickler refuses a class, or the bytes are cut off or wrong somewhere: the call shall end with
-that, and not cost the connection of all other calls. So the id of the request is looked for
+The pickler refuses a class, or the bytes are cut off or wrong somewhere: the call has to end with
+that, and must not cost the connection of all other calls. So the id of the request is looked for
 
 1. at the beginning, where we write it: what follows may be anything,
 2. at the very end, where 1.6 writes it,

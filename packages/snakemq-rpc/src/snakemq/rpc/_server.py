@@ -27,7 +27,7 @@ from ._salvage import find_req_id, is_signal
 from ._sharing import add_server, remove_server
 
 _LONGEST_TIMEOUT = 1e9
-"""Seconds. A caller that waits longer waits for ever."""
+"""Seconds. A caller that waits longer is taken to wait forever."""
 
 LAST_WAIT = 0.2
 """Seconds that the cleanup of the link waits for methods that are about to end, so that their
@@ -51,7 +51,7 @@ class RpcServer:
     ``pickler``: see :class:`SafePickler`, the default. The module ``pickle`` trusts every peer
     with this process and all it may do.
 
-    ``threads``: at most so many worker threads, started on demand. 0: every method runs inline.
+    ``threads``: the most worker threads; they are started on demand. 0: every method runs inline.
 
     ``max_waiting``, ``max_waiting_bytes``: calls that may wait for a thread, and bytes of all
     requests that wait; the next call is refused because the server is busy. A signal is never
@@ -127,7 +127,7 @@ class RpcServer:
         self._closed = False
         messaging.on_message_drop.add_internal(self._on_message_drop)
         messaging.on_message_forgotten.add_internal(self._on_message_forgotten)
-        # Only a link that ends in order tells of it.
+        # Only a link that is cleaned up calls it.
         self._closing_of_link: Callback[[]] = getattr(self._link, "on_closing", Callback())
         self._closing_of_link.add_internal(self._on_closing)
         receive_hook.register(REQUEST_PREFIX, acknowledging(messaging, self._on_request))

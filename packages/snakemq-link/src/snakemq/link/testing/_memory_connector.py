@@ -26,7 +26,7 @@ class MemoryConnector:
         self, network: MemoryNetwork, link: MemoryLink, name: str, interval: Latency
     ) -> None:
         self.name = name
-        """Of the link that is dialled."""
+        """The address of the link that is dialled."""
         self.interval = interval
         """Seconds between two attempts, or the bounds to draw them from."""
         self.conn_id: str | None = None

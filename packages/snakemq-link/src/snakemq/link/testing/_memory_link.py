@@ -26,7 +26,7 @@ _log = logging.getLogger("snakemq.link")
 class MemoryLink:
     """A :class:`~snakemq.link.LinkInterface` without sockets and threads.
 
-    Made by :meth:`MemoryNetwork.link`. Whoever runs the network is the loop of all its links.
+    Made by :meth:`MemoryNetwork.link`. The thread that runs the network is the loop of all links.
     A subclass that misbehaves joins its network by being constructed.
     """
 

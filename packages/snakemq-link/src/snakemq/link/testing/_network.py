@@ -364,7 +364,7 @@ class MemoryNetwork:
         if passes > self.step_limit:
             raise RuntimeError(
                 f"still busy after {self.step_limit} passes at {self.clock.time():g} s: "
-                f"does something answer itself for ever?{self._story()}"
+                f"does something answer itself forever?{self._story()}"
             )
 
     def _wait_for_threads(self, predicate: Callable[[], bool], patience: float) -> bool:

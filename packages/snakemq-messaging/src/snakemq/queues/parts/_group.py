@@ -17,7 +17,7 @@ Row = TypeVar("Row")
 
 LONGEST_GATHERING = 0.05
 """Seconds to wait for other writers at most. A commit takes longer only where something is wrong: a
-server that does not answer has it fail after seconds, and half of that is no moment."""
+server that does not answer makes it fail after seconds, and half of that is too long to wait."""
 
 MUTEX_PATIENCE = 0.05
 """Seconds. The books are held for microseconds; for longer only by a thread that was interrupted by
@@ -156,7 +156,7 @@ class GroupCommit(Generic[Row]):
         self._wake(group)
 
     def _led(self, group: _Group[Row]) -> bool:
-        """False: somebody needs the lock for a moment before this can be done."""
+        """Returns False if another thread needs the lock for a moment before this can be done."""
         with self._lock:
             if group is self._open and self._gather(group):
                 return False
@@ -208,7 +208,7 @@ class GroupCommit(Generic[Row]):
                 pass
 
     def _wake(self, group: _Group[Row]) -> None:
-        """Whoever has come meanwhile leads next; and those of this group are done."""
+        """Wake the next leader, if a thread has come meanwhile, and the threads of this group."""
         with self._mutex:
             following = self._open.bell if self._open.waiting else None
             if following is not None:
@@ -223,11 +223,11 @@ class GroupCommit(Generic[Row]):
                 group.bell.ring_for_the_last(group.waiting)
             else:
                 self._spare_bells.append(group.bell)
-            group.bell = None  # not before: whoever is interrupted comes here again
+            group.bell = None  # not before: a thread that is interrupted comes here again
 
     def _withdraw(self, group: _Group[Row], ticket: _Ticket[Row]) -> None:
-        """This thread was interrupted. Nobody shall store later what was not accepted, nor wait for
-        a leader that is gone: those that are woken and not done lead."""
+        """This thread was interrupted. What was not accepted must not be stored later, and nobody
+        may wait for a leader that is gone: threads that are woken and not done lead."""
         ticket.rows = ()
         with self._mutex:
             if group is self._open and ticket in group.tickets:

@@ -16,9 +16,9 @@ DEFAULTS: dict[str, Any] = {
     "retryReads": False,
     "retryWrites": False,
 }
-"""Of a client of ours: how long a call may take when the server is away, or says nothing. The
-storage itself repeats what fails with a lost connection; a client that does so waits for a silent
-server once more."""
+"""Options of a client of ours: how long a call may take when the server is away, or says nothing.
+The storage itself repeats what fails with a lost connection; a client that does so waits for a
+silent server once more."""
 
 
 def make_client(host: str, port: int, options: dict[str, Any]) -> MongoClient[Document]:

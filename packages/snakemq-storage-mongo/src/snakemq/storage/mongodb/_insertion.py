@@ -24,7 +24,7 @@ class Insertion:
         self._doubtful: list[Document] = []
 
     def reserve(self, count: int) -> int:
-        """The first of so many numbers, which are taken then."""
+        """Takes ``count`` numbers and returns the first one."""
         # At once: a signal handler may want some as well.
         seq, self._seq = self._seq, self._seq + count
         return seq

@@ -27,7 +27,7 @@ class Insertion:
         self._doubtful: list[dict[str, Any]] = []
 
     def reserve(self, count: int) -> int:
-        """The first of so many numbers, which are taken then."""
+        """Takes ``count`` numbers and returns the first one."""
         # At once: a signal handler may want some as well.
         seq, self.next_seq = self.next_seq, self.next_seq + count
         return seq

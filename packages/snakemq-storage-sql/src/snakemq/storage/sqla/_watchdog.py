@@ -1,4 +1,4 @@
-"""A server that does not answer must not hold up a caller for ever. The drivers would wait."""
+"""A server that does not answer must not hold up a caller forever. The drivers would wait."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ def recall(connection: sqlite3.Connection, ident: str, count: int) -> list[bytes
 
 
 def remembered(connection: sqlite3.Connection) -> dict[str, int]:
-    """How many uuids of each peer there are. What is no ident is left out."""
+    """How many uuids of each peer there are. What is not an ident is left out."""
     counts: dict[str, int] = {}
     for ident, count in connection.execute("SELECT ident, count(*) FROM inbox GROUP BY ident"):
         with suppress(UnreadableRow):

@@ -8,7 +8,7 @@ from snakemq.message import Message
 from snakemq.queues.parts import ttl_left
 
 LONGEST_TTL = 0xFFFFFFFE
-"""The longest finite ttl of a message, in seconds; one more means "for ever" on the wire."""
+"""The longest finite ttl of a message, in seconds; one more means "forever" on the wire."""
 
 
 class Text(bytes):

@@ -29,11 +29,11 @@ class Space:
         self._next_attempt = 0.0
 
     def give_back_at_rest(self) -> None:
-        """At the opening or the closing, when nobody is in a hurry."""
+        """Shrink the file when it is opened or closed, and nobody is in a hurry."""
         self._shrink(least_free=_MIB, most_used=16 * _MIB)
 
     def give_back_in_use(self) -> None:
-        """After a deletion. Costs 2 µs where there is nothing to give back."""
+        """Shrink the file after a deletion. Costs 2 µs where there is nothing to give back."""
         free = _pragma(self._connection, "freelist_count")
         if free * self._page_size >= 4 * _MIB and monotonic() >= self._next_attempt:
             self._shrink(least_free=4 * _MIB, most_used=_MIB)

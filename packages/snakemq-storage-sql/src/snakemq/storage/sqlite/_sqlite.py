@@ -258,7 +258,7 @@ class SqliteQueuesStorage(QueuesStorageBase):
                 yield self._connection
 
     def _check_file(self) -> None:
-        """With the lock. Raises :exc:`StorageError` if what is written would get lost."""
+        """Raise :exc:`StorageError` if what is written would get lost. Call it with the lock."""
         reason = self._file.what_has_happened()
         if reason:
             _fork.unwatch(self)
