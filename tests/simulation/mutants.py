@@ -12,7 +12,7 @@ from unittest import mock
 
 from snakemq.message import Message
 from snakemq.messaging._acks import Acks
-from snakemq.messaging._connections import Connections
+from snakemq.messaging._checks import Checks
 from snakemq.messaging._deletions import Deletions
 from snakemq.messaging._deliveries import Deliveries, ReceiverSettings
 from snakemq.messaging._frames import encode_ack
@@ -292,11 +292,11 @@ def executes_repeated_calls_again() -> Iterator[None]:
 
 @_mutant
 def admits_whom_a_callback_has_refused() -> Iterator[None]:
-    def ask(self: Connections, session: Any, ident: str) -> bool:
+    def ask(self: Checks, session: Any, ident: str) -> bool:
         for check in self.on_connect.callbacks:
             with suppress(Exception):
                 check(session.conn_id, ident)
         return not session.closed
 
-    with mock.patch.object(Connections, "_is_agreed", ask):
+    with mock.patch.object(Checks, "is_agreed", ask):
         yield

@@ -278,6 +278,6 @@ def test_listener_whose_link_is_full_says_it_once(
     other.add_connector(("localhost", int(address[1])))
     with failures_of(other) as at_client:
         run_attempts(3, other, link)
-    full = [line for line in warnings_of(caplog) if "there are 1 connections" in line]
+    full = [line for line in warnings_of(caplog) if "max_connections is reached: 1" in line]
     assert len(full) == 1
     assert len(at_client) == 1

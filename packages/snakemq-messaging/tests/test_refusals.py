@@ -214,7 +214,7 @@ def test_connection_that_is_closed_at_once_is_an_error_of_messaging_once(
     assert error.address == address
     assert "closed by the other side at once" in str(error)
     (refusal,) = bob.errors
-    assert "there are 0 connections" in str(refusal)
+    assert "max_connections is reached: 0" in str(refusal)
 
 
 def test_peer_that_is_away_is_not_an_error(stack: Callable[[str], Stack]) -> None:
