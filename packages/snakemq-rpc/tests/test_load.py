@@ -259,6 +259,68 @@ def test_calls_beyond_a_limit_are_refused(
     assert service.begun == [0, 1, 2]
 
 
+@pytest.mark.parametrize("limit", [{"max_waiting": 3}, {"max_waiting_bytes": 5000}])
+def test_a_client_that_takes_all_the_room_gives_some_to_others(
+    start: Start,
+    client: RawClient,
+    raw_client: MakeRawClient,
+    server_node: Node,
+    service: Service,
+    limit: dict[str, int],
+) -> None:
+    start(threads=1, **limit)
+    occupy(client, service)
+    for number in range(3):
+        client.call("echo", number, bytes(1000), req_id=b"%d" % number)
+    client.network.run_until_idle()
+    other = raw_client("other")
+    other.connect(server_node)
+    for name in ("first", "second"):
+        other.call("echo", name, bytes(1000), req_id=name.encode())
+    other.network.run_until_idle()
+    (refused,) = client.replies
+    assert refused["req_id"] == b"2"
+    assert "busy" in str(refused["exception"])
+    (refused,) = other.replies  # it has as many as the other client has now
+    assert refused["req_id"] == b"second"
+    service.go_on.set()
+    client.until(lambda: len(client.replies) == 4)
+    other.until(lambda: len(other.replies) == 2)
+    assert service.begun == [0, "first", 1] or service.begun == ["first", 0, 1]
+
+
+def test_requests_that_were_held_do_not_take_the_room_of_others(
+    start: Start,
+    client: RawClient,
+    raw_client: MakeRawClient,
+    server_node: Node,
+    service: Service,
+    network: MemoryNetwork,
+) -> None:
+    start(threads=1, max_waiting=2, max_unread_bytes=100_000)
+    conn_id = client.link.connections[0]
+    client.link.pause_reading(conn_id, "test")
+    for number in range(10):
+        client.call("big_inline", 50_000, req_id=b"%d" % number)
+    for number in range(10):
+        client.call("echo", number, req_id=b"echo %d" % number)
+    network.advance(5)
+    blocker, other = raw_client("blocker"), raw_client("other")
+    for peer in (blocker, other):
+        peer.connect(server_node)
+    occupy(blocker, service)
+    client.link.resume_reading(conn_id, "test")
+    network.run_until(lambda: len(client.replies) == 10, timeout=60)
+    other.call("echo", "other")
+    network.advance(5)
+    assert other.replies == []
+    service.go_on.set()
+    other.until(lambda: other.replies)
+    assert other.replies[0]["return"] == "other"
+    network.run_until(lambda: len(client.replies) == 20, timeout=60, patience=0.05)
+    assert all(reply["ok"] for reply in client.replies)
+
+
 def test_clients_take_turns_while_they_wait(
     start: Start, client: RawClient, raw_client: MakeRawClient, server_node: Node, service: Service
 ) -> None:

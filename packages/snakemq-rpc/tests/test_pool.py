@@ -162,7 +162,7 @@ def test_jobs_of_a_client_that_is_full_are_held_until_they_are_released(
     finished(pool)
     assert order == ["b"]
     full.clear()
-    for job in pool.release("a"):
+    while (job := pool.release("a")) is not None:
         pool.enqueue(job)
     finished(pool)
     assert order == ["b", "a", "a"]

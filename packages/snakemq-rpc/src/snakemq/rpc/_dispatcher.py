@@ -37,10 +37,12 @@ class Dispatcher:
         max_waiting_bytes: int,
         run: Callable[[Job], None],
         take: Callable[[Job], None],
+        turn_away: Callable[[str, bytes], None],
         log: logging.Logger,
     ) -> None:
         """``threads``: 0: there are only inline methods. ``run(job)`` executes a job in a thread;
-        ``take(job)`` looks at one that was held, as at a request that has just come."""
+        ``take(job)`` looks at one that was held, as at a request that has just come;
+        ``turn_away(ident, req_id)`` tells a client that its call is not executed."""
         if max_waiting < 0 or max_waiting_bytes < 0:
             raise ValueError(
                 "max_waiting and max_waiting_bytes must be at least 0,"
@@ -53,6 +55,7 @@ class Dispatcher:
         self._max_waiting_bytes = max_waiting_bytes
         self._run = run
         self._take = take
+        self._turn_away = turn_away
         self._log = log
         self._backlog = Backlog(replies.full)
         self.pool = WorkerPool(max(1, threads), "snakemq-rpc", self._work, self._backlog)
@@ -72,7 +75,7 @@ class Dispatcher:
             return True
         self._tell_shortage()
         if job.req_id is not None:
-            if self._is_too_much(job):
+            if not self.pool.threads or not self._make_room(job):
                 return False
             self._defer_ack(job)
         job.request = None
@@ -94,18 +97,24 @@ class Dispatcher:
         """Execute what waits, and end the threads after that."""
         for ident in self._backlog.held_clients():
             self._replies.full.discard(ident)
-            self._release(ident)
+            self._release(ident, all_of_them=True)
         self.pool.close()
 
     # -- inside
 
-    def _is_too_much(self, job: Job) -> bool:
+    def _make_room(self, job: Job) -> bool:
+        """May a call wait? If there is no room, calls are turned away of the client that has the
+        most of them waiting, so that one client does not keep out the others."""
         backlog = self._backlog
-        return (
-            backlog.calls >= self._max_waiting
-            or backlog.bytes + job.size > self._max_waiting_bytes
-            or not self.pool.threads  # and none can be started
-        )
+        while (
+            backlog.calls >= self._max_waiting or backlog.bytes + job.size > self._max_waiting_bytes
+        ):
+            other = self.pool.newest_of_largest(job.ident)
+            if other is None or other.req_id is None:
+                return False
+            self._turn_away(other.ident, other.req_id)
+            self.acknowledge(other)
+        return True
 
     def _defer_ack(self, job: Job) -> None:
         if not job.is_open:
@@ -143,11 +152,14 @@ class Dispatcher:
         if self._backlog.count or self._backlog.held_clients():
             self._timer = self._link.call_later(TICK, self._look)
 
-    def _release(self, ident: str) -> None:
-        for job in self.pool.release(ident):
-            if self.must_wait(ident):
-                self.pool.hold(job)
-            elif job.has_begun:
+    def _release(self, ident: str, *, all_of_them: bool = False) -> None:
+        """Let held requests of a client go on, but do not fill the room of others with them."""
+        share = max(self.pool.size, self._max_waiting // 4)
+        while all_of_them or (self._backlog.waiting(ident) < share and not self.must_wait(ident)):
+            job = self.pool.release(ident)
+            if job is None:
+                break
+            if job.has_begun:
                 self.pool.enqueue(job)
             else:
                 self._take(job)

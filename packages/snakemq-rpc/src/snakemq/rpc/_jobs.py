@@ -83,6 +83,7 @@ class Backlog:
         self._full = full
         self._ready: OrderedDict[str, OrderedDict[Message, Job]] = OrderedDict()
         self._held: dict[str, OrderedDict[Message, Job]] = {}
+        self._largest = ""  # the client with the most jobs, when somebody last looked
         self.calls = 0
         self.bytes = 0
         self.count = 0
@@ -93,6 +94,8 @@ class Backlog:
         if jobs is None:
             jobs = self._ready[job.ident] = OrderedDict()
         jobs[job.message] = job
+        if len(jobs) > self.waiting(self._largest):
+            self._largest = job.ident
         self._count(job, 1)
 
     def hold(self, job: Job) -> None:
@@ -115,9 +118,32 @@ class Backlog:
             return job
         return None
 
-    def release(self, ident: str) -> list[Job]:
-        """Take out the held jobs of a client."""
-        return list(self._held.pop(ident, {}).values())
+    def waiting(self, ident: str) -> int:
+        """How many jobs of a client get a turn."""
+        return len(self._ready.get(ident, ()))
+
+    def newest_of_largest(self, ident: str) -> Job | None:
+        """Take out the newest call of the client with the most jobs. ``None`` if that has not at
+        least two more than client ``ident``, or only signals."""
+        if self.waiting(self._largest) <= self.waiting(ident) + 1:
+            # It may have been another one's turn to be the largest since.
+            self._largest = max(self._ready, key=self.waiting, default="")
+            if self.waiting(self._largest) <= self.waiting(ident) + 1:
+                return None
+        for job in reversed(self._ready[self._largest].values()):
+            if job.req_id is not None:
+                return self.remove(job.ident, job.message)
+        return None
+
+    def release(self, ident: str) -> Job | None:
+        """Take out the oldest held job of a client."""
+        jobs = self._held.get(ident)
+        if jobs is None:
+            return None
+        _, job = jobs.popitem(last=False)
+        if not jobs:
+            del self._held[ident]
+        return job
 
     def held_clients(self) -> list[str]:
         return list(self._held)

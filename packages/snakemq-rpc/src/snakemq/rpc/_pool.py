@@ -95,10 +95,15 @@ class WorkerPool:
         with self._lock:
             self._backlog.hold(job)
 
-    def release(self, ident: str) -> list[Job]:
+    def release(self, ident: str) -> Job | None:
         """See :meth:`Backlog.release`."""
         with self._lock:
             return self._backlog.release(ident)
+
+    def newest_of_largest(self, ident: str) -> Job | None:
+        """See :meth:`Backlog.newest_of_largest`."""
+        with self._lock:
+            return self._backlog.newest_of_largest(ident)
 
     def remove(self, ident: str, message: Message) -> Job | None:
         """See :meth:`Backlog.remove`."""

@@ -121,6 +121,7 @@ class RpcServer:
             max_waiting_bytes=max_waiting_bytes,
             run=self._run,
             take=self._take_held,
+            turn_away=self._turn_away,
             log=self.log,
         )
         self._pool = self._dispatcher.pool
@@ -216,7 +217,7 @@ class RpcServer:
         job.decoded(request, _remaining(request))
         if self._dispatcher.start(job):
             return job.is_open
-        self._turn_away(ident, request)
+        self._turn_away(ident, request["req_id"])
         return False
 
     def _unread_of(self, ident: str) -> int:
@@ -248,8 +249,7 @@ class RpcServer:
             self._messaging.send_message(ident, Message(reply, REFUSAL_TTL), urgent=True)
             raise SnakeMQBrokenMessage(f"refused a request of {ident!r}: {text_of(exc)}") from exc
 
-    def _turn_away(self, ident: str, request: Request) -> None:
-        req_id = request["req_id"]
+    def _turn_away(self, ident: str, req_id: bytes) -> None:
         reply = self._writer.busy(req_id)
         self._replies.abandon(ident, req_id, len(reply))
         self._messaging.send_message(ident, Message(reply), urgent=True)
