@@ -6,6 +6,7 @@ import collections
 import contextlib
 import enum
 import fractions
+import io
 import pickle
 import struct
 import subprocess
@@ -63,6 +64,18 @@ class Key:
     part: object
 
 
+class Text(str):
+    pass
+
+
+class Blob(bytes):
+    pass
+
+
+class Buffer(bytearray):
+    pass
+
+
 class Tags(set[object]):
     pass
 
@@ -78,6 +91,12 @@ def a_pickler() -> SafePickler:
         Key,
         Tags,
         Table,
+        Text,
+        Blob,
+        Buffer,
+        range,
+        io.BytesIO,
+        io.StringIO,
         collections.deque,
         collections.Counter,
         collections.defaultdict,
@@ -278,6 +297,32 @@ def test_arguments_are_not_looked_at_again_and_again(use: bytes) -> None:
     assert costs_of(data).steps < 1.1 * (FREE_STEPS + STEPS_PER_BYTE * len(data))
 
 
+@pytest.mark.parametrize("make", [b"R", b"\x81"], ids=["called", "new"])
+@pytest.mark.parametrize("cls", [Text, Blob, Buffer])
+def test_a_registered_text_is_made_of_text_only(cls: type, make: bytes) -> None:
+    """Not of a tuple whose ``repr`` has no end, and not of a number of bytes."""
+    bomb = b")\x94"
+    for level in range(60):
+        bomb += (b"h" + bytes([level])) * 2 + b"\x86\x94"
+    made = named(__name__, cls.__name__)
+    for argument in (b"h" + bytes([60]), long(10**12)):
+        data = b"\x80\x04" + bomb + made + argument + b"\x85" + make + b"."
+        assert "made of text" in refused(data)
+    values = [Text("a"), Blob(b"b"), Buffer(b"c"), Text(), Blob(), Buffer()]
+    assert a_pickler().loads(a_pickler().dumps(values)) == values
+
+
+@pytest.mark.parametrize("source", ["range", "deque"])
+def test_what_is_read_by_a_call_is_paid_even_if_nothing_is_kept(source: str) -> None:
+    make = named("collections", "deque")
+    if source == "range":
+        data = make + named("builtins", "range") + long(10**15) + b"\x85RK\x01\x86R"
+    else:
+        many = make + b"](" + b"N" * 20_000 + b"e\x85R\x940"
+        data = make + b"\x940" + many + b"](" + b"h\x00h\x01K\x01\x86R" * 2000 + b"e"
+    assert "steps" in refused(b"\x80\x04" + data + b".")
+
+
 def test_an_error_shows_little_of_what_a_peer_wrote() -> None:
     pickler = SafePickler()
     pickler.register(fractions.Fraction)
@@ -433,6 +478,20 @@ def test_nothing_is_copied_again_and_again(copy: bytes, big: bytes) -> None:
     data = b"\x80\x04" + VALUE_ERROR + b"\x940" + big + b"\x940](" + copy * 3000 + b"e."
     refused(data)
     assert costs_of(data).memory < 1.5 * (FREE_MEMORY + MEMORY_FACTOR * len(data))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "state"),
+    [
+        ("BytesIO", b"B", b"h\x01K\x00N\x87"),
+        ("StringIO", b"X", b"(h\x01X\0\0\0\0K\x00Nt"),
+    ],
+)
+def test_a_copy_in_a_state_takes_memory(name: str, content: bytes, state: bytes) -> None:
+    big = content + struct.pack("<I", 100_000) + b"x" * 100_000 + b"\x940"
+    data = b"\x80\x04" + named("_io", name) + b"\x940" + big
+    data += b"](" + (b"h\x00)R" + state + b"b") * 2000 + b"e."
+    assert "memory" in refused(data)
 
 
 def test_the_content_of_a_bytearray_is_not_copied_by_exceptions() -> None:

@@ -19,6 +19,7 @@ EXCEPTIONS_IN_C = frozenset(
     if isinstance(cls, type) and issubclass(cls, BaseException)
 )
 _FIELDS_IN_C = (types.MemberDescriptorType, types.GetSetDescriptorType)
+_TEXT_MAKERS = ((str, "__new__"), (bytes, "__new__"), (bytearray, "__init__"))
 _SIMPLE = (type(None), bool, int, float, str, bytes)
 
 
@@ -78,6 +79,7 @@ class RegisteredBuilder:
                 raise pickle.UnpicklingError(f"{func.__name__} is not to be called")
             if issubclass(func, enum.Enum):
                 return _member(func, *args)
+            _check_text(func, args)
             return func(*args)
         function = self._functions.get(id(func))
         if function is None or function is not func:
@@ -103,6 +105,7 @@ class RegisteredBuilder:
     def new(self, cls: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> object:
         if not isinstance(cls, type) or cls not in self._classes or cls in self._decoders:
             raise pickle.UnpicklingError(f"a {type(cls).__name__} has no new objects")
+        _check_text(cls, args)
         return cls.__new__(cls, *args, **kwargs)
 
     def set_state(self, value: object, state: object) -> None:
@@ -147,6 +150,19 @@ def _member(cls: type[enum.Enum], *args: Any) -> enum.Enum:
         if type(member.value) is type(value) and member.value == value:
             return member
     raise ValueError(f"{cls.__name__} has no member of this value")
+
+
+def _check_text(cls: type, args: tuple[Any, ...]) -> None:
+    """``str`` takes anything and makes its ``repr``, which of nested tuples has no end; ``bytes``
+    and ``bytearray`` take a number and allocate that many. So classes which leave it to those are
+    made of text or bytes only, as their pickles have it."""
+    if not args or isinstance(args[0], (str, bytes, bytearray)):
+        return
+    for base, maker in _TEXT_MAKERS:
+        if issubclass(cls, base) and getattr(cls, maker) is getattr(base, maker):
+            raise pickle.UnpicklingError(
+                f"a {cls.__name__} is made of text or bytes, not of a {type(args[0]).__name__}"
+            )
 
 
 def _set_attributes(value: object, state: object, *, slots: bool) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import pickle
 import sys
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -214,5 +214,11 @@ class Costs:
                 self.pay(len(value))
             elif isinstance(value, bytearray):
                 self.take(len(value))
-            elif content and isinstance(value, (str, bytes)):
-                self.pay(len(value) >> 8)
+            elif isinstance(value, (str, bytes)):
+                if content:
+                    self.pay(len(value) >> 8)
+            elif isinstance(value, range):
+                # Not by len(), which has an end. A call that reads it takes a step for each item.
+                self.pay(max(0, (value.stop - value.start) // value.step))
+            elif isinstance(value, deque):
+                self.pay(len(value))

@@ -9,6 +9,7 @@ protocols are read here, too; they need not be fast.
 
 from __future__ import annotations
 
+import io
 import pickle
 import struct
 from collections.abc import Callable
@@ -288,6 +289,9 @@ class Machine:
             parts = part.values() if isinstance(part, dict) else (part,)
             self.costs.copies((part,), content=True)
             self.costs.grown(value, parts)
+        if isinstance(value, io.IOBase) and isinstance(state, tuple):
+            # A BytesIO or StringIO holds a copy, with up to four bytes for a character.
+            self.costs.take(sum(4 * len(part) for part in state if isinstance(part, (str, bytes))))
         self._builder.set_state(value, state)
 
 
