@@ -400,6 +400,12 @@ def test_an_object_that_grows_after_it_became_part_of_a_key_is_hashed_as_it_is_t
     assert costs_of(data).steps < 2 * (FREE_STEPS + STEPS_PER_BYTE * len(data))
 
 
+@pytest.mark.parametrize("codec", ["punycode", "idna", "unicode_escape"])
+def test_classes_of_text_are_made_with_no_codec_that_a_peer_names(codec: str) -> None:
+    data = b"\x80\x04" + named(__name__, "Text") + b"C\x03abc" + text(codec) + b"\x86\x81."
+    assert "codec" in refused(data)
+
+
 # Memory.
 
 BIG_LIST = b"](" + b"N" * 100_000 + b"e"
