@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import pytest
 
-from snakemq.messaging._acks import ACK_DELAY
+from snakemq.messaging._incoming._acks import ACK_DELAY
 
 from .system_calls import Traced
 

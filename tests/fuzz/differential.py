@@ -8,10 +8,10 @@ import random
 from typing import Any
 
 from snakemq.rpc import SafePickler
-from snakemq.rpc._builder import InertBuilder, RegisteredBuilder
-from snakemq.rpc._limits import FREE_MEMORY, FREE_STEPS, MEMORY_FACTOR, STEPS_PER_BYTE
-from snakemq.rpc._machine import Machine
-from snakemq.rpc._plain import is_plain
+from snakemq.rpc._pickling._builder import InertBuilder, RegisteredBuilder
+from snakemq.rpc._pickling._limits import FREE_MEMORY, FREE_STEPS, MEMORY_FACTOR, STEPS_PER_BYTE
+from snakemq.rpc._pickling._machine import Machine
+from snakemq.rpc._pickling._plain import is_plain
 
 from .registered import CLASSES
 

@@ -11,18 +11,18 @@ from typing import Any, TypeAlias
 from unittest import mock
 
 from snakemq.message import Message
-from snakemq.messaging._acks import Acks
-from snakemq.messaging._checks import Checks
-from snakemq.messaging._deletions import Deletions
-from snakemq.messaging._deliveries import Deliveries, ReceiverSettings
 from snakemq.messaging._frames import encode_ack
 from snakemq.messaging._inbox import Delivery, Receipts, RecentUuids
-from snakemq.messaging._inboxes import Inboxes
-from snakemq.messaging._outbox import Outbox
-from snakemq.messaging._queues import OutgoingQueues
-from snakemq.messaging._sender import Sender
+from snakemq.messaging._incoming._acks import Acks
+from snakemq.messaging._incoming._deliveries import Deliveries, ReceiverSettings
+from snakemq.messaging._incoming._inboxes import Inboxes
+from snakemq.messaging._outgoing._outbox import Outbox
+from snakemq.messaging._outgoing._queues import OutgoingQueues
+from snakemq.messaging._outgoing._sender import Sender
+from snakemq.messaging._outgoing._stored._deletions import Deletions
+from snakemq.messaging._peers._checks import Checks
 from snakemq.queues import OutgoingQueue
-from snakemq.rpc._replies import ReplyMemory
+from snakemq.rpc._replies._replies import ReplyMemory
 
 Mutant: TypeAlias = Callable[[], AbstractContextManager[object]]
 
@@ -139,7 +139,7 @@ def deletes_before_the_ack() -> Iterator[None]:
 @_mutant
 def deletes_much_later() -> Iterator[None]:
     with (
-        mock.patch("snakemq.messaging._deletions.DELETE_DELAY", 5.0),
+        mock.patch("snakemq.messaging._outgoing._stored._deletions.DELETE_DELAY", 5.0),
         mock.patch.object(OutgoingQueues, "keep_up", return_value=None),
     ):
         yield
@@ -267,7 +267,9 @@ def does_not_offer_again() -> Iterator[None]:
 
 @_mutant
 def leaves_requests_unacknowledged() -> Iterator[None]:
-    with mock.patch("snakemq.rpc._server.acknowledging", lambda messaging, callback: callback):
+    with mock.patch(
+        "snakemq.rpc._replies._server.acknowledging", lambda messaging, callback: callback
+    ):
         yield
 
 

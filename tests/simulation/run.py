@@ -99,9 +99,9 @@ def _small_memory(world: World) -> Iterator[None]:
     with (
         mock.patch("snakemq.queues._outgoing.MAX_MESSAGES_IN_MEMORY", world.settings.in_memory),
         mock.patch("snakemq.queues._aside.MAX_MESSAGES_ASIDE", 2 + world.settings.in_memory),
-        mock.patch("snakemq.messaging._pages.PAGE_MESSAGES", 2),
-        mock.patch("snakemq.messaging._sweep.PAGE_MESSAGES", 2),
-        mock.patch("snakemq.messaging._sweep.INTERVAL", 0.5),
+        mock.patch("snakemq.messaging._outgoing._stored._pages.PAGE_MESSAGES", 2),
+        mock.patch("snakemq.messaging._outgoing._stored._sweep.PAGE_MESSAGES", 2),
+        mock.patch("snakemq.messaging._outgoing._stored._sweep.INTERVAL", 0.5),
     ):
         yield
 

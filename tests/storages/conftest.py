@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from snakemq.messaging import _pages
+from snakemq.messaging._outgoing._stored import _pages
 from snakemq.queues import _outgoing
 from tests.running_stack import Stack
 from tests.servers import MariaDb, MongoDb, PostgreSql, Server

@@ -10,7 +10,7 @@ from memory_peers import message as message_frame
 
 from snakemq.link.testing import MemoryNetwork
 from snakemq.message import Message
-from snakemq.messaging._acks import ACK_DELAY
+from snakemq.messaging._incoming._acks import ACK_DELAY
 
 ACKS = 1
 """The feature bit."""

@@ -12,8 +12,8 @@ from watched_storage import WatchedStorage
 from snakemq.exceptions import StorageError
 from snakemq.link.testing import MemoryNetwork
 from snakemq.message import FLAG_PERSISTENT
-from snakemq.messaging import _pages
-from snakemq.messaging._patience import FIRST_DELAY, MAX_DELAY
+from snakemq.messaging._outgoing._stored import _pages
+from snakemq.messaging._outgoing._stored._patience import FIRST_DELAY, MAX_DELAY
 from snakemq.queues import _outgoing
 
 IN_MEMORY = 10

@@ -13,7 +13,8 @@ from watched_storage import WatchedStorage
 from snakemq.exceptions import QueueFull
 from snakemq.link.testing import MemoryNetwork
 from snakemq.message import FLAG_PERSISTENT, Message
-from snakemq.messaging import DropReason, QueueLimits, WhenFull, _pages
+from snakemq.messaging import DropReason, QueueLimits, WhenFull
+from snakemq.messaging._outgoing._stored import _pages
 from snakemq.queues import _outgoing
 
 IN_MEMORY = 10

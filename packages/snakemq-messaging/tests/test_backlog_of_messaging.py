@@ -12,7 +12,8 @@ from watched_storage import WatchedStorage
 from snakemq.exceptions import StorageError
 from snakemq.link.testing import MemoryNetwork
 from snakemq.message import FLAG_PERSISTENT, Message
-from snakemq.messaging import DropReason, _pages, _sweep
+from snakemq.messaging import DropReason
+from snakemq.messaging._outgoing._stored import _pages, _sweep
 from snakemq.queues import MemoryQueuesStorage, StoredMessage, _outgoing
 
 IN_MEMORY = 10

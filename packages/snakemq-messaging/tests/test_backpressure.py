@@ -11,7 +11,7 @@ from memory_peers import message as message_frame
 
 from snakemq.link.testing import MemoryNetwork
 from snakemq.message import Message
-from snakemq.messaging._backpressure import MESSAGE_OVERHEAD, TICK
+from snakemq.messaging._incoming._backpressure import MESSAGE_OVERHEAD, TICK
 
 SIZE = 1000
 _visits = count(1)

@@ -304,7 +304,7 @@ def test_an_inbox_that_is_forgotten_while_its_last_message_is_deferred(
     network: MemoryNetwork, bob: Peer, raw: MakeRawPeer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The callback closes the connection, so that the peer is absent when it defers."""
-    monkeypatch.setattr("snakemq.messaging._inboxes.MAX_ABSENT_INBOXES", 0)
+    monkeypatch.setattr("snakemq.messaging._incoming._inboxes.MAX_ABSENT_INBOXES", 0)
     deferred: list[Message] = []
 
     def on_message_recv(conn_id: str, ident: str, message: Message) -> None:

@@ -20,7 +20,7 @@ from memory_peers import (
 from snakemq.exceptions import SnakeMQDuplicateIdent, SnakeMQTimeout
 from snakemq.link.testing import MemoryLink, MemoryNetwork
 from snakemq.messaging import CONTEST_WAIT, KEEPALIVE_WAIT
-from snakemq.messaging._contest import CONTEST_PAUSE, patience
+from snakemq.messaging._peers._contest import CONTEST_PAUSE, patience
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from snakemq.exceptions import SnakeMQTimeout
 from snakemq.link.testing import MemoryNetwork
 from snakemq.message import Message
 from snakemq.messaging import KEEPALIVE_WAIT
-from snakemq.messaging._keepalive import Action, decide
+from snakemq.messaging._peers._keepalive import Action, decide
 
 
 @pytest.fixture

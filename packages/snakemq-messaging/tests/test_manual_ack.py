@@ -9,7 +9,7 @@ from memory_peers import message as message_frame
 from snakemq.exceptions import SnakeMQFlood
 from snakemq.link.testing import MemoryNetwork
 from snakemq.message import Message
-from snakemq.messaging._inboxes import MAX_ABSENT_INBOXES
+from snakemq.messaging._incoming._inboxes import MAX_ABSENT_INBOXES
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from memory_peers import (
 
 from snakemq.exceptions import SnakeMQBrokenMessage
 from snakemq.link.testing import MemoryNetwork
-from snakemq.messaging._past import MAX_IDENTS, Past
+from snakemq.messaging._peers._past import MAX_IDENTS, Past
 
 
 def number(value: int) -> bytes:

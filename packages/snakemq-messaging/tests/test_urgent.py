@@ -23,7 +23,7 @@ from snakemq.exceptions import QueueFull, SnakeMQMessageTooLarge
 from snakemq.link.testing import MemoryNetwork
 from snakemq.message import FLAG_PERSISTENT, Message
 from snakemq.messaging import DropReason, Messaging, QueueLimits
-from snakemq.messaging._singles import MAX_SINGLE
+from snakemq.messaging._outgoing._singles import MAX_SINGLE
 from snakemq.packeter import Packeter
 
 

@@ -77,7 +77,7 @@ def test_other_layers_of_ours_do_not_count_as_somebody(
             pass
 
     on_drop = Inner().on_drop
-    Inner.on_drop.__module__ = "snakemq.rpc._client"
+    Inner.on_drop.__module__ = "snakemq.rpc._calls._client"
     alice.on_message_drop.add(on_drop)
     alice.send_message("bob", Message(b"x"))
     network.run_until_idle()

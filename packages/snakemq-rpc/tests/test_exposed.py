@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from snakemq.rpc import Error, NoMethodError, as_signal, inline
-from snakemq.rpc._exposed import ExposedObject
+from snakemq.rpc._replies._exposed import ExposedObject
 
 ran: list[str] = []
 

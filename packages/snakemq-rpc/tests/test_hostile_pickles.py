@@ -16,10 +16,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from snakemq.rpc import Error, SafePickler, UnregisteredClass, _plain
-from snakemq.rpc._limits import FREE_MEMORY, MAX_DEPTH
-from snakemq.rpc._pickler import loads_inert
-from snakemq.rpc._plain import walk
+from snakemq.rpc import Error, SafePickler, UnregisteredClass
+from snakemq.rpc._pickling import _plain
+from snakemq.rpc._pickling._limits import FREE_MEMORY, MAX_DEPTH
+from snakemq.rpc._pickling._pickler import loads_inert
+from snakemq.rpc._pickling._plain import walk
 
 executed: list[object] = []
 
@@ -405,7 +406,7 @@ def test_deep_nesting_does_not_kill_the_process() -> None:
     script = """
 import pickle
 from snakemq.rpc import SafePickler
-from snakemq.rpc._pickler import loads_inert
+from snakemq.rpc._pickling._pickler import loads_inert
 name = lambda m, n: b"\\x8c" + bytes([len(m)]) + m + b"\\x8c" + bytes([len(n)]) + n + b"\\x93"
 imp = name(b"builtins", b"ImportError")
 n = 200_000

@@ -9,8 +9,8 @@ from collections.abc import Callable
 
 import pytest
 
-from snakemq.rpc import _lingering
-from snakemq.rpc._lingering import FEW_LOOKS, REST, SOON, Lingering
+from snakemq.rpc._calls import _lingering
+from snakemq.rpc._calls._lingering import FEW_LOOKS, REST, SOON, Lingering
 
 LOOK = SOON / 50
 """Seconds that a look takes here."""

@@ -14,8 +14,8 @@ from rpc_peers import PATIENCE, MakeNode, MakeRawClient, Node, RawClient
 from snakemq.link.testing import MemoryNetwork
 from snakemq.message import Message
 from snakemq.rpc import Error, RpcServer, SafePickler, as_signal, inline
-from snakemq.rpc._dispatcher import TICK
-from snakemq.rpc._watch import STUCK_AFTER, TELL_AGAIN_AFTER
+from snakemq.rpc._replies._dispatcher import TICK
+from snakemq.rpc._replies._watch import STUCK_AFTER, TELL_AGAIN_AFTER
 
 
 class Service:

@@ -27,9 +27,9 @@ from snakemq.rpc import (
     ServerBusy,
     inline,
 )
-from snakemq.rpc._answers import ReplyWriter
-from snakemq.rpc._pickler import SafePickler
+from snakemq.rpc._pickling._pickler import SafePickler
 from snakemq.rpc._protocol import REPLY_PREFIX
+from snakemq.rpc._replies._answers import ReplyWriter
 
 REQ_ID = b"0123456789abcdef"
 

@@ -18,12 +18,13 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from snakemq.rpc import SafePickler, _plain
-from snakemq.rpc._builder import InertBuilder, RegisteredBuilder
-from snakemq.rpc._costs import Costs
-from snakemq.rpc._limits import FREE_MEMORY, FREE_STEPS, MEMORY_FACTOR, STEPS_PER_BYTE
-from snakemq.rpc._machine import Machine
-from snakemq.rpc._probing import Probing
+from snakemq.rpc import SafePickler
+from snakemq.rpc._pickling import _plain
+from snakemq.rpc._pickling._builder import InertBuilder, RegisteredBuilder
+from snakemq.rpc._pickling._costs import Costs
+from snakemq.rpc._pickling._limits import FREE_MEMORY, FREE_STEPS, MEMORY_FACTOR, STEPS_PER_BYTE
+from snakemq.rpc._pickling._machine import Machine
+from snakemq.rpc._pickling._probing import Probing
 
 MODULUS = sys.hash_info.modulus
 

@@ -20,9 +20,10 @@ from hypothesis import strategies as st
 import snakemq.exceptions
 import snakemq.rpc
 from snakemq.exceptions import StorageError
-from snakemq.rpc import NoMethodError, RemoteError, SafePickler, UnregisteredClass, _plain
-from snakemq.rpc._limits import FREE_MEMORY
-from snakemq.rpc._pickler import loads_inert
+from snakemq.rpc import NoMethodError, RemoteError, SafePickler, UnregisteredClass
+from snakemq.rpc._pickling import _plain
+from snakemq.rpc._pickling._limits import FREE_MEMORY
+from snakemq.rpc._pickling._pickler import loads_inert
 
 PROTOCOLS = st.integers(0, pickle.HIGHEST_PROTOCOL)
 

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from snakemq.message import Message
-from snakemq.rpc._jobs import Backlog, Job
-from snakemq.rpc._pool import WorkerPool
+from snakemq.rpc._replies._jobs import Backlog, Job
+from snakemq.rpc._replies._pool import WorkerPool
 
 DEADLINE = 10.0
 
@@ -100,8 +100,8 @@ def test_its_threads_do_not_keep_the_process_alive(release: threading.Event) -> 
     script = (
         "import threading\n"
         "from snakemq.message import Message\n"
-        "from snakemq.rpc._jobs import Backlog, Job\n"
-        "from snakemq.rpc._pool import WorkerPool\n"
+        "from snakemq.rpc._replies._jobs import Backlog, Job\n"
+        "from snakemq.rpc._replies._pool import WorkerPool\n"
         "started = threading.Event()\n"
         "run = lambda job: (started.set(), threading.Event().wait())\n"
         "WorkerPool(1, 'pool', run, Backlog(())).submit(Job('', Message(b''), 0.0))\n"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from snakemq.rpc._replies import RUNNING, DroppedReply, ReplyMemory
+from snakemq.rpc._replies._replies import RUNNING, DroppedReply, ReplyMemory
 
 
 def finished(memory: ReplyMemory, ident: str, req_id: bytes, reply: bytes = b"reply") -> None:

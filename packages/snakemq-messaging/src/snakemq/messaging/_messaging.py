@@ -14,13 +14,13 @@ from snakemq.queues import InboxStorage, QueuesStorageBase, open_storage
 
 from . import _fork
 from . import _frames as frames
-from ._backpressure import MAX_UNPROCESSED_BYTES
-from ._connections import Connections
-from ._deliveries import ReceiverSettings
 from ._events import Events
-from ._limits import Occupancy, QueueLimits
-from ._receiver import Receiver
-from ._sender import Sender
+from ._incoming._backpressure import MAX_UNPROCESSED_BYTES
+from ._incoming._deliveries import ReceiverSettings
+from ._incoming._receiver import Receiver
+from ._outgoing._limits import Occupancy, QueueLimits
+from ._outgoing._sender import Sender
+from ._peers._connections import Connections
 from ._stats import MessagingStats, Statistics
 
 WINDOW_MESSAGES = 4096

@@ -26,8 +26,9 @@ its own arrives as a ``RemoteError``.
 
 from snakemq.link import keep_printable
 
-from ._calls import CallFuture
-from ._client import RpcClient
+from ._calls._calls import CallFuture
+from ._calls._client import RpcClient
+from ._calls._proxy import RemoteMethod, RpcInstProxy
 from ._errors import (
     REMOTE_TRACEBACK_ATTR,
     CallError,
@@ -42,10 +43,9 @@ from ._errors import (
     UnregisteredClass,
 )
 from ._marks import METHOD_RPC_AS_SIGNAL_ATTR, as_signal, inline
-from ._pickler import Pickler, SafePickler
+from ._pickling._pickler import Pickler, SafePickler
 from ._protocol import REPLY_PREFIX, REQUEST_PREFIX
-from ._proxy import RemoteMethod, RpcInstProxy
-from ._server import RpcServer
+from ._replies._server import RpcServer
 
 __all__ = [
     "METHOD_RPC_AS_SIGNAL_ATTR",

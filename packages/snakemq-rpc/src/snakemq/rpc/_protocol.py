@@ -17,7 +17,6 @@ from snakemq.exceptions import (
     StorageError,
 )
 
-from ._builder import StandIn, display_name
 from ._errors import (
     REMOTE_TRACEBACK_ATTR,
     CallError,
@@ -26,7 +25,8 @@ from ._errors import (
     RemoteError,
     ServerBusy,
 )
-from ._pickler import names_in
+from ._pickling._builder import StandIn, display_name
+from ._pickling._pickler import names_in
 
 REQUEST_PREFIX = b"rpcreq"
 REPLY_PREFIX = b"rpcrep"

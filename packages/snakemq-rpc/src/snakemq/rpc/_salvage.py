@@ -15,7 +15,7 @@ from __future__ import annotations
 import pickle
 import re
 
-from ._pickler import loads_inert
+from ._pickling._pickler import loads_inert
 from ._protocol import is_req_id
 
 # Patterns for the protocols 3 to 5, compiled when they are needed, which is seldom.

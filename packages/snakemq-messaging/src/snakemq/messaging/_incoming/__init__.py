@@ -1,0 +1,1 @@
+"""Messages that come: offered to the application, acknowledged, recognised when they come again."""

@@ -1,0 +1,1 @@
+"""Messages that go: queued, limited, sent, reported."""

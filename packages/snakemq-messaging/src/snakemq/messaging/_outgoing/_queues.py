@@ -1,0 +1,340 @@
+"""All outgoing queues of a stack, and their dealings with the storage and the clock."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterable, Iterator
+
+from snakemq.exceptions import StorageError
+from snakemq.link import LinkInterface, TimerHandle
+from snakemq.message import Message
+from snakemq.queues import OutgoingQueue, QueuesStorageBase, StoredMessage
+
+from .._stats import DropReason, Statistics
+from ._limits import Occupancy
+from ._stored._checkpoints import Checkpoints
+from ._stored._deletions import Deletions
+from ._stored._pages import PAGE_BYTES, PAGE_MESSAGES, Pages
+from ._stored._sweep import Sweep
+
+SWEEP_AFTER = 1.0
+"""Seconds from the start until the backlogs of those who have not connected are looked at."""
+
+UNKNOWN = -1
+"""The position of a message in a storage that does not tell positions."""
+
+LOOK_DELAY = 1.0
+"""Messages that a window leaves over are taken by the next one, mostly. Seconds until those that
+are not are looked at, for when they expire. Not sooner: it would double what their queue costs."""
+
+
+class OutgoingQueues:
+    """Queues by ident. Any thread may :meth:`get` one, all else belongs to the loop."""
+
+    def __init__(
+        self,
+        link: LinkInterface,
+        storage: QueuesStorageBase | None,
+        occupancy: Occupancy | None,
+        statistics: Statistics,
+        dropped: Callable[[str, bytes], None],
+        failed: Callable[[Exception], None],
+        resume: Callable[[str], None],
+    ) -> None:
+        """``dropped(ident, uuid)`` is called for each message that is dropped from a queue,
+        ``failed(exception)`` when the storage fails, ``resume(ident)`` when messages can be read
+        from it again, or taken from the queue."""
+        self._link = link
+        self._storage = storage
+        self._occupancy = occupancy
+        self._statistics = statistics
+        self._dropped = dropped
+        self._resume = resume
+        self._log = logging.getLogger("snakemq.messaging")
+        self._queues: dict[str, OutgoingQueue] = {}
+        self.known = self._queues.get
+        """The queue of a peer, if there is one. Thread-safe."""
+        self._forgetting = threading.RLock()
+        self._in_question: OutgoingQueue | None = None
+        """The queue that the loop is forgetting, while it has that lock."""
+        self._timers: dict[str, tuple[float, TimerHandle]] = {}
+        if storage is not None:
+            self.deletions = Deletions(link, storage, failed)
+            self._pages = Pages(link, storage, failed, resume)
+            self._sweep = Sweep(
+                link, storage, self._queues.get, self._expired_there, self._emptied, failed
+            )
+            self._checkpoints = Checkpoints(link, storage, self._is_ttl_counted, failed)
+            self._load(storage)
+
+    def _load(self, storage: QueuesStorageBase) -> None:
+        now = self._link.time()
+        for ident in storage.get_queues():
+            queue = self.get(ident)
+            queue.has_stored = True
+            if storage.pageable:
+                size = self._measure(storage, ident) if self._occupancy is not None else None
+                queue.backlog.open_with(storage.count(ident), size)
+                self._sweep.plan(ident, now + SWEEP_AFTER)
+                self._checkpoints.plan()
+                continue
+            for message in storage.get_items(ident):
+                message._queued_at = now
+                message._position = UNKNOWN
+                queue.incoming.append(message)
+                if self._occupancy is not None:
+                    self._occupancy.found(ident, 1, len(message.data))
+            queue.absorb()
+            self.watch(queue)
+
+    def _measure(self, storage: QueuesStorageBase, ident: str) -> int:
+        """Limits need to know the bytes, so all pages are read once."""
+        assert self._occupancy is not None
+        total = 0
+        after = None
+        while page := storage.get_page(ident, after, PAGE_MESSAGES, PAGE_BYTES):
+            after = page[-1].position
+            size = sum(len(stored.message.data) for stored in page)
+            self._occupancy.found(ident, len(page), size)
+            total += size
+        return total
+
+    # -- from any thread
+
+    def keep(self, queue: OutgoingQueue, message: Message) -> OutgoingQueue:
+        """A message was appended to a queue that is forgotten; or it is not, after all.
+
+        Returns the queue that the message is in then. Thread-safe. To be called whenever
+        ``is_forgotten`` is set after an append: the loop looks at an empty queue once more after it
+        has set it. Either it sees the message then, and keeps the queue, or nobody ever will.
+        """
+        while queue.is_forgotten:
+            with self._forgetting:
+                if queue is self._in_question or not queue.is_forgotten:
+                    break  # or this is a signal handler, in the middle of that: see revived()
+                queue.incoming.remove(message)
+            queue = self.get(queue.ident)
+            queue.has_stored = queue.has_stored or message._position is not None
+            queue.incoming.append(message)
+        return queue
+
+    def get(self, ident: str) -> OutgoingQueue:
+        """The queue of a peer; made when there is none. Thread-safe."""
+        queue = self._queues.get(ident)
+        if queue is None:
+            queue = self._queues.setdefault(ident, OutgoingQueue(ident))
+        return queue
+
+    def __iter__(self) -> Iterator[OutgoingQueue]:
+        return iter(list(self._queues.values()))
+
+    # -- in the loop
+
+    def forget_if_empty(self, queue: OutgoingQueue) -> None:
+        """Forget the queue of a peer that is away and gets nothing."""
+        if queue or queue.is_connected or self._queues.get(queue.ident) is not queue:
+            return
+        with self._forgetting:  # see keep()
+            try:
+                self._in_question = queue
+                queue.is_forgotten = True
+                if queue.incoming:
+                    queue.is_forgotten = False
+                    return
+                del self._queues[queue.ident]
+            finally:
+                self._in_question = None
+                queue.is_forgotten = self._queues.get(queue.ident) is not queue
+        self._statistics.not_needed_any_more()
+        if self._storage is not None:
+            self._sweep.forget(queue.ident)
+
+    def revived(self, queue: OutgoingQueue) -> OutgoingQueue:
+        """A queue was announced. Returns the one that is to be looked at: another one if a signal
+        handler has put something into this one while it was being forgotten."""
+        if not queue.is_forgotten:
+            return queue
+        present = self.get(queue.ident)
+        present.has_stored = present.has_stored or queue.has_stored
+        while queue.incoming:
+            present.incoming.append(queue.incoming.popleft())
+        return present
+
+    def absorb(self, queue: OutgoingQueue) -> None:
+        """Look at what was sent to a peer, and let it wait."""
+        homeless = queue.absorb()
+        if queue.backlog.soonest is not None:
+            self._sweep.plan(queue.ident, queue.backlog.soonest)
+        self._close_books(queue)
+        if homeless:
+            self.drop(queue, homeless, DropReason.ABSENT)
+
+    def fill(self, queue: OutgoingQueue) -> None:
+        """Read from the storage if the queue has nothing else to be sent."""
+        # A page may have nothing but messages that are about to be deleted.
+        while queue.wants_page() and self._read_page(queue):
+            pass
+
+    def _read_page(self, queue: OutgoingQueue) -> bool:
+        """Add the next page of a backlog; False if the storage fails."""
+        page = self._pages.read(queue)
+        if page is None:
+            return False
+        # First what was sent before the page was read, see Backlog.
+        self.absorb(queue)
+        queue.add_page(page, self._link.time(), self.deletions.pending(queue.ident))
+        if not queue.backlog.is_open:
+            self._close_books(queue)
+            self._sweep.forget(queue.ident)
+        return True
+
+    def _close_books(self, queue: OutgoingQueue) -> None:
+        """What is counted though there is no backlog any more is not there, see Backlog.merge;
+        a message that comes after its page is the other way round."""
+        backlog = queue.backlog
+        if backlog.is_open or not (backlog.count or backlog.bytes):
+            return
+        if self._occupancy is not None:
+            self._occupancy.correct(queue.ident, -backlog.count, -backlog.bytes)
+        backlog.count = backlog.bytes = 0
+
+    def watch(self, queue: OutgoingQueue) -> None:
+        """Plan the expiry of what waits in a queue. To be called when something was left in it."""
+        deadline = queue.next_deadline()
+        if queue.has_stored and (deadline is not None or queue.backlog.is_open):
+            self._checkpoints.plan()
+        if queue.incoming:
+            look = self._link.time() + LOOK_DELAY
+            deadline = look if deadline is None else min(deadline, look)
+        planned = self._timers.get(queue.ident)
+        if deadline is None:
+            return  # a timer that finds nothing does no harm
+        if planned is not None:
+            if planned[0] <= deadline:
+                return
+            planned[1].cancel()
+        timer = self._link.call_later(
+            deadline - self._link.time(), lambda: self._expire(queue.ident)
+        )
+        self._timers[queue.ident] = (deadline, timer)
+
+    def _expire(self, ident: str) -> None:
+        self._timers.pop(ident, None)
+        queue = self._queues.get(ident)
+        if queue is not None:
+            self.absorb(queue)
+            was_stalled = queue.is_stalled
+            self.drop(queue, queue.expire(self._link.time()), DropReason.EXPIRED)
+            self.watch(queue)
+            if was_stalled and not queue.is_stalled:
+                self._resume(ident)
+            self.forget_if_empty(queue)
+
+    def _expired_there(self, queue: OutgoingQueue, found: list[StoredMessage]) -> None:
+        """Messages of a backlog have expired."""
+        deleted = self.deletions.pending(queue.ident)  # those were found before
+        found = [stored for stored in found if stored.message.uuid not in deleted]
+        queue.backlog.lost(found)
+        for stored in found:
+            stored.message._position = stored.position
+        self.drop(queue, [stored.message for stored in found], DropReason.EXPIRED)
+
+    def _emptied(self, queue: OutgoingQueue) -> None:
+        """A sweep has found nothing in a backlog that can be sent."""
+        self._read_page(queue)
+        self.watch(queue)
+        self.forget_if_empty(queue)
+
+    def _is_ttl_counted(self) -> bool:
+        """Does a message wait that is in the storage, and may have a ttl?"""
+        return any(
+            queue.has_stored and (queue.backlog.is_open or queue.next_deadline() is not None)
+            for queue in self
+        )
+
+    def sweep(self, queue: OutgoingQueue) -> None:
+        """A peer went away: find out what of its backlog expires when."""
+        if queue.backlog.is_open:
+            self._sweep.plan(queue.ident, self._link.time())
+
+    def trim(self, queue: OutgoingQueue) -> None:
+        """Drop the oldest messages if there are more than the limits allow."""
+        if self._occupancy is None:
+            return
+        self.absorb(queue)
+        while self._occupancy.is_over(queue.ident):
+            self.fill(queue)
+            message = queue.drop_oldest()
+            if message is None:
+                return  # all are in flight, or the storage fails
+            self.drop(queue, [message], DropReason.QUEUE_FULL)
+
+    def drop(self, queue: OutgoingQueue, messages: Iterable[Message], reason: DropReason) -> None:
+        """Messages that left the queue without being delivered."""
+        for message in messages:
+            self.retire(queue, [message])
+            self._statistics.of(queue.ident).count_drop(reason)
+            self._log.debug("ident=%s drop %s", queue.ident, message)
+            self._dropped(queue.ident, message.uuid)
+
+    def retire(self, queue: OutgoingQueue, messages: Iterable[Message]) -> None:
+        """Messages left the queue for good: they are deleted from the storage, soon."""
+        if self._occupancy is not None:
+            for message in messages:
+                self._occupancy.leave(queue.ident, len(message.data))
+        if queue.has_stored:
+            for message in messages:
+                if message._position is not None:
+                    self.deletions.add(queue.ident, message)
+                self.deletions.retired(queue.ident)
+
+    def keep_up(self, queue: OutgoingQueue, window: int) -> None:
+        """See :meth:`Deletions.keep_up`."""
+        if queue.has_stored:
+            self.deletions.keep_up(queue.ident, window)
+
+    def finish_deletion(self, ident: str, uuid: bytes) -> None:
+        """A message with a uuid of the user's is about to be stored, perhaps by a callback that
+        was told that it was dropped. If its row is still there, the storage would keep that one,
+        and it is about to be deleted.
+
+        Raises :exc:`~snakemq.exceptions.StorageError`. For the loop only. Another thread cannot
+        delete; mostly it is too late for that anyway, because a callback had to tell it.
+        """
+        if uuid in self.deletions.pending(ident) and self._link.in_loop():
+            self.deletions.flush()
+            if uuid in self.deletions.pending(ident):
+                raise StorageError(
+                    f"the last message with the uuid {uuid.hex()} for {ident!r} cannot be deleted"
+                    " from the storage at present",
+                    temporary=True,
+                )
+
+    def flush_deletions(self) -> None:
+        """Bring the storage up to date, as far as it does not fail."""
+        if self._storage is not None:
+            self.deletions.flush()
+
+    def flush_deletions_unless_failing(self) -> None:
+        if self._storage is not None:
+            self.deletions.flush_unless_failing()
+
+    def flush_deletions_if_many(self) -> None:
+        if self._storage is not None:
+            self.deletions.flush_if_many()
+
+    def store_ttls(self) -> None:
+        """Bring the ttls in the storage up to date, if it does not count them itself."""
+        if self._storage is None or self._storage.pageable:
+            return
+        now = self._link.time()
+        for queue in self:
+            queue.absorb()
+            outdated = []
+            for message in queue:
+                if message._position is not None and message.ttl:
+                    left = max(0.0, message._queued_at + message.ttl - now)
+                    outdated.append(Message(message.data, left, message.flags, message.uuid))
+            if outdated:
+                self._storage.update_items_ttl(outdated)

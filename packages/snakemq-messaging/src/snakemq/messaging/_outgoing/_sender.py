@@ -1,0 +1,366 @@
+"""The outgoing side: from the outbox through the queues to the packeter."""
+
+from __future__ import annotations
+
+from itertools import islice
+
+from snakemq.callbacks import Callback
+from snakemq.exceptions import SnakeMQBrokenMessage, SnakeMQMessageTooLarge
+from snakemq.message import Message
+from snakemq.packeter import Packeter
+from snakemq.queues import OutgoingQueue, QueuesStorageBase
+
+from .. import _frames as frames
+from .._events import Events
+from .._session import Session
+from .._stats import DropReason, Statistics
+from ._limits import Occupancy
+from ._outbox import Outbox
+from ._queues import OutgoingQueues
+from ._singles import Singles
+from ._warnings import Warnings
+
+SEND_AHEAD = 512 * 1024
+"""Messages are given to the packeter until that many bytes are queued there: enough to keep the
+system busy for a pass of the loop. What is there cannot expire any more."""
+
+MAX_BATCH = 4096
+"""Messages that are given to the packeter at once, whatever the window of the peer is."""
+
+
+class Sender:
+    """Sends what is in the queues, to those who are connected. For the loop only, but for
+    :attr:`outbox` and what says so."""
+
+    def __init__(
+        self,
+        packeter: Packeter,
+        storage: QueuesStorageBase | None,
+        occupancy: Occupancy | None,
+        statistics: Statistics,
+        events: Events,
+    ) -> None:
+        self.on_message_sent: Callback[[str, str, bytes]] = Callback()
+        self.on_message_delivered: Callback[[str, str, bytes]] = Callback()
+        self.on_message_drop: Callback[[str, bytes]] = Callback()
+        self._packeter = packeter
+        self._link = packeter.link
+        self._time = packeter.link.time
+        self._events = events
+        self._connected: dict[str, Session] = {}
+        self._storage = storage
+        self._warnings = Warnings(self._time, events.log, self.on_message_drop)
+        self._has_limits = occupancy is not None
+        self._queues = OutgoingQueues(
+            self._link,
+            storage,
+            occupancy,
+            statistics,
+            self._dropped,
+            events.storage_failed,
+            self._resume,
+        )
+        self._singles = Singles(packeter, self._connected, self.on_message_sent, self._tell_sent)
+        self.outbox = Outbox(
+            self._link,
+            self._queues,
+            storage,
+            occupancy,
+            self._connected,
+            self._singles,
+            self._warnings.not_stored,
+        )
+
+    def limits_changed(self, ident: str) -> None:
+        """There may be more for a peer than is allowed now. Thread-safe."""
+        self.outbox.announce(self._queues.get(ident))
+
+    def on_loop_pass(self) -> None:
+        if self._storage is not None:
+            self._queues.flush_deletions_if_many()
+        if self.outbox.announced or self.outbox.absent:
+            try:
+                self._serve_announced()
+            except BaseException:
+                self._link.wakeup_poll()
+                raise
+
+    def _serve_announced(self) -> None:
+        """Send what has come into the queues, or plan its end."""
+        announced, absent = self.outbox.announced, self.outbox.absent
+        for _ in range(len(absent)):  # no more, or a busy thread could keep the loop here
+            ident, message, is_awaited = absent.popleft()
+            if not is_awaited:
+                self._warnings.absent(ident)
+            self._queues.drop(self._queues.get(ident), [message], DropReason.ABSENT)
+            self._queues.forget_if_empty(self._queues.get(ident))
+        for _ in range(len(announced)):
+            queue = announced[0]
+            queue.is_announced = False
+            self._serve(self._queues.revived(queue))
+            announced.popleft()
+        if announced or absent:
+            self._link.wakeup_poll()
+
+    def _serve(self, queue: OutgoingQueue) -> None:
+        session = self._connected.get(queue.ident)
+        if session is not None:
+            if self._has_limits or not self._singles.serve(session, queue):
+                self.pump(session)
+                self._queues.trim(queue)
+            return
+        self._queues.absorb(queue)
+        self._queues.trim(queue)
+        self._queues.watch(queue)
+        self._queues.forget_if_empty(queue)
+
+    def expected(self, session: Session, ident: str) -> None:
+        """Messages for ``ident`` wait for this connection, those with ttl 0 too."""
+        self._connected[ident] = session
+
+    def connected(self, session: Session, ident: str) -> None:
+        """From now on messages for ``ident`` go to this connection."""
+        session.queue = self._queues.get(ident)
+        session.queue.is_connected = True
+
+    def disconnected(self, session: Session) -> list[Message]:
+        """Messages wait again. Returns those that do not, to be given to :meth:`settle`."""
+        queue = session.queue
+        if queue is None:  # it was expected, and not admitted
+            assert session.ident is not None
+            queue = session.queue = self._queues.get(session.ident)
+            queue.is_connected = True  # until queue.disconnected(): what has waited was for it
+        del self._connected[queue.ident]
+        self._queues.absorb(queue)
+        return queue.disconnected(self._time())
+
+    def settle(self, session: Session, dropped: list[Message]) -> None:
+        """After the disconnection was told: report what was dropped with it, and tidy up."""
+        queue = session.queue
+        assert queue is not None
+        self._queues.drop(queue, dropped, DropReason.DISCONNECTED)
+        self._queues.watch(queue)
+        self._queues.sweep(queue)
+        self._queues.flush_deletions_unless_failing()
+        self._queues.forget_if_empty(queue)
+
+    def pump(self, session: Session) -> None:
+        """Give waiting messages to the packeter, until enough is there."""
+        while self._pump_batch(session):
+            pass
+
+    def _pump_batch(self, session: Session) -> bool:
+        """True if it is to be called again: there may be more to send."""
+        queue = session.queue
+        if queue is None or session.closed or session.is_held or not queue.has_more():
+            return False
+        max_messages, max_bytes = self._room(session, queue)
+        if queue.has_stored:
+            self._queues.absorb(queue)
+            if max_messages > 0 and max_bytes > 0:
+                self._queues.fill(queue)
+                if session.closed:
+                    return False  # by a callback that was told that the storage fails
+        now = self._time()
+        resent = queue.resent
+        aside = queue.aside_count
+        expired: list[Message] = []
+        too_large: list[Message] = []
+        messages = queue.take(
+            now, max_messages, max_bytes, expired, session.largest_message, too_large
+        )
+        if messages:
+            self._send(session, queue, messages, now)
+            session.counters.resent += queue.resent - resent
+        is_aside = queue.aside_count != aside
+        if is_aside or queue.has_more():
+            self._queues.watch(queue)
+        if expired or too_large or is_aside:
+            # Others have their turn before more is taken out of the queue.
+            if queue.has_more() and not queue.is_stalled:
+                self.outbox.announce(queue)
+            # Callbacks come last, because one may close the connection.
+            self._queues.drop(queue, expired, DropReason.EXPIRED)
+            self._refuse(session, queue, too_large)
+            return False
+        return bool(messages) and queue.has_more()
+
+    def _refuse(self, session: Session, queue: OutgoingQueue, messages: list[Message]) -> None:
+        """Messages are too large for the peer: report them, and drop those with a ttl of 0."""
+        if queue.aside_count:
+            self._warnings.too_large(queue, session.largest_message)
+        for message in messages:
+            self._events.report(session.conn_id, _too_large(queue.ident, session, message))
+            if message.ttl == 0:
+                self._queues.drop(queue, [message], DropReason.TOO_LARGE)
+
+    def _send(
+        self, session: Session, queue: OutgoingQueue, messages: list[Message], now: float
+    ) -> None:
+        # One struct for both headers, one call for all packets: a quarter of the cost of a call
+        # of send_packet() for each message.
+        pack = frames.pack_message_packet
+        parts: list[bytes] = []
+        sizes: list[int] = []
+        data_size = 0
+        for message in messages:
+            data = message.data
+            size = len(data)
+            data_size += size
+            size += frames.MESSAGE_HEADER_SIZE
+            ttl = message.ttl
+            if ttl is None:
+                seconds = frames.INFINITE_TTL
+            else:
+                waited = now - message._queued_at
+                seconds = int(ttl - int(waited))  # as ttl_left(), whose call takes 5 % of all this
+                if seconds <= 0:
+                    seconds = frames.ttl_left(ttl, waited, session.acks)
+            parts.append(
+                pack(size, frames.FRAME_TYPE_MESSAGE, message.uuid, seconds, message.flags)
+            )
+            parts.append(data)
+            sizes.append(size + frames.PACKET_SIZE_LENGTH)
+        packeter = self._packeter
+        first_id = packeter.send_framed(session.conn_id, parts, sizes)
+        session.unsent.append((first_id, first_id + len(sizes) - 1))
+        counters = session.counters
+        counters.sent += len(sizes)
+        counters.sent_bytes += data_size
+        if session.acks and session.round_trip_probe is None:
+            session.round_trip_probe = (session.acked + len(queue.in_flight), now)
+        packeter.flush(session.conn_id)
+
+    def _room(self, session: Session, queue: OutgoingQueue) -> tuple[int, int]:
+        """How many messages and bytes may be given to the packeter now.
+
+        An empty window lets one message in, however large it is.
+        """
+        if queue.is_stalled:
+            return 0, 0
+        max_bytes = SEND_AHEAD - self._packeter.get_unsent_size(session.conn_id)
+        features = session.features
+        if features is None or not session.acks:
+            return MAX_BATCH, max_bytes
+        if not queue.in_flight:
+            return (
+                min(MAX_BATCH, max(1, features.window_messages)),
+                min(max_bytes, max(1, features.window_bytes)),
+            )
+        return (
+            min(MAX_BATCH, features.window_messages - len(queue.in_flight)),
+            min(max_bytes, features.window_bytes - queue.in_flight_bytes),
+        )
+
+    def packets_sent(self, session: Session, packet_id: int) -> None:
+        """The system has taken over all packets of this connection up to that one."""
+        queue = session.queue
+        if queue is None:
+            return
+        count = session.count_sent(packet_id)
+        if count:
+            if session.acks:
+                begin = session.sent
+                session.sent += count
+                sent = self._in_flight_for(self.on_message_sent, queue, begin, session.sent)
+            else:
+                sent = queue.landed(count)
+                self._queues.retire(queue, sent)
+            self._tell(self.on_message_sent, session, queue, sent)
+        if not queue.is_announced:  # else it is served in this pass
+            self.pump(session)
+
+    def acked(self, session: Session, processed: int) -> None:
+        """The peer has processed that many messages of this connection.
+
+        Raises :exc:`~snakemq.exceptions.SnakeMQBrokenMessage` if that cannot be.
+        """
+        queue = session.queue
+        assert queue is not None
+        count = processed - session.acked
+        if not 0 <= count <= len(queue.in_flight):
+            raise SnakeMQBrokenMessage(
+                f"{processed} messages acknowledged, after {session.acked},"
+                f" with {len(queue.in_flight)} in flight"
+            )
+        session.acked = processed
+        session.counters.delivered += count
+        probe = session.round_trip_probe
+        if probe is not None and processed >= probe[0]:
+            session.round_trip_probe = None
+            session.counters.measured_round_trip(self._link.time() - probe[1])
+        early: list[Message] = []
+        if count > session.sent:
+            # The ack is here before the link has reported the send.
+            early = self._in_flight_for(self.on_message_sent, queue, session.sent, count)
+            session.skip_sent(count - session.sent)
+            session.sent = count
+        session.sent -= count
+        delivered = queue.landed(count)
+        self._queues.retire(queue, delivered)
+        self._tell(self.on_message_sent, session, queue, early)
+        if session.features is not None:
+            self._queues.keep_up(queue, session.features.window_messages)
+        self._tell(self.on_message_delivered, session, queue, delivered)
+        if not queue.is_announced:
+            self.pump(session)
+
+    @staticmethod
+    def _in_flight_for(
+        callback: Callback[[str, str, bytes]], queue: OutgoingQueue, begin: int, end: int
+    ) -> list[Message]:
+        """The messages in flight with those numbers, if the callback has anybody to call."""
+        return list(islice(queue.in_flight, begin, end)) if callback.callbacks else []
+
+    def _tell(
+        self,
+        callback: Callback[[str, str, bytes]],
+        session: Session,
+        queue: OutgoingQueue,
+        messages: list[Message],
+    ) -> None:
+        """Not before the books are closed: a callback may close the connection."""
+        if callback.callbacks:
+            conn_id = session.conn_id
+            for message in messages:
+                self._events.emit(conn_id, callback, conn_id, queue.ident, message.uuid)
+
+    def _tell_sent(self, session: Session, queue: OutgoingQueue, messages: list[Message]) -> None:
+        self._tell(self.on_message_sent, session, queue, messages)
+
+    def outstanding(self, ident: str) -> tuple[int, int]:
+        """Messages for a peer in memory, and bytes of their data."""
+        queue = self._queues.known(ident)
+        if queue is None:
+            return 0, 0
+        if queue.incoming:
+            self._queues.absorb(queue)  # so that each is counted once, however often this is asked
+        return (
+            queue.waiting_count + len(queue.in_flight),
+            queue.waiting_bytes + queue.in_flight_bytes,
+        )
+
+    def queues(self) -> list[OutgoingQueue]:
+        """All queues. Thread-safe."""
+        return list(self._queues)
+
+    def close(self) -> None:
+        """Bring the storage up to date. Raises :exc:`~snakemq.exceptions.StorageError`."""
+        self._queues.flush_deletions()
+        self._queues.store_ttls()
+
+    def _dropped(self, ident: str, uuid: bytes) -> None:
+        self._events.emit(None, self.on_message_drop, ident, uuid)
+
+    def _resume(self, ident: str) -> None:
+        self._serve(self._queues.get(ident))
+
+
+def _too_large(ident: str, session: Session, message: Message) -> SnakeMQMessageTooLarge:
+    assert session.features is not None
+    becomes = "dropped, as its ttl is 0" if message.ttl == 0 else "kept for its next connection"
+    return SnakeMQMessageTooLarge(
+        f"{ident!r} takes packets of up to {session.features.max_packet_size} bytes, message"
+        f" {message.uuid.hex()} needs {frames.MESSAGE_HEADER_SIZE + len(message.data)}: it is"
+        f" {becomes}"
+    )

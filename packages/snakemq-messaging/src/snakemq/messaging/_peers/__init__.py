@@ -1,0 +1,1 @@
+"""Who is connected, and as whom: introductions, contests for an ident, keep-alive, refusals."""

@@ -1,0 +1,78 @@
+"""Asks the users whether a peer is who it says."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+
+from snakemq.callbacks import Callback
+from snakemq.exceptions import NoConnection, SnakeMQNotAdmitted
+
+from .._events import Events
+from .._rate import INTERVAL, Rate
+from .._session import Session
+
+
+class Checks:
+    """Calls the callbacks of ``on_connect``, and ends connections that they refuse. For the loop
+    only."""
+
+    def __init__(
+        self,
+        events: Events,
+        time: Callable[[], float],
+        fail: Callable[[Session, Exception], None],
+        close: Callable[[Session], None],
+    ) -> None:
+        """``fail`` closes a connection because of its peer, and reports that; ``close`` does not
+        report it."""
+        self.on_connect: Callback[[str, str]] = Callback()
+        self._events = events
+        self._fail = fail
+        self._close = close
+        self._rate = Rate(time)
+
+    def is_agreed(self, session: Session, ident: str) -> bool:
+        """Has every callback of ``on_connect`` returned, and none has closed the connection? One
+        that raises ends it, too, and those after it are not called."""
+        conn_id = session.conn_id
+        for check in self.on_connect.callbacks:
+            raised: Exception | None = None
+            try:
+                check(conn_id, ident)
+            except Exception as exc:
+                raised = exc
+            except BaseException:  # Ctrl-C: nothing is known of those that were not called
+                with contextlib.suppress(NoConnection):
+                    self._close(session)
+                raise
+            if raised is not None:
+                self._has_raised(session, ident, raised)
+            if session.closed:
+                return False
+        return True
+
+    def _has_raised(self, session: Session, ident: str, raised: Exception) -> None:
+        self._log(session, raised)
+        if session.closed:  # by the callback, before it raised
+            self._events.report(session.conn_id, raised)
+            return
+        error = SnakeMQNotAdmitted(
+            f"{ident!r} is refused: a callback of on_connect raised {type(raised).__name__}"
+        )
+        error.__cause__ = raised
+        self._fail(session, error)
+
+    def _log(self, session: Session, raised: Exception) -> None:
+        """A check that raised may have a fault of its own, and its author needs the traceback. But
+        strangers come as often as they like."""
+        place = raised.__traceback__
+        while place is not None and place.tb_next is not None:
+            place = place.tb_next
+        line = None if place is None else (place.tb_frame.f_code.co_filename, place.tb_lineno)
+        if self._rate.count(f"{type(raised).__qualname__} {line}"):
+            self._events.log.error(
+                "conn=%s ident=%r a callback of on_connect raised; not told again within %g s",
+                *(session.conn_id, session.ident, INTERVAL),
+                exc_info=raised,
+            )

@@ -1,0 +1,88 @@
+"""Two connections that claim one ident: which of them is the peer?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from snakemq.exceptions import SnakeMQDuplicateIdent
+from snakemq.packeter import Packet
+
+from .._probe import Probe
+from .._session import NO_PROBE, Session
+
+if TYPE_CHECKING:
+    from snakemq.link import TimerHandle
+
+CONTEST_WAIT = 10.0
+"""Default of :attr:`Messaging.contest_wait`, in seconds."""
+
+CONTEST_PAUSE = 1.0
+"""Seconds after a contest in which its owner is not asked again, but taken for alive: challengers
+that come again and again must not cost it more than a ping in that time."""
+
+MAX_HELD_BYTES = 1024 * 1024
+"""What a challenger may send before it is decided that it is the peer, in bytes."""
+
+
+class Contest:
+    """A connection, the challenger, claims an ident that another one, the owner, has.
+
+    The owner may be half-open: its peer was switched off or cut off without a word and has come
+    back over a new connection. So it is pinged. If anything arrives from it, it is alive and the
+    challenger is refused. If nothing does, it is replaced: soon if its system does not acknowledge
+    the ping either, later if it does, because then its application may only be busy. What the
+    challenger sends meanwhile is held back, up to a limit.
+    """
+
+    def __init__(self, ident: str, owner: Session, challenger: Session) -> None:
+        self.ident = ident
+        self.owner = owner
+        self.challenger = challenger
+        self.is_decided_here = False
+        """Was the owner pinged?"""
+        self.probe: Probe = NO_PROBE
+        """The ping."""
+        self.waited = 0.0
+        """Seconds that the owner has had. They begin when the ping is sent, which can be behind a
+        large message, and again for as long as that moves."""
+        self.timer: TimerHandle | None = None
+        self.held: list[Packet] = []
+        self._held_bytes = 0
+
+    @property
+    def is_same_process(self) -> bool:
+        """Is the challenger a second connection of the owner's own stack? 1.6 does not tell."""
+        owner, challenger = self.owner.features, self.challenger.features
+        return owner is not None and challenger is not None and owner.epoch == challenger.epoch
+
+    @property
+    def epoch(self) -> int:
+        """The epoch of the challenger; 0 if it is a 1.6 peer."""
+        features = self.challenger.features
+        return 0 if features is None else features.epoch
+
+    def hold(self, packets: list[Packet]) -> None:
+        """Raises :exc:`~snakemq.exceptions.SnakeMQDuplicateIdent` above the limit."""
+        self.held += packets
+        self._held_bytes += sum(
+            len(packet) if isinstance(packet, bytes) else len(packet.body) for packet in packets
+        )
+        if self._held_bytes > MAX_HELD_BYTES:
+            raise SnakeMQDuplicateIdent(
+                f"{self.ident!r} is connected already, and this one sends too much to wait"
+            )
+
+
+def patience(waited: float, unanswered: float | None, wait: float, contest_wait: float) -> float:
+    """Seconds for which an owner may still be silent; 0.0: it is dead.
+
+    ``waited``: seconds since it was asked; ``unanswered``: see
+    :meth:`~snakemq.link.ProgressLink.unanswered_for`; ``wait``: what a system has for its
+    acknowledgement; ``contest_wait``: what an application has for its answer.
+    """
+    limit = max(wait, contest_wait)
+    if unanswered is not None and unanswered >= wait:
+        limit = wait
+    left = limit - waited
+    # Look again when the system should have said something.
+    return 0.0 if left <= 0 else min(left, wait) if wait else left

@@ -1,0 +1,1 @@
+"""The calling side: proxies, calls that wait, their outcomes."""

@@ -1,0 +1,205 @@
+"""Calls that wait for their replies."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import itertools
+import os
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from snakemq.link import TimerHandle
+
+from .._errors import CallError, NotConnected, PartialCall
+from ._lingering import Lingering
+
+
+def check_timeout(timeout: float | None) -> float | None:
+    """Returns its argument; ``ValueError`` if that is not a time-out."""
+    if timeout is not None and not timeout >= 0:
+        raise ValueError(f"a time-out is None or at least 0 seconds, not {timeout!r}")
+    return timeout
+
+
+class ReqIds:
+    """Ids of requests: 16 bytes, unique over all processes.
+
+    A random prefix and a counter, which is a tenth of the cost of ``uuid.uuid4()``. The prefix is
+    drawn again after a fork, otherwise parent and child would make the same ones.
+    """
+
+    def __init__(self) -> None:
+        self._reseed()
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._reseed)
+
+    def _reseed(self) -> None:
+        self._prefix = os.urandom(10)
+        self._counter = itertools.count()
+
+    def next(self) -> bytes:
+        return self._prefix + next(self._counter).to_bytes(6, "big")
+
+
+class Waiter(Protocol):
+    """Waits for the outcome of a call. One of the two methods is called, once."""
+
+    def succeed(self, value: Any) -> None: ...
+
+    def fail(self, error: BaseException) -> None: ...
+
+
+class Call:
+    """A request that has no reply yet."""
+
+    __slots__ = (
+        *("data", "deadline", "has_broken_reply", "ident", "losses"),
+        *("req_id", "sent_before", "sent_in", "timer", "waiter"),
+    )
+
+    def __init__(
+        self, ident: str, req_id: bytes, data: bytes, waiter: Waiter, deadline: float | None
+    ) -> None:
+        self.ident = ident
+        self.req_id = req_id
+        self.data = data
+        self.waiter = waiter
+        self.deadline = deadline
+        """When its time is over, by the clock of the link; None: it waits forever."""
+        self.sent_in: bytes | None = None
+        """The uuid of the last message that it was sent in; None if it was never sent."""
+        self.sent_before: bytes | None = None
+        """The uuid of the message before that."""
+        self.losses = 0
+        """How many connections in a row ended before it was acknowledged; see :class:`Peer`."""
+        self.has_broken_reply = False
+        """Has a reply come since it was sent that names no call, and so may be its own?"""
+        self.timer: TimerHandle | None = None
+
+
+def expired(call: Call, text: str) -> CallError:
+    """Nobody waits for the call any longer."""
+    if call.sent_in is None:
+        return NotConnected(f"{text}; {call.ident!r} was not connected")
+    return PartialCall(f"{text}; the request was sent to {call.ident!r}")
+
+
+def refused_silently(call: Call) -> CallError:
+    """The peer closes the connection each time it gets the call."""
+    return PartialCall(
+        f"{call.losses} connections to {call.ident!r} in a row ended before this request was"
+        " acknowledged: it seems to refuse it, see the log there"
+    )
+
+
+class Sleepers:
+    """Threads that wait for their calls, and are woken at the end of a pass of the loop.
+
+    Until the loop sleeps it has the GIL, so a thread that is woken earlier only fights for it. And
+    as most of them call again, they are let go ahead: the loop finds their next requests without
+    having slept, and sends all of them at once. On one CPU that saves about 10 % of the CPU time
+    of a client with one calling thread, and 25 % with 16.
+
+    Thread-safe.
+    """
+
+    def __init__(self) -> None:
+        self._threads: deque[BlockedThread] = deque()
+        self._no_more_passes = False
+        self.lingering = Lingering()
+
+    def add(self, thread: BlockedThread) -> None:
+        """The call of this thread is done."""
+        self._threads.append(thread)
+        if self._no_more_passes:  # asked last: either this call wakes it, or that of end()
+            self._wake_all()
+
+    def wake(self) -> None:
+        """The pass is at its end."""
+        threads = len(self._threads)
+        if threads:
+            self._wake_all()
+            if threads > 1:
+                _let_others_run()
+
+    def end(self) -> None:
+        """Nobody will call :meth:`wake` any more."""
+        self._no_more_passes = True
+        self._wake_all()
+
+    def _wake_all(self) -> None:
+        with contextlib.suppress(IndexError):  # it is empty; maybe another thread was faster
+            while True:
+                self._threads.popleft().wake()
+
+
+# Gives away the GIL, and the CPU if somebody waits for it. Not every system has it.
+_let_others_run: Callable[[], object] = getattr(os, "sched_yield", lambda: None)
+
+
+class BlockedThread:
+    """A thread that waits for its call, and then to be woken.
+
+    A bare lock is all it takes: 0.1 µs to make, where a ``threading.Event`` takes 1.5 µs.
+    """
+
+    __slots__ = ("_done", "_error", "_sleepers", "_value")
+
+    def __init__(self, sleepers: Sleepers) -> None:
+        self._sleepers = sleepers
+        self._value: Any = None
+        self._error: BaseException | None = None
+        self._done = threading.Lock()
+        self._done.acquire()
+
+    def succeed(self, value: Any) -> None:
+        self._value = value
+        self._sleepers.add(self)
+
+    def fail(self, error: BaseException) -> None:
+        self._error = error
+        self._sleepers.add(self)
+
+    def wake(self) -> None:
+        self._done.release()
+
+    def wait(self, timeout: float | None) -> bool:
+        """Is the call done within ``timeout`` seconds? None: wait forever."""
+        return self._sleepers.lingering.wait(self._done, timeout)
+
+    def outcome(self) -> Any:
+        """The result of a call that is done, or its exception is raised."""
+        if self._error is not None:
+            try:
+                raise self._error
+            finally:
+                self._error = None  # its traceback has this frame: let no cycle hold the arguments
+        return self._value
+
+
+class CallFuture(concurrent.futures.Future[Any]):
+    """The future of a call. ``cancel()`` makes the client forget it; the method may run anyway."""
+
+    __module__ = "snakemq.rpc"
+
+    def __init__(self, forget: Callable[[], object]) -> None:
+        super().__init__()
+        self._forget = forget
+
+    def cancel(self) -> bool:
+        """Do not wait for the reply any longer; False if it is there already. Thread-safe."""
+        cancelled = super().cancel()
+        if cancelled:
+            self._forget()
+        return cancelled
+
+    def succeed(self, value: Any) -> None:
+        if self.set_running_or_notify_cancel():
+            self.set_result(value)
+
+    def fail(self, error: BaseException) -> None:
+        if self.set_running_or_notify_cancel():
+            self.set_exception(error)

@@ -1,0 +1,119 @@
+"""How requests get to their peers: once in each connection, until there is an outcome."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from snakemq.exceptions import SnakeMQException
+from snakemq.message import Message
+from snakemq.messaging import Messaging
+
+from .._errors import CallError
+from .._protocol import with_timeout
+from ._calls import Call, refused_silently
+from ._outstanding import Outstanding
+
+TRIAL = 1.0
+"""Seconds. A suspect call that the connection survives this long is innocent, see :class:`Peer`."""
+
+
+class Courier:
+    """Sends the requests of outstanding calls, again with each new connection.
+
+    ``fail(call, error)`` is called in the loop for a call that cannot be sent. For the loop only,
+    but for :meth:`send`.
+    """
+
+    def __init__(
+        self,
+        messaging: Messaging,
+        outstanding: Outstanding,
+        fail: Callable[[Call, Exception], object],
+    ) -> None:
+        self._messaging = messaging
+        self._link = messaging.packeter.link
+        self._outstanding = outstanding
+        self._fail = fail
+        messaging.on_admitted.add_internal(self._on_connect)
+        messaging.on_disconnect.add_internal(self._on_disconnect)
+        messaging.on_message_drop.add_internal(self._on_message_drop)
+        for ident in messaging.stats().peers:
+            if messaging.is_connected(ident):
+                outstanding.peer(ident).connect(messaging.announced_by(ident))
+
+    def close(self) -> None:
+        self._messaging.on_admitted.remove(self._on_connect)
+        self._messaging.on_disconnect.remove(self._on_disconnect)
+        self._messaging.on_message_drop.remove(self._on_message_drop)
+
+    def send(self, call: Call, *, urgent: bool) -> None:
+        """Send a new call, at once or as soon as its peer is connected. Thread-safe."""
+        peer = self._outstanding.add(call)
+        if peer.sent is None:
+            return  # or it is now, and the call is sent by that
+        message = Message(call.data)
+        if peer.claim(call, message):
+            try:
+                self._messaging.send_message(call.ident, message, urgent=urgent)
+            except BaseException:
+                self._outstanding.take(call.req_id)
+                raise
+
+    def try_next(self, ident: str, after: Call | None) -> None:
+        """Send the next call alone that may be why the connections of this peer end.
+
+        ``after``: the suspect before it, which has ended or is innocent; ``None`` for the first.
+        """
+        peer = self._outstanding.peers.get(ident)
+        call = peer.next_to_try(after) if peer is not None else None
+        if peer is not None and call is not None:
+            message = self._message_again(call, self._link.time())
+            if peer.claim(call, message):
+                self._link.call_later(TRIAL, partial(self._survived, call, message.uuid))
+                self._send_again(call, message)
+
+    def _on_connect(self, conn_id: str, ident: str) -> None:
+        now = self._link.time()
+        peer = self._outstanding.peer(ident)
+        for call in peer.connect(self._messaging.announced_by(ident)):
+            message = self._message_again(call, now)
+            if peer.claim(call, message):
+                self._send_again(call, message)
+        self.try_next(ident, None)
+
+    def _survived(self, call: Call, uuid: bytes) -> None:
+        if call.sent_in == uuid:
+            call.losses = 0
+            self.try_next(call.ident, call)
+
+    @staticmethod
+    def _message_again(call: Call, now: float) -> Message:
+        """A message for a call that was made some time ago."""
+        if call.deadline is not None:
+            call.data = with_timeout(call.data, max(0.0, call.deadline - now))
+        return Message(call.data)
+
+    def _send_again(self, call: Call, message: Message) -> None:
+        try:
+            self._messaging.send_message(call.ident, message)
+        except SnakeMQException as exc:
+            self._fail(call, exc)
+
+    def _on_disconnect(self, conn_id: str, ident: str) -> None:
+        self._outstanding.disconnect(ident)
+
+    def _on_message_drop(self, ident: str, uuid: bytes) -> None:
+        peer = self._outstanding.peers.get(ident)
+        if peer is None:
+            return
+        if not peer.connected:
+            # It went with the connection, and will be sent again with the next one.
+            lost = peer.lost(uuid)
+            if lost is not None:
+                self._fail(lost, refused_silently(lost))
+            return
+        for call in list(peer.calls.values()):
+            if call.sent_in == uuid:  # it was too large for the peer
+                text = f"messaging dropped the request of {len(call.data)} bytes, see its on_error"
+                self._fail(call, CallError(text))

@@ -1,0 +1,1 @@
+"""Objects to bytes and back, with peers that are not trusted."""

@@ -1,0 +1,130 @@
+"""What a pickle may name, without registration: the table; and what is called when it does."""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Callable, Mapping
+
+import snakemq.exceptions
+
+from .. import _errors
+
+
+class CalledOnly:
+    """Stands for a function that pickles call, and that does much more than pickles need.
+
+    On the stack of the machine lies this instead of the function: so it is called with the
+    arguments of pickles only, and is received by nobody.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+
+LATIN1_ENCODE = CalledOnly("_codecs.encode")
+"""Protocols 0 to 2 write bytes as a call of this."""
+
+GETATTR = CalledOnly("builtins.getattr")
+"""Python 3.11.2 writes members of enumerations as a call of this, and every version methods of
+classes."""
+
+OR = CalledOnly("_operator.or_")
+"""Python 3.11.2 writes combinations of flags as a call of this."""
+
+
+def _make_bytearray(*args: object) -> bytearray:
+    match args:
+        case ():
+            return bytearray()
+        case (bytes(data),):
+            return bytearray(data)
+        case (str(text), "latin-1"):
+            return bytearray(text, "latin-1")
+    raise ValueError("a bytearray is made of bytes only")  # bytearray(10**11) allocates
+
+
+def _make_bytes(*args: object) -> bytes:
+    if args:
+        raise ValueError("only empty bytes are made by a call")
+    return b""
+
+
+def _make_latin1(*args: object) -> bytes:
+    match args:
+        case (str(text), "latin1"):
+            return text.encode("latin-1")
+    raise ValueError("text is encoded to Latin-1 only")
+
+
+def _make_complex(*args: object) -> complex:
+    match args:
+        case (float(real), float(imaginary)):
+            return complex(real, imaginary)
+    raise ValueError("a complex number is made of two floats only")
+
+
+def _make_set(*args: object) -> set[object]:
+    match args:
+        case (list(items),):
+            return set(items)
+    raise ValueError("a set is made of a list only")
+
+
+def _make_frozenset(*args: object) -> frozenset[object]:
+    return frozenset(_make_set(*args))
+
+
+PLAIN: Mapping[object, Callable[..., object]] = {
+    LATIN1_ENCODE: _make_latin1,
+    bytearray: _make_bytearray,
+    bytes: _make_bytes,
+    complex: _make_complex,
+    set: _make_set,
+    frozenset: _make_frozenset,
+}
+"""Constructors of plain data that some protocol writes as a call."""
+
+
+def _plain_names() -> dict[str, object]:
+    names: dict[str, object] = {
+        "_codecs.encode": LATIN1_ENCODE,
+        "builtins.getattr": GETATTR,
+        "__builtin__.getattr": GETATTR,
+        "_operator.or_": OR,
+    }
+    for cls in PLAIN:
+        if isinstance(cls, type):
+            names[f"builtins.{cls.__name__}"] = names[f"__builtin__.{cls.__name__}"] = cls
+    return names
+
+
+def _exception_names() -> dict[str, type[Exception]]:
+    names: dict[str, type[Exception]] = {}
+    for name, value in vars(builtins).items():
+        # Not SystemExit and its like: a peer must not have a way to end a thread of ours.
+        if isinstance(value, type) and issubclass(value, Exception):
+            for module_name in ("builtins", "exceptions", "__builtin__"):  # as old protocols say
+                names[f"{module_name}.{name}"] = value
+    for module in (snakemq.exceptions, _errors):
+        for value in vars(module).values():
+            if (
+                isinstance(value, type)
+                and issubclass(value, Exception)
+                and value.__module__.startswith("snakemq.")
+            ):
+                names[f"{value.__module__}.{value.__qualname__}"] = value
+    return names
+
+
+PLAIN_NAMES: Mapping[str, object] = _plain_names()
+EXCEPTION_NAMES: Mapping[str, type[Exception]] = _exception_names()
+"""Exceptions that need no registration: the builtin ones and those of snakeMQ."""
+
+OTHER_MODULES = (
+    ("pathlib.", "pathlib._local."),
+    ("numpy.core.", "numpy._core."),
+)
+"""Where other versions of Python, and of numpy, have the same things. The first name is older."""
+
+METHODS: Mapping[str, str] = {"zoneinfo.ZoneInfo": "_unpickle"}
+"""Class methods by which a class is pickled; registered with it."""

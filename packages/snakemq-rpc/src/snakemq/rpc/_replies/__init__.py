@@ -1,0 +1,1 @@
+"""The serving side: requests, the threads that execute them, what is answered."""

@@ -1,0 +1,116 @@
+"""How the outcome of a method becomes a reply."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Coroutine
+
+from .._errors import Error, UnregisteredClass
+from .._pickling._pickler import Pickler, dumps_of, dumps_unchecked_of, makes_otherwise
+from .._protocol import REPLY_PREFIX, Reply, is_of_another_call, kills_16, text_of, type_name
+
+MAX_TRACEBACK = 100_000
+"""Characters of a traceback that are sent. The text of its exception is in it once more."""
+
+
+class ReplyWriter:
+    """Encodes replies so that the client, whichever version it is, can decode them."""
+
+    def __init__(self, pickler: Pickler) -> None:
+        self._pickler = pickler
+        self._dumps = dumps_of(pickler)
+        # For what holds nothing but text, and an exception that was looked at already or that may
+        # be known to clients alone.
+        self._dumps_unchecked = dumps_unchecked_of(pickler)
+
+    def result(self, req_id: bytes, value: object) -> bytes:
+        """The reply with a result. Raises :exc:`Error` if it cannot be pickled, which a
+        :class:`SafePickler` says of all that it does not read itself: a client of 1.6 would die of
+        a class that it lacks.
+        """
+        try:
+            data = self._dumps({"req_id": req_id, "ok": True, "return": value})
+        except UnregisteredClass as exc:
+            raise Error(f"the result cannot be sent: {exc}") from exc
+        except Exception as exc:
+            if isinstance(value, Coroutine):
+                value.close()  # or Python warns of it some time later
+            raise Error(f"the result cannot be pickled: {type_name(exc)}: {text_of(exc)}") from exc
+        if kills_16(data):
+            raise Error("the result holds an object of snakemq itself, which not every peer knows")
+        return REPLY_PREFIX + data
+
+    def failure(self, req_id: bytes, exc: BaseException) -> bytes:
+        """The reply with an exception, its traceback, and its name and text for the reader."""
+        name, text = type_name(exc), text_of(exc)
+        reply: Reply = {
+            "req_id": req_id,
+            "ok": False,
+            "exception": exc,
+            "exception_format": _traceback(exc),
+            "exception_type": name,
+            "exception_message": text,
+        }
+        pickled = self._pickle(exc)
+        if pickled is None or not self._everybody_knows(exc, pickled):
+            reply["exception"] = Error(f"{name}: {text}" if text else name)
+            if pickled is not None:
+                reply["exception_pickle"] = pickled
+        try:
+            return REPLY_PREFIX + self._dumps_unchecked(reply)
+        except Exception:  # it could be pickled a moment ago
+            return self.error(req_id, f"{name}: {text}")
+
+    def error(self, req_id: bytes, text: str) -> bytes:
+        """The reply with an :exc:`Error` of the server itself."""
+        reply: Reply = {
+            "req_id": req_id,
+            "ok": False,
+            "exception": Error(text),
+            "exception_format": "",
+        }
+        return REPLY_PREFIX + self._dumps_unchecked(reply)
+
+    def busy(self, req_id: bytes, text: str = "server busy, not executed") -> bytes:
+        """The reply to a request that the server refuses because of its load: :exc:`ServerBusy`
+        for clients that know it, and :exc:`Error` for those of 1.6 and 2.0.0."""
+        reply: Reply = {
+            "req_id": req_id,
+            "ok": False,
+            "exception": Error(text),
+            "exception_format": "",
+            "busy": True,
+        }
+        return REPLY_PREFIX + self._dumps_unchecked(reply)
+
+    def _pickle(self, exc: BaseException) -> bytes | None:
+        if not isinstance(exc, Exception):
+            return None  # a client of 1.6 would raise it: SystemExit, for example
+        if is_of_another_call(exc):
+            return None  # and would take it for the outcome of its own call
+        try:
+            return self._dumps_unchecked(exc)
+        except Exception:
+            return None
+
+    def _everybody_knows(self, exc: BaseException, pickled: bytes) -> bool:
+        """A client of 1.6 dies of what it cannot decode, be it an unknown class or one of the many
+        exceptions whose ``__init__`` does not take its own ``args``. What our pickler can read, as
+        its classes are registered, is what both sides have agreed on.
+        """
+        if makes_otherwise(self._pickler, type(exc)):
+            return False
+        try:
+            return type(self._pickler.loads(pickled)) is type(exc) and not kills_16(pickled)
+        except (Exception, SystemExit):
+            return False
+
+
+def _traceback(exc: BaseException) -> str:
+    try:
+        text = "".join(traceback.format_exception(exc))
+    except Exception as failure:  # of a __str__, for example
+        return f"<no traceback: {type_name(failure)}>"
+    if len(text) <= MAX_TRACEBACK:
+        return text
+    return f"{text[: MAX_TRACEBACK // 2]}\n...\n{text[-MAX_TRACEBACK // 2 :]}"

@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from .._errors import Error, NoMethodError
+from .._marks import METHOD_RPC_INLINE_ATTR
+
+
+class ExposedObject:
+    """An object of the server, and what peers may call of it."""
+
+    __slots__ = ("_coroutines", "_exposed", "inline", "instance")
+
+    inline: frozenset[str]
+    """Names of the methods that are marked with :func:`inline`."""
+
+    def __init__(self, instance: object, methods: Iterable[str] | None) -> None:
+        if isinstance(methods, str):
+            raise TypeError("methods is a list of names, not one string")
+        self.instance = instance
+        self._exposed = None if methods is None else frozenset(methods)
+        functions = {
+            name: _static(instance, name) for name in dir(instance) if not name.startswith("_")
+        }
+        self.inline = frozenset(
+            name
+            for name, function in functions.items()
+            if getattr(function, METHOD_RPC_INLINE_ATTR, False) is True
+        )
+        self._coroutines = frozenset(
+            name for name, function in functions.items() if _is_coroutine_function(function)
+        )
+        for name in self._exposed or ():
+            if name.startswith("_"):
+                raise ValueError(f"names with an underscore cannot be exposed: {name!r}")
+            if not callable(getattr(instance, name, None)):
+                raise ValueError(f"{instance!r} has no method {name!r} to expose")
+            if name in self._coroutines:
+                raise TypeError(_no_coroutines(name))
+
+    def method(self, name: str) -> Callable[..., Any]:
+        """The method of this name.
+
+        Raises :exc:`NoMethodError` if it may not be called by peers, and :exc:`Error` if it is an
+        ``async def``, which would return without having done anything.
+        """
+        if name.startswith("_") or (self._exposed is not None and name not in self._exposed):
+            raise NoMethodError(name)
+        if isinstance(getattr(type(self.instance), name, None), property):
+            raise NoMethodError(name)  # whose code is not run to find out
+        method = getattr(self.instance, name, None)
+        if not callable(method):
+            raise NoMethodError(name)
+        if name in self._coroutines:
+            raise Error(_no_coroutines(name))
+        return method  # type: ignore[no-any-return]
+
+
+def _no_coroutines(name: str) -> str:
+    return (
+        f"{name!r} is an async method, which RPC does not run; an ordinary one can hand the work to"
+        " an event loop with asyncio.run_coroutine_threadsafe"
+    )
+
+
+def _static(instance: object, name: str) -> object:
+    """The function behind an attribute. Properties are not run for this."""
+    # Here, because importing it takes 3 ms, and a process that only calls needs none of it.
+    from inspect import getattr_static
+
+    attribute = getattr_static(instance, name, None)
+    if isinstance(attribute, (staticmethod, classmethod)):
+        return attribute.__func__
+    return attribute
+
+
+def _is_coroutine_function(function: object) -> bool:
+    from inspect import isasyncgenfunction, iscoroutinefunction
+
+    return iscoroutinefunction(function) or isasyncgenfunction(function)

@@ -1,0 +1,172 @@
+"""Requests on their way to a thread."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Container
+
+from snakemq.message import Message
+
+from .._protocol import Request
+
+JOB_OVERHEAD = 512
+"""Bytes that a waiting request is taken to need besides its data."""
+
+
+class Job:
+    """A request that is to be executed in a thread, or when its client reads.
+
+    ``arrived``: when, on the clock of the link.
+    """
+
+    __slots__ = (
+        "arrived",
+        "deadline",
+        "has_begun",
+        "ident",
+        "is_open",
+        "message",
+        "method",
+        "object",
+        "req_id",
+        "request",
+    )
+
+    request: Request | None
+    """Decoded; ``None`` while it waits, because decoded arguments can be many times larger than
+    their bytes."""
+    object: str
+    method: str
+    req_id: bytes | None
+    """``None`` for a signal."""
+    deadline: float | None
+    """When its caller gives up, on the clock of the link; ``None``: never."""
+    has_begun: bool
+    """Was it decoded, and found not to be a repetition? All above is known then."""
+    is_open: bool
+    """Has the acknowledgement of its message been deferred?"""
+
+    def __init__(self, ident: str, message: Message, arrived: float) -> None:
+        self.ident = ident
+        self.message = message
+        self.arrived = arrived
+        self.request = None
+        self.object = self.method = ""
+        self.req_id = self.deadline = None
+        self.has_begun = self.is_open = False
+
+    def decoded(self, request: Request, remaining: float | None) -> None:
+        """It is to be executed. ``remaining``: seconds that its caller still waited then."""
+        self.has_begun = True
+        self.request = request
+        self.object = request["object"]
+        self.method = request["method"]
+        if request["command"] == "call":
+            self.req_id = request["req_id"]
+            if remaining is not None:
+                self.deadline = self.arrived + remaining
+
+    @property
+    def size(self) -> int:
+        """Bytes that it needs while it waits."""
+        return len(self.message.data) + JOB_OVERHEAD
+
+
+class Backlog:
+    """Jobs that wait for a thread: those of one client in their order, the clients in turns.
+
+    Not thread-safe: its owner has a lock. ``full``: clients that get no turn; their jobs go to
+    those that are *held*, until :meth:`release`. ``calls``, ``bytes``: of the jobs that get one.
+    """
+
+    def __init__(self, full: Container[str]) -> None:
+        self._full = full
+        self._ready: OrderedDict[str, OrderedDict[Message, Job]] = OrderedDict()
+        self._held: dict[str, OrderedDict[Message, Job]] = {}
+        self._largest = ""  # the client with the most jobs, when somebody last looked
+        self.calls = 0
+        self.bytes = 0
+        self.count = 0
+
+    def add(self, job: Job) -> None:
+        """A job waits for its turn."""
+        jobs = self._ready.get(job.ident)
+        if jobs is None:
+            jobs = self._ready[job.ident] = OrderedDict()
+        jobs[job.message] = job
+        if len(jobs) > self.waiting(self._largest):
+            self._largest = job.ident
+        self._count(job, 1)
+
+    def hold(self, job: Job) -> None:
+        """A job waits until its client is released."""
+        self._held.setdefault(job.ident, OrderedDict())[job.message] = job
+
+    def pop(self) -> Job | None:
+        """The next job; ``None`` if there is none whose client gets a turn."""
+        while self._ready:
+            ident, jobs = self._ready.popitem(last=False)
+            if ident in self._full:
+                for job in jobs.values():
+                    self.hold(job)
+                    self._count(job, -1)
+                continue
+            _, job = jobs.popitem(last=False)
+            self._count(job, -1)
+            if jobs:
+                self._ready[ident] = jobs
+            return job
+        return None
+
+    def waiting(self, ident: str) -> int:
+        """How many jobs of a client get a turn."""
+        return len(self._ready.get(ident, ()))
+
+    def newest_of_largest(self, ident: str) -> Job | None:
+        """Take out the newest call of the client with the most jobs. ``None`` if that has not at
+        least two more than client ``ident``, or only signals."""
+        if self.waiting(self._largest) <= self.waiting(ident) + 1:
+            # It may have been another one's turn to be the largest since.
+            self._largest = max(self._ready, key=self.waiting, default="")
+            if self.waiting(self._largest) <= self.waiting(ident) + 1:
+                return None
+        for job in reversed(self._ready[self._largest].values()):
+            if job.req_id is not None:
+                return self.remove(job.ident, job.message)
+        return None
+
+    def release(self, ident: str) -> Job | None:
+        """Take out the oldest held job of a client."""
+        jobs = self._held.get(ident)
+        if jobs is None:
+            return None
+        _, job = jobs.popitem(last=False)
+        if not jobs:
+            del self._held[ident]
+        return job
+
+    def held_clients(self) -> list[str]:
+        return list(self._held)
+
+    def remove(self, ident: str, message: Message) -> Job | None:
+        """Take out one job; ``None`` if it does not wait (any more)."""
+        held = self._held.get(ident)
+        if held is not None and message in held:
+            job = held.pop(message)
+            if not held:
+                del self._held[ident]
+            return job
+        ready = self._ready.get(ident)
+        if ready is None or message not in ready:
+            return None
+        job = ready.pop(message)
+        self._count(job, -1)
+        if not ready:
+            del self._ready[ident]
+        return job
+
+    def _count(self, job: Job, sign: int) -> None:
+        self.count += sign
+        self.bytes += sign * job.size
+        if job.req_id is not None:
+            self.calls += sign
