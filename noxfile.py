@@ -94,11 +94,12 @@ DEPENDENT = [name for name in PACKAGE_SUITES if foreign(complete([name]))]
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Style, and the layer rule: no package imports what it does not declare."""
+    """Style; no package imports what it does not declare, and no module from a floor above it."""
     session.install(*tools_of("lint"), "packaging")
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
     session.run("python", "-m", "tools.layers")
+    session.run("python", "-m", "tools.wings")
 
 
 @nox.session

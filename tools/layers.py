@@ -20,7 +20,7 @@ def violations(packages: Packages) -> Iterator[str]:
     owners = {module: package.name for package in packages.values() for module in package.modules()}
     for package in packages.values():
         siblings, _ = needed([package.name], packages)
-        for place, importer, module in _imports(package):
+        for place, importer, module in imports(package):
             foreign = _declared(package, importer)
             owner = _owner(module, owners)
             top = module.partition(".")[0]
@@ -51,7 +51,7 @@ def _owner(module: str, owners: dict[str, str]) -> str | None:
     return owners.get(module)
 
 
-def _imports(package: Package) -> Iterator[tuple[str, str, str]]:
+def imports(package: Package) -> Iterator[tuple[str, str, str]]:
     """Where something is imported, the module that does it, and the absolute name."""
     for file in sorted(package.source.rglob("*.py")):
         parents = file.relative_to(package.source).parent.parts

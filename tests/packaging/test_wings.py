@@ -12,8 +12,8 @@ def test_the_packages_keep_to_their_floors_and_have_no_circles() -> None:
 
 def check(make_packages: MakePackages, **code: str) -> list[str]:
     """The violations of a package whose files consist of this code, ``a___b`` being ``a/b.py``."""
-    names = ("__init__", "_face", "_left____init__", "_left___a", "_right____init__", "_right___b")
-    names = (*names, "_cellar____init__", "_cellar___c", "_ground", "_soil")
+    wings = ("_left____init__", "_left___a", "_right____init__", "_right___b")
+    names = ("__init__", "_face", *wings, "_cellar____init__", "_cellar___c", "_ground", "_soil")
     files = {f"snakemq/house/{name.replace('___', '/_')}.py": code.get(name, "") for name in names}
     packages = make_packages({"house": Spec(files)})
     return [line.split(": ", 1)[1] for line in violations(packages, PLAN)]

@@ -20,12 +20,12 @@ from ._failures import FailureSeries
 from ._lookup import Answer, LookUp
 from ._poller import WRITE, Poller
 from ._race import Race, starting_order
-from ._tls import SSLConfig, check_server_hostname, is_refusal
+from ._tls import SSLConfig, check_server_hostname
+from ._tls_errors import is_refusal
 
 if TYPE_CHECKING:
     import ssl
 
-    from ._socket import LinkSocket
     from ._timers import Timer
 
 _log = logging.getLogger("snakemq.link")
@@ -55,6 +55,13 @@ class Driver(Protocol):
         self, sock: socket.socket, remote_peer: object, connector: Connector
     ) -> None: ...
     def connect_failed(self, error: ConnectFailed) -> None: ...
+
+
+class Connection(Protocol):
+    """What a connector asks of the connection that it has made."""
+
+    failure: Exception | None
+    has_received: bool
 
 
 class Connector:
@@ -132,7 +139,7 @@ class Connector:
 
     # -- a connection
 
-    def connected(self, conn: LinkSocket) -> None:
+    def connected(self, conn: Connection) -> None:
         """A connection is ready for use. It may still be refused by the other side."""
         if self._failures.count:
             self._timer = self._driver.call_later(STABLE_AFTER, lambda: self._look_at(conn))
@@ -156,7 +163,7 @@ class Connector:
             what = "cannot connect to" if _is_early(lasted) else "lost the connection to"
             self._tell(str(failure), failure, what)
 
-    def _look_at(self, conn: LinkSocket) -> None:
+    def _look_at(self, conn: Connection) -> None:
         if conn.has_received and conn.failure is None:
             self._is_well()
 

@@ -16,7 +16,8 @@ from snakemq.callbacks import Callback
 from snakemq.exceptions import LoopError
 
 from . import _fork
-from ._poller import Handler, Poller, make_poller
+from ._best_poller import make_poller
+from ._poller import Handler, Poller
 from ._timers import NEVER, Timer, TimerHeap
 from ._wakeup import make_wakeup
 

@@ -83,12 +83,3 @@ class EpollPoller:
 _EVENTS_PER_PASS = 1024
 """More of them have their turn in the next pass; the system goes round. Room for them is made in
 each call."""
-
-
-def make_poller() -> Poller:
-    """The best one that the system has."""
-    if hasattr(select, "epoll"):
-        return EpollPoller()
-    from ._selector_poller import SelectorPoller  # what it imports is not needed elsewhere
-
-    return SelectorPoller()

@@ -6,7 +6,7 @@ import os
 import ssl
 from typing import NoReturn
 
-from ._tls import without_source_line
+from ._tls_errors import without_source_line
 
 State = tuple["tuple[int, int, int] | None", ...]
 """What files are at one moment. If it changes, at least one of them was replaced or written."""

@@ -20,7 +20,7 @@ from ._interface import BytesLike
 from ._loop import Loop
 from ._poller import READ, WRITE, Handler
 from ._socket import RECV_SIZE, WOULD_BLOCK, LinkSocket
-from ._tls import explained, is_refusal
+from ._tls_errors import explained, is_refusal
 
 if TYPE_CHECKING:
     import ssl

@@ -31,6 +31,10 @@ from ._pickling._pickler import names_in
 REQUEST_PREFIX = b"rpcreq"
 REPLY_PREFIX = b"rpcrep"
 
+ANSWERS_REFUSED = 0x10000
+"""Feature bit of messaging: the peer has an ``RpcServer`` that answers requests which it cannot
+decode."""
+
 MAX_REQ_ID_LENGTH = 64
 """In bytes. Every known client uses 16; a server has to remember whatever it is."""
 

@@ -11,12 +11,9 @@ from __future__ import annotations
 
 from snakemq.message import Message
 
-from .._protocol import REQUEST_PREFIX
+from .._protocol import ANSWERS_REFUSED, REQUEST_PREFIX
 from .._salvage import find_req_id
 from ._calls import Call
-
-ANSWERS_REFUSED = 0x10000
-"""Feature bit: the peer has an ``RpcServer`` that answers requests which it cannot decode."""
 
 _ACKNOWLEDGES = 0x1
 

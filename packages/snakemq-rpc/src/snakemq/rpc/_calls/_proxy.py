@@ -1,14 +1,27 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn, Protocol
 
 from .._errors import CallError, Error
 from .._protocol import Request
 from ._calls import check_timeout
 
-if TYPE_CHECKING:
-    from ._client import RpcClient
+
+class Caller(Protocol):
+    """An ``RpcClient``, as far as its proxies need it. See there."""
+
+    timeout: float | None
+    exception_handler: Callable[[Exception], object] | None
+
+    def _check_not_in_loop(self) -> None: ...
+
+    def _call(self, ident: str, request: Request, timeout: float | None) -> Any: ...
+
+    def _signal(self, ident: str, request: Request, ttl: float) -> None: ...
+
+    def _future(self, ident: str, request: Request, timeout: float | None) -> Future[Any]: ...
 
 
 class RemoteMethod:
@@ -118,7 +131,7 @@ class RpcInstProxy:
 
     __module__ = "snakemq.rpc"
 
-    def __init__(self, client: RpcClient, remote_ident: str, name: str) -> None:
+    def __init__(self, client: Caller, remote_ident: str, name: str) -> None:
         self._client = client
         self._remote_ident = remote_ident
         self._name = name

@@ -13,11 +13,10 @@ from snakemq.message import Message
 from snakemq.messaging import ReceiveHook
 
 from .._acks import acknowledging
-from .._calls._peers import ANSWERS_REFUSED
 from .._errors import NoInstanceError, SignalCallWarning
 from .._marks import METHOD_RPC_AS_SIGNAL_ATTR
 from .._pickling._pickler import Pickler, SafePickler
-from .._protocol import REQUEST_PREFIX, Request, check_request, text_of
+from .._protocol import ANSWERS_REFUSED, REQUEST_PREFIX, Request, check_request, text_of
 from .._salvage import find_req_id, is_signal
 from .._sharing import add_server, remove_server
 from ._answers import ReplyWriter
