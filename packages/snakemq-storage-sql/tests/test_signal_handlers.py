@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from snakemq.exceptions import StorageError
 from snakemq.message import Message
 from snakemq.queues.parts import GroupCommit, Turn
 from snakemq.storage.sqla import SqlAlchemyQueuesStorage
@@ -236,3 +237,16 @@ def test_a_leader_leaves_the_lock_to_the_handler_of_a_thread_that_holds_the_book
         thread.join(PATIENCE)
         assert not thread.is_alive()
     assert written == ["handler", "leader"]
+
+
+def test_call_that_waits_behind_a_refused_one_asks_again() -> None:
+    turn = Turn(logging.getLogger("snakemq.test"))
+    turn.slow = 60
+    with turn.lock:
+        turn.check(since=0.0)
+        turn.failed(StorageError("connection refused", temporary=True))
+        turn.check(since=0.0)
+        turn.slow = 0
+        turn.failed(StorageError("no answer", temporary=True))
+        with pytest.raises(StorageError, match="no answer"):
+            turn.check(since=0.0)

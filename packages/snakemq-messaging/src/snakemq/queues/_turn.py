@@ -38,6 +38,10 @@ class Turn:
         self._late: deque[Callable[[], object]] = deque()
         self._failure: StorageError | None = None
         self._failed_at = 0.0
+        self._began_at = 0.0
+        self.slow = 0.0
+        """Seconds. A call that fails sooner was refused, and says nothing about those that wait: the
+        back end may be there again when their turn comes."""
 
     @contextmanager
     def call(self) -> Iterator[None]:
@@ -60,15 +64,18 @@ class Turn:
 
     def check(self, since: float) -> None:
         """Raise the :exc:`~snakemq.exceptions.StorageError` of a call that has failed since then
-        because the back end is away. ``since``: in ``time.monotonic()``. Call it with the lock."""
+        because the back end does not answer. ``since``: in ``time.monotonic()``. Call it with the
+        lock, right before the back end is called."""
         if self._failure is not None and since < self._failed_at:
             raise StorageError(str(self._failure), temporary=True) from self._failure
+        self._began_at = monotonic()
 
     def failed(self, error: StorageError) -> None:
-        """The back end has not answered. Call it with the lock."""
-        if error.temporary:
+        """The back end has not answered, or refused. Call it with the lock."""
+        now = monotonic()
+        if error.temporary and now - self._began_at >= self.slow:
             self._failure = error
-            self._failed_at = monotonic()
+            self._failed_at = now
 
     def worked(self) -> None:
         """The back end has answered. Call it with the lock."""

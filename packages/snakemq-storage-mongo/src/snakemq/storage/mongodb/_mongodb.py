@@ -117,6 +117,8 @@ class MongoDbQueuesStorage(QueuesStorageBase):
             self._own_client: MongoClient[Document] | None = None
             if isinstance(host, str):
                 host = self._own_client = make_client(host, port, client_options)
+            # To wait for a silent server takes that long; one that is away refuses sooner.
+            self._turn.slow = (host.options.pool_options.socket_timeout or 0.0) / 2
             try:
                 if database is None:
                     database = host.get_default_database("snakemq").name
