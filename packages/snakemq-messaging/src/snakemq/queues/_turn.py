@@ -40,7 +40,7 @@ class Turn:
         self._failed_at = 0.0
         self._began_at = 0.0
         self.slow = 0.0
-        """Seconds. A call that fails sooner was refused, and says nothing about those that wait: the
+        """Seconds. A call that fails sooner was refused, and tells those that wait nothing: the
         back end may be there again when their turn comes."""
 
     @contextmanager
