@@ -108,7 +108,9 @@ class Peer:
             connector.close()
         while connections := self.process.link.connections:
             self.process.link.close(connections[0])  # whose callbacks may close others
-        self.process.storage.broken_until = 0.0
+        storage = self.process.storage
+        # Not 0: that it was broken in this life is not forgotten.
+        storage.broken_until = min(storage.broken_until, self.world.now)
         self.process.messaging.close()
         self.world.network.crash(self.process.link)
         self._end()
