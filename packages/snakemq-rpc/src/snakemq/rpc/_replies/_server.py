@@ -53,9 +53,10 @@ class RpcServer:
     ``threads``: the most worker threads; they are started on demand. 0: every method runs inline.
 
     ``max_waiting``, ``max_waiting_bytes``: calls that may wait for a thread, and bytes of all
-    requests that wait; the next call is refused because the server is busy. A signal is never
-    refused: until its method has returned (or raised, which is logged) it is not acknowledged, and
-    so it waits here or, if the window of its sender is full, there.
+    requests that wait; beyond that the newest call of the client with the most waiting is refused
+    because the server is busy. A signal is never refused: until its method has returned (or
+    raised, which is logged) it is not acknowledged, and so it waits here or, if the window of its
+    sender is full, there.
 
     ``max_unread_bytes``: calls of a client begin only while fewer bytes of replies wait for it to
     take them; until then they wait as above.
