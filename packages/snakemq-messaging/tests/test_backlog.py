@@ -11,7 +11,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from snakemq.link.testing import FakeClock
 from snakemq.message import FLAG_PERSISTENT, Message
-from snakemq.queues import MemoryQueuesStorage, OutgoingQueue, _outgoing
+from snakemq.messaging._outgoing._queue import _queue
+from snakemq.messaging._outgoing._queue._queue import OutgoingQueue
+from snakemq.queues import MemoryQueuesStorage
 
 IN_MEMORY = 3
 PAGE = 2
@@ -23,7 +25,7 @@ class BacklogMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.patch = pytest.MonkeyPatch()
-        self.patch.setattr(_outgoing, "MAX_MESSAGES_IN_MEMORY", IN_MEMORY)
+        self.patch.setattr(_queue, "MAX_MESSAGES_IN_MEMORY", IN_MEMORY)
         self.clock = FakeClock()
         self.storage = MemoryQueuesStorage(clock=self.clock.time)
         self.queue = OutgoingQueue("bob")
