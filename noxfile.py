@@ -188,7 +188,8 @@ def newest_pythons(session: nox.Session, version: str) -> None:
     caches = shutil.ignore_patterns("__pycache__", ".*")
     for folder in (Path("tests"), Path("tools"), *PACKAGE_TESTS):
         shutil.copytree(ROOT / folder, work / folder, ignore=caches)
-    shutil.copy(ROOT / "pyproject.toml", work)
+    for file in ("conftest.py", "pyproject.toml"):
+        shutil.copy(ROOT / file, work)
     environment = newest.WORK / "environment"
     run(f"python{version}", "-m", "venv", "--without-pip", "--clear", str(environment))
     # From outside, where an installer knows how to get at packages.
