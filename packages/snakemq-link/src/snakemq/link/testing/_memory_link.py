@@ -14,7 +14,7 @@ from snakemq.link._interface import BytesLike
 from ._connection import End, State
 
 if TYPE_CHECKING:
-    from snakemq.link._timers import Timer
+    from snakemq.link._loop._timers import Timer
 
     from ._network import MemoryNetwork
 

@@ -11,7 +11,7 @@ from random import Random
 from typing import NamedTuple
 
 from snakemq.exceptions import LoopError, NoConnection
-from snakemq.link._timers import TimerHeap
+from snakemq.link._loop._timers import TimerHeap
 
 from ._clock import FakeClock
 from ._connection import End, Latency, Pipe, State

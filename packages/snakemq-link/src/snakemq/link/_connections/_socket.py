@@ -8,9 +8,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ._connector import Connector
-    from ._interface import BytesLike
-    from ._timers import Timer
+    from .._dialling._connector import Connector
+    from .._interface import BytesLike
+    from .._loop._timers import Timer
 
 WOULD_BLOCK = (BlockingIOError, InterruptedError)
 
