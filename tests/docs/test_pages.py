@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.processes import Script, scripts
+from tests.support.processes import Script, scripts
 
 from .pages import DOCS, ROOT, Scenario, blocks, commands, scenarios
 

@@ -1,6 +1,6 @@
 """One side of a measurement, in a process of its own.
 
-    python -m benchmarks.suite.role pyzmq packets_sender '{"count": 1000, "size": 5}'
+    python -m benchmarks.suite.harness.role pyzmq packets_sender '{"count": 1000, "size": 5}'
 
 calls ``packets_sender`` of the module ``benchmarks.suite.peers.pyzmq`` with a :class:`Role`. The
 stage, which has started it, is at the other end of standard input and output: lines of JSON. This

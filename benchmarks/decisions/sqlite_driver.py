@@ -1,6 +1,6 @@
-"""Measure the figures of 0002-sqlite-driver.md.
+"""Measure the figures of docs/adr/0002-sqlite-driver.md.
 
-    python docs/adr/0002-sqlite-driver.py FOLDER_ON_A_DISK
+    python -m benchmarks.decisions.sqlite_driver FOLDER_ON_A_DISK
 
 Needs SQLAlchemy 2. Rounds are interleaved; the median of each is printed.
 """

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from ..peers import PEERS, Peer
 from .machine import facts, load
-from .peers import PEERS, Peer
 from .plan import BEFORE, OURS, Case, Contestant, Figures, Task, Workload
 from .results import Results, Row
 from .services import Services

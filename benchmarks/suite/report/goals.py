@@ -6,8 +6,8 @@ import statistics
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from .plan import OURS, Column, Goal, Workload
-from .results import Results, Row
+from ..harness.plan import OURS, Column, Goal, Workload
+from ..harness.results import Results, Row
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """A process that starts with a long backlog for one peer: time, memory, order.
 
-    python benchmarks/backlog.py [--messages 1000 10000 100000 1000000] [--only NAME] [FOLDER]
+    python -m benchmarks.questions.backlog [FOLDER] [--messages 1000 10000 1000000] [--only NAME]
 
 FOLDER: on the disk that is meant, for the SQLite file; the servers keep theirs in the system's
 folder for temporary files. Needs snakemq[all] and the servers of tests/servers; one that is not
@@ -22,9 +22,6 @@ import subprocess
 import sys
 import tempfile
 from contextlib import ExitStack, closing
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from snakemq.queues import open_storage
 from tests.servers import MariaDb, MongoDb, PostgreSql, ServerNotFound

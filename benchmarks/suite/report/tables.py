@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ..harness.plan import BEFORE, OURS, Case, Workload
+from ..harness.results import Results, Row
+from ..harness.scripts import SCRIPTS
 from .goals import Verdict, has, median, ratio, spread, verdicts
-from .plan import BEFORE, OURS, Case, Workload
-from .results import Results, Row
-from .scripts import SCRIPTS
 
 Lines = list[list[str]]
 

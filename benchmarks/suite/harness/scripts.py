@@ -1,4 +1,4 @@
-"""The single questions of ``benchmarks/``: scripts that print a table, part of a full run."""
+"""The scripts of ``benchmarks/questions/``: each prints a table, and a full run includes them."""
 
 from __future__ import annotations
 
@@ -15,13 +15,15 @@ PATIENCE = 180.0
 @dataclass(frozen=True)
 class Script:
     title: str
-    file: str
+    module: str
+    """Below ``benchmarks.questions``."""
     short: tuple[str, ...] = ("--short",)
     full: tuple[str, ...] = ()
 
     def run(self, short: bool) -> str:
         """What it prints; why it failed, if it did."""
-        command = [sys.executable, f"benchmarks/{self.file}", *(self.short if short else self.full)]
+        options = self.short if short else self.full
+        command = [sys.executable, "-m", f"benchmarks.questions.{self.module}", *options]
         try:
             done = subprocess.run(
                 command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE
@@ -36,19 +38,19 @@ class Script:
 SCRIPTS = {
     "idle-connections": Script(
         "Do 5,000 idle connections slow down one more?",
-        "idle_connections.py",
+        "idle_connections",
         full=("--slices", "30"),
     ),
-    "throttle": Script("How near to its speed does a throttle keep?", "throttle_accuracy.py"),
+    "throttle": Script("How near to its speed does a throttle keep?", "throttle_accuracy"),
     "stores": Script(
         "Durable pushes a second into each storage, beside the raw commits of its engine",
-        "stores.py",
+        "stores",
         short=("--seconds", "0.2", "--rounds", "1"),
         full=("--seconds", "0.5", "--rounds", "3"),
     ),
     "backlog": Script(
         "What does a backlog of a million cost?",
-        "backlog.py",
+        "backlog",
         short=("--messages", "10000", "--only", "sqlite"),
         full=("--messages", "10000", "1000000", "--only", "sqlite"),
     ),

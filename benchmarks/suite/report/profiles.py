@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from ..harness.plan import OURS, Case, Contestant, Task, Workload
+from ..harness.results import Results
+from ..harness.run import Options, settings_of
+from ..harness.stage import Side, SideFailed, Stage
+from ..peers import PEERS, Peer
 from .goals import verdicts
-from .peers import PEERS, Peer
-from .plan import OURS, Case, Contestant, Task, Workload
-from .report import aligned
-from .results import Results
-from .run import Options, settings_of
-from .stage import Side, SideFailed, Stage
+from .tables import aligned
 
 SHOWN = 12
 """Functions of each side."""

@@ -16,9 +16,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from .peers import Peer
+from ..peers import Peer
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 PATIENCE = 60.0
 """Seconds for a whole measurement. The longest take a few."""
 
@@ -31,12 +31,12 @@ class SideFailed(Exception):
 
 
 class Side:
-    """A running role. See :mod:`benchmarks.suite.role` for what is at its other end."""
+    """A running role. See :mod:`benchmarks.suite.harness.role` for what is at its other end."""
 
     def __init__(self, peer: Peer, part: str, settings: Mapping[str, Any], heard: Heard) -> None:
         self.name = f"{part} of {peer.name}"
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed by kill())
-        role = ["-m", "benchmarks.suite.role", peer.module or peer.name, part]
+        role = ["-m", "benchmarks.suite.harness.role", peer.module or peer.name, part]
         self._process = subprocess.Popen(
             [peer.python, *role, json.dumps(settings)],
             cwd=ROOT,

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from .peers import Peer
+from ..peers import Peer
 
 
 def facts(peers: Mapping[str, Peer], cpus: Sequence[int]) -> dict[str, str]:

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..workloads import WORKLOADS
 from .plan import Case, Contestant, Figures, Workload
-from .workloads import WORKLOADS
 
 
 @dataclass

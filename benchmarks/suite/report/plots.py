@@ -10,10 +10,10 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from ..harness.plan import FLOOR, OURS, Workload
+from ..harness.results import Results, Row
+from ..peers import PEERS
 from .goals import has, median, ratio
-from .peers import PEERS
-from .plan import FLOOR, OURS, Workload
-from .results import Results, Row
 
 # The same run gives the same file.
 matplotlib.rcParams.update({"svg.hashsalt": "snakemq", "svg.fonttype": "none", "font.size": 9})

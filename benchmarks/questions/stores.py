@@ -1,6 +1,7 @@
 """Durable pushes per second into each storage, beside the raw commits of the same engine.
 
-    python benchmarks/stores.py [FOLDER] [--seconds N] [--rounds N] [--backlog N] [--only NAME]
+    python -m benchmarks.questions.stores [FOLDER] [--seconds N] [--rounds N] [--backlog N]
+        [--only NAME]
 
 FOLDER: on the disk that is meant, for the SQLite file; the servers keep theirs in the system's
 folder for temporary files. Needs snakemq[all] and the servers of tests/servers; one that is not
@@ -26,9 +27,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from snakemq.message import FLAG_PERSISTENT, Message
 from snakemq.queues import QueuesStorageBase, open_storage
