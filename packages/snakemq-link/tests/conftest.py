@@ -56,7 +56,7 @@ def pair(network: MemoryNetwork) -> Pair:
 @pytest.fixture
 def resolver(monkeypatch: pytest.MonkeyPatch) -> Resolver:
     resolver = Resolver()
-    monkeypatch.setattr("snakemq.link._lookup.resolve", resolver)
+    monkeypatch.setattr("snakemq.link._dialling._lookup.resolve", resolver)
     return resolver
 
 

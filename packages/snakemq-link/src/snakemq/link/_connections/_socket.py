@@ -8,9 +8,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ._connector import Connector
-    from ._interface import BytesLike
-    from ._timers import Timer
+    from .._dialling._connector import Connector
+    from .._interface import BytesLike
+    from .._loop._timers import Timer
 
 WOULD_BLOCK = (BlockingIOError, InterruptedError)
 
@@ -21,7 +21,6 @@ RECV_SIZE = 64 * 1024
 class LinkSocket:
     """A connected socket. Users get it from :meth:`snakemq.link.Link.get_socket_by_conn`."""
 
-    __module__ = "snakemq.link"
     __slots__ = (
         "closed",
         "conn_id",

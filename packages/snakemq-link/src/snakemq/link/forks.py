@@ -1,5 +1,7 @@
 """What was made before a fork belongs to the parent; the child lets go of it.
 
+For the layers of snakeMQ, which find out here that they are in a child.
+
 Descriptors that a child holds keep the connections of a dead parent alive, and its ports taken. So
 it closes them at once, and does nothing else: to shut a connection down, to say goodbye in TLS or
 to remove the file of a Unix socket would reach what the parent still uses.
@@ -11,6 +13,8 @@ import contextlib
 import os
 import weakref
 from typing import Protocol
+
+__all__ = ["Owner", "count", "register"]
 
 count = 0
 """How often this process was made by a fork. A comparison of numbers costs a send next to nothing;
