@@ -14,7 +14,6 @@ from typing import Any, Protocol
 from snakemq.link import TimerHandle
 
 from .._errors import CallError, NotConnected, PartialCall
-from ._lingering import Lingering
 
 
 def check_timeout(timeout: float | None) -> float | None:
@@ -109,7 +108,6 @@ class Sleepers:
     def __init__(self) -> None:
         self._threads: deque[BlockedThread] = deque()
         self._no_more_passes = False
-        self.lingering = Lingering()
 
     def add(self, thread: BlockedThread) -> None:
         """The call of this thread is done."""
@@ -168,7 +166,9 @@ class BlockedThread:
 
     def wait(self, timeout: float | None) -> bool:
         """Is the call done within ``timeout`` seconds? None: wait forever."""
-        return self._sleepers.lingering.wait(self._done, timeout)
+        if timeout is None:
+            return self._done.acquire()
+        return self._done.acquire(timeout=min(timeout, threading.TIMEOUT_MAX))
 
     def outcome(self) -> Any:
         """The result of a call that is done, or its exception is raised."""
