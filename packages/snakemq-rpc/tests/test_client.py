@@ -22,7 +22,7 @@ from snakemq.rpc import (
     RpcInstProxy,
     SafePickler,
 )
-from snakemq.rpc._calls._calls import BlockedThread, ReqIds, Sleepers
+from snakemq.rpc._calls._waiters import BlockedThread, ReqIds, Sleepers
 
 # The request.
 

@@ -26,7 +26,7 @@ its own arrives as a ``RemoteError``.
 
 from snakemq.link import keep_printable
 
-from ._calls._calls import CallFuture
+from ._calls._waiters import CallFuture
 from ._calls._client import RpcClient
 from ._calls._proxy import RemoteMethod, RpcInstProxy
 from ._errors import (

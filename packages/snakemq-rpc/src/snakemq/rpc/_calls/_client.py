@@ -22,7 +22,7 @@ from .._protocol import (
     type_name,
 )
 from .._sharing import add_client, remove_client
-from ._calls import (
+from ._waiters import (
     BlockedThread,
     Call,
     CallFuture,

@@ -11,7 +11,7 @@ from snakemq.messaging import Messaging
 
 from .._errors import CallError
 from .._protocol import with_timeout
-from ._calls import Call, refused_silently
+from ._waiters import Call, refused_silently
 from ._outstanding import Outstanding
 
 TRIAL = 1.0

@@ -6,7 +6,7 @@ from typing import Any, NoReturn, Protocol
 
 from .._errors import CallError, Error
 from .._protocol import Request
-from ._calls import check_timeout
+from ._waiters import check_timeout
 
 
 class Caller(Protocol):
