@@ -26,9 +26,9 @@ its own arrives as a ``RemoteError``.
 
 from snakemq.link import keep_printable
 
-from ._calls._waiters import CallFuture
 from ._calls._client import RpcClient
 from ._calls._proxy import RemoteMethod, RpcInstProxy
+from ._calls._waiters import CallFuture
 from ._errors import (
     REMOTE_TRACEBACK_ATTR,
     CallError,
