@@ -14,6 +14,8 @@ if getattr(_namespace, "__file__", None) and not hasattr(_namespace, "SNAKEMQ_LA
         "Run: pip install -U snakemq"
     )
 
+from snakemq._public_home import report_public_home  # noqa: E402
+
 from ._connections._admission import MAX_CONNECTIONS, MAX_CONNECTIONS_PER_ADDRESS  # noqa: E402
 from ._connections._socket import LinkSocket  # noqa: E402
 from ._dialling._address import Address  # noqa: E402
@@ -64,3 +66,4 @@ __all__ = [
 ]
 
 keep_printable("snakemq.link")
+report_public_home(__name__)

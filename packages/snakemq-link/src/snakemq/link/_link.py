@@ -96,8 +96,6 @@ class Link:
     wrong ``tcp_keepalive`` or ``max_connections_per_address``.
     """
 
-    __module__ = "snakemq.link"
-
     on_connect: Event[[str]] = Event()
     on_disconnect: Event[[str]] = Event()
     on_recv: Event[[str, bytes]] = Event()

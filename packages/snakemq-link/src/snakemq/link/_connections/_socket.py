@@ -21,7 +21,6 @@ RECV_SIZE = 64 * 1024
 class LinkSocket:
     """A connected socket. Users get it from :meth:`snakemq.link.Link.get_socket_by_conn`."""
 
-    __module__ = "snakemq.link"
     __slots__ = (
         "closed",
         "conn_id",

@@ -61,8 +61,6 @@ class SSLConfig:
     warning. A context of your own is yours to keep up to date.
     """
 
-    __module__ = "snakemq.link"
-
     def __init__(
         self,
         keyfile: str | None = None,

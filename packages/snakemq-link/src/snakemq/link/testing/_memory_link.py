@@ -30,8 +30,6 @@ class MemoryLink:
     A subclass that misbehaves joins its network by being constructed.
     """
 
-    __module__ = "snakemq.link.testing"
-
     on_connect: Event[[str]] = Event()
     on_disconnect: Event[[str]] = Event()
     on_recv: Event[[str, bytes]] = Event()

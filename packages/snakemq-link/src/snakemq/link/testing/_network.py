@@ -32,9 +32,6 @@ class TraceEvent(NamedTuple):
     """Bytes, of ``recv`` and ``sent``."""
 
 
-TraceEvent.__module__ = "snakemq.link.testing"  # a NamedTuple ignores it in its body
-
-
 class MemoryNetwork:
     """Links that are connected in memory, run step by step under a fake clock.
 
@@ -55,8 +52,6 @@ class MemoryNetwork:
 
     Not thread-safe, except for ``wakeup_poll``, ``time`` and ``in_loop`` of the links.
     """
-
-    __module__ = "snakemq.link.testing"
 
     def __init__(
         self,
