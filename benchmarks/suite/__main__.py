@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from .harness.plan import BEFORE, Workload
+from .harness.results import Results, load, save
+from .harness.run import Options, default_cpus, run
+from .harness.scripts import SCRIPTS
+from .harness.stage import ROOT
 from .peers import PEERS, before
-from .plan import BEFORE, Workload
-from .profiles import profiles_of, profiles_of_missed
-from .report import page, terminal
-from .results import Results, load, save
-from .run import Options, default_cpus, run
-from .scripts import SCRIPTS
-from .stage import ROOT
+from .report.profiles import profiles_of, profiles_of_missed
+from .report.tables import page, terminal
 from .workloads import WORKLOADS, named
 
 PAGE = ROOT / "docs" / "performance"
@@ -117,7 +117,7 @@ def _measure(order: Order) -> Results:
 
 def _write_page(results: Results, folder: Path) -> None:
     """The page, its pictures, and the figures that both were made of."""
-    from .plots import draw  # matplotlib is only needed for this
+    from .report.plots import draw  # matplotlib is only needed for this
 
     folder.mkdir(exist_ok=True)
     save(results, folder / "results.json")

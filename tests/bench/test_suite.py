@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from benchmarks.suite import workloads
+from benchmarks.suite.harness.plan import Contestant, Workload
+from benchmarks.suite.harness.results import Results, load, save
+from benchmarks.suite.harness.run import Options, run
+from benchmarks.suite.harness.stage import SideFailed, Stage
 from benchmarks.suite.peers import PEERS
-from benchmarks.suite.plan import Contestant, Workload
-from benchmarks.suite.report import page, terminal
-from benchmarks.suite.results import Results, load, save
-from benchmarks.suite.run import Options, run
-from benchmarks.suite.stage import SideFailed, Stage
+from benchmarks.suite.report.tables import page, terminal
 
 OURS = {"snakemq2": PEERS["snakemq2"], "floor": PEERS["floor"]}
 PATIENCE = 20.0

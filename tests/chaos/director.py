@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from snakemq.storage.sqlite import SqliteQueuesStorage
-from tests.processes import Script, scripts
+from tests.support.processes import Script, scripts
 
 from . import journal
 from .verdict import Verdict, judge

@@ -11,8 +11,8 @@ from snakemq.message import FLAG_PERSISTENT
 from snakemq.rpc import REQUEST_PREFIX, SafePickler
 from snakemq.storage.sqlite import SqliteQueuesStorage
 from tests.chaos.journal import read
-from tests.processes import Script, scripts
-from tests.running_stack import Stack
+from tests.support.processes import Script, scripts
+from tests.support.running_stack import Stack
 
 SIGNALS = 300
 KILLS = 3

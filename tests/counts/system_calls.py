@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.processes import Script
+from tests.support.processes import Script
 
 SCRIPTS = Path(__file__).parent / "scripts"
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.suite.__main__ import PAGE
-from benchmarks.suite.report import page
-from benchmarks.suite.results import load
+from benchmarks.suite.harness.results import load
+from benchmarks.suite.report.tables import page
 from benchmarks.suite.workloads import WORKLOADS, named
 
 from .pages import DOCS, ROOT

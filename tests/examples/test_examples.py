@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.processes import DEADLINE, Script, Scripts, scripts
 from tests.servers import MariaDb, MongoDb, PostgreSql, Server
 from tests.servers.fixtures import started
+from tests.support.processes import DEADLINE, Script, Scripts, scripts
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 

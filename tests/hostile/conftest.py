@@ -8,7 +8,7 @@ import pytest
 from snakemq.exceptions import SnakeMQException
 from snakemq.link import Link
 from snakemq.rpc import RpcClient, RpcServer
-from tests.running_stack import Stack
+from tests.support.running_stack import Stack
 
 from .stranger import Stranger
 

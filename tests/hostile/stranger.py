@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from snakemq.link import Address
-from tests.running_stack import PATIENCE
+from tests.support.running_stack import PATIENCE
 
 VERSION = b"\x00\x00\x00\x00\x01"
 INCOMPATIBLE = b"\x01"

@@ -12,7 +12,7 @@ import trustme
 
 from snakemq.link import Address, Link, SSLConfig
 from snakemq.messaging import Messaging
-from tests.running_stack import Stack
+from tests.support.running_stack import Stack
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "tls_listener.py"

@@ -17,7 +17,7 @@ from snakemq.exceptions import (
     SnakeMQTimeout,
 )
 from snakemq.link import Address, SSLConfig
-from tests.running_stack import Stack
+from tests.support.running_stack import Stack
 
 from .conftest import FRIEND, MakeStranger, MakeVictim, Victim
 from .stranger import PING, PONG, VERSION, Stranger, identification, message, packet, packets

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from snakemq.exceptions import SnakeMQDuplicateIdent
-from tests.running_stack import Stack
+from tests.support.running_stack import Stack
 
 from .stranger import VERSION, Stranger, features, identification
 

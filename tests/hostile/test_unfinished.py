@@ -12,7 +12,7 @@ import pytest
 
 from snakemq.link import Link
 from snakemq.packeter import Packeter
-from tests.running_stack import LOOPBACK, PATIENCE, Diary, LoopThread
+from tests.support.running_stack import LOOPBACK, PATIENCE, Diary, LoopThread
 
 from .memory import measured
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from snakemq.link import Address
-from tests.running_stack import Stack
+from tests.support.running_stack import Stack
 
 from .genuine import Genuine
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from snakemq.link import Address
-from tests.running_stack import PATIENCE, Diary
+from tests.support.running_stack import PATIENCE, Diary
 
 SCRIPT = Path(__file__).with_name("peer16.py")
 

@@ -10,7 +10,7 @@ import pytest
 from snakemq.exceptions import SnakeMQDuplicateIdent, SnakeMQTimeout
 from snakemq.message import FLAG_PERSISTENT
 from snakemq.throttle import Throttle
-from tests.running_stack import Stack
+from tests.support.running_stack import Stack
 
 from .conftest import OURS, THEIRS, MakeGenuine, MakeStack, Pair
 from .genuine import Genuine

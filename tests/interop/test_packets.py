@@ -6,7 +6,7 @@ import pytest
 
 from snakemq.link import Link
 from snakemq.packeter import Packeter
-from tests.running_stack import LOOPBACK, Diary, LoopThread
+from tests.support.running_stack import LOOPBACK, Diary, LoopThread
 
 from .conftest import MakeGenuine, MakeStack
 from .genuine import digest, random_bytes

@@ -24,7 +24,7 @@ from snakemq.rpc import (
     SafePickler,
     as_signal,
 )
-from tests.running_stack import Diary
+from tests.support.running_stack import Diary
 
 from .conftest import OURS, THEIRS, MakeGenuine, Pair
 

@@ -10,7 +10,7 @@ import pytest
 
 from snakemq.message import FLAG_PERSISTENT
 from snakemq.storage.sqlite import SqliteQueuesStorage
-from tests.running_stack import Received
+from tests.support.running_stack import Received
 
 from .conftest import OURS, THEIRS, MakeGenuine, MakeStack
 from .genuine import random_bytes

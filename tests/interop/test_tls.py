@@ -10,7 +10,7 @@ import pytest
 import trustme
 
 from snakemq.link import SSLConfig
-from tests.running_stack import Stack
+from tests.support.running_stack import Stack
 
 from .conftest import OURS, THEIRS, MakeGenuine, MakeStack
 from .genuine import digest, random_bytes

@@ -10,9 +10,9 @@ import pytest
 
 from snakemq.messaging._outgoing._stored import _pages
 from snakemq.queues import _outgoing
-from tests.running_stack import Stack
 from tests.servers import MariaDb, MongoDb, PostgreSql, Server
 from tests.servers.fixtures import started
+from tests.support.running_stack import Stack
 
 from .stores import Durable, SqliteFile, Store, store_on
 

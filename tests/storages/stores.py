@@ -15,8 +15,8 @@ import sqlalchemy as sa
 
 from snakemq.message import Message
 from snakemq.queues import QueuesStorageBase, open_storage
-from tests.running_stack import Stack
 from tests.servers import MariaDb, MongoDb, PostgreSql, Server
+from tests.support.running_stack import Stack
 
 BAD_FLAGS = -1
 """No message has them."""

@@ -11,8 +11,8 @@ import pytest
 
 from snakemq.exceptions import StorageError
 from snakemq.message import FLAG_PERSISTENT
-from tests.running_stack import Stack
 from tests.servers import MariaDb, MongoDb, Server
+from tests.support.running_stack import Stack
 
 from .stores import Durable, MakeStack, Store, heard, numbers, persistent, store_on
 

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from typing import NoReturn
 
-from benchmarks.suite.role import Role, time_callers
+from benchmarks.suite.harness.role import Role, time_callers
 
 BLOCK = 256 * 1024
 SIZE = struct.Struct("!I")

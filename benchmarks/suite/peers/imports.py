@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from benchmarks.suite.role import Role
+from benchmarks.suite.harness.role import Role
 
 CODE = """
 from time import perf_counter

@@ -8,7 +8,7 @@ import uuid
 
 import nats
 
-from benchmarks.suite.role import WARM_UP, Role, finish_calls
+from benchmarks.suite.harness.role import WARM_UP, Role, finish_calls
 
 
 def messages_receiver(role: Role) -> None:

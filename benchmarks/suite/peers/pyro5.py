@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import Pyro5.api
 
-from benchmarks.suite.role import Role, time_callers
+from benchmarks.suite.harness.role import Role, time_callers
 
 
 @Pyro5.api.expose

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import zmq
 
-from benchmarks.suite.role import Role, time_callers
+from benchmarks.suite.harness.role import Role, time_callers
 
 LOCALHOST = "tcp://127.0.0.1"
 

@@ -7,7 +7,7 @@ import uuid
 
 import pika
 
-from benchmarks.suite.role import Role
+from benchmarks.suite.harness.role import Role
 
 PREFETCH = 500
 

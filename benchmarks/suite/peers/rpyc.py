@@ -7,7 +7,7 @@ from collections.abc import Callable
 import rpyc
 from rpyc.utils.server import ThreadedServer
 
-from benchmarks.suite.role import Role, time_callers
+from benchmarks.suite.harness.role import Role, time_callers
 
 
 class Calculator(rpyc.Service):

@@ -8,7 +8,7 @@ import snakemq.message
 import snakemq.messaging
 import snakemq.packeter
 import snakemq.rpc
-from benchmarks.suite.role import Role, time_callers
+from benchmarks.suite.harness.role import Role, time_callers
 
 TTL = 60
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import closing
 
-from benchmarks.suite.role import Role, time_callers
+from benchmarks.suite.harness.role import Role, time_callers
 from snakemq.link import Link
 from snakemq.message import FLAG_PERSISTENT, Message
 from snakemq.messaging import Messaging, ReceiveHook

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.suite.plan import Workload
+from benchmarks.suite.harness.plan import Workload
 
 from . import (
     w1_packets,

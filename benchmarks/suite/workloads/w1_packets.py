@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.suite.plan import (
+from benchmarks.suite.harness.plan import (
     RATE_COLUMNS,
     Case,
     Column,

@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
-from benchmarks.suite.plan import Case, Column, Contestant, Figures, Goal, Task, Workload, one_way
-from benchmarks.suite.stage import Stage
+from benchmarks.suite.harness.plan import (
+    Case,
+    Column,
+    Contestant,
+    Figures,
+    Goal,
+    Task,
+    Workload,
+    one_way,
+)
+from benchmarks.suite.harness.stage import Stage
 
 MIB = 1 << 20
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.suite.plan import Case, Column, Contestant, Goal, Pinning, Workload, calls
+from benchmarks.suite.harness.plan import Case, Column, Contestant, Goal, Pinning, Workload, calls
 
 COLUMNS = (
     Column("rate", "calls/s"),

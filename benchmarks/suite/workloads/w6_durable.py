@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from typing import Any
 
-from benchmarks.suite.plan import (
+from benchmarks.suite.harness.plan import (
     Case,
     Column,
     Contestant,
@@ -15,7 +15,7 @@ from benchmarks.suite.plan import (
     Workload,
     two_sided,
 )
-from benchmarks.suite.stage import Stage
+from benchmarks.suite.harness.stage import Stage
 
 
 def measure(stage: Stage, task: Task) -> Figures:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from benchmarks.suite.peers import PEERS
-from benchmarks.suite.plan import (
+from benchmarks.suite.harness.plan import (
     Case,
     Column,
     Contestant,
@@ -15,7 +14,8 @@ from benchmarks.suite.plan import (
     Workload,
     two_sided,
 )
-from benchmarks.suite.stage import Stage
+from benchmarks.suite.harness.stage import Stage
+from benchmarks.suite.peers import PEERS
 
 
 def measure(stage: Stage, task: Task) -> Figures:

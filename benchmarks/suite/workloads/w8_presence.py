@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 
-from benchmarks.suite.plan import Case, Column, Contestant, Figures, Goal, Task, Workload
-from benchmarks.suite.stage import Stage
+from benchmarks.suite.harness.plan import Case, Column, Contestant, Figures, Goal, Task, Workload
+from benchmarks.suite.harness.stage import Stage
 
 ABSENCE = 0.2
 

@@ -77,8 +77,6 @@ class Packeter:
     delivered: those that came with the same piece of data.
     """
 
-    __module__ = "snakemq.packeter"
-
     on_connect: Event[[str]] = Event()
     """``func(conn_id)``. If a callback raises, the connection is closed before anything is sent
     that was queued for it."""

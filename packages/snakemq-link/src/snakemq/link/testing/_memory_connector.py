@@ -20,8 +20,6 @@ class MemoryConnector:
     because nobody has the name now, or because of a partition. It ends with its link.
     """
 
-    __module__ = "snakemq.link.testing"
-
     def __init__(
         self, network: MemoryNetwork, link: MemoryLink, name: str, interval: Latency
     ) -> None:

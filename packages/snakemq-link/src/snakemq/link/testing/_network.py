@@ -11,7 +11,7 @@ from random import Random
 from typing import NamedTuple
 
 from snakemq.exceptions import LoopError, NoConnection
-from snakemq.link._timers import TimerHeap
+from snakemq.link._loop._timers import TimerHeap
 
 from ._clock import FakeClock
 from ._connection import End, Latency, Pipe, State
@@ -30,9 +30,6 @@ class TraceEvent(NamedTuple):
     conn_id: str
     size: int
     """Bytes, of ``recv`` and ``sent``."""
-
-
-TraceEvent.__module__ = "snakemq.link.testing"  # a NamedTuple ignores it in its body
 
 
 class MemoryNetwork:
@@ -55,8 +52,6 @@ class MemoryNetwork:
 
     Not thread-safe, except for ``wakeup_poll``, ``time`` and ``in_loop`` of the links.
     """
-
-    __module__ = "snakemq.link.testing"
 
     def __init__(
         self,

@@ -1,0 +1,1 @@
+"""Runs measurements: plans them, starts their sides in processes, keeps their figures."""

@@ -1,0 +1,1 @@
+"""Turns figures into tables, pictures, verdicts on the goals, and profiles."""
