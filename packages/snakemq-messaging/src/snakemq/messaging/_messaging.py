@@ -92,8 +92,6 @@ class Messaging:
     again.
     """
 
-    __module__ = "snakemq.messaging"
-
     on_error: Event[[str | None, Exception]] = Event()
     """``func(conn_id, exception)``: a peer broke the rules or did not answer, and its
     connection is closed after this call; a callback raised; or, with ``None`` for

@@ -250,7 +250,3 @@ def _peer_stats(
         counters.round_trip,
         too_large,
     )
-
-
-for _public in (DropReason, PeerStats, MessagingStats):
-    _public.__module__ = "snakemq.messaging"

@@ -1,5 +1,7 @@
 """Queues: what waits for a peer, in memory and in a storage."""
 
+from snakemq._public_home import report_public_home
+
 from ._memory import MemoryQueuesStorage
 from ._open import open_storage
 from ._outgoing import OutgoingQueue
@@ -14,3 +16,5 @@ __all__ = [
     "StoredMessage",
     "open_storage",
 ]
+
+report_public_home(__name__)

@@ -56,7 +56,6 @@ class OutgoingQueue:
     connection.
     """
 
-    __module__ = "snakemq.queues"
     __slots__ = (
         "_aside",
         "_counter",

@@ -24,6 +24,7 @@ its own arrives as a ``RemoteError``.
 :exc:`SignalCallWarning` is a warning of the server.
 """
 
+from snakemq._public_home import report_public_home
 from snakemq.link import keep_printable
 
 from ._calls._client import RpcClient
@@ -74,3 +75,4 @@ __all__ = [
 ]
 
 keep_printable("snakemq.rpc", "snakemq.rpc.client", "snakemq.rpc.server")
+report_public_home(__name__)

@@ -28,8 +28,6 @@ class RpcClient:
     client itself is made before the loop runs, or in the loop.
     """
 
-    __module__ = "snakemq.rpc"
-
     exception_handler: Callable[[Exception], object] | None
     """If set, it is called with any exception of a blocking call or a signal which is not a
     :exc:`CallError`, and the call returns None."""

@@ -49,8 +49,6 @@ class RemoteMethod:
     Thread-safe; the settings are meant to be made before it is shared, or on a :meth:`clone`.
     """
 
-    __module__ = "snakemq.rpc"
-
     def __init__(self, iproxy: RpcInstProxy, name: str, remote: RemoteObject) -> None:
         self.iproxy = iproxy
         self.name = name
@@ -134,8 +132,6 @@ class RpcInstProxy:
     with an underscore; a method is always the same object, and keeps its settings.
     Thread-safe. A copy has methods of its own with the same settings. It cannot be pickled.
     """
-
-    __module__ = "snakemq.rpc"
 
     def __init__(self, remote: RemoteObject) -> None:
         self._remote = remote

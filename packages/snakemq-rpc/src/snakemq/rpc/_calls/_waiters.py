@@ -108,8 +108,6 @@ class BlockedThread:
 class CallFuture(concurrent.futures.Future[Any]):
     """The future of a call. ``cancel()`` makes the client forget it; the method may run anyway."""
 
-    __module__ = "snakemq.rpc"
-
     def __init__(self, forget: Callable[[], object]) -> None:
         super().__init__()
         self._forget = forget
