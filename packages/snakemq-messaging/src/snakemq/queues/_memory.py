@@ -64,8 +64,6 @@ class MemoryQueuesStorage(QueuesStorageBase):
     ttl is not counted and positions are not told: it is not :attr:`pageable`, as one of 1.6.
     """
 
-    __module__ = "snakemq.queues"
-
     def __init__(
         self,
         predecessor: "MemoryQueuesStorage | None" = None,

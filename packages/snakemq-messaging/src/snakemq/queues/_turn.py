@@ -27,8 +27,6 @@ class Turn:
     again at the end of the next call.
     """
 
-    __module__ = "snakemq.queues.parts"
-
     def __init__(self, log: Logger) -> None:
         self.lock = threading.RLock()
         """Held during a call. A thread that holds it may read :attr:`is_taken`."""

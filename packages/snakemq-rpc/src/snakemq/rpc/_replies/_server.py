@@ -71,8 +71,6 @@ class RpcServer:
     Not thread-safe: create and change it before the loop runs, or in the loop.
     """
 
-    __module__ = "snakemq.rpc"
-
     transfer_exceptions: bool
     """Do the callers get the exceptions of the methods, and their tracebacks? True by default.
     If not, they get ``Error("remote call failed")``, and the exception is logged here.

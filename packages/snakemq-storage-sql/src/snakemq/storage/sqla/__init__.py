@@ -15,8 +15,12 @@ except ModuleNotFoundError as error:
         name="sqlalchemy",
     ) from error
 
+from snakemq._public_home import report_public_home
+
 from ._sqla import SqlAlchemyQueuesStorage
 
 __all__ = ["SqlAlchemyQueuesStorage"]
 
 del _sqlalchemy
+
+report_public_home(__name__)
