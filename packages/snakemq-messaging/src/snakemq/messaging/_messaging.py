@@ -169,7 +169,7 @@ class Messaging:
         self.domain = domain
         self.packeter = packeter
         self.queues_storage = queues_storage
-        self.log = logging.getLogger("snakemq.messaging")
+        self.log: logging.Logger = logging.getLogger("snakemq.messaging")
 
         self._forks = self._open_in = forks.count
         self._events = Events(self.log)
