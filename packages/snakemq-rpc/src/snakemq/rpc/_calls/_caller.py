@@ -26,7 +26,7 @@ class Caller:
     """Sends requests, and hands the outcomes of calls to those who wait for them."""
 
     def __init__(self, messaging: Messaging, pickler: Pickler, log: logging.Logger) -> None:
-        self.is_closed = False
+        self.is_closed: bool = False
         self._messaging = messaging
         self._link = messaging.packeter.link
         self._pickler = pickler

@@ -25,10 +25,10 @@ class RemoteObject:
     __slots__ = ("caller", "ident", "name", "settings")
 
     def __init__(self, settings: Settings, caller: Caller, ident: str, name: str) -> None:
-        self.settings = settings
-        self.caller = caller
-        self.ident = ident
-        self.name = name
+        self.settings: Settings = settings
+        self.caller: Caller = caller
+        self.ident: str = ident
+        self.name: str = name
 
     def request(
         self, command: str, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]
