@@ -129,7 +129,7 @@ class Link:
                 "max_connections_per_address must be None or above 0, "
                 f"not {max_connections_per_address!r}"
             )
-        self.log = logging.getLogger("snakemq.link")
+        self.log: logging.Logger = logging.getLogger("snakemq.link")
 
         self.reconnect_interval = RECONNECT_INTERVAL
         """For connectors that are added from now on without one of their own, in seconds."""
@@ -150,7 +150,7 @@ class Link:
         self.time: Callable[[], float] = loop.time
         """See :meth:`LinkInterface.time`. Thread-safe. It is not a method of this class, which
         would take three times as long."""
-        self.give_back = loop.give_back
+        self.give_back: Callable[[], None] = loop.give_back
         """See :meth:`LendingLink.give_back`. It is not a method of this class, because at the
         beginning of one Ctrl-C could come before the loop is given back."""
 

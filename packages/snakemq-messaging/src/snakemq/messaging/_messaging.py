@@ -21,6 +21,7 @@ from ._incoming._receiver import Receiver
 from ._outgoing._limits import Occupancy, QueueLimits
 from ._outgoing._sender import Sender
 from ._peers._connections import Connections
+from ._picture import take_picture
 from ._stats import MessagingStats, Statistics
 
 WINDOW_MESSAGES = 4096
@@ -91,8 +92,6 @@ class Messaging:
     says that the peer sent nonsense, so the connection is closed and the message is not offered
     again.
     """
-
-    __module__ = "snakemq.messaging"
 
     on_error: Event[[str | None, Exception]] = Event()
     """``func(conn_id, exception)``: a peer broke the rules or did not answer, and its
@@ -170,7 +169,7 @@ class Messaging:
         self.domain = domain
         self.packeter = packeter
         self.queues_storage = queues_storage
-        self.log = logging.getLogger("snakemq.messaging")
+        self.log: logging.Logger = logging.getLogger("snakemq.messaging")
 
         self._forks = self._open_in = forks.count
         self._events = Events(self.log)
@@ -462,7 +461,8 @@ class Messaging:
     def stats(self) -> MessagingStats:
         """Figures of this stack and all its peers. Thread-safe; the loop does not stop for it, so
         figures that belong together may differ by what happens meanwhile."""
-        return self._statistics.picture(
+        return take_picture(
+            self._statistics,
             self.packeter.link.time(),
             self._sender.queues(),
             self._connections.by_ident,

@@ -75,9 +75,9 @@ class LinkSocket:
     def __init__(
         self, sock: socket.socket, conn_id: str, remote_peer: object, connector: Dialler | None
     ) -> None:
-        self.sock = sock
-        self.conn_id = conn_id
-        self.remote_peer = remote_peer
+        self.sock: socket.socket = sock
+        self.conn_id: str = conn_id
+        self.remote_peer: object = remote_peer
         """The address of the other side, as the socket module gives it."""
         self.recv: Callable[[int], bytes] = sock.recv
         """About so many bytes at most; empty at the end. Raises ``OSError``."""
@@ -86,11 +86,11 @@ class LinkSocket:
         :data:`WOULD_BLOCK` the same data has to be given again."""
 
         # Written by the connection table, and by who adopts it.
-        self.phase = Phase.SHAKING_HANDS
-        self.connected_at = 0.0
+        self.phase: Phase = Phase.SHAKING_HANDS
+        self.connected_at: float = 0.0
         """When it was opened, in seconds."""
-        self.connector = connector
-        self.group = ""
+        self.connector: Dialler | None = connector
+        self.group: str = ""
         """Which connections that came in it is counted with, see ``Admission``."""
         self.failure: Exception | None = None
         """Why it is of no use and will be closed soon; its connector does not count it as well."""
@@ -101,21 +101,21 @@ class LinkSocket:
         """For the poller, while it waits for more."""
 
         # Written by Receiving.
-        self.reading = True
+        self.reading: bool = True
         """False: it is closed, or reading is paused. One flag for both, as each event asks."""
         self.paused_by: frozenset[object] = frozenset()
         """The reasons for which reading is paused."""
-        self.has_received = False
-        self.recv_size = RECV_SIZE
+        self.has_received: bool = False
+        self.recv_size: int = RECV_SIZE
 
         # Written by Sending.
         self.sending: BytesLike | None = None
         """The data of the send that is not reported yet; ``None``: the next one may begin."""
-        self.taken = 0
+        self.taken: int = 0
         """How many bytes of it the system has taken; 0: it had no room, and is asked again."""
 
         # Written by Watch.
-        self.want_write = False
+        self.want_write: bool = False
         """Does the poller tell when the system has room?"""
 
     @property
