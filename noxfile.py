@@ -101,6 +101,7 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "format", "--check", "--force-exclude", *files)
     session.run("python", "-m", "tools.layers")
     session.run("python", "-m", "tools.wings")
+    session.run("python", "-m", "tools.plain_english")
 
 
 @nox.session

@@ -14,6 +14,7 @@ def test_files_that_a_reader_saved_in_the_clone_are_not_listed(tmp_path: Path) -
     subprocess.run(["git", "-C", tmp_path, "add", *names], check=True)
     (tmp_path / "removed.py").unlink()
     assert tracked.python_files(tmp_path) == ["ours.py", "pyproject.toml"]
+    assert tracked.files("*.py", "*.md", root=tmp_path) == ["notes.md", "ours.py"]
 
 
 @pytest.mark.parametrize("path", ["", None], ids=["no Git", "no clone"])
@@ -22,4 +23,8 @@ def test_everything_is_listed_where_nothing_is_tracked(
 ) -> None:
     if path is not None:
         monkeypatch.setenv("PATH", path)
+    for name in ("a.py", "b.md", ".cache/c.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
     assert tracked.python_files(tmp_path) == ["."]
+    assert tracked.files("*.py", root=tmp_path) == ["a.py"]
