@@ -24,8 +24,8 @@ each other."""
 FLOORS: Mapping[str, Floors] = {
     "snakemq.messaging": (
         ("__init__", "_messaging", "_receive_hook"),
-        ("_peers",),
-        ("_incoming", "_outgoing"),
+        ("_peers", "_picture"),
+        ("_incoming", "_outgoing", "_session"),
     ),
     "snakemq.rpc": (
         ("__init__",),

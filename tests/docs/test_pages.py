@@ -19,7 +19,12 @@ PAGES = [
     DOCS / "storages.md",
 ]
 #: They explain bytes and promises, and have tests of their own where they show something to run.
-OTHER_PAGES = [DOCS / "protocol.md", DOCS / "guarantees.md", DOCS / "performance.md"]
+OTHER_PAGES = [
+    DOCS / "callbacks.md",
+    DOCS / "protocol.md",
+    DOCS / "guarantees.md",
+    DOCS / "performance.md",
+]
 
 SCENARIOS = [(page, scenario) for page in PAGES for scenario in scenarios(page.read_text())]
 

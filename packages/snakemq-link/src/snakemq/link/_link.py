@@ -133,7 +133,7 @@ class Link:
                 "max_connections_per_address must be None or above 0, "
                 f"not {max_connections_per_address!r}"
             )
-        self.log = logging.getLogger("snakemq.link")
+        self.log: logging.Logger = logging.getLogger("snakemq.link")
 
         self.reconnect_interval = RECONNECT_INTERVAL
         """For connectors that are added from now on without one of their own, in seconds."""
@@ -152,7 +152,7 @@ class Link:
         self.on_connect_failed = Callback()
         self._loop = Loop(self.on_loop_pass)
 
-        self.give_back = self._loop.give_back
+        self.give_back: Callable[[], None] = self._loop.give_back
         """See :meth:`LendingLink.give_back`. It is not a method of this class, because at the
         beginning of one Ctrl-C could come before the loop is given back."""
 

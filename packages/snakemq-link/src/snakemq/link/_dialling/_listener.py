@@ -76,7 +76,7 @@ class Listener:
             ssl_config.current_context(server_side=True)  # whose errors are the caller's
         try:
             endpoint = listening_endpoint(address)
-            self.sock = socket.socket(endpoint.family, socket.SOCK_STREAM)
+            self.sock: socket.socket = socket.socket(endpoint.family, socket.SOCK_STREAM)
         except OSError as exc:
             raise _cannot_listen(address, exc) from exc
         try:
@@ -92,7 +92,7 @@ class Listener:
                 self.sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             self.sock.bind(endpoint.sockaddr)
             self.sock.listen(backlog)
-            self.address = public_address(endpoint, self.sock)
+            self.address: Address = public_address(endpoint, self.sock)
         except OSError as exc:
             self.sock.close()
             raise _cannot_listen(address, exc) from exc

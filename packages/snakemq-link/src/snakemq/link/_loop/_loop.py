@@ -127,7 +127,7 @@ class Loop:
 
     def borrow(self) -> bool:
         """See :meth:`snakemq.link.Link.borrow`."""
-        if not self._baton.acquire(blocking=False):
+        if forks.count != self._forks or not self._baton.acquire(blocking=False):
             return False
         # Between two loops anybody gets it, and the one who runs the loop always does.
         if self._sleeping or self.in_loop():

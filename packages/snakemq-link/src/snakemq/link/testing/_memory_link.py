@@ -268,7 +268,7 @@ class _LinkTimer:
     __slots__ = ("entry", "func", "link")
 
     def __init__(self, link: MemoryLink, func: Callable[[], object]) -> None:
-        self.link = link
+        self.link: MemoryLink = link
         self.func: Callable[[], object] | None = func
         self.entry: Timer | None = None
 

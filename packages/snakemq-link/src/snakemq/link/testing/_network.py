@@ -67,15 +67,15 @@ class MemoryNetwork:
     ) -> None:
         default_cut = whole if seed is None else random_pieces
         self.seed = seed
-        self.seeded = seed is not None
+        self.seeded: bool = seed is not None
         self.at_once = at_once
-        self.random = Random(0 if seed is None else seed)
+        self.random: Random = Random(0 if seed is None else seed)
         """The source of all decisions. A test that draws its own from it replays as a whole."""
-        self.clock = FakeClock() if clock is None else clock
+        self.clock: FakeClock = FakeClock() if clock is None else clock
         self.capacity = capacity
         self.latency = latency
-        self.send_cut = send_cut or default_cut
-        self.recv_cut = recv_cut or default_cut
+        self.send_cut: Cut = send_cut or default_cut
+        self.recv_cut: Cut = recv_cut or default_cut
         self.step_limit = step_limit
 
         self.links: dict[str, MemoryLink] = {}

@@ -7,10 +7,10 @@ from collections import deque
 from collections.abc import Container, Iterator, Sequence
 
 from snakemq.message import Message
+from snakemq.queues import StoredMessage
 
 from ._aside import Aside
 from ._backlog import Backlog, Fate
-from ._storage import StoredMessage
 
 MAX_MESSAGES_IN_MEMORY = 10_000
 """The most messages of a queue; what is sent beyond waits in the storage only, if it is stored."""
@@ -56,7 +56,6 @@ class OutgoingQueue:
     connection.
     """
 
-    __module__ = "snakemq.queues"
     __slots__ = (
         "_aside",
         "_counter",
