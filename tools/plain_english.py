@@ -44,7 +44,7 @@ class Kind(Flag):
     DOCSTRING = auto()
     COMMENT = auto()
     MESSAGE = auto()
-    """Of an error, a warning or a log record."""
+    """The text of an error, a warning or a log record."""
     TEST = auto()
     """The name of a test, with spaces."""
     PROSE = auto()
@@ -72,8 +72,8 @@ class Hit(NamedTuple):
 
 class Rule(NamedTuple):
     pattern: str
-    """Of text in which all white space is a single space. Where its group ``fine`` takes part in a
-    match there is nothing to refuse."""
+    """Matches text in which all white space is a single space. A match in which the group ``fine``
+    takes part is not refused."""
     advice: str
     kinds: Kind = Kind.ALL
 
