@@ -1,0 +1,25 @@
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tools import untracked
+
+
+def test_scripts_that_a_reader_saved_in_the_clone_are_found(tmp_path: Path) -> None:
+    for name in ("ours.py", "saved.py", "notes.md", "ignored.py"):
+        (tmp_path / name).touch()
+    (tmp_path / ".gitignore").write_text("ignored.py\n")
+    subprocess.run(["git", "init", "-q", tmp_path], check=True)
+    subprocess.run(["git", "-C", tmp_path, "add", "ours.py"], check=True)
+    assert untracked.python_files(tmp_path) == [str(tmp_path / "saved.py")]
+
+
+@pytest.mark.parametrize("path", ["", None], ids=["no Git", "no clone"])
+def test_nothing_is_found_where_nothing_is_tracked(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, path: str | None
+) -> None:
+    if path is not None:
+        monkeypatch.setenv("PATH", path)
+    (tmp_path / "saved.py").touch()
+    assert untracked.python_files(tmp_path) == []
