@@ -19,7 +19,7 @@ sys.path.insert(0, str(ROOT))
 
 from tools import newest_pythons as newest  # noqa: E402
 from tools import packages as _packages  # noqa: E402
-from tools import pythons, untracked  # noqa: E402
+from tools import pythons, tracked  # noqa: E402
 
 nox.needs_version = ">=2025.2.9"  # sessions that require another one
 nox.options.default_venv_backend = "uv|virtualenv"
@@ -96,7 +96,7 @@ DEPENDENT = [name for name in PACKAGE_SUITES if foreign(complete([name]))]
 def lint(session: nox.Session) -> None:
     """Style; no package imports what it does not declare, and no module from a floor above it."""
     session.install(*tools_of("lint"), "packaging")
-    without = [f"--extend-exclude={path}" for path in untracked.python_files()]
+    without = [f"--extend-exclude={path}" for path in tracked.scripts_of_the_reader()]
     session.run("ruff", "check", *without)
     session.run("ruff", "format", "--check", *without)
     session.run("python", "-m", "tools.layers")

@@ -59,7 +59,7 @@ def _problems(text: str, package: Package) -> Iterator[str]:
 
 
 def _problems_of_lines(lines: list[str]) -> Iterator[str]:
-    """Of headings without entries, entries that come twice, and lines that are neither."""
+    """Find headings without entries, entries that come twice, and lines that are neither."""
     heading: str | None = None
     entries: set[str] = set()
     previous = ""

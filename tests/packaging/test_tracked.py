@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from tools import untracked
+from tools import tracked
 
 
 def test_scripts_that_a_reader_saved_in_the_clone_are_found(tmp_path: Path) -> None:
@@ -12,7 +12,8 @@ def test_scripts_that_a_reader_saved_in_the_clone_are_found(tmp_path: Path) -> N
     (tmp_path / ".gitignore").write_text("ignored.py\n")
     subprocess.run(["git", "init", "-q", tmp_path], check=True)
     subprocess.run(["git", "-C", tmp_path, "add", "ours.py"], check=True)
-    assert untracked.python_files(tmp_path) == [str(tmp_path / "saved.py")]
+    assert tracked.scripts_of_the_reader(tmp_path) == [str(tmp_path / "saved.py")]
+    assert tracked.files("*.py", root=tmp_path) == ["ours.py"]
 
 
 @pytest.mark.parametrize("path", ["", None], ids=["no Git", "no clone"])
@@ -22,4 +23,4 @@ def test_nothing_is_found_where_nothing_is_tracked(
     if path is not None:
         monkeypatch.setenv("PATH", path)
     (tmp_path / "saved.py").touch()
-    assert untracked.python_files(tmp_path) == []
+    assert tracked.scripts_of_the_reader(tmp_path) == []
