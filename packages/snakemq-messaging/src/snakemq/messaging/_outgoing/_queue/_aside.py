@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
-
 from snakemq.message import Message
 
 from ._row import Row
@@ -16,9 +14,6 @@ decides what is too large, and must not decide how much of a backlog is in memor
 MAX_BYTES_ASIDE = 64 * 1024 * 1024
 """The same in bytes of message data. One message may always be set aside, however large it is."""
 
-_NOTHING: deque[Message] = deque(maxlen=0)
-"""Stands for the deque of a queue that has set nothing aside; there is a queue for each peer."""
-
 
 class Aside(Row):
     """A row with an end: when it is full, the next message holds up those behind it."""
@@ -26,7 +21,7 @@ class Aside(Row):
     __slots__ = ("is_stalled",)
 
     def __init__(self) -> None:
-        super().__init__(_NOTHING)
+        super().__init__()
         self.is_stalled = False
         """Has the last message found no room here?"""
 
@@ -35,9 +30,7 @@ class Aside(Row):
         if self.count >= MAX_MESSAGES_ASIDE or self.bytes >= MAX_BYTES_ASIDE:
             self.is_stalled = True
             return False
-        if self.messages is _NOTHING:
-            self.messages = deque()
-        self.messages.append(message)
+        self.append(message)
         self.enter(message, ASIDE)
         return True
 

@@ -72,7 +72,7 @@ class OutgoingQueue:
         self.in_flight: deque[Message] = deque()
         self.in_flight_bytes = 0
         """The sum of the data of the messages in flight."""
-        self.waiting = Row(deque())
+        self.waiting = Row()
         """What waits in memory."""
         self.resent = 0
         """How many messages were taken once more, after a connection that broke."""
@@ -96,7 +96,7 @@ class OutgoingQueue:
                     if fate is Fate.BEHIND:
                         self._wait(message)
                     continue
-            self.waiting.messages.append(message)
+            self.waiting.append(message)
             self._wait(message)
         return homeless
 
@@ -133,7 +133,7 @@ class OutgoingQueue:
         ``deleted``: uuids of messages that were taken out of the backlog already.
         """
         for message in self.backlog.merge(page, deleted):
-            self.waiting.messages.append(message)
+            self.waiting.append(message)
             if message.position is not None:  # others were counted when they came
                 message.queued_at = now
                 self._wait(message)
@@ -283,7 +283,10 @@ class OutgoingQueue:
                 dropped.append(message)
             else:
                 kept.append(message)
-        self.waiting.messages = kept
+        if kept:
+            self.waiting.messages = kept
+        else:
+            self.waiting.messages.clear()
         for _, message in self.backlog.behind:
             if message.stage >= WAITING and is_over(message, now):
                 self.waiting.leave(message)

@@ -9,6 +9,10 @@ from snakemq.message import Message
 
 from ._stages import GONE, WAITING
 
+_NOTHING: deque[Message] = deque(maxlen=0)
+"""An empty deque has 0.6 KiB, and there are rows for each connection, hardly ever with anything in
+them."""
+
 
 class Row:
     """First in, first out. A message that leaves from the middle stays in the deque for a while.
@@ -19,13 +23,19 @@ class Row:
 
     __slots__ = ("bytes", "count", "messages")
 
-    def __init__(self, messages: deque[Message]) -> None:
-        self.messages = messages
+    def __init__(self) -> None:
+        self.messages = _NOTHING
         """Those that wait, with gone ones in between."""
         self.count = 0
         """How many messages wait."""
         self.bytes = 0
         """Their data."""
+
+    def append(self, message: Message) -> None:
+        """Put a message at the end. It is counted by :meth:`enter`."""
+        if self.messages is _NOTHING:
+            self.messages = deque()
+        self.messages.append(message)
 
     def enter(self, message: Message, stage: int) -> None:
         """Count a message that waits from now on."""
