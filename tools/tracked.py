@@ -11,10 +11,9 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 
 
-def python_files(root: Path = ROOT) -> list[str]:
-    """Python files that Git tracks; the whole folder if it is not a clone."""
-    listing = _listing(root, "*.py", "*pyproject.toml")
-    return ["."] if listing is None else listing
+def scripts_of_the_reader(root: Path = ROOT) -> list[str]:
+    """Absolute paths of Python files that Git neither tracks nor ignores; none outside a clone."""
+    return [str(root / name) for name in _listing(root, "*.py", others=True) or ()]
 
 
 def files(*patterns: str, root: Path = ROOT) -> list[str]:
@@ -26,9 +25,10 @@ def files(*patterns: str, root: Path = ROOT) -> list[str]:
     return sorted(str(path) for path in found if not any(part[0] == "." for part in path.parts))
 
 
-def _listing(root: Path, *patterns: str) -> list[str] | None:
-    """``None``: it is not a clone."""
-    command = ["git", "-C", str(root), "ls-files", "-z", "--", *patterns]
+def _listing(root: Path, *patterns: str, others: bool = False) -> list[str] | None:
+    """What Git tracks, or ``others`` that it does not ignore. ``None``: it is not a clone."""
+    options = ("--others", "--exclude-standard") if others else ()
+    command = ["git", "-C", str(root), "ls-files", "-z", *options, "--", *patterns]
     try:
         listing = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     except (OSError, subprocess.CalledProcessError):

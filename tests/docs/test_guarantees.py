@@ -25,7 +25,7 @@ from snakemq.messaging._outgoing._stored._sweep import INTERVAL
 from snakemq.messaging._peers._past import MAX_IDENTS
 from snakemq.packeter import Packeter
 from snakemq.queues import MemoryQueuesStorage
-from snakemq.rpc import REQUEST_PREFIX, RpcServer, as_signal
+from snakemq.rpc import RpcServer, as_signal
 from snakemq.rpc._pickling._limits import (
     FREE_MEMORY,
     FREE_STEPS,
@@ -33,6 +33,7 @@ from snakemq.rpc._pickling._limits import (
     MEMORY_FACTOR,
     STEPS_PER_BYTE,
 )
+from snakemq.rpc._protocol import REQUEST_PREFIX
 from snakemq.rpc._replies._answers import MAX_TRACEBACK
 
 from .pages import DOCS

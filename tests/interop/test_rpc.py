@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 from snakemq.rpc import (
-    REMOTE_TRACEBACK_ATTR,
     Error,
     NoInstanceError,
     NoMethodError,
@@ -24,6 +23,7 @@ from snakemq.rpc import (
     SafePickler,
     as_signal,
 )
+from snakemq.rpc._errors import REMOTE_TRACEBACK_ATTR
 from tests.support.running_stack import Diary
 
 from .conftest import OURS, THEIRS, MakeGenuine, Pair
