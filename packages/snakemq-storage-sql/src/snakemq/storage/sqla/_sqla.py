@@ -11,9 +11,8 @@ import sqlalchemy as sa
 from snakemq.exceptions import StorageError
 from snakemq.message import Message
 from snakemq.queues import QueuesStorageBase, StoredMessage
-from snakemq.queues.parts import GroupCommit, OwnerClock, Turn
+from snakemq.queues.parts import GroupCommit, OwnerClock, Turn, _fork
 
-from ..sqlite import _fork
 from ._dialects import dialect_of
 from ._errors import translated
 from ._inbox import Inbox

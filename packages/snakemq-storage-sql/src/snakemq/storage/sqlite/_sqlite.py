@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from snakemq.exceptions import StorageError
 from snakemq.message import Message
 from snakemq.queues import QueuesStorageBase, StoredMessage
-from snakemq.queues.parts import GroupCommit, OwnerClock, Turn
+from snakemq.queues.parts import GroupCommit, OwnerClock, Turn, _fork
 
-from . import _fork, _inbox
+from . import _inbox
 from ._connection import connect
 from ._errors import translated
 from ._file import OpenFile
