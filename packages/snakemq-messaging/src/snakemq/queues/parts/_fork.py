@@ -10,21 +10,21 @@ from weakref import WeakSet
 class Forkable(Protocol):
     """Something with an open connection."""
 
-    def after_fork_in_child(self) -> object:
-        """Never touch the connection again; return it, if there is one."""
+    def after_fork_in_child(self) -> None:
+        """Never touch the connection again, and :func:`abandon` it."""
 
 
 _open: WeakSet[Forkable] = WeakSet()
 
 
-def watch(storage: Forkable) -> None:
-    """Guard the connection of ``storage`` against every fork from now on."""
-    _open.add(storage)
+def watch(owner: Forkable) -> None:
+    """Guard the connection of ``owner`` against every fork from now on."""
+    _open.add(owner)
 
 
-def unwatch(storage: Forkable) -> None:
-    """``storage`` has closed its connection."""
-    _open.discard(storage)
+def unwatch(owner: Forkable) -> None:
+    """``owner`` has closed its connection."""
+    _open.discard(owner)
 
 
 _abandoned: list[Any] = []
@@ -33,9 +33,13 @@ _abandoned: list[Any] = []
 def abandon(connection: object) -> None:
     """Keep a connection from ever being closed, not even by the end of the process.
 
-    A reference in this module does not outlive the interpreter's shutdown, therefore one is leaked.
+    To close one is to believe that one owns the database. A child that closes its copy of an SQLite
+    connection moves what its stale copy of the log holds into the file, and deletes the log that
+    the parent goes on writing to. Measured: of 500 commits of a parent, 490 were lost because a
+    child had inherited the connection and left through ``sys.exit``.
     """
     _abandoned.append(connection)
+    # The reference in this module does not outlive the shutdown of the interpreter: leak another.
     try:
         import ctypes  # only where something has gone wrong
 
@@ -45,17 +49,8 @@ def abandon(connection: object) -> None:
 
 
 def _after_fork_in_child() -> None:
-    """Keep the inherited connections from ever being closed, not even by the end of the child.
-
-    Closing one believes that it owns the file, moves what its stale copy of the log holds into
-    the database and deletes the log that the parent goes on writing to. Measured: of 500 commits
-    of a parent, 490 were lost because a child had inherited the connection and left through
-    ``sys.exit``.
-    """
-    for storage in list(_open):
-        connection = storage.after_fork_in_child()
-        if connection is not None:
-            abandon(connection)
+    for owner in list(_open):
+        owner.after_fork_in_child()
     _open.clear()
 
 
