@@ -216,7 +216,7 @@ def test_a_leader_leaves_the_lock_to_the_handler_of_a_thread_that_holds_the_book
     has_books = threading.Event()
 
     def handler_of_a_thread_that_has_the_books() -> None:
-        with group._mutex:
+        with group._books:
             group._writers.add(threading.get_ident())
             has_books.set()
             group.write(["handler"])
