@@ -34,7 +34,7 @@ def test_the_commands_exist() -> None:
 
 
 def test_the_results_were_made_of_the_stored_figures() -> None:
-    """By ``python -m benchmarks.suite page --from docs/performance/results.json``."""
+    """``python -m benchmarks.suite page --from docs/performance/results.json`` makes them."""
     pictures = [path.name for path in sorted(PAGE.glob("*.svg"), reverse=True)]
     assert (PAGE / "results.md").read_text() == page(load(STORED), pictures)
 

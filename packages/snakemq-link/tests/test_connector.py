@@ -26,8 +26,8 @@ from real_links import (
 from resolver import NAME, Resolver, endpoint
 
 from snakemq.exceptions import LoopError
-from snakemq.link._address import Endpoint
-from snakemq.link._connector import Connector
+from snakemq.link._dialling._address import Endpoint
+from snakemq.link._dialling._connector import Connector
 
 NewLink = Callable[..., DiaryLink]
 
@@ -185,7 +185,7 @@ def test_connection_to_itself_is_not_taken_for_one(
         return sock
 
     with monkeypatch.context() as patch:
-        patch.setattr("snakemq.link._connector.socket.socket", bound_to_the_target)
+        patch.setattr("snakemq.link._dialling._connector.socket.socket", bound_to_the_target)
         link.add_connector(free)
         link.loop(runtime=0.1)
         assert not link.connected
@@ -204,7 +204,9 @@ def test_connection_that_is_reset_before_it_was_noticed_is_dialled_again(
             raise OSError(107, "Transport endpoint is not connected")
         return getpeername(sock)
 
-    monkeypatch.setattr("snakemq.link._connector.socket.socket.getpeername", sometimes_reset)
+    monkeypatch.setattr(
+        "snakemq.link._dialling._connector.socket.socket.getpeername", sometimes_reset
+    )
     connect(other, link)
     assert next(resets, None) is None
 
@@ -324,7 +326,7 @@ def test_one_of_two_threads_that_add_the_same_connector_at_once_is_refused(
         both.wait()
         return Connector(*args)
 
-    monkeypatch.setattr("snakemq.link._link.Connector", connector)
+    monkeypatch.setattr("snakemq.link._dialling._dialling.Connector", connector)
     outcomes: list[str] = []
 
     def add() -> None:
@@ -349,7 +351,7 @@ def test_connector_that_a_thread_adds_while_the_link_is_cleaned_up_is_refused(
         link.cleanup()
         return Connector(*args)
 
-    monkeypatch.setattr("snakemq.link._link.Connector", connector)
+    monkeypatch.setattr("snakemq.link._dialling._dialling.Connector", connector)
     with pytest.raises(LoopError):
         link.add_connector(("127.0.0.1", 4000))
-    assert not link._connectors
+    assert not link._dialling.connectors

@@ -9,7 +9,7 @@ import pytest
 from real_links import DEADLINE, wait_for
 from resolver import NAME, Resolver
 
-from snakemq.link._lookup import Answer, LookUp
+from snakemq.link._dialling._lookup import Answer, LookUp
 from snakemq.link.testing import FakeClock
 
 
@@ -53,7 +53,7 @@ class HangingResolver(Resolver):
 @pytest.fixture
 def hanging(monkeypatch: pytest.MonkeyPatch) -> Iterator[HangingResolver]:
     resolver = HangingResolver()
-    monkeypatch.setattr("snakemq.link._lookup.resolve", resolver)
+    monkeypatch.setattr("snakemq.link._dialling._lookup.resolve", resolver)
     yield resolver
     for gate in resolver.gates:
         gate.set()
@@ -69,7 +69,7 @@ def driver() -> Driver:
 def test_look_ups_beside_one_that_hangs_become_rare(
     driver: Driver, hanging: HangingResolver
 ) -> None:
-    look_up = LookUp(driver, NAME)
+    look_up = LookUp(driver, driver, NAME)
     asked_at = []
     for second in range(0, 24 * 3600, 10):
         driver.clock.advance_to(1000.0 + second)
@@ -87,7 +87,7 @@ def test_late_answer_is_taken_by_whoever_asks_then(
     driver: Driver, hanging: HangingResolver
 ) -> None:
     answers: list[Answer] = []
-    look_up = LookUp(driver, NAME)
+    look_up = LookUp(driver, driver, NAME)
     look_up.ask(lambda _: pytest.fail("this one has given up"))
     hanging.wait_until_asked()
     look_up.forget()
@@ -105,7 +105,7 @@ def test_late_answer_is_taken_by_whoever_asks_then(
 def test_late_answer_that_nobody_waits_for_is_thrown_away_and_the_next_one_asks_anew(
     driver: Driver, hanging: HangingResolver
 ) -> None:
-    look_up = LookUp(driver, NAME)
+    look_up = LookUp(driver, driver, NAME)
     look_up.ask(lambda _: pytest.fail("this one has given up"))
     hanging.wait_until_asked()
     look_up.forget()

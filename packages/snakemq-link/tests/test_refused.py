@@ -221,7 +221,7 @@ def test_connection_to_itself_is_said(
         return sock
 
     with monkeypatch.context() as patch:
-        patch.setattr("snakemq.link._connector.socket.socket", bound_to_the_target)
+        patch.setattr("snakemq.link._dialling._connector.socket.socket", bound_to_the_target)
         link.add_connector(free)
         run_until(lambda: caplog.text.count("connected to itself; trying again") >= 3, link)
     assert warnings_of(caplog) == [f"cannot connect to {free!r}: connected to itself; trying again"]
@@ -241,9 +241,9 @@ def test_clients_that_abort_the_handshake_are_said_once_a_minute(
     def abort(times: int) -> None:
         for _ in range(times):
             with plain_client(address) as client:
-                run_until(lambda: link._connections, link)
+                run_until(lambda: link._table.connections, link)
                 client.sendall(b"GET / HTTP/1.1\r\n\r\n")
-                run_until(lambda: not link._connections, link)
+                run_until(lambda: not link._table.connections, link)
 
     with failures_of(link) as failures:
         abort(5)

@@ -11,7 +11,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from snakemq.link.testing import FakeClock
 from snakemq.message import FLAG_PERSISTENT, Message
-from snakemq.queues import MemoryQueuesStorage, OutgoingQueue, _outgoing
+from snakemq.messaging._outgoing._queue import _queue
+from snakemq.messaging._outgoing._queue._queue import OutgoingQueue
+from snakemq.queues import MemoryQueuesStorage
 
 IN_MEMORY = 3
 PAGE = 2
@@ -23,7 +25,7 @@ class BacklogMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.patch = pytest.MonkeyPatch()
-        self.patch.setattr(_outgoing, "MAX_MESSAGES_IN_MEMORY", IN_MEMORY)
+        self.patch.setattr(_queue, "MAX_MESSAGES_IN_MEMORY", IN_MEMORY)
         self.clock = FakeClock()
         self.storage = MemoryQueuesStorage(clock=self.clock.time)
         self.queue = OutgoingQueue("bob")
@@ -128,3 +130,19 @@ class BacklogMachine(RuleBasedStateMachine):
 
 TestBacklogMachine = BacklogMachine.TestCase
 TestBacklogMachine.settings = settings(max_examples=300, stateful_step_count=60, deadline=None)
+
+
+def test_message_that_was_overtaken_does_not_bring_a_page_back() -> None:
+    """Found by the machine: the page behind it has been read, and its messages came twice."""
+    machine = BacklogMachine()
+    machine.an_earlier_process_has_left_messages(2)
+    machine.thread_pushes(0)
+    machine.loop_reads_a_page()
+    machine.append(0)
+    machine.thread_pushes(0)
+    machine.thread_pushes(1)
+    machine.append(1)
+    machine.loop_takes(3)
+    machine.loop_reads_a_page()
+    machine.connection_breaks()
+    machine.teardown()  # now the first thread appends what the second one has overtaken

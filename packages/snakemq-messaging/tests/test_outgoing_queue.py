@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from snakemq.message import Message
-from snakemq.queues import OutgoingQueue
-from snakemq.queues._outgoing import deadline_of
+from snakemq.messaging._outgoing._queue._queue import OutgoingQueue, deadline_of
 
 EPOCH = 1000.0
 

@@ -14,8 +14,12 @@ if getattr(_namespace, "__file__", None) and not hasattr(_namespace, "SNAKEMQ_LA
         "Run: pip install -U snakemq"
     )
 
-from ._address import Address  # noqa: E402
-from ._admission import MAX_CONNECTIONS, MAX_CONNECTIONS_PER_ADDRESS  # noqa: E402
+from snakemq._public_home import report_public_home  # noqa: E402
+
+from ._abilities import Abilities  # noqa: E402
+from ._connections._admission import MAX_CONNECTIONS, MAX_CONNECTIONS_PER_ADDRESS  # noqa: E402
+from ._connections._socket import LinkSocket  # noqa: E402
+from ._dialling._address import Address  # noqa: E402
 from ._interface import (  # noqa: E402
     BytesLike,
     CrowdedLink,
@@ -24,7 +28,10 @@ from ._interface import (  # noqa: E402
     LinkInterface,
     ProgressLink,
     ReportingLink,
+    SendsAtOnce,
     TimerHandle,
+    check_send,
+    no_connection,
 )
 from ._link import (  # noqa: E402
     CONNECT_TIMEOUT,
@@ -36,8 +43,7 @@ from ._link import (  # noqa: E402
     Link,
 )
 from ._log import keep_printable  # noqa: E402
-from ._socket import LinkSocket  # noqa: E402
-from ._tls import SSLConfig  # noqa: E402
+from ._tls._config import SSLConfig  # noqa: E402
 
 __all__ = [
     "CONNECT_TIMEOUT",
@@ -48,6 +54,7 @@ __all__ = [
     "RECONNECT_INTERVAL",
     "RECV_BLOCK_SIZE",
     "TCP_KEEPALIVE",
+    "Abilities",
     "Address",
     "BytesLike",
     "CrowdedLink",
@@ -59,8 +66,12 @@ __all__ = [
     "ProgressLink",
     "ReportingLink",
     "SSLConfig",
+    "SendsAtOnce",
     "TimerHandle",
+    "check_send",
     "keep_printable",
+    "no_connection",
 ]
 
 keep_printable("snakemq.link")
+report_public_home(__name__)

@@ -6,15 +6,13 @@ from collections.abc import Callable
 from typing import Any, Protocol, TypeAlias
 
 from snakemq.callbacks import Callback
-from snakemq.exceptions import ConnectFailed
+from snakemq.exceptions import ConnectFailed, NoConnection, SendNotFinished
 
 BytesLike: TypeAlias = "bytes | bytearray | memoryview"
 
 
 class TimerHandle(Protocol):
     """What :meth:`LinkInterface.call_later` returns."""
-
-    __module__: str = "snakemq.link"
 
     def cancel(self) -> None:
         """Make sure that the function is not called any more. Idempotent."""
@@ -32,12 +30,10 @@ class LinkInterface(Protocol):
     stop the loop; only that of ``on_connect`` has consequences. Nothing here is thread-safe but
     :meth:`wakeup_poll`, :meth:`time` and :meth:`in_loop`.
 
-    A link may have ``send_at_once`` too, see :meth:`Link.send_at_once`; the packeter uses it when
-    it is there. And it may be a :class:`LendingLink`, a :class:`ProgressLink`, a
-    :class:`CrowdedLink`, a :class:`ReportingLink` and an :class:`EndingLink`.
+    A link may have more abilities: those of :class:`SendsAtOnce`, :class:`LendingLink`,
+    :class:`ProgressLink`, :class:`CrowdedLink`, :class:`ReportingLink` and :class:`EndingLink`. The
+    layers above ask for them once, when they are built on it: see :class:`Abilities`.
     """
-
-    __module__: str = "snakemq.link"
 
     on_connect: Callback[[str]]
     """``func(conn_id)``: a connection is ready for use (after the TLS handshake if any).
@@ -59,7 +55,12 @@ class LinkInterface(Protocol):
 
     on_loop_pass: Callback[[]]
     """``func()``: events of one pass of the loop are handled; the last call before the loop sleeps.
-    After :meth:`wakeup_poll` it is called at least once."""
+    After :meth:`wakeup_poll` it is called at least once.
+
+    Layers join it when they are built, so they are called from the lowest one up: the packeter
+    sends what the events of this pass have queued, then messaging acknowledges and sends, then RPC
+    wakes its callers. What a layer queues in this call for one below it goes out in one more pass,
+    unless it is flushed."""
 
     def send(self, conn_id: str, data: BytesLike) -> None:
         """Begin to send; at least one byte of data is needed.
@@ -124,13 +125,23 @@ class LinkInterface(Protocol):
         """Is the calling thread the one that runs this link's loop right now? Thread-safe."""
 
 
+class SendsAtOnce(Protocol):
+    """A link that can tell right away that a send is finished."""
+
+    __module__: str = "snakemq.link"
+
+    def send_at_once(self, conn_id: str, data: BytesLike) -> bool:
+        """Like :meth:`LinkInterface.send`; True if the system has taken over all of the data.
+
+        Then ``on_ready_to_send`` is not called for it, and the next ``send`` may follow at once.
+        """
+
+
 class ReportingLink(Protocol):
     """A link that keeps count of failures, so that each is reported to people only once.
 
     The layers above ask for it; without it they log an error for each connection.
     """
-
-    __module__: str = "snakemq.link"
 
     on_connect_failed: Callback[[Any, ConnectFailed]]
     """See :attr:`Link.on_connect_failed`."""
@@ -146,8 +157,6 @@ class ReportingLink(Protocol):
 
 class EndingLink(Protocol):
     """A link that says when it ends for good, as :meth:`Link.cleanup` does."""
-
-    __module__: str = "snakemq.link"
 
     on_closing: Callback[[]]
     """``func()``: the link is about to close everything, and takes last words. See
@@ -165,8 +174,6 @@ class LendingLink(Protocol):
     registered: that has to be called in the thread of the loop. If the system does not take all of
     the data the loop sees to the rest.
     """
-
-    __module__: str = "snakemq.link"
 
     def borrow(self) -> bool:
         """Take the place of the loop for a moment. True: it stays asleep until :meth:`give_back`.
@@ -187,8 +194,6 @@ class ProgressLink(Protocol):
     For a layer above that waits for a sign of life: while this number falls the other side takes
     what it is sent, although its answer may be far behind it.
     """
-
-    __module__: str = "snakemq.link"
 
     def unsent_bytes(self, conn_id: str) -> int | None:
         """Bytes that were taken over from :meth:`LinkInterface.send` and that the system of the
@@ -213,9 +218,25 @@ class ProgressLink(Protocol):
 class CrowdedLink(Protocol):
     """A link that asks the layers above for room before it refuses a newcomer."""
 
-    __module__: str = "snakemq.link"
-
     on_crowded: Callback[[Callable[[str], bool]]]
     """``func(would_help)``: a newcomer is refused unless a connection for whose id
     ``would_help(conn_id)`` is true is closed in this call. Close one that can be done without, and
     not more than one."""
+
+
+def no_connection(conn_id: str) -> NoConnection:
+    """What a link raises for an id that it does not know, or not any more."""
+    return NoConnection(f"there is no connection {conn_id!r} (any more)")
+
+
+def check_send(conn_id: str, data: object, *, is_sending: bool) -> None:
+    """Raise what :meth:`LinkInterface.send` has to raise. For those who write a link.
+
+    ``is_sending``: is the send before this one not reported yet?
+    """
+    if is_sending:
+        raise SendNotFinished(f"wait for on_ready_to_send of {conn_id} before the next send")
+    if not isinstance(data, (bytes, bytearray, memoryview)):
+        raise TypeError(f"only bytes can be sent, not {type(data).__name__}")
+    if not len(data):
+        raise ValueError("there is nothing to send")

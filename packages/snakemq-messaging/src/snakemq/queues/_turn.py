@@ -29,19 +29,17 @@ class Turn:
     ``slow``: see :attr:`slow`.
     """
 
-    __module__ = "snakemq.queues.parts"
-
     def __init__(self, log: Logger, slow: float = 0.0) -> None:
-        self.lock = threading.RLock()
+        self.lock: threading.RLock = threading.RLock()
         """Held during a call. A thread that holds it may read :attr:`is_taken`."""
-        self.is_taken = False
+        self.is_taken: bool = False
         """Is the thread that holds the lock in the middle of a call?"""
         self._log = log
         self._late: deque[Callable[[], object]] = deque()
         self._failure: StorageError | None = None
         self._failed_at = 0.0
         self._began_at = 0.0
-        self.slow = slow
+        self.slow: float = slow
         """Seconds. A call that fails sooner was refused, and no waiting call fails with it: the
         back end may be there again when its turn comes."""
 

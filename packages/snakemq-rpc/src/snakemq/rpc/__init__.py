@@ -24,13 +24,13 @@ its own arrives as a ``RemoteError``.
 :exc:`SignalCallWarning` is a warning of the server.
 """
 
+from snakemq._public_home import report_public_home
 from snakemq.link import keep_printable
 
-from ._calls._calls import CallFuture
 from ._calls._client import RpcClient
 from ._calls._proxy import RemoteMethod, RpcInstProxy
+from ._calls._waiters import CallFuture
 from ._errors import (
-    REMOTE_TRACEBACK_ATTR,
     CallError,
     Error,
     NoInstanceError,
@@ -42,16 +42,11 @@ from ._errors import (
     SignalCallWarning,
     UnregisteredClass,
 )
-from ._marks import METHOD_RPC_AS_SIGNAL_ATTR, as_signal, inline
+from ._marks import as_signal, inline
 from ._pickling._pickler import Pickler, SafePickler
-from ._protocol import REPLY_PREFIX, REQUEST_PREFIX
 from ._replies._server import RpcServer
 
 __all__ = [
-    "METHOD_RPC_AS_SIGNAL_ATTR",
-    "REMOTE_TRACEBACK_ATTR",
-    "REPLY_PREFIX",
-    "REQUEST_PREFIX",
     "CallError",
     "CallFuture",
     "Error",
@@ -74,3 +69,4 @@ __all__ = [
 ]
 
 keep_printable("snakemq.rpc", "snakemq.rpc.client", "snakemq.rpc.server")
+report_public_home(__name__)

@@ -7,9 +7,10 @@ from collections.abc import Callable, Container, Sequence
 
 from snakemq.link import LinkInterface
 from snakemq.message import FLAG_PERSISTENT, Message
-from snakemq.queues import OutgoingQueue, QueuesStorageBase
+from snakemq.queues import QueuesStorageBase
 
 from ._limits import Occupancy
+from ._queue._queue import OutgoingQueue
 from ._queues import UNKNOWN, OutgoingQueues
 from ._singles import Singles
 

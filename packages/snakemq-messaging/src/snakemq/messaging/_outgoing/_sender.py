@@ -8,7 +8,7 @@ from snakemq.callbacks import Callback
 from snakemq.exceptions import SnakeMQBrokenMessage, SnakeMQMessageTooLarge
 from snakemq.message import Message
 from snakemq.packeter import Packeter
-from snakemq.queues import OutgoingQueue, QueuesStorageBase
+from snakemq.queues import QueuesStorageBase
 
 from .. import _frames as frames
 from .._events import Events
@@ -16,6 +16,7 @@ from .._session import Session
 from .._stats import DropReason, Statistics
 from ._limits import Occupancy
 from ._outbox import Outbox
+from ._queue._queue import OutgoingQueue
 from ._queues import OutgoingQueues
 from ._singles import Singles
 from ._warnings import Warnings

@@ -7,7 +7,8 @@ A storage may use any of them, and none. Those of snakeMQ consist of a back end 
 :class:`Gate`: one call at a time, as long as the storage is usable. It consists of
 :class:`Turn`: one thread at a time, although signal handlers may push, and
 :class:`Border`: what the back end raises becomes a ``StorageError``, as an :data:`Explain` says
-by a :class:`Failure`. :func:`abandon`: a connection that must not be closed never is.
+by a :class:`Failure`. :func:`never_close`: for a connection whose closing would do
+harm.
 
 *Pushing*
 
@@ -29,12 +30,14 @@ by a :class:`Failure`. :func:`abandon`: a connection that must not be closed nev
 stored, and naming its backup.
 """
 
+from snakemq._public_home import report_public_home
+
 from .._clock import OwnerClock, ttl_left
 from .._turn import Turn
 from ._border import Border, Explain, Failure
-from ._fork import abandon
 from ._gate import Gate
 from ._group import GroupCommit
+from ._never_close import never_close
 from ._page import fill_page
 from ._positions import Leftovers, Positions
 from ._pushes import Pushes
@@ -54,13 +57,15 @@ __all__ = [
     "Pushes",
     "Turn",
     "UnreadableItem",
-    "abandon",
     "fill_page",
     "free_name",
     "in_use",
+    "never_close",
     "read_v16_message",
     "sql_type",
     "too_new",
     "ttl_left",
     "ttl_of_v16",
 ]
+
+report_public_home(__name__)

@@ -17,8 +17,6 @@ class Failure(NamedTuple):
     """May the same call succeed later, without anybody changing the program?"""
 
 
-Failure.__module__ = "snakemq.queues.parts"
-
 Explain: TypeAlias = Callable[[Exception], Failure | None]
 """Says what an exception means; ``None`` if it does not come from the back end."""
 
@@ -32,10 +30,8 @@ class Border:
     Other exceptions pass. Any number of threads may be inside.
     """
 
-    __module__ = "snakemq.queues.parts"
-
     def __init__(self, name: str, explain: Explain) -> None:
-        self.name = name
+        self.name: str = name
         """What error texts call the storage: ``SQLite storage 'queue.db'``."""
         self._explain = explain
 

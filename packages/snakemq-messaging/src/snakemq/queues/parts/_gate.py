@@ -9,10 +9,11 @@ from math import inf
 from time import monotonic
 
 from snakemq.exceptions import StorageError
+from snakemq.link import forks
 
 from .._turn import Turn
-from . import _fork
 from ._border import Border, Explain
+from ._never_close import never_close
 
 
 class Gate:
@@ -31,23 +32,21 @@ class Gate:
     waited for: right for a back end that always answers, such as a file.
     """
 
-    __module__ = "snakemq.queues.parts"
-
     def __init__(self, name: str, explain: Explain, log: Logger, *, slow: float = inf) -> None:
-        self.border = Border(name, explain)
+        self.border: Border = Border(name, explain)
         """For what is done before the gate is opened."""
-        self.turn = Turn(log, slow)
+        self.turn: Turn = Turn(log, slow)
         self._shut_because: str | None = None
         self._connection: object = None
 
     def open(self, connection: object = None) -> None:
-        """The storage is open; from now on forks are watched.
+        """The storage is open.
 
-        A forked process finds the gate shut, and keeps ``connection`` from ever being closed: to
-        close a copy may harm the original.
+        A child that is forked from now on finds the gate shut, and never closes ``connection``: see
+        :func:`never_close`.
         """
         self._connection = connection
-        _fork.watch(self)
+        forks.register(self)
 
     def check(self) -> None:
         """Raise :exc:`~snakemq.exceptions.StorageError` if the storage cannot be used any more."""
@@ -55,9 +54,9 @@ class Gate:
             raise StorageError(f"{self.border.name}: {self._shut_because}")
 
     def shut(self, reason: str) -> None:
-        """Refuse every call from now on, for this reason. Forks do not matter any more."""
+        """Refuse every call from now on. ``reason``: a clause like "it is closed"."""
         self._shut_because = reason
-        _fork.unwatch(self)
+        self._connection = None
 
     def close(self, finish: Callable[[], None]) -> None:
         """Shut the gate and call ``finish``, in a last turn. Idempotent."""
@@ -96,8 +95,9 @@ class Gate:
             raise
         self.turn.worked()
 
-    def after_fork_in_child(self) -> None:
-        """Called in a forked child, for each gate that is open."""
-        self._shut_because = "a forked process cannot use the storage of its parent; open its own"
-        if self._connection is not None:
-            _fork.abandon(self._connection)
+    def abandon(self) -> None:
+        """Called in a forked child, see :class:`snakemq.link.forks.Owner`."""
+        connection = self._connection
+        self.shut("a forked process cannot use the storage of its parent; open its own")
+        if connection is not None:
+            never_close(connection)

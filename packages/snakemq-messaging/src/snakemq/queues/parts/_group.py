@@ -95,8 +95,6 @@ class GroupCommit(Generic[Row]):
     # Any number of threads may lead: the lock lets one of them commit at a time, and a leader whose
     # ticket is done has nothing to do. So where it is not clear who goes on, one more is woken.
 
-    __module__ = "snakemq.queues.parts"
-
     def __init__(
         self, lock: AbstractContextManager[object], commit: Callable[[Sequence[Row]], int]
     ) -> None:

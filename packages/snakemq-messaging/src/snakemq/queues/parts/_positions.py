@@ -15,10 +15,8 @@ class Positions:
     order when two transactions overlap.
     """
 
-    __module__ = "snakemq.queues.parts"
-
     def __init__(self, last: int = 0) -> None:
-        self.next = last + 1
+        self.next: int = last + 1
         """The first position that is free."""
 
     def reserve(self, count: int) -> int:
@@ -38,8 +36,6 @@ class Leftovers(Generic[Item]):
     If the answer to a push gets lost, nobody knows whether the messages are there. The caller was
     told that they are not; so they are deleted before anything else is done.
     """
-
-    __module__ = "snakemq.queues.parts"
 
     def __init__(self) -> None:
         self._items: list[Item] = []

@@ -32,8 +32,6 @@ class Pushes(Generic[Name]):
     asked first what another owner has stored meanwhile. Returns the position of the first one.
     """
 
-    __module__ = "snakemq.queues.parts"
-
     def __init__(
         self,
         gate: Gate,

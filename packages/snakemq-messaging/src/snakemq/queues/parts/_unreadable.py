@@ -11,8 +11,6 @@ class UnreadableItem(ValueError):
     Not for the user: the storage sets the item aside and reports it to its logger.
     """
 
-    __module__ = "snakemq.queues.parts"
-
 
 def sql_type(value: Any) -> str:
     """What SQL calls the type of a value, for the text of an error."""

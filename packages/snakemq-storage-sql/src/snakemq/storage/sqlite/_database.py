@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 
-from snakemq.queues.parts import Gate, OwnerClock, Positions, abandon
+from snakemq.queues.parts import Gate, OwnerClock, Positions, never_close
 
 from ._connection import connect
 from ._errors import explain
@@ -94,7 +94,7 @@ class Database:
                 return True
             except sqlite3.Error as error:
                 log.warning("%s: its log cannot be rescued: %s", self.filename, error)
-        abandon(self.connection)
+        never_close(self.connection)
         return False
 
     def _finish(self) -> None:

@@ -1,0 +1,150 @@
+"""Whether one more connection may come in."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from typing import Protocol
+
+from snakemq.callbacks import Callback
+
+from .._loop._loop import Loop
+from ._strangers import Strangers
+from ._table import ConnectionTable
+
+MAX_CONNECTIONS = 16 * 1024
+"""Connections of one link; a bound on what strangers can make it hold, far above usual needs."""
+
+MAX_CONNECTIONS_PER_ADDRESS = 0.5
+"""The part of all connections that may come from one address, so that no host can take all."""
+
+FEW_CONNECTIONS = 64
+"""This many connections may always come from one address: a small limit was set on purpose."""
+
+_RESERVE = 32
+_RESERVED_PART = 0.1
+"""Descriptors that connections from outside may not use: a tenth, 32 at least. The connectors of
+this process need some, and so do its storages and its other files."""
+
+_IN_VAIN = 0.1
+"""Seconds after which it is asked again for connections to do without, when there was none."""
+
+
+class Settings(Protocol):
+    """The settings of the link that matter here."""
+
+    max_connections: int
+    max_connections_per_address: float | None
+
+
+class Admission:
+    """Admits or refuses connections that come in."""
+
+    def __init__(
+        self, loop: Loop, table: ConnectionTable, strangers: Strangers, settings: Settings
+    ) -> None:
+        self.on_crowded: Callback[[Callable[[str], bool]]] = Callback()
+        self._loop = loop
+        self._table = table
+        self._strangers = strangers
+        self._settings = settings
+        self._in_vain: set[str] = set()  # where nothing could be done, lately
+        self._in_vain_until = 0.0
+
+    def admits(self, sock: socket.socket, remote_peer: object, group: str) -> bool:
+        """May it stay? If there is no room, asks other parts of the stack to make some.
+
+        Closes the socket of one that is not admitted.
+        """
+        is_admitted = False
+        try:
+            is_admitted = self._has_room(sock, remote_peer, group)
+        finally:
+            if not is_admitted:  # or Ctrl-C came while it was asked
+                sock.close()
+        return is_admitted
+
+    def _has_room(self, sock: socket.socket, remote_peer: object, group: str) -> bool:
+        full = self._what_is_full(sock, group)
+        if full is None:
+            return True
+        reason, full_group = full
+        if self._make_room(full_group):
+            return True
+        self._strangers.failed(remote_peer, ConnectionError(reason), "connection from {!r} refused")
+        return False
+
+    def out_of_resources(self, address: object, exc: OSError, pause: float) -> None:
+        """Somebody waits at a listener, and the system has nothing left to accept it with."""
+        if not self._make_room(""):
+            self._strangers.failed(address, exc, f"cannot accept on {{!r}} for {pause:g} s")
+
+    def _what_is_full(self, sock: socket.socket, group: str) -> tuple[str, str] | None:
+        """The reason, and where a connection has to go: in a group, or anywhere."""
+        most = self._settings.max_connections
+        descriptors = _descriptors()
+        if descriptors is not None:
+            reserve = max(_RESERVE, int(descriptors * _RESERVED_PART))
+            usable = descriptors - reserve
+            # The lowest number that is free is given out, so all below it are in use: by this link,
+            # by others and by files. It costs nothing to know.
+            if sock.fileno() >= usable:
+                return f"only {reserve} of {descriptors} file descriptors are left (ulimit -n)", ""
+            most = min(most, usable)
+        if len(self._table.connections) >= self._settings.max_connections:
+            return f"max_connections is reached: {self._settings.max_connections}", ""
+        share = self._settings.max_connections_per_address
+        if share is None or not group:
+            return None
+        if isinstance(share, float):
+            share = max(FEW_CONNECTIONS, int(most * share))
+        if self._table.groups[group] >= share:
+            return f"max_connections_per_address is reached: {share} from {group}", group
+        return None
+
+    def _make_room(self, group: str) -> bool:
+        """Has a connection been closed that came in, from this group or from anywhere?"""
+        now = self._loop.time()
+        if now >= self._in_vain_until:
+            self._in_vain.clear()
+            self._in_vain_until = now + _IN_VAIN
+        elif group in self._in_vain:
+            return False
+        connections = self._table.connections
+
+        def would_help(conn_id: str) -> bool:
+            conn = connections.get(conn_id)
+            return conn is not None and not conn.is_connector and group in ("", conn.group)
+
+        for conn in self._table.shaking_hands.values():
+            if would_help(conn.conn_id):
+                self._table.drop(conn, "a newcomer needs its place; TLS handshake not finished")
+                return True
+        before = self._table.count_of(group)
+        self._loop.call(self.on_crowded, would_help)
+        if self._table.count_of(group) < before:
+            return True
+        self._in_vain.add(group)
+        return False
+
+
+def group_of(remote_peer: object) -> str:
+    """What is counted together: an IPv4 address, or a /64 network of IPv6, because each host has a
+    whole one. Empty for Unix sockets: the permissions of the file decide who may dial them."""
+    if not isinstance(remote_peer, tuple) or not remote_peer:
+        return ""
+    host = str(remote_peer[0])
+    if ":" not in host:
+        return host
+    network = socket.inet_pton(socket.AF_INET6, host.partition("%")[0])[:8]
+    return socket.inet_ntop(socket.AF_INET6, network + bytes(8)) + "/64"
+
+
+def _descriptors() -> int | None:
+    """How many this process may have; ``None``: nobody knows, or any number."""
+    try:
+        import resource  # not on Windows; and only a listener needs it
+    except ImportError:
+        return None
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return None if soft == resource.RLIM_INFINITY else soft

@@ -1,0 +1,80 @@
+"""One connection of a link that does TLS."""
+
+from __future__ import annotations
+
+import contextlib
+import ssl
+from typing import TYPE_CHECKING, Any, cast
+
+from .._loop._poller import READ, WRITE
+from ._socket import Dialler, LinkSocket
+
+if TYPE_CHECKING:
+    from .._interface import BytesLike
+
+_SEND_SIZE = 1024 * 1024
+
+_WANTS = (ssl.SSLWantReadError, ssl.SSLWantWriteError)
+
+
+class TLSLinkSocket(LinkSocket):
+    """Has the same errors as one without TLS, so that who uses it need not know of :mod:`ssl`."""
+
+    __slots__ = ("_tls",)
+
+    keeps_bytes = True
+
+    def __init__(
+        self, sock: ssl.SSLSocket, conn_id: str, remote_peer: object, connector: Dialler | None
+    ) -> None:
+        super().__init__(sock, conn_id, remote_peer, connector)
+        self._tls = sock
+        self.recv = self._recv_records
+        self.send = self._send_records
+
+    @property
+    def is_tls(self) -> bool:
+        return True
+
+    def getpeercert(self, binary_form: bool = False) -> dict[str, Any] | bytes | None:
+        return cast("dict[str, Any] | bytes | None", self._tls.getpeercert(binary_form))
+
+    def shake_hands(self) -> int:
+        try:
+            self._tls.do_handshake()
+        except ssl.SSLWantReadError:
+            return READ
+        except ssl.SSLWantWriteError:
+            return WRITE
+        return 0
+
+    def _recv_records(self, size: int) -> bytes:
+        """TLS gives one record of at most 16 KiB at a time, and what it has decrypted already is
+        out of the poller's sight, so it is asked until it has no more."""
+        sock = self._tls
+        try:
+            data = sock.recv(size)
+        except _WANTS:
+            raise BlockingIOError from None
+        if not data:
+            return data
+        records = [data]
+        received = len(data)
+        # OSError: it will come again at the next read, after this data has been handed over
+        with contextlib.suppress(OSError):
+            while received < size or sock.pending():
+                data = sock.recv(size)
+                if not data:
+                    break
+                records.append(data)
+                received += len(data)
+        return b"".join(records)
+
+    def _send_records(self, data: BytesLike) -> int:
+        """TLS takes all or nothing, and insists on the same data after it has encrypted a record
+        that it could not send. It is not given more than the other connections can be asked to
+        wait for."""
+        try:
+            return self._tls.send(memoryview(data)[:_SEND_SIZE])
+        except _WANTS:
+            raise BlockingIOError from None

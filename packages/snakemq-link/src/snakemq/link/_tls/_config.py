@@ -1,0 +1,217 @@
+"""TLS settings of connectors and listeners.
+
+The module :mod:`ssl` is imported when a configuration is made, and not together with this one: it
+takes a seventh of the time of ``import snakemq.messaging``, and most processes do without TLS.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import ssl
+
+    from . import _pem
+
+_log = logging.getLogger("snakemq.link")
+
+_EXACT_VERSIONS = ("TLSv1", "TLSv1_1", "TLSv1_2")
+
+
+def check_server_hostname(context: ssl.SSLContext, name: str) -> None:
+    """Raises ``ValueError`` for a name with which no handshake could begin."""
+    import ssl
+
+    try:
+        context.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname=name)
+    except (TypeError, ValueError) as exc:
+        raise ValueError(f"server_hostname {name!r} is not a host name: {exc}") from exc
+
+
+class SSLConfig:
+    """How a connector or a listener does TLS.
+
+    Either files, as in snakeMQ 1.6::
+
+        SSLConfig("peer.key", "peer.crt", ca_certs="root.crt", cert_reqs=ssl.CERT_REQUIRED)
+
+    or a context of your own, for the side it is used on: ``SSLConfig(context=my_context)``.
+
+    ``keyfile``, ``certfile``: this peer's private key and certificate chain, PEM files. The key
+    may be in the same file. A listener needs them.
+
+    ``ca_certs``: PEM file with the certificates of the authorities that are trusted.
+
+    ``cert_reqs``: ``ssl.CERT_REQUIRED``, ``CERT_OPTIONAL`` or ``CERT_NONE``: must the other
+    side have a certificate that the authorities signed? When not given: required if there are
+    ``ca_certs``, else not checked at all, which is encryption without knowing with whom and is
+    logged as a warning.
+
+    ``ssl_version``: one of ``ssl.PROTOCOL_*``. Best left alone: TLS 1.2 or newer is negotiated.
+
+    ``check_hostname``: a connector also checks that the certificate is made out to the host
+    it dials, or to ``server_hostname`` when that is given. It needs ``CERT_REQUIRED``.
+
+    The files are read when the configuration is used first, so errors of theirs come from
+    ``add_connector`` and ``add_listener``: ``OSError`` or ``ssl.SSLError``, with the name of the
+    file and of its parameter. They are read again when they have changed, before the next
+    connection; what is connected stays. If they cannot be read then, the old ones serve on, with a
+    warning. A context of your own is yours to keep up to date.
+    """
+
+    def __init__(
+        self,
+        keyfile: str | None = None,
+        certfile: str | None = None,
+        cert_reqs: ssl.VerifyMode | int | None = None,
+        ssl_version: int | None = None,
+        ca_certs: str | None = None,
+        *,
+        context: ssl.SSLContext | None = None,
+        check_hostname: bool = False,
+        server_hostname: str | None = None,
+    ) -> None:
+        import ssl
+
+        if context is not None:
+            if any(setting is not None for setting in (keyfile, certfile, ca_certs, cert_reqs)):
+                raise ValueError("give either a context or files and requirements, not both")
+            if check_hostname or ssl_version is not None:
+                raise ValueError("set check_hostname and the TLS versions of the context itself")
+        versions = {value for name, value in vars(ssl).items() if name.startswith("PROTOCOL_")}
+        if ssl_version is not None and ssl_version not in versions:
+            raise ValueError(f"ssl_version is one of ssl.PROTOCOL_*, not {ssl_version!r}")
+        if cert_reqs is None:
+            cert_reqs = ssl.CERT_REQUIRED if ca_certs else ssl.CERT_NONE
+        if check_hostname and context is None and cert_reqs != ssl.CERT_REQUIRED:
+            raise ValueError("check_hostname needs cert_reqs=ssl.CERT_REQUIRED")
+        if ca_certs is None and cert_reqs != ssl.CERT_NONE and context is None:
+            raise ValueError("certificates can only be checked with ca_certs")
+        self.keyfile = keyfile
+        self.certfile = certfile
+        self.cert_reqs: ssl.VerifyMode = ssl.VerifyMode(cert_reqs)
+        self.ssl_version = ssl_version
+        self.ca_certs = ca_certs
+        self.check_hostname = check_hostname
+        self.server_hostname = server_hostname
+        self._context = context
+        self._contexts: dict[bool, _Loaded] = {}  # by server_side
+
+    def get_context(self, *, server_side: bool) -> ssl.SSLContext:
+        """The context for one side, for settings that this class does not have. Thread-safe.
+
+        It is always the same one from now on. When the files have changed, certificate and key are
+        loaded into it, and new authorities are added; those that are gone from ``ca_certs`` stay
+        trusted in a context that was given out.
+
+        Raises ``OSError`` and ``ssl.SSLError`` of the files, and ``ValueError`` when this
+        configuration is not one for that side.
+        """
+        context = self._current_context(server_side)
+        loaded = self._contexts.get(server_side)
+        if loaded is not None:
+            loaded.is_given_out = True
+        return context
+
+    def current_context(self, *, server_side: bool) -> ssl.SSLContext:
+        """The context for the next connection, of the files as they are now. Not for users.
+
+        Raises as :meth:`get_context` does, and only at the first time: if files that have changed
+        cannot be loaded, that is a warning, and the old context serves on.
+        """
+        if type(self).get_context is not SSLConfig.get_context:
+            return self.get_context(server_side=server_side)  # a subclass makes its own
+        return self._current_context(server_side)
+
+    def _current_context(self, server_side: bool) -> ssl.SSLContext:
+        import ssl
+
+        if self._context is not None:
+            other_side = ssl.PROTOCOL_TLS_CLIENT if server_side else ssl.PROTOCOL_TLS_SERVER
+            if self._context.protocol == other_side:
+                raise ValueError(
+                    f"a {'listener' if server_side else 'connector'} cannot use a context that "
+                    f"was made with {other_side.name}"
+                )
+            return self._context
+        from . import _pem
+
+        # Before they are loaded: what is written meanwhile is seen by the next one who asks.
+        state = _pem.state_of(self._files)
+        loaded = self._contexts.get(server_side)
+        if loaded is None:
+            # No lock, which could not be copied to another process. Of two threads one makes its
+            # context in vain.
+            loaded = _Loaded(self._make_context(server_side), state)
+            loaded = self._contexts.setdefault(server_side, loaded)
+            if self.cert_reqs == ssl.CERT_NONE:
+                _log.warning(
+                    "TLS does not check the certificate of the other side: give SSLConfig ca_certs"
+                )
+        elif loaded.state != state:
+            self._load_again(loaded, state, server_side)
+        return loaded.context
+
+    @property
+    def _files(self) -> dict[str, str]:
+        """The files, by the names of their parameters."""
+        files = {"keyfile": self.keyfile, "certfile": self.certfile, "ca_certs": self.ca_certs}
+        return {parameter: path for parameter, path in files.items() if path is not None}
+
+    def _load_again(self, loaded: _Loaded, state: _pem.State, server_side: bool) -> None:
+        from . import _pem
+
+        names = ", ".join(map(repr, self._files.values()))
+        try:
+            context = self._make_context(server_side)
+            if loaded.is_given_out:
+                _pem.load_files(loaded.context, self._files)
+            else:
+                loaded.context = context
+        except (OSError, ValueError) as exc:
+            # In the middle of being written, perhaps, so it is tried again each time.
+            if loaded.complaint != str(exc):
+                loaded.complaint = str(exc)
+                _log.warning("cannot load changed TLS files, the old ones stay in use: %s", exc)
+            return
+        loaded.state = state
+        loaded.complaint = None
+        _log.info("loaded the changed TLS files: %s", names)
+
+    def _make_context(self, server_side: bool) -> ssl.SSLContext:
+        import ssl
+
+        from . import _pem
+
+        context = ssl.SSLContext(
+            ssl.PROTOCOL_TLS_SERVER if server_side else ssl.PROTOCOL_TLS_CLIENT
+        )
+        context.check_hostname = self.check_hostname and not server_side
+        context.verify_mode = self.cert_reqs
+        # A renegotiation makes a read wait for a write; nobody needs it.
+        context.options |= ssl.OP_NO_RENEGOTIATION
+        for name in _EXACT_VERSIONS:
+            constant = getattr(ssl, f"PROTOCOL_{name}", None)
+            if self.ssl_version is not None and self.ssl_version == constant:
+                version = ssl.TLSVersion[name]
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore", DeprecationWarning)  # the user asked for it
+                    context.minimum_version = context.maximum_version = version
+        _pem.load_files(context, self._files)
+        if server_side and self.certfile is None:
+            raise ValueError("a TLS listener needs a certfile")
+        return context
+
+
+class _Loaded:
+    """A context, and the state of the files that it was made of."""
+
+    def __init__(self, context: ssl.SSLContext, state: _pem.State) -> None:
+        self.context = context
+        self.state = state
+        self.is_given_out = False
+        """Does the user have it, who may have changed its settings?"""
+        self.complaint: str | None = None
+        """Why files that have changed could not be loaded the last time."""

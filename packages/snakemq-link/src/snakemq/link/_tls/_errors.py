@@ -1,0 +1,46 @@
+"""What the errors of TLS mean, in words for people.
+
+The module :mod:`ssl` is not imported here, see :mod:`._config`.
+"""
+
+from __future__ import annotations
+
+_NOT_TLS = {
+    "HTTP_REQUEST",
+    "HTTPS_PROXY_REQUEST",
+    "PACKET_LENGTH_TOO_LONG",
+    "RECORD_LAYER_FAILURE",
+    "UNEXPECTED_EOF_WHILE_READING",
+    "UNKNOWN_PROTOCOL",
+    "WRONG_VERSION_NUMBER",
+}
+"""What OpenSSL says, as the ``reason`` of an ``SSLError``, when plain text comes, or an end."""
+
+_SOURCE_LINE = " (_ssl.c:"
+
+
+def is_refusal(error: Exception | None) -> bool:
+    """Does the other side not want us, or we not it? Else it was the network, or has ended."""
+    if not isinstance(error, OSError):
+        return error is not None
+    # of an ssl.SSLError
+    return getattr(error, "reason", None) not in (None, "UNEXPECTED_EOF_WHILE_READING")
+
+
+def explained(exc: Exception, doing: str) -> Exception:
+    """Makes the same error with a text for people, on one line."""
+    reason = getattr(exc, "reason", None)
+    text = exc.strerror or str(exc) if isinstance(exc, OSError) else str(exc)
+    text = f"{doing}: {without_source_line(text)}"
+    if reason in _NOT_TLS:
+        text += ": is it TLS?"
+    if not hasattr(exc, "library"):
+        return type(exc)(text)
+    error = type(exc)(exc.errno, text)  # type: ignore[attr-defined]
+    error.reason = reason  # type: ignore[attr-defined]
+    return error
+
+
+def without_source_line(text: str) -> str:
+    """What an ``SSLError`` says, without the line of Python's source that it ends with."""
+    return text.partition(_SOURCE_LINE)[0]

@@ -1,0 +1,202 @@
+"""The part of a queue that is in the storage only. Pure: it is told what the storage has.
+
+A queue in the order of its messages::
+
+    in flight | waiting in memory | backlog: in the storage, with transient messages in between
+                                  ^
+                                  cursor
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Container, Iterator, Sequence
+from enum import Enum
+
+from snakemq.message import Message
+from snakemq.queues import StoredMessage
+
+MAX_OPENINGS = 100
+"""How many openings of a backlog are remembered. A thread that sleeps for longer, between storing a
+message and appending it to the queue, sends it twice."""
+
+_NOTHING: deque[tuple[int | None, Message]] = deque(maxlen=0)
+
+
+class Fate(Enum):
+    """What becomes of a message that was sent."""
+
+    WAITS = "waits"
+    """In memory, as the last one."""
+    LEFT = "left"
+    """It is left to the storage, where a page will find it."""
+    KNOWN = "known"
+    """A page has brought it already."""
+    BEHIND = "behind"
+    """It is not in the storage; it waits in memory for its turn behind messages that are."""
+
+
+class Backlog:
+    """Positions of the storage, and the transient messages between them.
+
+    *Order*. Threads push, and append to the queue only then; so a message can be in a page before
+    the queue sees it, and two of different threads can come in the wrong order. What holds is: a
+    position is above all those whose push had returned before, and a thread's messages come in
+    its order. Whoever reads a page lets the queue see all that was sent so far before it merges
+    the page.
+    """
+
+    # There is one for each connection, and hardly ever anything in it.
+    __slots__ = (
+        "_covered",
+        "_end",
+        "_first",
+        "_newest",
+        "_old",
+        "_old_is_measured",
+        "_start",
+        "behind",
+        "bytes",
+        "count",
+        "cursor",
+        "is_open",
+        "soonest",
+    )
+
+    def __init__(self) -> None:
+        self.is_open = False
+        """Is there anything in the storage that is not in memory?"""
+        self.count = 0
+        """How many messages that are; those that cannot be read any more are counted as well."""
+        self.bytes = 0
+        """The data of those that are counted, as far as it is known."""
+        self.soonest: float | None = None
+        """When the first of those expires that were left there since this was reset."""
+        self.cursor: int | None = None
+        """All up to this position were in memory once. ``None``: nothing was read yet."""
+        self.behind: deque[tuple[int | None, Message]] = _NOTHING
+        """Messages that are not in the storage, and the position they are behind of; ``None``:
+        all that an earlier process has left."""
+        self._start: int | None = None
+        """Pages have covered all from above this position, of this opening, up to the cursor."""
+        self._covered: list[tuple[int, int]] = []
+        """The same of earlier openings: a slow thread may append what a page has brought then."""
+        self._end: int | None = None
+        """The highest position that was left; ``None``: none since the start."""
+        self._first: int | None = None
+        """The lowest one."""
+        self._old = 0
+        """How many messages of an earlier process are not read yet."""
+        self._old_is_measured = True
+        self._newest: int | None = None
+        """The highest position that waits, or waited, in memory and not in a page."""
+
+    def open_with(self, count: int, size: int | None) -> None:
+        """An earlier process has left so many messages, with ``size`` bytes (``None``: unknown)."""
+        self.is_open = True
+        self.behind = deque()
+        self.count = self._old = count
+        self.bytes = size or 0
+        self._old_is_measured = size is not None
+
+    def admit(self, message: Message, is_full: bool) -> Fate:
+        """A message was sent. ``is_full``: no more stored messages should wait in memory."""
+        position = message._position
+        if position is None:
+            if not self.is_open:
+                return Fate.WAITS
+            self.behind.append((self._end, message))
+            return Fate.BEHIND
+        if position < 0:
+            return Fate.WAITS  # no page will find it
+        if self._is_covered(position):
+            self.count += 1  # merge() has counted it down, though it had not been counted
+            self.bytes += len(message.data)
+            return Fate.KNOWN
+        if self.cursor is not None and position <= self.cursor:
+            return Fate.WAITS  # it was overtaken by the message that opened the backlog
+        if self.is_open:
+            self._leave(position, message)
+            return Fate.LEFT
+        if is_full and (self._newest is None or position > self._newest):
+            if self.cursor is not None:
+                self._covered.append((-1 if self._start is None else self._start, self.cursor))
+                del self._covered[:-MAX_OPENINGS]
+            self.is_open = True
+            self.behind = deque()
+            self._start = self.cursor = position - 1
+            self._leave(position, message)
+            return Fate.LEFT
+        self._newest = position if self._newest is None else max(self._newest, position)
+        return Fate.WAITS
+
+    def _is_covered(self, position: int) -> bool:
+        if self.cursor is None or position > self.cursor:
+            return False
+        if self._start is None or position > self._start:
+            return True
+        return any(start < position <= end for start, end in self._covered)
+
+    def _leave(self, position: int, message: Message) -> None:
+        self._end = position if self._end is None else max(self._end, position)
+        self._first = position if self._first is None else min(self._first, position)
+        self.count += 1
+        self.bytes += len(message.data)
+        if message.ttl is not None:
+            deadline = message._queued_at + message.ttl
+            if self.soonest is None or deadline < self.soonest:
+                self.soonest = deadline
+
+    def lost(self, found: Sequence[StoredMessage]) -> None:
+        """Messages have expired before it was their turn."""
+        for stored in found:
+            self._count_down(stored)
+
+    def _count_down(self, stored: StoredMessage) -> None:
+        is_old = self._is_old(stored.position)
+        self.count -= 1
+        self._old -= is_old
+        if self._old_is_measured or not is_old:
+            self.bytes -= len(stored.message.data)
+
+    def _is_old(self, position: int) -> bool:
+        return self._first is None or position < self._first
+
+    def merge(self, page: Sequence[StoredMessage], deleted: Container[bytes]) -> Iterator[Message]:
+        """The messages whose turn it is, now that the page behind :attr:`cursor` was read.
+
+        ``deleted``: uuids of those that :meth:`lost` was called for.
+
+        When that closes the backlog, what is counted is what the storage did not have after all,
+        less the messages of the page that :meth:`admit` has not seen yet.
+        """
+        behind = self.behind
+        for stored in page:
+            if not self._is_old(stored.position):
+                self._old = 0  # those that did not come are gone
+            yield from self._turns(stored.position)
+            self.cursor = stored.position
+            if stored.message.uuid not in deleted:
+                self._count_down(stored)
+                stored.message._position = stored.position
+                yield stored.message
+        cursor, end = self.cursor, self._end
+        if not page:
+            # Whatever was left there is gone.
+            self._old = 0
+            if end is not None:
+                self.cursor = cursor = end if cursor is None else max(cursor, end)
+        if self._old <= 0 and (end is None or (cursor is not None and cursor >= end)):
+            self.is_open = False
+            self.soonest = None
+            while behind:
+                yield behind.popleft()[1]
+            self.behind = _NOTHING
+        elif cursor is not None:
+            yield from self._turns(cursor + 1)
+
+    def _turns(self, position: int) -> Iterator[Message]:
+        """Messages that are not behind that position."""
+        behind = self.behind
+        while behind and (self._old <= 0 if behind[0][0] is None else behind[0][0] < position):
+            yield behind.popleft()[1]
