@@ -151,6 +151,15 @@ def wheels(session: nox.Session) -> None:
     session.run("twine", "check", "--strict", *map(str, sorted(DIST.iterdir())))
 
 
+@nox.session(requires=["wheels"])
+def public_types(session: nox.Session) -> None:
+    """What users' type checkers see in the wheels: nothing public is left for them to guess."""
+    wanted = complete(PACKAGES)
+    session.install(*built(wanted), *foreign(wanted), *tools_of("public-types"))
+    # One run for all: in an environment all modules are of the namespace that snakemq owns.
+    session.run("basedpyright", "--ignoreexternal", "--verifytypes", "snakemq")
+
+
 @nox.session(python=PYTHONS, requires=["wheels"])
 @nox.parametrize("suite", [*SUITES], ids=[*SUITES])
 def tests(session: nox.Session, suite: str) -> None:

@@ -127,7 +127,7 @@ def deletes_before_the_ack() -> Iterator[None]:
         def delete(self: Sender, session: Any) -> None:
             pump(self, session)
             if self._storage is not None and session.queue is not None:
-                stored = [m for m in session.queue.in_flight if m._position is not None]
+                stored = [m for m in session.queue.in_flight if m.position is not None]
                 self._storage.delete(session.queue.ident, stored)
 
         return delete
