@@ -168,6 +168,7 @@ class Messaging:
         self.domain = domain
         self.packeter = packeter
         self.queues_storage = queues_storage
+        self.queue_limits = queue_limits
         self.log = logging.getLogger("snakemq.messaging")
 
         self._forks = self._open_in = forks.count
