@@ -22,10 +22,16 @@ Floors = Sequence[Sequence[str]]
 each other."""
 
 FLOORS: Mapping[str, Floors] = {
+    "snakemq.link": (
+        ("__init__", "_link", "testing"),
+        ("_dialling",),
+        ("_connections",),
+        ("_loop", "_tls"),
+    ),
     "snakemq.messaging": (
         ("__init__", "_messaging", "_receive_hook"),
-        ("_peers",),
-        ("_incoming", "_outgoing"),
+        ("_peers", "_picture"),
+        ("_incoming", "_outgoing", "_session"),
     ),
     "snakemq.rpc": (
         ("__init__",),

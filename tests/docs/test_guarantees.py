@@ -17,6 +17,7 @@ from snakemq.message import FLAG_PERSISTENT, Message
 from snakemq.messaging import Messaging, ReceiveHook
 from snakemq.messaging._incoming._acks import ACK_DELAY
 from snakemq.messaging._incoming._inboxes import MAX_ABSENT_INBOXES, MAX_ABSENT_UUIDS
+from snakemq.messaging._outgoing._queue._queue import MAX_BYTES_IN_MEMORY, MAX_MESSAGES_IN_MEMORY
 from snakemq.messaging._outgoing._stored._deletions import DELETE_BATCH, DELETE_DELAY
 from snakemq.messaging._outgoing._stored._pages import PAGE_MESSAGES
 from snakemq.messaging._outgoing._stored._patience import FIRST_DELAY, MAX_DELAY
@@ -24,8 +25,7 @@ from snakemq.messaging._outgoing._stored._sweep import INTERVAL
 from snakemq.messaging._peers._past import MAX_IDENTS
 from snakemq.packeter import Packeter
 from snakemq.queues import MemoryQueuesStorage
-from snakemq.queues._outgoing import MAX_BYTES_IN_MEMORY, MAX_MESSAGES_IN_MEMORY
-from snakemq.rpc import REQUEST_PREFIX, RpcServer, as_signal
+from snakemq.rpc import RpcServer, as_signal
 from snakemq.rpc._pickling._limits import (
     FREE_MEMORY,
     FREE_STEPS,
@@ -33,6 +33,7 @@ from snakemq.rpc._pickling._limits import (
     MEMORY_FACTOR,
     STEPS_PER_BYTE,
 )
+from snakemq.rpc._protocol import REQUEST_PREFIX
 from snakemq.rpc._replies._answers import MAX_TRACEBACK
 
 from .pages import DOCS
@@ -507,7 +508,7 @@ def test_a_message_is_processed_as_often_as_the_page_says(
     assert world.outcome() == promised
 
 
-def test_messages_stay_in_order_across_reconnections_and_restarts_of_the_receiver() -> None:
+def test_order_survives_reconnections_and_restarts_of_the_receiver() -> None:
     network = MemoryNetwork(seed=1)
     received: list[int] = []
     sender, receiver = network.link("sender"), network.link("receiver")
@@ -549,7 +550,7 @@ def test_a_message_in_its_last_second_is_not_processed_twice(ttl: float, away: f
 
 
 @pytest.mark.parametrize(("has_inbox", "times"), [(False, 2), (True, 1)])
-def test_a_message_behind_a_deferred_one_comes_again_unless_an_inbox_knows_it(
+def test_a_message_behind_a_deferred_one_is_repeated_without_an_inbox(
     has_inbox: bool, times: int
 ) -> None:
     world = World("transient")

@@ -17,11 +17,11 @@ from snakemq.messaging._incoming._acks import Acks
 from snakemq.messaging._incoming._deliveries import Deliveries, ReceiverSettings
 from snakemq.messaging._incoming._inboxes import Inboxes
 from snakemq.messaging._outgoing._outbox import Outbox
+from snakemq.messaging._outgoing._queue._queue import OutgoingQueue
 from snakemq.messaging._outgoing._queues import OutgoingQueues
 from snakemq.messaging._outgoing._sender import Sender
 from snakemq.messaging._outgoing._stored._deletions import Deletions
 from snakemq.messaging._peers._checks import Checks
-from snakemq.queues import OutgoingQueue
 from snakemq.rpc._replies._replies import ReplyMemory
 
 Mutant: TypeAlias = Callable[[], AbstractContextManager[object]]
@@ -127,7 +127,7 @@ def deletes_before_the_ack() -> Iterator[None]:
         def delete(self: Sender, session: Any) -> None:
             pump(self, session)
             if self._storage is not None and session.queue is not None:
-                stored = [m for m in session.queue.in_flight if m._position is not None]
+                stored = [m for m in session.queue.in_flight if m.position is not None]
                 self._storage.delete(session.queue.ident, stored)
 
         return delete

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snakemq.message import FLAG_PERSISTENT, MAX_UUID_LENGTH, Message, new_uuid
+from snakemq.message import FLAG_PERSISTENT, MAX_UUID_LENGTH, Message, MessageFlags, new_uuid
 
 LONGEST_TTL = 0xFFFFFFFE
 
@@ -61,6 +61,18 @@ def test_ttl_of_a_wrong_type_is_refused(ttl: Any) -> None:
 @pytest.mark.parametrize("flags", [0, 1, 0x80000000, 0xFFFFFFFF])
 def test_flags_are_kept(flags: int) -> None:
     assert Message(b"", flags=flags).flags == flags
+
+
+def test_flags_of_the_enum_become_a_plain_int() -> None:
+    unknown = 0x80000000
+    message = Message(b"", flags=MessageFlags.PERSISTENT | unknown)
+    assert (message.flags, type(message.flags)) == (FLAG_PERSISTENT | unknown, int)
+    assert type(Message(b"", flags=MessageFlags(0)).flags) is int
+
+
+def test_persistent_is_bit_0_as_in_1_6() -> None:
+    assert type(FLAG_PERSISTENT) is int
+    assert FLAG_PERSISTENT == MessageFlags.PERSISTENT == 1
 
 
 @pytest.mark.parametrize("flags", [-1, 0x100000000])

@@ -16,7 +16,7 @@ from typing import Protocol
 
 __all__ = ["Owner", "count", "register"]
 
-count = 0
+count: int = 0
 """How often this process was made by a fork. Read it as ``forks.count``, because it changes. To
 compare numbers costs a send next to nothing; ``os.getpid()`` is a system call."""
 

@@ -61,7 +61,7 @@ class RecentUuids:
 
 
 FORGOTTEN = -1
-"""``_place`` of a received message that was forgotten before it was processed."""
+"""``stage`` of a received message that was forgotten before it was processed."""
 
 
 class Delivery:

@@ -21,6 +21,7 @@ from ._incoming._receiver import Receiver
 from ._outgoing._limits import Occupancy, QueueLimits
 from ._outgoing._sender import Sender
 from ._peers._connections import Connections
+from ._picture import take_picture
 from ._stats import MessagingStats, Statistics
 
 WINDOW_MESSAGES = 4096
@@ -168,8 +169,8 @@ class Messaging:
         self.domain = domain
         self.packeter = packeter
         self.queues_storage = queues_storage
-        self.queue_limits = queue_limits
-        self.log = logging.getLogger("snakemq.messaging")
+        self.queue_limits: QueueLimits | None = queue_limits
+        self.log: logging.Logger = logging.getLogger("snakemq.messaging")
 
         self._forks = self._open_in = forks.count
         self._events = Events(self.log)
@@ -461,7 +462,8 @@ class Messaging:
     def stats(self) -> MessagingStats:
         """Figures of this stack and all its peers. Thread-safe; the loop does not stop for it, so
         figures that belong together may differ by what happens meanwhile."""
-        return self._statistics.picture(
+        return take_picture(
+            self._statistics,
             self.packeter.link.time(),
             self._sender.queues(),
             self._connections.by_ident,

@@ -28,7 +28,8 @@ from ._stats import Counters
 
 if TYPE_CHECKING:
     from snakemq.link import TimerHandle
-    from snakemq.queues import OutgoingQueue
+
+    from ._outgoing._queue._queue import OutgoingQueue
 
 MAX_PINGS_PER_SECOND = 1000
 """A peer that sends more is disconnected. An honest one pings once in its keep-alive interval."""

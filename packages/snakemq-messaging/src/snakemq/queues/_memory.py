@@ -75,7 +75,7 @@ class MemoryQueuesStorage(QueuesStorageBase):
         elapsed = predecessor._elapsed() if predecessor else 0.0
         self._clock: OwnerClock | None = OwnerClock(clock, elapsed) if clock else None
         self._closed_at = 0.0
-        self.pageable = clock is not None
+        self.pageable: bool = clock is not None
         self._queues: dict[str, _MemoryQueue] = predecessor._queues if predecessor else {}
         self._inboxes: dict[str, list[bytes]] = predecessor._inboxes if predecessor else {}
 

@@ -91,7 +91,7 @@ class SSLConfig:
             raise ValueError("certificates can only be checked with ca_certs")
         self.keyfile = keyfile
         self.certfile = certfile
-        self.cert_reqs = ssl.VerifyMode(cert_reqs)
+        self.cert_reqs: ssl.VerifyMode = ssl.VerifyMode(cert_reqs)
         self.ssl_version = ssl_version
         self.ca_certs = ca_certs
         self.check_hostname = check_hostname

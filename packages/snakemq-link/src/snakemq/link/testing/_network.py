@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from random import Random
 from typing import NamedTuple
 
-from snakemq.exceptions import LoopError, NoConnection
+from snakemq.exceptions import LoopError
+from snakemq.link._interface import no_connection
 from snakemq.link._loop._timers import TimerHeap
 
 from ._clock import FakeClock
@@ -67,15 +68,15 @@ class MemoryNetwork:
     ) -> None:
         default_cut = whole if seed is None else random_pieces
         self.seed = seed
-        self.seeded = seed is not None
+        self.seeded: bool = seed is not None
         self.at_once = at_once
-        self.random = Random(0 if seed is None else seed)
+        self.random: Random = Random(0 if seed is None else seed)
         """The source of all decisions. A test that draws its own from it replays as a whole."""
-        self.clock = FakeClock() if clock is None else clock
+        self.clock: FakeClock = FakeClock() if clock is None else clock
         self.capacity = capacity
         self.latency = latency
-        self.send_cut = send_cut or default_cut
-        self.recv_cut = recv_cut or default_cut
+        self.send_cut: Cut = send_cut or default_cut
+        self.recv_cut: Cut = recv_cut or default_cut
         self.step_limit = step_limit
 
         self.links: dict[str, MemoryLink] = {}
@@ -386,7 +387,7 @@ class MemoryNetwork:
         try:
             return self._ends[conn_id]
         except KeyError:
-            raise NoConnection(f"there is no connection {conn_id!r} (any more)") from None
+            raise no_connection(conn_id) from None
 
     def _ends_of(self, link: MemoryLink) -> list[End]:
         return [end for end in self._ends.values() if end.link is link]

@@ -8,7 +8,7 @@ from snakemq.callbacks import Callback
 from snakemq.exceptions import SnakeMQBrokenMessage, SnakeMQMessageTooLarge
 from snakemq.message import Message
 from snakemq.packeter import Packeter
-from snakemq.queues import OutgoingQueue, QueuesStorageBase
+from snakemq.queues import QueuesStorageBase
 
 from .. import _frames as frames
 from .._events import Events
@@ -16,6 +16,7 @@ from .._session import Session
 from .._stats import DropReason, Statistics
 from ._limits import Occupancy
 from ._outbox import Outbox
+from ._queue._queue import OutgoingQueue
 from ._queues import OutgoingQueues
 from ._singles import Singles
 from ._warnings import Warnings
@@ -212,7 +213,7 @@ class Sender:
             if ttl is None:
                 seconds = frames.INFINITE_TTL
             else:
-                waited = now - message._queued_at
+                waited = now - message.queued_at
                 seconds = int(ttl - int(waited))  # as ttl_left(), whose call takes 5 % of all this
                 if seconds <= 0:
                     seconds = frames.ttl_left(ttl, waited, session.acks)

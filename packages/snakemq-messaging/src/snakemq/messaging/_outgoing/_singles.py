@@ -9,10 +9,10 @@ from snakemq.callbacks import Callback
 from snakemq.exceptions import NoConnection
 from snakemq.message import Message
 from snakemq.packeter import Packeter
-from snakemq.queues import OutgoingQueue
 
 from .. import _frames as frames
 from .._session import Session
+from ._queue._queue import OutgoingQueue
 
 MAX_SINGLE = 16 * 1024
 """Bytes of data of a message that may be sent on the short way: its header is copied together with
@@ -78,8 +78,8 @@ class Singles:
             or self._on_message_sent.callbacks  # which are called by the loop, not from in here
         ):
             return False
-        message._queued_at = now = self._time()
-        message._position = None
+        message.queued_at = now = self._time()
+        message.position = None
         try:
             if not self._send(session, queue, message, now):
                 return False
@@ -140,7 +140,7 @@ class Singles:
         if ttl is None:
             seconds = frames.INFINITE_TTL
         else:
-            waited = now - message._queued_at
+            waited = now - message.queued_at
             if ttl and waited >= ttl:
                 return False
             seconds = frames.ttl_left(ttl, waited, session.acks)

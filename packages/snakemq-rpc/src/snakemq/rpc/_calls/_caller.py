@@ -36,8 +36,8 @@ class Caller:
     """Sends requests, and hands the outcomes of calls to those who wait for them."""
 
     def __init__(self, messaging: Messaging, settings: Settings) -> None:
-        self.is_closed = False
-        self.settings = settings
+        self.is_closed: bool = False
+        self.settings: Settings = settings
         self._messaging = messaging
         self._link = messaging.packeter.link
         pickler = settings.pickler

@@ -39,10 +39,10 @@ class RpcClient:
         *,
         timeout: float | None = None,
     ) -> None:
-        self.log = logging.getLogger("snakemq.rpc.client")
+        self.log: logging.Logger = logging.getLogger("snakemq.rpc.client")
         self.receive_hook = receive_hook
         self.pickler: Pickler = SafePickler() if pickler is None else pickler
-        self.timeout = check_timeout(timeout)
+        self.timeout: float | None = check_timeout(timeout)
         self.exception_handler = None
         self._caller = Caller(receive_hook.messaging, self)
         add_client(receive_hook, self._caller)

@@ -17,9 +17,9 @@ class RemoteObject:
     __slots__ = ("caller", "ident", "name")
 
     def __init__(self, caller: Caller, ident: str, name: str) -> None:
-        self.caller = caller
-        self.ident = ident
-        self.name = name
+        self.caller: Caller = caller
+        self.ident: str = ident
+        self.name: str = name
 
     def request(
         self, command: str, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]

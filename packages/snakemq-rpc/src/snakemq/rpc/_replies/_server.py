@@ -84,7 +84,7 @@ class RpcServer:
         max_reply_bytes: int = 4 << 20,
         max_idents: int = 256,
     ) -> None:
-        self.log = logging.getLogger("snakemq.rpc.server")
+        self.log: logging.Logger = logging.getLogger("snakemq.rpc.server")
         self.receive_hook = receive_hook
         self.pickler: Pickler = SafePickler() if pickler is None else pickler
         self.transfer_exceptions = True

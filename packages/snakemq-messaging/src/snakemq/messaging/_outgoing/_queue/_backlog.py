@@ -14,8 +14,7 @@ from collections.abc import Container, Iterator, Sequence
 from enum import Enum
 
 from snakemq.message import Message
-
-from ._storage import StoredMessage
+from snakemq.queues import StoredMessage
 
 MAX_OPENINGS = 100
 """How many openings of a backlog are remembered. A thread that sleeps for longer, between storing a
@@ -102,7 +101,7 @@ class Backlog:
 
     def admit(self, message: Message, is_full: bool) -> Fate:
         """A message was sent. ``is_full``: no more stored messages should wait in memory."""
-        position = message._position
+        position = message.position
         if position is None:
             if not self.is_open:
                 return Fate.WAITS
@@ -114,9 +113,9 @@ class Backlog:
             self.count += 1  # merge() has counted it down, though it had not been counted
             self.bytes += len(message.data)
             return Fate.KNOWN
+        if self.cursor is not None and position <= self.cursor:
+            return Fate.WAITS  # it was overtaken by the message that opened the backlog
         if self.is_open:
-            if self.cursor is not None and position <= self.cursor:
-                return Fate.WAITS  # it was overtaken by the message that opened the backlog
             self._leave(position, message)
             return Fate.LEFT
         if is_full and (self._newest is None or position > self._newest):
@@ -144,7 +143,7 @@ class Backlog:
         self.count += 1
         self.bytes += len(message.data)
         if message.ttl is not None:
-            deadline = message._queued_at + message.ttl
+            deadline = message.queued_at + message.ttl
             if self.soonest is None or deadline < self.soonest:
                 self.soonest = deadline
 
@@ -179,7 +178,7 @@ class Backlog:
             self.cursor = stored.position
             if stored.message.uuid not in deleted:
                 self._count_down(stored)
-                stored.message._position = stored.position
+                stored.message.position = stored.position
                 yield stored.message
         cursor, end = self.cursor, self._end
         if not page:
