@@ -95,7 +95,7 @@ class Peer:
         self.process.dial(self)
 
     def kill(self, how: str) -> None:
-        """End the process: in a ``crash`` its system closes its connections, by ``vanish`` nothing."""
+        """End the process. ``crash``: its system closes the connections. ``vanish``: they stay."""
         self.world.happened(how, self.ident)
         network = self.world.network
         (network.crash if how == "crash" else network.vanish)(self.process.link)
@@ -152,7 +152,7 @@ class Peer:
         return not self.settings.is_old and other is not None and not other.settings.is_old
 
     def may_drop_at_any_time(self, entry: Entry) -> bool:
-        """May it be dropped because its queue was full, or because it is too large and has ttl 0?"""
+        """May it be dropped because its queue was full, or as it is too large and has ttl 0?"""
         limits = self.settings.queue_limits
         if limits is not None and limits.when_full is WhenFull.DROP_OLDEST:
             return True
