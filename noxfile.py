@@ -116,7 +116,9 @@ def types(session: nox.Session) -> None:
     # Without the peers: most of those are not typed, and none of them is installed here.
     parts = ("__main__.py", "harness", "report", "workloads")
     suite = [f"benchmarks/suite/{part}" for part in parts]
-    session.run("mypy", *sources, "noxfile.py", "tools", "tests/packaging", "tests/types", *suite)
+    session.run(
+        "mypy", *sources, "noxfile.py", "dev.py", "tools", "tests/packaging", "tests/types", *suite
+    )
 
 
 #: What GitHub reads, and the schema for it.
@@ -181,7 +183,7 @@ def tests(session: nox.Session, suite: str) -> None:
 
 def install_servers(session: nox.Session, suite: str) -> None:
     """Databases for the suites that need them; PostgreSQL and MariaDB are of the system."""
-    if suite in (ALL, "snakemq-storage-mongo"):
+    if suite in (ALL, "snakemq-storage-mongo") and NO_SERVERS[-1] not in session.posargs:
         session.install("--require-hashes", "-r", "tests/servers/requirements.txt")
 
 

@@ -1,9 +1,6 @@
 """The page about performance speaks of the suite that there is."""
 
 import re
-from pathlib import Path
-
-import pytest
 
 from benchmarks.suite.__main__ import PAGE
 from benchmarks.suite.harness.results import load
@@ -43,11 +40,3 @@ def test_the_results_are_of_the_workloads_that_there_are() -> None:
     cases = [(w.name, case.name) for w, case in load(STORED).cases()]
     assert cases, "nothing is left of the run"
     assert {name for name, _ in cases} == set(WORKLOADS)
-
-
-@pytest.mark.parametrize(
-    "document", [DOCS / "performance.md", PAGE / "results.md"], ids=["how", "results"]
-)
-def test_links_lead_somewhere(document: Path) -> None:
-    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", document.read_text()):
-        assert (document.parent / target).exists(), target

@@ -72,6 +72,14 @@ def test_the_tests_are_those_of_this_python_and_the_style(
     assert commands[-1][-6:] == ("--session", "lint", session, "--", "-k", "reconnect")
 
 
+def test_the_tests_leave_out_what_takes_long(
+    monkeypatch: pytest.MonkeyPatch, commands: list[tuple[str, ...]]
+) -> None:
+    call(monkeypatch, "test")
+    assert commands[-1][-3:] == ("--", "-m", "not server")
+    assert os.environ["SIMULATION_RUNS"] == "200"
+
+
 @pytest.mark.parametrize("arguments", [["test", "--all", "-R"], ["nox", "-R"]])
 def test_everything_is_what_nox_does_unless_it_is_told_more(
     monkeypatch: pytest.MonkeyPatch, commands: list[tuple[str, ...]], arguments: list[str]
@@ -106,6 +114,14 @@ def test_noxfile_finds_the_python_that_runs_dev(
 ) -> None:
     call(monkeypatch, "nox")
     assert os.environ["PATH"].split(os.pathsep)[-1] == str(BARE_PYTHON.parent)
+
+
+def test_noxfile_finds_all_pythons_of_pyenv_though_pyenv_runs_dev(
+    monkeypatch: pytest.MonkeyPatch, commands: list[tuple[str, ...]]
+) -> None:
+    os.environ["PYENV_VERSION"] = "3.11.7"
+    call(monkeypatch, "nox")
+    assert "PYENV_VERSION" not in os.environ
 
 
 def test_an_old_python_hands_over_to_the_newest_that_is_installed(
