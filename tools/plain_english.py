@@ -93,7 +93,8 @@ RULES = (
         "name what acts: 'The thread that …'",
         Kind.SENTENCES,
     ),
-    Rule(r"(?<!, )\bwhoever\b", "'anyone who …', 'the thread that …'"),
+    Rule(r"\Atest who (?=\w)", "name what acts: 'test a peer that …'", Kind.TEST),
+    Rule(r"(?<!, )\bwhoever\b|\b(?:for|to|by|from) who\b", "'anyone who …', 'the thread that …'"),
     Rule(
         rf"(?P<fine>\b[Tt]here (?:\w+ ){{0,2}})?\b{_BE} "
         rf"(?:none\b(?! of\b)|no (?!(?:{_COMPARED}|{_IDIOMS})\b)\w+)",
