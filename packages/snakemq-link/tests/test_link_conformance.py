@@ -281,7 +281,7 @@ class TellsInsideSend(Broken):
 class TellsAllAsSent(Broken):
     caught_by = "bytes_arrive_exactly_and_in_order"
 
-    class machine_type(Machine):
+    class MachineType(Machine):
         def sent(self, end, size):  # type: ignore[no-untyped-def]
             super().sent(end, size + 1 if size > 1000 else size)
 
@@ -290,7 +290,7 @@ class TellsSendsTwice(Broken):
     caught_by = "on_ready_to_send_is_called_later_and_once_for_each_send"
     says = "without a send"
 
-    class machine_type(Machine):
+    class MachineType(Machine):
         def sent(self, end, size):  # type: ignore[no-untyped-def]
             super().sent(end, size)
             self.call_later(0, lambda: self.on_ready_to_send(end.conn_id, size))
@@ -300,7 +300,7 @@ class DropsAByte(Broken):
     caught_by = "bytes_arrive_exactly_and_in_order"
     says = "waited in vain"
 
-    class machine_type(Machine):
+    class MachineType(Machine):
         def received(self, end, data):  # type: ignore[no-untyped-def]
             super().received(end, data[:-1] if len(data) > 1000 else data)
 
@@ -309,7 +309,7 @@ class SwapsBytes(Broken):
     caught_by = "bytes_arrive_exactly_and_in_order"
     says = "other bytes arrived on a"
 
-    class machine_type(Machine):
+    class MachineType(Machine):
         def received(self, end, data):  # type: ignore[no-untyped-def]
             super().received(end, data[::-1])
 
@@ -318,7 +318,7 @@ class GivesBytearrays(Broken):
     caught_by = "bytes_arrive_exactly_and_in_order"
     says = "on_recv gives bytes"
 
-    class machine_type(Machine):
+    class MachineType(Machine):
         def received(self, end, data):  # type: ignore[no-untyped-def]
             super().received(end, bytearray(data))  # type: ignore[arg-type]
 
@@ -327,7 +327,7 @@ class ReusesIds(Broken):
     caught_by = "ids_of_connections_are_not_reused"
     says = "a second time"
 
-    class machine_type(Machine):
+    class MachineType(Machine):
         def announce(self, end):  # type: ignore[no-untyped-def]
             del self.all_ends[end.conn_id]
             end.conn_id = "the connection"
@@ -337,7 +337,7 @@ class ReusesIds(Broken):
 class ConnectsTwice(Broken):
     caught_by = "on_connect_is_called_once_on_both_sides"
 
-    class machine_type(Machine):
+    class MachineType(Machine):
         def announce(self, end):  # type: ignore[no-untyped-def]
             super().announce(end)
             super().announce(end)
@@ -347,7 +347,7 @@ class DisconnectsTwice(Broken):
     caught_by = "close_calls_on_disconnect_once_before_it_returns"
     says = "a second time"
 
-    class machine_type(Machine):
+    class MachineType(Machine):
         def drop(self, end):  # type: ignore[no-untyped-def]
             super().drop(end)
             self.call_later(0, lambda: self.on_disconnect(end.conn_id))
@@ -435,7 +435,7 @@ class AnnouncesTheDead(Broken):
     caught_by = "who_comes_after_a_close_inside_on_connect_is_not_told"
     says = "although the connection was closed"
 
-    class machine_type(Machine):
+    class MachineType(Machine):
         def call(self, func, *args, **kwargs):  # type: ignore[no-untyped-def]
             if func == self.on_connect.call_while:
                 func, args = self.on_connect, args[1:]
@@ -499,7 +499,7 @@ class ReadsOnceAfterResuming(Broken):
 class ForgetsToPauseNewConnections(Broken):
     caught_by = "pause_inside_on_connect"
 
-    class machine_type(Machine):
+    class MachineType(Machine):
         def announce(self, end):  # type: ignore[no-untyped-def]
             super().announce(end)
             end.inp.paused_by.clear()
@@ -557,7 +557,7 @@ class AdmitsWhatNobodyHasChecked(Broken):
     caught_by = "connection_is_closed_if_a_callback_of_on_connect_raises"
     says = "waited in vain: on_disconnect"
 
-    class machine_type(Machine):
+    class MachineType(Machine):
         def drop_if_open(self, end):  # type: ignore[no-untyped-def]
             pass
 
@@ -622,7 +622,7 @@ class AlwaysInLoop(Broken):
 class DiesOfCallbacks(Broken):
     caught_by = "callbacks_that_raise_stop_nothing"
 
-    class machine_type(Machine):
+    class MachineType(Machine):
         def call(self, func, *args, **kwargs):  # type: ignore[no-untyped-def]
             func(*args, **kwargs)
 

@@ -32,7 +32,7 @@ class MemoryLink:
     on_ready_to_send: Event[[str, int]] = Event()
     on_loop_pass: Event[[]] = Event()
 
-    machine_type: ClassVar[type[Machine]] = Machine
+    MachineType: ClassVar[type[Machine]] = Machine
 
     def __init__(self, network: Network, name: str) -> None:
         self.name = name

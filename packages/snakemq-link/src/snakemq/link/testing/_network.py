@@ -100,7 +100,7 @@ class MemoryNetwork:
         if name in self.links:
             raise ValueError(f"there is a link {name!r} already")
         self.links[name] = link
-        return link.machine_type(self._world, name, self._ends)
+        return link.MachineType(self._world, name, self._ends)
 
     def connect(self, a: MemoryLink, b: MemoryLink) -> tuple[str, str]:
         """Connect two links; returns the ids that it has on ``a`` and on ``b``.
