@@ -97,7 +97,7 @@ class Database:
         return work()
 
     def _settle(self, clock: Callable[[], float]) -> None:
-        """We are the owner."""
+        """Find out what is there, now that we are the owner."""
         collections = self.collections
         collections.create()
         newest = collections.messages.find_one(
