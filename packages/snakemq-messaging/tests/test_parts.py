@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import threading
 from collections.abc import Sequence
 
@@ -98,6 +99,15 @@ class TestGate:
         waiting.join(PATIENCE)
         assert [str(error) for error in errors] == ["shelf storage 'a': its file is gone"]
 
+    def test_of_two_threads_that_close_it_one_finishes(self, gate: Gate) -> None:
+        finished: list[str] = []
+        waiting = threading.Thread(target=gate.close, args=[lambda: finished.append("late")])
+        with gate.turn.lock:
+            waiting.start()
+            gate.close(lambda: finished.append("first"))
+        waiting.join(PATIENCE)
+        assert finished == ["first"]
+
     def test_errors_of_the_back_end_become_storage_errors(self, gate: Gate) -> None:
         with pytest.raises(StorageError, match="no answer"), gate.call():
             raise ConnectionResetError
@@ -121,15 +131,26 @@ class TestGate:
     @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
     def test_a_forked_child_finds_it_shut_although_a_call_was_under_way(self, gate: Gate) -> None:
         gate.open(connection=object())
-        with gate.turn.lock:
-            pid = os.fork()
-            if pid == 0:
-                try:
-                    with gate.call():
-                        os._exit(1)
-                except StorageError as error:
-                    os._exit(0 if "forked process" in str(error) else 2)
-                os._exit(3)
+        is_forked, has_turn = threading.Event(), threading.Event()
+
+        def keep_the_turn() -> None:
+            with gate.call():
+                has_turn.set()
+                is_forked.wait(PATIENCE)
+
+        calling = threading.Thread(target=keep_the_turn)
+        calling.start()
+        assert has_turn.wait(PATIENCE)
+        pid = os.fork()
+        if pid == 0:
+            signal.alarm(round(PATIENCE))  # instead of waiting for a thread that is not there
+            try:
+                with gate.call():
+                    os._exit(1)
+            except StorageError as error:
+                os._exit(0 if "forked process" in str(error) else 2)
+        is_forked.set()
+        calling.join(PATIENCE)
         assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
         with gate.call():
             pass
