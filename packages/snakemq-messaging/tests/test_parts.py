@@ -20,6 +20,7 @@ from snakemq.queues.parts import (
     Leftovers,
     Positions,
     Pushes,
+    ServerGate,
     UnreadableItem,
     fill_page,
     free_name,
@@ -112,7 +113,7 @@ class TestGate:
         with pytest.raises(StorageError, match="no answer"), gate.call():
             raise ConnectionResetError
 
-    def test_by_default_no_call_fails_because_of_another(self, gate: Gate) -> None:
+    def test_no_call_fails_because_of_another(self, gate: Gate) -> None:
         with gate.turn.call():
             with pytest.raises(StorageError), gate.in_turn(since=0.0):
                 raise ConnectionResetError
@@ -120,7 +121,7 @@ class TestGate:
                 pass
 
     def test_calls_that_have_waited_for_a_silent_server_fail_with_its_call(self) -> None:
-        gate = Gate("shelf storage 'a'", explain, log, slow=0.0)
+        gate = ServerGate("shelf storage 'a'", explain, log, slow=0.0)
         with gate.turn.call():
             with pytest.raises(StorageError), gate.in_turn(since=0.0):
                 raise ConnectionResetError("silent")

@@ -1,4 +1,4 @@
-"""The way of pushed messages to a server."""
+"""The way of pushed messages to the back end."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import sqlalchemy as sa
 
-from snakemq.queues.parts import Gate, OwnerClock, Positions
+from snakemq.queues.parts import OwnerClock, Positions, ServerGate
 
 from ._dialect import Dialect
 from ._errors import explain
@@ -43,7 +43,7 @@ class Database:
     ) -> None:
         name = f"SQL storage {engine.url.render_as_string(hide_password=True)}"
         # However fast a call fails, the calls that have waited for it fail with it.
-        self.gate = Gate(name, partial(explain, dialect), log, slow=0.0)
+        self.gate = ServerGate(name, partial(explain, dialect), log, slow=0.0)
         self.tables = Tables(prefix)
         self.sql = Statements(self.tables, dialect, engine.dialect)
         self.session = OwnerSession(
