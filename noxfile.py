@@ -116,7 +116,9 @@ def types(session: nox.Session) -> None:
     # Without the peers: most of those are not typed, and none of them is installed here.
     parts = ("__main__.py", "harness", "report", "workloads")
     suite = [f"benchmarks/suite/{part}" for part in parts]
-    session.run("mypy", *sources, "noxfile.py", "tools", "tests/packaging", "tests/types", *suite)
+    session.run(
+        "mypy", *sources, "noxfile.py", "dev.py", "tools", "tests/packaging", "tests/types", *suite
+    )
 
 
 #: What GitHub reads, and the schema for it.

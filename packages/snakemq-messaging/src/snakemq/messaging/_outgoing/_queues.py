@@ -13,6 +13,7 @@ from snakemq.queues import QueuesStorageBase, StoredMessage
 
 from .._stats import DropReason, Statistics
 from ._limits import Occupancy
+from ._queue._expiry import ttl_left
 from ._queue._queue import OutgoingQueue
 from ._stored._checkpoints import Checkpoints
 from ._stored._deletions import Deletions
@@ -225,10 +226,10 @@ class OutgoingQueues:
         queue = self._queues.get(ident)
         if queue is not None:
             self.absorb(queue)
-            was_stalled = queue.is_stalled
+            was_stalled = queue.aside.is_stalled
             self.drop(queue, queue.expire(self._link.time()), DropReason.EXPIRED)
             self.watch(queue)
-            if was_stalled and not queue.is_stalled:
+            if was_stalled and not queue.aside.is_stalled:
                 self._resume(ident)
             self.forget_if_empty(queue)
 
@@ -335,7 +336,7 @@ class OutgoingQueues:
             outdated = []
             for message in queue:
                 if message.position is not None and message.ttl:
-                    left = max(0.0, message.queued_at + message.ttl - now)
+                    left = ttl_left(message, now)
                     outdated.append(Message(message.data, left, message.flags, message.uuid))
             if outdated:
                 self._storage.update_items_ttl(outdated)

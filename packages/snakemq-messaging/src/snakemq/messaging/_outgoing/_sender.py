@@ -164,7 +164,7 @@ class Sender:
                     return False  # by a callback that was told that the storage fails
         now = self._time()
         resent = queue.resent
-        aside = queue.aside_count
+        aside = queue.aside.count
         expired: list[Message] = []
         too_large: list[Message] = []
         messages = queue.take(
@@ -173,12 +173,12 @@ class Sender:
         if messages:
             self._send(session, queue, messages, now)
             session.counters.resent += queue.resent - resent
-        is_aside = queue.aside_count != aside
+        is_aside = queue.aside.count != aside
         if is_aside or queue.has_more():
             self._queues.watch(queue)
         if expired or too_large or is_aside:
             # Others have their turn before more is taken out of the queue.
-            if queue.has_more() and not queue.is_stalled:
+            if queue.has_more() and not queue.aside.is_stalled:
                 self.outbox.announce(queue)
             # Callbacks come last, because one may close the connection.
             self._queues.drop(queue, expired, DropReason.EXPIRED)
@@ -188,7 +188,7 @@ class Sender:
 
     def _refuse(self, session: Session, queue: OutgoingQueue, messages: list[Message]) -> None:
         """Messages are too large for the peer: report them, and drop those with a ttl of 0."""
-        if queue.aside_count:
+        if queue.aside.count:
             self._warnings.too_large(queue, session.largest_message)
         for message in messages:
             self._events.report(session.conn_id, _too_large(queue.ident, session, message))
@@ -237,7 +237,7 @@ class Sender:
 
         An empty window lets one message in, however large it is.
         """
-        if queue.is_stalled:
+        if queue.aside.is_stalled:
             return 0, 0
         max_bytes = SEND_AHEAD - self._packeter.get_unsent_size(session.conn_id)
         features = session.features
@@ -337,8 +337,8 @@ class Sender:
         if queue.incoming:
             self._queues.absorb(queue)  # so that each is counted once, however often this is asked
         return (
-            queue.waiting_count + len(queue.in_flight),
-            queue.waiting_bytes + queue.in_flight_bytes,
+            queue.waiting.count + len(queue.in_flight),
+            queue.waiting.bytes + queue.in_flight_bytes,
         )
 
     def queues(self) -> list[OutgoingQueue]:

@@ -16,6 +16,8 @@ from enum import Enum
 from snakemq.message import Message
 from snakemq.queues import StoredMessage
 
+from ._expiry import deadline_of
+
 MAX_OPENINGS = 100
 """How many openings of a backlog are remembered. A thread that sleeps for longer, between storing a
 message and appending it to the queue, sends it twice."""
@@ -142,10 +144,9 @@ class Backlog:
         self._first = position if self._first is None else min(self._first, position)
         self.count += 1
         self.bytes += len(message.data)
-        if message.ttl is not None:
-            deadline = message.queued_at + message.ttl
-            if self.soonest is None or deadline < self.soonest:
-                self.soonest = deadline
+        deadline = deadline_of(message)
+        if deadline is not None and (self.soonest is None or deadline < self.soonest):
+            self.soonest = deadline
 
     def lost(self, found: Sequence[StoredMessage]) -> None:
         """Messages have expired before it was their turn."""
