@@ -94,7 +94,7 @@ DEPENDENT = [name for name in PACKAGE_SUITES if foreign(complete([name]))]
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Style; no package imports what it does not declare, and no module from a floor above it."""
+    """Style and words; imports go only to what is declared, and only down."""
     session.install(*tools_of("lint"), "packaging")
     without = [f"--extend-exclude={path}" for path in tracked.scripts_of_the_reader()]
     session.run("ruff", "check", *without)

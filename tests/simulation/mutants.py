@@ -159,7 +159,7 @@ def ignores_the_window() -> Iterator[None]:
 
 @_mutant
 def does_not_report_drops() -> Iterator[None]:
-    with mock.patch.object(Sender, "_dropped", return_value=None):
+    with mock.patch.object(Sender, "dropped", return_value=None):
         yield
 
 

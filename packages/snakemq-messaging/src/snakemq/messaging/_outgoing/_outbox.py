@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Container, Sequence
 
 from snakemq.link import LinkInterface
 from snakemq.message import FLAG_PERSISTENT, Message
-from snakemq.queues import QueuesStorageBase
 
-from ._limits import Occupancy
 from ._queue._queue import OutgoingQueue
 from ._queues import UNKNOWN, OutgoingQueues
 from ._singles import Singles
+from ._warnings import Warnings
 
 
 class Outbox:
@@ -22,14 +21,11 @@ class Outbox:
         self,
         link: LinkInterface,
         queues: OutgoingQueues,
-        storage: QueuesStorageBase | None,
-        occupancy: Occupancy | None,
         connected: Container[str],
         singles: Singles,
-        not_stored: Callable[[], None],
+        warnings: Warnings,
     ) -> None:
-        """``connected``: idents of connected peers. ``not_stored()`` is called for persistent
-        messages if there is no storage, from any thread."""
+        """``connected``: idents of connected peers."""
         # Appending to a deque, and popping from it, is atomic.
         self.announced: deque[OutgoingQueue] = deque()
         """Queues into which something was put. To look at one, reset its ``is_announced`` first."""
@@ -38,15 +34,15 @@ class Outbox:
         answer, and so will notice."""
         self.queue_of = queues.known
         # Is there nothing to be done for a message but to put it into its queue?
-        self._is_plain = storage is None and occupancy is None
+        self._is_plain = not queues.are_stored and queues.occupancy is None
         self._link = link
         self._time = link.time
         self._queues = queues
-        self._storage = storage
-        self._occupancy = occupancy
+        self._store = self._push if queues.are_stored else self._only_warn
+        self._occupancy = queues.occupancy
         self._connected = connected
         self._send_single = singles.send_from_any_thread
-        self._not_stored = not_stored
+        self._warnings = warnings
 
     def accept(
         self,
@@ -60,7 +56,7 @@ class Outbox:
             self.accept_many(ident, [message], is_awaited)
             return
         if message.flags & FLAG_PERSISTENT:
-            self._not_stored()
+            self._warnings.not_stored()
         message.queued_at = self._time()
         message.position = None
         if queue is None or (message.ttl == 0 and not queue.is_connected):
@@ -102,15 +98,12 @@ class Outbox:
         for message in messages:
             message.queued_at = now
             message.position = None
-        if self._storage is not None:
-            try:
-                self._store(self._storage, ident, messages)
-            except BaseException:
-                if occupancy is not None:
-                    occupancy.correct(ident, -len(messages), -size)
-                raise
-        elif any(message.flags & FLAG_PERSISTENT for message in messages):
-            self._not_stored()
+        try:
+            self._store(ident, messages)
+        except BaseException:
+            if occupancy is not None:
+                occupancy.correct(ident, -len(messages), -size)
+            raise
         for message in messages:
             self._put(ident, message, is_awaited)
 
@@ -141,7 +134,12 @@ class Outbox:
             self._link.wakeup_poll()
             raise
 
-    def _store(self, storage: QueuesStorageBase, ident: str, messages: Sequence[Message]) -> None:
+    def _only_warn(self, ident: str, messages: Sequence[Message]) -> None:
+        if any(message.flags & FLAG_PERSISTENT for message in messages):
+            self._warnings.not_stored()
+
+    def _push(self, ident: str, messages: Sequence[Message]) -> None:
+        storage = self._queues.storage
         durable = [m for m in messages if m.flags & FLAG_PERSISTENT and m.ttl != 0]
         for message in durable:
             if message.sent_to is None:

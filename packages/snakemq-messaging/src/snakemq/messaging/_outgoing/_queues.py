@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
+from typing import Protocol
 
 from snakemq.exceptions import StorageError
 from snakemq.link import LinkInterface, TimerHandle
@@ -17,6 +18,7 @@ from ._queue._expiry import ttl_left
 from ._queue._queue import OutgoingQueue
 from ._stored._checkpoints import Checkpoints
 from ._stored._deletions import Deletions
+from ._stored._null import NullStorage
 from ._stored._pages import PAGE_BYTES, PAGE_MESSAGES, Pages
 from ._stored._sweep import Sweep
 
@@ -31,6 +33,19 @@ LOOK_DELAY = 1.0
 are not are looked at, for when they expire. Not sooner: it would double what their queue costs."""
 
 
+class QueuesOwner(Protocol):
+    """What the queues tell the one who sends from them, in the loop."""
+
+    def dropped(self, ident: str, uuid: bytes) -> None:
+        """A message was dropped from a queue."""
+
+    def resume(self, ident: str) -> None:
+        """There are messages to be taken again: the storage works, or the row goes on."""
+
+    def storage_failed(self, exc: Exception) -> None:
+        """The storage has raised. The call will be repeated."""
+
+
 class OutgoingQueues:
     """Queues by ident. Any thread may :meth:`get` one, all else belongs to the loop."""
 
@@ -40,19 +55,15 @@ class OutgoingQueues:
         storage: QueuesStorageBase | None,
         occupancy: Occupancy | None,
         statistics: Statistics,
-        dropped: Callable[[str, bytes], None],
-        failed: Callable[[Exception], None],
-        resume: Callable[[str], None],
+        owner: QueuesOwner,
     ) -> None:
-        """``dropped(ident, uuid)`` is called for each message that is dropped from a queue,
-        ``failed(exception)`` when the storage fails, ``resume(ident)`` when messages can be read
-        from it again, or taken from the queue."""
+        self.are_stored = storage is not None
+        """Is there a storage for persistent messages?"""
+        self.storage = storage if storage is not None else NullStorage()
+        self.occupancy = occupancy
         self._link = link
-        self._storage = storage
-        self._occupancy = occupancy
         self._statistics = statistics
-        self._dropped = dropped
-        self._resume = resume
+        self._owner = owner
         self._log = logging.getLogger("snakemq.messaging")
         self._queues: dict[str, OutgoingQueue] = {}
         self.known = self._queues.get
@@ -61,22 +72,22 @@ class OutgoingQueues:
         self._in_question: OutgoingQueue | None = None
         """The queue that the loop is forgetting, while it has that lock."""
         self._timers: dict[str, tuple[float, TimerHandle]] = {}
-        if storage is not None:
-            self.deletions = Deletions(link, storage, failed)
-            self._pages = Pages(link, storage, failed, resume)
-            self._sweep = Sweep(
-                link, storage, self._queues.get, self._expired_there, self._emptied, failed
-            )
-            self._checkpoints = Checkpoints(link, storage, self._is_ttl_counted, failed)
-            self._load(storage)
+        self.resume = owner.resume
+        self.storage_failed = owner.storage_failed
+        self.deletions = Deletions(link, self.storage, self)
+        self._pages = Pages(link, self.storage, self)
+        self._sweep = Sweep(link, self.storage, self)
+        self._checkpoints = Checkpoints(link, self.storage, self)
+        self._load()
 
-    def _load(self, storage: QueuesStorageBase) -> None:
+    def _load(self) -> None:
+        storage = self.storage
         now = self._link.time()
         for ident in storage.get_queues():
             queue = self.get(ident)
             queue.has_stored = True
             if storage.pageable:
-                size = self._measure(storage, ident) if self._occupancy is not None else None
+                size = self._measure(storage, ident) if self.occupancy is not None else None
                 queue.backlog.open_with(storage.count(ident), size)
                 self._sweep.plan(ident, now + SWEEP_AFTER)
                 self._checkpoints.plan()
@@ -85,20 +96,20 @@ class OutgoingQueues:
                 message.queued_at = now
                 message.position = UNKNOWN
                 queue.incoming.append(message)
-                if self._occupancy is not None:
-                    self._occupancy.found(ident, 1, len(message.data))
+                if self.occupancy is not None:
+                    self.occupancy.found(ident, 1, len(message.data))
             queue.absorb()
             self.watch(queue)
 
     def _measure(self, storage: QueuesStorageBase, ident: str) -> int:
         """Limits need to know the bytes, so all pages are read once."""
-        assert self._occupancy is not None
+        assert self.occupancy is not None
         total = 0
         after = None
         while page := storage.get_page(ident, after, PAGE_MESSAGES, PAGE_BYTES):
             after = page[-1].position
             size = sum(len(stored.message.data) for stored in page)
-            self._occupancy.found(ident, len(page), size)
+            self.occupancy.found(ident, len(page), size)
             total += size
         return total
 
@@ -149,8 +160,7 @@ class OutgoingQueues:
                 self._in_question = None
                 queue.is_forgotten = self._queues.get(queue.ident) is not queue
         self._statistics.not_needed_any_more()
-        if self._storage is not None:
-            self._sweep.forget(queue.ident)
+        self._sweep.forget(queue.ident)
 
     def revived(self, queue: OutgoingQueue) -> OutgoingQueue:
         """A queue was announced. Returns the one that is to be looked at: another one if a signal
@@ -197,8 +207,8 @@ class OutgoingQueues:
         backlog = queue.backlog
         if backlog.is_open or not (backlog.count or backlog.bytes):
             return
-        if self._occupancy is not None:
-            self._occupancy.correct(queue.ident, -backlog.count, -backlog.bytes)
+        if self.occupancy is not None:
+            self.occupancy.correct(queue.ident, -backlog.count, -backlog.bytes)
         backlog.count = backlog.bytes = 0
 
     def watch(self, queue: OutgoingQueue) -> None:
@@ -230,10 +240,10 @@ class OutgoingQueues:
             self.drop(queue, queue.expire(self._link.time()), DropReason.EXPIRED)
             self.watch(queue)
             if was_stalled and not queue.aside.is_stalled:
-                self._resume(ident)
+                self.resume(ident)
             self.forget_if_empty(queue)
 
-    def _expired_there(self, queue: OutgoingQueue, found: list[StoredMessage]) -> None:
+    def expired_there(self, queue: OutgoingQueue, found: list[StoredMessage]) -> None:
         """Messages of a backlog have expired."""
         deleted = self.deletions.pending(queue.ident)  # those were found before
         found = [stored for stored in found if stored.message.uuid not in deleted]
@@ -242,13 +252,13 @@ class OutgoingQueues:
             stored.message.position = stored.position
         self.drop(queue, [stored.message for stored in found], DropReason.EXPIRED)
 
-    def _emptied(self, queue: OutgoingQueue) -> None:
+    def emptied(self, queue: OutgoingQueue) -> None:
         """A sweep has found nothing in a backlog that can be sent."""
         self._read_page(queue)
         self.watch(queue)
         self.forget_if_empty(queue)
 
-    def _is_ttl_counted(self) -> bool:
+    def is_ttl_counted(self) -> bool:
         """Does a message wait that is in the storage, and may have a ttl?"""
         return any(
             queue.has_stored and (queue.backlog.is_open or queue.next_deadline() is not None)
@@ -262,10 +272,10 @@ class OutgoingQueues:
 
     def trim(self, queue: OutgoingQueue) -> None:
         """Drop the oldest messages if there are more than the limits allow."""
-        if self._occupancy is None:
+        if self.occupancy is None:
             return
         self.absorb(queue)
-        while self._occupancy.is_over(queue.ident):
+        while self.occupancy.is_over(queue.ident):
             self.fill(queue)
             message = queue.drop_oldest()
             if message is None:
@@ -278,13 +288,13 @@ class OutgoingQueues:
             self.retire(queue, [message])
             self._statistics.of(queue.ident).count_drop(reason)
             self._log.debug("ident=%s drop %s", queue.ident, message)
-            self._dropped(queue.ident, message.uuid)
+            self._owner.dropped(queue.ident, message.uuid)
 
     def retire(self, queue: OutgoingQueue, messages: Iterable[Message]) -> None:
         """Messages left the queue for good: they are deleted from the storage, soon."""
-        if self._occupancy is not None:
+        if self.occupancy is not None:
             for message in messages:
-                self._occupancy.leave(queue.ident, len(message.data))
+                self.occupancy.leave(queue.ident, len(message.data))
         if queue.has_stored:
             for message in messages:
                 if message.position is not None:
@@ -313,22 +323,9 @@ class OutgoingQueues:
                     temporary=True,
                 )
 
-    def flush_deletions(self) -> None:
-        """Bring the storage up to date, as far as it does not fail."""
-        if self._storage is not None:
-            self.deletions.flush()
-
-    def flush_deletions_unless_failing(self) -> None:
-        if self._storage is not None:
-            self.deletions.flush_unless_failing()
-
-    def flush_deletions_if_many(self) -> None:
-        if self._storage is not None:
-            self.deletions.flush_if_many()
-
     def store_ttls(self) -> None:
         """Bring the ttls in the storage up to date, if it does not count them itself."""
-        if self._storage is None or self._storage.pageable:
+        if self.storage.pageable:
             return
         now = self._link.time()
         for queue in self:
@@ -339,4 +336,4 @@ class OutgoingQueues:
                     left = ttl_left(message, now)
                     outdated.append(Message(message.data, left, message.flags, message.uuid))
             if outdated:
-                self._storage.update_items_ttl(outdated)
+                self.storage.update_items_ttl(outdated)

@@ -49,27 +49,14 @@ class Sender:
         self._time = packeter.link.time
         self._events = events
         self._connected: dict[str, Session] = {}
-        self._storage = storage
         self._warnings = Warnings(self._time, events.log, self.on_message_drop)
         self._has_limits = occupancy is not None
-        self._queues = OutgoingQueues(
-            self._link,
-            storage,
-            occupancy,
-            statistics,
-            self._dropped,
-            events.storage_failed,
-            self._resume,
-        )
+        self.storage_failed = events.storage_failed
+        self._queues = OutgoingQueues(self._link, storage, occupancy, statistics, self)
+        self._deletions = self._queues.deletions
         self._singles = Singles(packeter, self._connected, self.on_message_sent, self._tell_sent)
         self.outbox = Outbox(
-            self._link,
-            self._queues,
-            storage,
-            occupancy,
-            self._connected,
-            self._singles,
-            self._warnings.not_stored,
+            self._link, self._queues, self._connected, self._singles, self._warnings
         )
 
     def limits_changed(self, ident: str) -> None:
@@ -77,8 +64,8 @@ class Sender:
         self.outbox.announce(self._queues.get(ident))
 
     def on_loop_pass(self) -> None:
-        if self._storage is not None:
-            self._queues.flush_deletions_if_many()
+        if self._deletions.count:
+            self._deletions.flush_if_many()
         if self.outbox.announced or self.outbox.absent:
             try:
                 self._serve_announced()
@@ -142,7 +129,7 @@ class Sender:
         self._queues.drop(queue, dropped, DropReason.DISCONNECTED)
         self._queues.watch(queue)
         self._queues.sweep(queue)
-        self._queues.flush_deletions_unless_failing()
+        self._deletions.flush_unless_failing()
         self._queues.forget_if_empty(queue)
 
     def pump(self, session: Session) -> None:
@@ -347,13 +334,13 @@ class Sender:
 
     def close(self) -> None:
         """Bring the storage up to date. Raises :exc:`~snakemq.exceptions.StorageError`."""
-        self._queues.flush_deletions()
+        self._deletions.flush()
         self._queues.store_ttls()
 
-    def _dropped(self, ident: str, uuid: bytes) -> None:
+    def dropped(self, ident: str, uuid: bytes) -> None:
         self._events.emit(None, self.on_message_drop, ident, uuid)
 
-    def _resume(self, ident: str) -> None:
+    def resume(self, ident: str) -> None:
         self._serve(self._queues.get(ident))
 
 

@@ -28,6 +28,11 @@ def is_over(message: Message, now: float) -> bool:
     return message.ttl == 0 or is_expired(message, now)
 
 
+def has_expired_in_storage(message: Message) -> bool:
+    """Has its time come? Of a message as a storage that counts ttl has returned it."""
+    return message.ttl == 0
+
+
 def ttl_left(message: Message, now: float) -> float | None:
     """Return how many seconds are left of its ttl, never less than 0."""
     deadline = deadline_of(message)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
+from collections.abc import Container
 
 from snakemq.link import LinkInterface, TimerHandle
 from snakemq.message import Message
 from snakemq.queues import QueuesStorageBase
 
+from ._owner import Owner
 from ._patience import Patience
 
 DELETE_DELAY = 0.02
@@ -21,18 +22,13 @@ DELETE_BATCH = 1000
 class Deletions:
     """Collects deletions, and repeats those that failed. For the loop's thread only."""
 
-    def __init__(
-        self,
-        link: LinkInterface,
-        storage: QueuesStorageBase,
-        failed: Callable[[Exception], None],
-    ) -> None:
-        """``failed(exception)`` is called when the storage fails."""
+    def __init__(self, link: LinkInterface, storage: QueuesStorageBase, owner: Owner) -> None:
+        self.count = 0
+        """How many messages are to be deleted."""
         self._link = link
         self._storage = storage
-        self._failed = failed
+        self._owner = owner
         self._pending: dict[str, dict[bytes, Message]] = {}
-        self._count = 0
         self._timer: TimerHandle | None = None
         self._patience = Patience()
         self._lag: dict[str, int] = {}
@@ -42,7 +38,7 @@ class Deletions:
     def add(self, ident: str, message: Message) -> None:
         """A message that is in the storage left its queue for good."""
         messages = self._pending.setdefault(ident, {})
-        self._count += message.uuid not in messages
+        self.count += message.uuid not in messages
         messages[message.uuid] = message
         if self._timer is None:
             self._timer = self._link.call_later(DELETE_DELAY, self.flush)
@@ -62,16 +58,16 @@ class Deletions:
         What is in the storage is sent again after a crash. The receiver remembers two windows of
         messages, of which one may be in flight.
         """
-        if self._lag.get(ident, 0) >= window and not self._patience.is_tried:
+        if self._lag.get(ident, 0) >= window and not self._patience.has_failed:
             self.flush()
 
     def flush_if_many(self) -> None:
-        if self._count >= DELETE_BATCH and not self._patience.is_tried:
+        if self.count >= DELETE_BATCH and not self._patience.has_failed:
             self.flush()
 
     def flush_unless_failing(self) -> None:
         """A storage that fails is asked at its times: each attempt may hold up the loop."""
-        if not self._patience.is_tried:
+        if not self._patience.has_failed:
             self.flush()
 
     def flush(self) -> None:
@@ -85,9 +81,9 @@ class Deletions:
                 self._storage.delete(ident, list(messages.values()))
             except Exception as exc:  # StorageError, if the storage keeps its contract
                 self._timer = self._link.call_later(self._patience.next_delay(), self.flush)
-                self._failed(exc)
+                self._owner.storage_failed(exc)
                 return
             self._patience.reset()
             del self._pending[ident]
             self._lag.pop(ident, None)
-            self._count -= len(messages)
+            self.count -= len(messages)

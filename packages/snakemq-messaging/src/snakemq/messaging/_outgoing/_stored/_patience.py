@@ -15,7 +15,7 @@ class Patience:
         """Seconds from the last attempt to the next one; 0 if that has not failed."""
 
     @property
-    def is_tried(self) -> bool:
+    def has_failed(self) -> bool:
         """Has the last attempt failed?"""
         return self.delay > 0
 

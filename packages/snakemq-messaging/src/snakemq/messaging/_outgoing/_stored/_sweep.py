@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from snakemq.link import LinkInterface, TimerHandle
-from snakemq.queues import QueuesStorageBase, StoredMessage
+from snakemq.queues import QueuesStorageBase
 
-from .._queue._queue import OutgoingQueue
+from .._queue._expiry import has_expired_in_storage
+from ._owner import Owner
 from ._patience import Patience
 
 PAGE_MESSAGES = 250
@@ -29,24 +28,10 @@ class Sweep:
     their turn comes.
     """
 
-    def __init__(
-        self,
-        link: LinkInterface,
-        storage: QueuesStorageBase,
-        get_queue: Callable[[str], OutgoingQueue | None],
-        expired: Callable[[OutgoingQueue, list[StoredMessage]], None],
-        found_nothing: Callable[[OutgoingQueue], None],
-        failed: Callable[[Exception], None],
-    ) -> None:
-        """``expired(queue, messages)`` is called for messages whose time has come, as often as they
-        are found; ``found_nothing(queue)`` if there were no others; ``failed(exception)`` when the
-        storage fails."""
+    def __init__(self, link: LinkInterface, storage: QueuesStorageBase, owner: Owner) -> None:
         self._link = link
         self._storage = storage
-        self._get_queue = get_queue
-        self._expired = expired
-        self._found_nothing = found_nothing
-        self._failed = failed
+        self._owner = owner
         self._patience = Patience()
         self._due: dict[str, float] = {}
         self._rested: dict[str, float] = {}
@@ -97,7 +82,7 @@ class Sweep:
             self._wake_at(min(self._due.values()))
 
     def _look_at_page(self, ident: str, now: float) -> None:
-        queue = self._get_queue(ident)
+        queue = self._owner.known(ident)
         if queue is None or queue.is_connected or not queue.backlog.is_open:
             self._ident = None
             return
@@ -109,12 +94,12 @@ class Sweep:
             page = self._storage.get_page(ident, self._place, PAGE_MESSAGES)
         except Exception as exc:  # StorageError, if the storage keeps its contract
             self._patience.next_delay()
-            self._failed(exc)
+            self._owner.storage_failed(exc)
             return
         self._patience.reset()
-        over = [stored for stored in page if stored.message.ttl == 0]
+        over = [stored for stored in page if has_expired_in_storage(stored.message)]
         if over:
-            self._expired(queue, over)
+            self._owner.expired_there(queue, over)
         self._has_found |= len(over) < len(page)
         for stored in page:
             ttl = stored.message.ttl
@@ -130,4 +115,4 @@ class Sweep:
         if self._soonest is not None:
             self.plan(ident, self._soonest)
         if not self._has_found:
-            self._found_nothing(queue)
+            self._owner.emptied(queue)
