@@ -26,7 +26,7 @@ def survives_kill(open_storage: OpenStorage) -> None:
 
 
 def survives_kill_in_batches(open_storage: OpenStorage) -> None:
-    """So is each message of push_many, among deletions; of the last batch, all or the first ones."""
+    """So is each message of push_many; of the last batch, all or the first ones."""
     _kill_while(push_in_batches, open_storage, rounds=(30, 200))
 
 
