@@ -172,7 +172,7 @@ def reports_drops_twice() -> Iterator[None]:
 
         return twice
 
-    with _replaced(Sender, "_dropped", make):
+    with _replaced(Sender, "dropped", make):
         yield
 
 
