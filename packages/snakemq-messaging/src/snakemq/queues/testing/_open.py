@@ -1,5 +1,3 @@
-"""What every check needs: a storage to open, messages, and a way to say what is wrong."""
-
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
@@ -16,7 +14,7 @@ OpenStorage = Callable[[str], QueuesStorageBase]
 
 
 class Check(Protocol):
-    """Checks one named demand. Raises ``AssertionError`` when the storage does not meet it."""
+    """One named demand. Raises ``AssertionError`` when the storage does not meet it."""
 
     __name__: str
 
@@ -25,7 +23,7 @@ class Check(Protocol):
 
 @dataclass(frozen=True)
 class OpenFrom:
-    """Opens storages whose place is named by one string; can be pickled.
+    """Opens storages whose place is told by one string; can be pickled.
 
     ``storage``: the class, called with that string.
 
@@ -41,28 +39,25 @@ class OpenFrom:
 
 
 def new_token() -> str:
-    """Make up a token that was never used before."""
+    """A token that was never used before."""
     return f"check_{uuid4().hex}"
 
 
 @contextmanager
 def fresh(open_storage: OpenStorage) -> Iterator[QueuesStorageBase]:
-    """Open an empty storage and close it in the end."""
+    """An empty storage, closed in the end."""
     with closing(open_storage(new_token())) as storage:
         yield storage
 
 
 def require(condition: object, violated: str) -> None:
-    """Raise ``AssertionError`` unless the condition is met.
-
-    ``assert`` statements would disappear under ``python -O``.
-    """
+    """Not an ``assert`` statement: those disappear under ``python -O``."""
     if not condition:
         raise AssertionError(violated)
 
 
 def message(data: bytes = b"data", ttl: float | None = None, uuid: bytes | None = None) -> Message:
-    """Make a message as messaging stores it."""
+    """A message as messaging stores it."""
     return Message(data, ttl, FLAG_PERSISTENT, uuid)
 
 
@@ -73,7 +68,7 @@ def uuids(items: Iterable[Message]) -> list[bytes]:
 def require_items(
     storage: QueuesStorageBase, queue_name: str, expected: Iterable[Message], violated: str
 ) -> None:
-    """Require that the queue holds exactly these messages, in this order, with their content."""
+    """The queue holds exactly the expected messages, in this order, with their content."""
     found = list(storage.get_items(queue_name))
     expected = list(expected)
     require(

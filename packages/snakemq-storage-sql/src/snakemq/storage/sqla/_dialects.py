@@ -1,5 +1,3 @@
-"""Which dialect a database speaks."""
-
 from __future__ import annotations
 
 from ._dialect import Dialect

@@ -1,5 +1,3 @@
-"""How to talk to MySQL and MariaDB."""
-
 from __future__ import annotations
 
 import hashlib

@@ -1,5 +1,3 @@
-"""How to talk to PostgreSQL."""
-
 from __future__ import annotations
 
 import hashlib
