@@ -98,7 +98,7 @@ def resends_in_reverse_order() -> Iterator[None]:
     def make(disconnected: Any) -> Any:
         def reverse(self: OutgoingQueue, now: float) -> list[Message]:
             dropped: list[Message] = disconnected(self, now)
-            self._waiting.reverse()
+            self.waiting.messages.reverse()
             return dropped
 
         return reverse
@@ -126,9 +126,9 @@ def deletes_before_the_ack() -> Iterator[None]:
     def make(pump: Any) -> Any:
         def delete(self: Sender, session: Any) -> None:
             pump(self, session)
-            if self._storage is not None and session.queue is not None:
+            if session.queue is not None:
                 stored = [m for m in session.queue.in_flight if m.position is not None]
-                self._storage.delete(session.queue.ident, stored)
+                self._deletions._storage.delete(session.queue.ident, stored)
 
         return delete
 
@@ -159,7 +159,7 @@ def ignores_the_window() -> Iterator[None]:
 
 @_mutant
 def does_not_report_drops() -> Iterator[None]:
-    with mock.patch.object(Sender, "_dropped", return_value=None):
+    with mock.patch.object(Sender, "dropped", return_value=None):
         yield
 
 
@@ -172,7 +172,7 @@ def reports_drops_twice() -> Iterator[None]:
 
         return twice
 
-    with _replaced(Sender, "_dropped", make):
+    with _replaced(Sender, "dropped", make):
         yield
 
 

@@ -49,27 +49,14 @@ class Sender:
         self._time = packeter.link.time
         self._events = events
         self._connected: dict[str, Session] = {}
-        self._storage = storage
         self._warnings = Warnings(self._time, events.log, self.on_message_drop)
         self._has_limits = occupancy is not None
-        self._queues = OutgoingQueues(
-            self._link,
-            storage,
-            occupancy,
-            statistics,
-            self._dropped,
-            events.storage_failed,
-            self._resume,
-        )
+        self.storage_failed = events.storage_failed
+        self._queues = OutgoingQueues(self._link, storage, occupancy, statistics, self)
+        self._deletions = self._queues.deletions
         self._singles = Singles(packeter, self._connected, self.on_message_sent, self._tell_sent)
         self.outbox = Outbox(
-            self._link,
-            self._queues,
-            storage,
-            occupancy,
-            self._connected,
-            self._singles,
-            self._warnings.not_stored,
+            self._link, self._queues, self._connected, self._singles, self._warnings
         )
 
     def limits_changed(self, ident: str) -> None:
@@ -77,8 +64,8 @@ class Sender:
         self.outbox.announce(self._queues.get(ident))
 
     def on_loop_pass(self) -> None:
-        if self._storage is not None:
-            self._queues.flush_deletions_if_many()
+        if self._deletions.count:
+            self._deletions.flush_if_many()
         if self.outbox.announced or self.outbox.absent:
             try:
                 self._serve_announced()
@@ -142,7 +129,7 @@ class Sender:
         self._queues.drop(queue, dropped, DropReason.DISCONNECTED)
         self._queues.watch(queue)
         self._queues.sweep(queue)
-        self._queues.flush_deletions_unless_failing()
+        self._deletions.flush_unless_failing()
         self._queues.forget_if_empty(queue)
 
     def pump(self, session: Session) -> None:
@@ -164,7 +151,7 @@ class Sender:
                     return False  # by a callback that was told that the storage fails
         now = self._time()
         resent = queue.resent
-        aside = queue.aside_count
+        aside = queue.aside.count
         expired: list[Message] = []
         too_large: list[Message] = []
         messages = queue.take(
@@ -173,12 +160,12 @@ class Sender:
         if messages:
             self._send(session, queue, messages, now)
             session.counters.resent += queue.resent - resent
-        is_aside = queue.aside_count != aside
+        is_aside = queue.aside.count != aside
         if is_aside or queue.has_more():
             self._queues.watch(queue)
         if expired or too_large or is_aside:
             # Others have their turn before more is taken out of the queue.
-            if queue.has_more() and not queue.is_stalled:
+            if queue.has_more() and not queue.aside.is_stalled:
                 self.outbox.announce(queue)
             # Callbacks come last, because one may close the connection.
             self._queues.drop(queue, expired, DropReason.EXPIRED)
@@ -188,7 +175,7 @@ class Sender:
 
     def _refuse(self, session: Session, queue: OutgoingQueue, messages: list[Message]) -> None:
         """Messages are too large for the peer: report them, and drop those with a ttl of 0."""
-        if queue.aside_count:
+        if queue.aside.count:
             self._warnings.too_large(queue, session.largest_message)
         for message in messages:
             self._events.report(session.conn_id, _too_large(queue.ident, session, message))
@@ -237,7 +224,7 @@ class Sender:
 
         An empty window lets one message in, however large it is.
         """
-        if queue.is_stalled:
+        if queue.aside.is_stalled:
             return 0, 0
         max_bytes = SEND_AHEAD - self._packeter.get_unsent_size(session.conn_id)
         features = session.features
@@ -337,8 +324,8 @@ class Sender:
         if queue.incoming:
             self._queues.absorb(queue)  # so that each is counted once, however often this is asked
         return (
-            queue.waiting_count + len(queue.in_flight),
-            queue.waiting_bytes + queue.in_flight_bytes,
+            queue.waiting.count + len(queue.in_flight),
+            queue.waiting.bytes + queue.in_flight_bytes,
         )
 
     def queues(self) -> list[OutgoingQueue]:
@@ -347,13 +334,13 @@ class Sender:
 
     def close(self) -> None:
         """Bring the storage up to date. Raises :exc:`~snakemq.exceptions.StorageError`."""
-        self._queues.flush_deletions()
+        self._deletions.flush()
         self._queues.store_ttls()
 
-    def _dropped(self, ident: str, uuid: bytes) -> None:
+    def dropped(self, ident: str, uuid: bytes) -> None:
         self._events.emit(None, self.on_message_drop, ident, uuid)
 
-    def _resume(self, ident: str) -> None:
+    def resume(self, ident: str) -> None:
         self._serve(self._queues.get(ident))
 
 
