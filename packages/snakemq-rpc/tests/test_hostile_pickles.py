@@ -545,14 +545,15 @@ def test_random_bytes_are_refused_or_plain(data: bytes) -> None:
     loads_or_refuses(b"\x80\x04" + data)
 
 
+VALUES: list[object] = [
+    {"args": (1, "x", b"y", 2.5, None, True, {1, 2}, frozenset([3]), bytearray(b"z"))},
+    [ValueError("x"), Canary.__new__(Canary), KeyError],
+    [(1, (2, (3,))), [[]], {}, {"a": {"b": 10**30}}],
+]
 INTERESTING = [
     pickle.dumps(value, protocol)
     for protocol in range(pickle.HIGHEST_PROTOCOL + 1)
-    for value in (
-        {"args": (1, "x", b"y", 2.5, None, True, {1, 2}, frozenset([3]), bytearray(b"z"))},
-        [ValueError("x"), Canary.__new__(Canary), KeyError],
-        [(1, (2, (3,))), [[]], {}, {"a": {"b": 10**30}}],
-    )
+    for value in VALUES
 ] + [b"\x80\x04" + KEPT + b"K\x01\x85R}" + text("a") + b"Nsb.", *BOMBS.values()]
 
 OPCODES = st.sampled_from([bytes([op]) for op in b"(.012FIJKLMNPQRSTUVXabcdeghijloprstqu}])"])
