@@ -180,6 +180,8 @@ def tests(session: nox.Session, suite: str) -> None:
         session.run("pytest", *PARALLEL, *SUITES[suite], *options)
         return
     install_servers(session, suite)
+    if suite == ALL:
+        session.install("numpy")  # for what a page says of it
     session.run("pytest", *PARALLEL, *SUITES[suite], *session.posargs)
 
 
