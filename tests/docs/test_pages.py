@@ -17,6 +17,7 @@ PAGES = [
     DOCS / "tutorial.md",
     DOCS / "migrating-from-1.6.md",
     DOCS / "storages.md",
+    DOCS / "writing-a-storage.md",
 ]
 #: They show nothing to run, or have tests of their own.
 OTHER_PAGES = [

@@ -98,7 +98,7 @@ def resends_in_reverse_order() -> Iterator[None]:
     def make(disconnected: Any) -> Any:
         def reverse(self: OutgoingQueue, now: float) -> list[Message]:
             dropped: list[Message] = disconnected(self, now)
-            self._waiting.reverse()
+            self.waiting.messages.reverse()
             return dropped
 
         return reverse
@@ -126,9 +126,9 @@ def deletes_before_the_ack() -> Iterator[None]:
     def make(pump: Any) -> Any:
         def delete(self: Sender, session: Any) -> None:
             pump(self, session)
-            if self._storage is not None and session.queue is not None:
+            if session.queue is not None:
                 stored = [m for m in session.queue.in_flight if m.position is not None]
-                self._storage.delete(session.queue.ident, stored)
+                self._deletions._storage.delete(session.queue.ident, stored)
 
         return delete
 
@@ -172,7 +172,7 @@ def reports_drops_twice() -> Iterator[None]:
 
         return twice
 
-    with _replaced(Sender, "_dropped", make):
+    with _replaced(Sender, "dropped", make):
         yield
 
 

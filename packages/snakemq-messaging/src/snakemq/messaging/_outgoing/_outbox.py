@@ -1,4 +1,4 @@
-"""Where any thread leaves messages for the loop."""
+"""The place where any thread leaves messages for the loop."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Outbox:
         self.announced: deque[OutgoingQueue] = deque()
         """Queues into which something was put. To look at one, reset its ``is_announced`` first."""
         self.absent: deque[tuple[str, Message, bool]] = deque()
-        """Messages with ttl 0 for peers that were not connected. True: its sender waits for an
+        """Messages with ttl 0 for peers that were not connected. True: the sender waits for an
         answer, and so will notice."""
         self.queue_of = queues.known
         # Is there nothing to be done for a message but to put it into its queue?
@@ -51,7 +51,7 @@ class Outbox:
         queue: OutgoingQueue | None,
         is_awaited: bool = False,
     ) -> None:
-        """As :meth:`accept_many`, for one message. ``queue``: of that peer, if there is one."""
+        """Accept one message. ``queue``: that of the peer, if there is one."""
         if not self._is_plain:
             self.accept_many(ident, [message], is_awaited)
             return
@@ -62,7 +62,7 @@ class Outbox:
         if queue is None or (message.ttl == 0 and not queue.is_connected):
             self._put(ident, message, is_awaited)
             return
-        # As in _put(), whose call would be a tenth of the time.
+        # copy of _put(), whose call would be a tenth of the time
         queue.incoming.append(message)
         if queue.is_forgotten:
             queue = self._queues.keep(queue, message)
@@ -83,7 +83,7 @@ class Outbox:
     def accept_many(
         self, ident: str, messages: Sequence[Message], is_awaited: bool = False
     ) -> None:
-        """All or none of them. ``is_awaited``: as of :attr:`absent`.
+        """Store messages and queue them, all or none. ``is_awaited``: see :attr:`absent`.
 
         Raises :exc:`~snakemq.exceptions.QueueFull` and :exc:`~snakemq.exceptions.StorageError`;
         then nothing has happened.
@@ -123,13 +123,13 @@ class Outbox:
 
     def announce(self, queue: OutgoingQueue) -> None:
         """Have the loop look at a queue."""
-        # The loop takes this back before it looks at the queue. So it is told once for all messages
-        # that come until then.
+        # The loop resets the flag before it looks at the queue, so one announcement covers all
+        # messages until then.
         try:
             queue.is_announced = True
             self.announced.append(queue)
             self._link.wakeup_poll()
-        except BaseException:  # Ctrl-C; and others who find it announced rely on it
+        except BaseException:  # Ctrl-C; other threads that see the flag rely on the announcement
             self.announced.append(queue)
             self._link.wakeup_poll()
             raise
@@ -154,6 +154,6 @@ class Outbox:
             message.position = position
 
     def size(self) -> int:
-        """Messages that the loop has not seen yet."""
+        """Count the messages that the loop has not seen yet."""
         unseen = sum(len(queue.incoming) for queue in self._queues if queue.is_announced)
         return unseen + len(self.absent)

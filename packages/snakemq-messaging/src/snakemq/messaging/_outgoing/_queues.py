@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Protocol
 
 from snakemq.exceptions import StorageError
@@ -21,20 +20,21 @@ from ._stored._deletions import Deletions
 from ._stored._null import NullStorage
 from ._stored._pages import PAGE_BYTES, PAGE_MESSAGES, Pages
 from ._stored._sweep import Sweep
+from ._table import QueueTable
 
 SWEEP_AFTER = 1.0
-"""Seconds from the start until the backlogs of those who have not connected are looked at."""
+"""Seconds from the start until the backlogs of absent peers are searched for expired messages."""
 
 UNKNOWN = -1
-"""The position of a message in a storage that does not tell positions."""
+"""Stands for the position of a message in a storage that does not tell positions."""
 
 LOOK_DELAY = 1.0
-"""Messages that a window leaves over are taken by the next one, mostly. Seconds until those that
-are not are looked at, for when they expire. Not sooner: it would double what their queue costs."""
+"""Messages that did not fit the window usually go out with the next one. After this many seconds
+the rest is sorted by deadline; to do so at once would double what their queue costs."""
 
 
 class QueuesOwner(Protocol):
-    """What the queues tell the one who sends from them, in the loop."""
+    """What the queues tell their owner, in the loop."""
 
     def dropped(self, ident: str, uuid: bytes) -> None:
         """A message was dropped from a queue."""
@@ -46,8 +46,8 @@ class QueuesOwner(Protocol):
         """The storage has raised. The call will be repeated."""
 
 
-class OutgoingQueues:
-    """Queues by ident. Any thread may :meth:`get` one, all else belongs to the loop."""
+class OutgoingQueues(QueueTable):
+    """The queues of all peers. What is here, and not in the table, belongs to the loop."""
 
     def __init__(
         self,
@@ -57,6 +57,7 @@ class OutgoingQueues:
         statistics: Statistics,
         owner: QueuesOwner,
     ) -> None:
+        super().__init__()
         self.are_stored = storage is not None
         """Is there a storage for persistent messages?"""
         self.storage = storage if storage is not None else NullStorage()
@@ -65,12 +66,6 @@ class OutgoingQueues:
         self._statistics = statistics
         self._owner = owner
         self._log = logging.getLogger("snakemq.messaging")
-        self._queues: dict[str, OutgoingQueue] = {}
-        self.known = self._queues.get
-        """The queue of a peer, if there is one. Thread-safe."""
-        self._forgetting = threading.RLock()
-        self._in_question: OutgoingQueue | None = None
-        """The queue that the loop is forgetting, while it has that lock."""
         self._timers: dict[str, tuple[float, TimerHandle]] = {}
         self.resume = owner.resume
         self.storage_failed = owner.storage_failed
@@ -102,7 +97,7 @@ class OutgoingQueues:
             self.watch(queue)
 
     def _measure(self, storage: QueuesStorageBase, ident: str) -> int:
-        """Limits need to know the bytes, so all pages are read once."""
+        """Read all pages once, because limits need to know the bytes."""
         assert self.occupancy is not None
         total = 0
         after = None
@@ -113,65 +108,11 @@ class OutgoingQueues:
             total += size
         return total
 
-    # -- from any thread
-
-    def keep(self, queue: OutgoingQueue, message: Message) -> OutgoingQueue:
-        """A message was appended to a queue that is forgotten; or it is not, after all.
-
-        Returns the queue that the message is in then. Thread-safe. To be called whenever
-        ``is_forgotten`` is set after an append: the loop looks at an empty queue once more after it
-        has set it. Either it sees the message then, and keeps the queue, or nobody ever will.
-        """
-        while queue.is_forgotten:
-            with self._forgetting:
-                if queue is self._in_question or not queue.is_forgotten:
-                    break  # or this is a signal handler, in the middle of that: see revived()
-                queue.incoming.remove(message)
-            queue = self.get(queue.ident)
-            queue.has_stored = queue.has_stored or message.position is not None
-            queue.incoming.append(message)
-        return queue
-
-    def get(self, ident: str) -> OutgoingQueue:
-        """The queue of a peer; made when there is none. Thread-safe."""
-        queue = self._queues.get(ident)
-        if queue is None:
-            queue = self._queues.setdefault(ident, OutgoingQueue(ident))
-        return queue
-
-    def __iter__(self) -> Iterator[OutgoingQueue]:
-        return iter(list(self._queues.values()))
-
-    # -- in the loop
-
     def forget_if_empty(self, queue: OutgoingQueue) -> None:
-        """Forget the queue of a peer that is away and gets nothing."""
-        if queue or queue.is_connected or self._queues.get(queue.ident) is not queue:
-            return
-        with self._forgetting:  # see keep()
-            try:
-                self._in_question = queue
-                queue.is_forgotten = True
-                if queue.incoming:
-                    queue.is_forgotten = False
-                    return
-                del self._queues[queue.ident]
-            finally:
-                self._in_question = None
-                queue.is_forgotten = self._queues.get(queue.ident) is not queue
-        self._statistics.not_needed_any_more()
-        self._sweep.forget(queue.ident)
-
-    def revived(self, queue: OutgoingQueue) -> OutgoingQueue:
-        """A queue was announced. Returns the one that is to be looked at: another one if a signal
-        handler has put something into this one while it was being forgotten."""
-        if not queue.is_forgotten:
-            return queue
-        present = self.get(queue.ident)
-        present.has_stored = present.has_stored or queue.has_stored
-        while queue.incoming:
-            present.incoming.append(queue.incoming.popleft())
-        return present
+        """Forget the queue of an absent peer for which nothing waits."""
+        if not (queue or queue.is_connected) and self.forget(queue):
+            self._statistics.not_needed_any_more()
+            self._sweep.forget(queue.ident)
 
     def absorb(self, queue: OutgoingQueue) -> None:
         """Look at what was sent to a peer, and let it wait."""
@@ -202,8 +143,10 @@ class OutgoingQueues:
         return True
 
     def _close_books(self, queue: OutgoingQueue) -> None:
-        """What is counted though there is no backlog any more is not there, see Backlog.merge;
-        a message that comes after its page is the other way round."""
+        """Reconcile the counts once the backlog is closed, see :meth:`Backlog.merge`.
+
+        A positive rest never existed in the storage, a negative one was read before it was counted.
+        """
         backlog = queue.backlog
         if backlog.is_open or not (backlog.count or backlog.bytes):
             return
@@ -212,7 +155,7 @@ class OutgoingQueues:
         backlog.count = backlog.bytes = 0
 
     def watch(self, queue: OutgoingQueue) -> None:
-        """Plan the expiry of what waits in a queue. To be called when something was left in it."""
+        """Plan the expiry of what waits. Call it when something is left in a queue."""
         deadline = queue.next_deadline()
         if queue.has_stored and (deadline is not None or queue.backlog.is_open):
             self._checkpoints.plan()
@@ -233,7 +176,7 @@ class OutgoingQueues:
 
     def _expire(self, ident: str) -> None:
         self._timers.pop(ident, None)
-        queue = self._queues.get(ident)
+        queue = self.known(ident)
         if queue is not None:
             self.absorb(queue)
             was_stalled = queue.aside.is_stalled
@@ -244,7 +187,7 @@ class OutgoingQueues:
             self.forget_if_empty(queue)
 
     def expired_there(self, queue: OutgoingQueue, found: list[StoredMessage]) -> None:
-        """Messages of a backlog have expired."""
+        """Drop messages of a backlog that have expired."""
         deleted = self.deletions.pending(queue.ident)  # those were found before
         found = [stored for stored in found if stored.message.uuid not in deleted]
         queue.backlog.lost(found)
@@ -253,7 +196,7 @@ class OutgoingQueues:
         self.drop(queue, [stored.message for stored in found], DropReason.EXPIRED)
 
     def emptied(self, queue: OutgoingQueue) -> None:
-        """A sweep has found nothing in a backlog that can be sent."""
+        """Close a backlog in which a sweep has found nothing that can be sent."""
         self._read_page(queue)
         self.watch(queue)
         self.forget_if_empty(queue)
@@ -266,7 +209,7 @@ class OutgoingQueues:
         )
 
     def sweep(self, queue: OutgoingQueue) -> None:
-        """A peer went away: find out what of its backlog expires when."""
+        """Find out when the backlog of a peer that went away expires."""
         if queue.backlog.is_open:
             self._sweep.plan(queue.ident, self._link.time())
 
@@ -283,7 +226,7 @@ class OutgoingQueues:
             self.drop(queue, [message], DropReason.QUEUE_FULL)
 
     def drop(self, queue: OutgoingQueue, messages: Iterable[Message], reason: DropReason) -> None:
-        """Messages that left the queue without being delivered."""
+        """Report messages that left the queue without being delivered, and retire them."""
         for message in messages:
             self.retire(queue, [message])
             self._statistics.of(queue.ident).count_drop(reason)
@@ -291,7 +234,7 @@ class OutgoingQueues:
             self._owner.dropped(queue.ident, message.uuid)
 
     def retire(self, queue: OutgoingQueue, messages: Iterable[Message]) -> None:
-        """Messages left the queue for good: they are deleted from the storage, soon."""
+        """Delete messages that left the queue for good from the storage, soon."""
         if self.occupancy is not None:
             for message in messages:
                 self.occupancy.leave(queue.ident, len(message.data))
@@ -307,12 +250,13 @@ class OutgoingQueues:
             self.deletions.keep_up(queue.ident, window)
 
     def finish_deletion(self, ident: str, uuid: bytes) -> None:
-        """A message with a uuid of the user's is about to be stored, perhaps by a callback that
-        was told that it was dropped. If its row is still there, the storage would keep that one,
-        and it is about to be deleted.
+        """Delete the row of an earlier message with this uuid, before the next one is stored.
 
-        Raises :exc:`~snakemq.exceptions.StorageError`. For the loop only. Another thread cannot
-        delete; mostly it is too late for that anyway, because a callback had to tell it.
+        A callback that learns that its message was dropped may send it once more under the same
+        uuid. The storage would ignore it for the sake of the row, which is about to be deleted.
+
+        Raises :exc:`~snakemq.exceptions.StorageError`. Does nothing outside of the loop: only the
+        loop deletes, and it has usually done so before another thread hears of the drop.
         """
         if uuid in self.deletions.pending(ident) and self._link.in_loop():
             self.deletions.flush()

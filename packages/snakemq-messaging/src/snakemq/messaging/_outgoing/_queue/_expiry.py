@@ -1,4 +1,4 @@
-"""When the time of a message in a queue is over: the one rule, in the words of all who ask.
+"""When a message in a queue expires: the one rule, for all who ask.
 
 A ttl counts from :attr:`queued_at` on, and a message has expired at its deadline. A ttl of 0 means
 "with the connection", except in a storage: what comes out of it with a ttl of 0 has expired there.

@@ -16,17 +16,17 @@ from ._row import Row
 from ._stages import ASIDE, GONE, IN_FLIGHT, PASSED, RETURNED, WAITING
 
 MAX_MESSAGES_IN_MEMORY = 10_000
-"""The most messages of a queue; what is sent beyond waits in the storage only, if it is stored."""
+"""The most messages of a queue. Beyond that, stored messages wait in the storage only."""
 
 MAX_BYTES_IN_MEMORY = 4 * 1024 * 1024
-"""The most bytes of message data, likewise."""
+"""The same in bytes of message data."""
 
 MAX_REMOVED = 1000
-"""Messages that are taken out of a queue in one go without being sent, because they have expired or
-are too large. The loop has other things to do."""
+"""How many expired or too large messages are removed at once: the loop has other things
+to do."""
 
 UNLIMITED = 1 << 32
-"""No message is longer, in bytes."""
+"""More bytes than any message has."""
 
 
 class OutgoingQueue:
@@ -59,29 +59,29 @@ class OutgoingQueue:
         self.is_connected = False
         """For its owner: is there a connection that takes from it?"""
         self.is_forgotten = False
-        """For its owner: is it nobody's queue any more?"""
+        """For its owner: has the queue been forgotten, so that nothing would look into it?"""
         self.is_announced = False
         """For its owner: does the loop know that there is something in :attr:`incoming`?"""
         self.incoming: deque[Message] = deque()
-        """What was sent and not looked at yet."""
+        """What was sent, and the loop has not looked at yet."""
         self.has_stored = False
-        """Was there ever a message in the storage? To be set before it is appended."""
+        """Was there ever a message in the storage? Set it before such a message is appended."""
         self.aside = Aside()
-        """What is too large for the peer. If it is stalled, nothing can be taken."""
+        """What is too large for the peer. While this is stalled, nothing can be taken."""
         self.backlog = Backlog()
         self.in_flight: deque[Message] = deque()
         self.in_flight_bytes = 0
-        """The sum of the data of the messages in flight."""
+        """Their data."""
         self.waiting = Row()
         """What waits in memory."""
         self.resent = 0
-        """How many messages were taken once more, after a connection that broke."""
+        """How many messages were taken again after a broken connection."""
         self._deadlines = Deadlines()
 
     def absorb(self) -> list[Message]:
         """Look at what has come in, and let it wait.
 
-        Returns what cannot: messages with ttl 0 when there is no connection.
+        Returns what cannot wait: messages with ttl 0 while there is no connection.
         """
         homeless: list[Message] = []
         incoming = self.incoming
@@ -111,15 +111,15 @@ class OutgoingQueue:
         self._deadlines.note(message)
 
     def has_more(self) -> bool:
-        """Is there anything that was not taken, and not set aside?"""
+        """Is there anything left to take?"""
         return bool(self.incoming or self.waiting.count or self.backlog.is_open)
 
     def is_waiting(self) -> bool:
-        """Does anything wait that was looked at, or is there anything in the storage?"""
+        """Must a message that comes now wait behind others?"""
         return bool(self.waiting.count) or self.has_stored
 
     def wants_page(self) -> bool:
-        """Is there more in the storage, and nothing else to be sent before it?"""
+        """Does the storage have more, and memory nothing to send before it?"""
         if not self.backlog.is_open:
             return False
         self._strip()
@@ -128,7 +128,7 @@ class OutgoingQueue:
     def add_page(
         self, page: Sequence[StoredMessage], now: float, deleted: Container[bytes] = ()
     ) -> None:
-        """The page behind the backlog's cursor, right after :meth:`absorb`.
+        """Add the page behind the backlog's cursor. Call it right after :meth:`absorb`.
 
         ``deleted``: uuids of messages that were taken out of the backlog already.
         """
@@ -158,7 +158,7 @@ class OutgoingQueue:
         reports = [] if too_large is None else too_large
         if self.waiting.count or self.has_stored:
             return self._take_waiting(now, max_messages, max_bytes, expired, largest, reports)
-        # The way of most messages: nobody waits, so they need not wait either.
+        # Most messages come by here: nothing waits, so they need not wait either.
         incoming = self.incoming
         taken: list[Message] = []
         size = 0
@@ -236,7 +236,7 @@ class OutgoingQueue:
         return taken
 
     def _set_aside(self, message: Message, reports: list[Message]) -> bool:
-        """False if that cannot be: it has to wait where it was, and those behind it as well."""
+        """Set a message aside. False if it has to wait where it was, and those behind it too."""
         if message.ttl == 0:
             message.stage = GONE
         elif not self.aside.put(message):
@@ -252,10 +252,10 @@ class OutgoingQueue:
         return landed
 
     def disconnected(self, now: float) -> list[Message]:
-        """What is in flight waits again, in its old order before the others, and what was set aside
-        right behind it: a message may have been overtaken, but it never overtakes.
+        """Let what is in flight wait again, and what was set aside right behind it.
 
-        Returns what is dropped: messages with ttl 0 and those in flight whose time has come.
+        Both keep their order and come before the others: a message may have been overtaken, but it
+        never overtakes. Returns what is dropped: messages with ttl 0 and those that have expired.
         """
         self.is_connected = False
         dropped: list[Message] = []
@@ -325,7 +325,7 @@ class OutgoingQueue:
         return None
 
     def oldest(self) -> Message | None:
-        """The message that was sent first, waiting or in flight. Thread-safe, so approximate."""
+        """Return the message that was sent first. Thread-safe, and therefore approximate."""
         for messages in (self.in_flight, self.aside.messages, self.waiting.messages):
             if messages:
                 try:
@@ -335,7 +335,7 @@ class OutgoingQueue:
         return None
 
     def next_deadline(self) -> float | None:
-        """When the first of the waiting messages expires; ``None`` when none does."""
+        """Return when the first of the waiting messages expires; ``None`` if none does."""
         return self._deadlines.next(self.waiting.count + self.aside.count)
 
     def __len__(self) -> int:
@@ -346,14 +346,14 @@ class OutgoingQueue:
         return count
 
     def __iter__(self) -> Iterator[Message]:
-        """All messages in memory but the incoming ones, in their order."""
+        """Yield all messages in memory but the incoming ones, in their order."""
         yield from self.in_flight
         yield from self.aside
         yield from self.waiting
         yield from (m for _, m in self.backlog.behind if m.stage >= WAITING)
 
     def __bool__(self) -> bool:
-        """Is there anything in it?"""
+        """Is there anything in the queue?"""
         return bool(
             self.waiting.count
             or self.in_flight

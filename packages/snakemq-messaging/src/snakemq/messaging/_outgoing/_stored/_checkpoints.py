@@ -21,7 +21,7 @@ class Checkpoints:
         self._is_planned = False
 
     def plan(self) -> None:
-        """A message may wait now."""
+        """Write checkpoints from now on: a message may wait."""
         if not self._is_planned:
             self._is_planned = True
             self._link.call_later(CHECKPOINT_INTERVAL, self._do)

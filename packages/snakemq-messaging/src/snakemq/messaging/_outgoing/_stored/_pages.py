@@ -15,7 +15,7 @@ PAGE_MESSAGES = 1000
 """A page costs some milliseconds, during which the loop does nothing else."""
 
 PAGE_BYTES = 1024 * 1024
-"""The same in bytes of message data; a page may go beyond it by one message."""
+"""The same limit in bytes of message data. A page may go beyond it by one message."""
 
 
 class Pages:
@@ -30,7 +30,7 @@ class Pages:
         self._is_waiting = False
 
     def read(self, queue: OutgoingQueue) -> Sequence[StoredMessage] | None:
-        """What follows the cursor of a backlog. ``None``: not now."""
+        """Return what follows the cursor of a backlog. ``None``: not now."""
         if not self._is_waiting:
             try:
                 page = self._storage.get_page(

@@ -12,7 +12,7 @@ class Patience:
 
     def __init__(self) -> None:
         self.delay = 0.0
-        """Seconds from the last attempt to the next one; 0 if that has not failed."""
+        """Seconds from the last attempt to the next one; 0 unless it failed."""
 
     @property
     def has_failed(self) -> bool:
@@ -20,10 +20,10 @@ class Patience:
         return self.delay > 0
 
     def next_delay(self) -> float:
-        """An attempt failed: how many seconds until the next one?"""
+        """Note that an attempt failed, and return the seconds until the next one."""
         self.delay = min(MAX_DELAY, 2 * self.delay or FIRST_DELAY)
         return self.delay
 
     def reset(self) -> None:
-        """An attempt succeeded."""
+        """Note that an attempt succeeded."""
         self.delay = 0.0

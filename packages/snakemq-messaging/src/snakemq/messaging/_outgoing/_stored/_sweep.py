@@ -23,9 +23,8 @@ reported late by this much plus one sweep."""
 class Sweep:
     """Goes through backlogs page by page, with pauses. For the loop's thread only.
 
-    So nobody keeps a list of what expires when: neither in memory, nor in an index for which each
-    push would have to pay. A peer that is connected is left out: its messages are looked at when
-    their turn comes.
+    So there is no list of what expires when, neither in memory nor in an index for which each push
+    would pay. Connected peers are left out: their messages are looked at when their turn comes.
     """
 
     def __init__(self, link: LinkInterface, storage: QueuesStorageBase, owner: Owner) -> None:
@@ -44,7 +43,7 @@ class Sweep:
         self._timer_at = 0.0
 
     def plan(self, ident: str, deadline: float) -> None:
-        """In the backlog of that peer something may expire at that time, and nothing before."""
+        """Sweep the backlog of a peer at that time: nothing in it expires before."""
         planned = self._due.get(ident)
         if planned is not None and planned <= deadline:
             return
@@ -53,7 +52,7 @@ class Sweep:
             self._wake_at(self._due[ident])
 
     def forget(self, ident: str) -> None:
-        """There is no backlog any more."""
+        """Forget the plans for a backlog that is closed."""
         self._due.pop(ident, None)
         self._rested.pop(ident, None)
 
@@ -110,7 +109,7 @@ class Sweep:
             return
         self._ident = None
         rested = self._rested[ident] = now + INTERVAL
-        if ident in self._due:  # somebody has planned it meanwhile
+        if ident in self._due:  # it was planned meanwhile
             self._due[ident] = max(self._due[ident], rested)
         if self._soonest is not None:
             self.plan(ident, self._soonest)
