@@ -33,14 +33,14 @@ def normalize(address: object) -> Address:
             if isinstance(address, str):
                 host, port = meant["host"].strip("[]"), int(meant["port"])
                 raise ValueError(
-                    f"{path!r} is no address: write {(host, port)!r}, a tuple, for TCP, "
+                    f"{path!r} is not an address: write {(host, port)!r}, a tuple, for TCP, "
                     f"or './{path}' if the path of a Unix socket is meant"
                 )
             path = os.path.join(os.curdir, path)  # so that it is an address as a string, too
         if not path:
             raise ValueError("the path of a Unix socket must not be empty")
         if not hasattr(socket, "AF_UNIX"):
-            raise ValueError(f"this system has no Unix sockets, so {path!r} is no address")
+            raise ValueError(f"this system has no Unix sockets, so {path!r} is not an address")
         if "\0" in path or len(os.fsencode(path)) > _UNIX_PATH_LIMIT:
             raise ValueError(
                 f"the path of a Unix socket has at most {_UNIX_PATH_LIMIT} bytes, none of them "

@@ -121,7 +121,7 @@ class Loop:
 
     def wake_up(self) -> None:
         """Make sure that there is one more pass."""
-        # Cleared right before on_loop_pass: whoever finds it set knows that one is still to come.
+        # Cleared right before on_loop_pass: if it is set, one is still to come.
         # And rung only for a loop that sleeps, so 100,000 calls cost a ring or none. It is not
         # asked which thread calls: a signal handler interrupts the sleep of the loop's own one.
         if not self._wakeup_pending:
