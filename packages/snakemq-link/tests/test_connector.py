@@ -26,8 +26,8 @@ from real_links import (
 from resolver import NAME, Resolver, endpoint
 
 from snakemq.exceptions import LoopError
-from snakemq.link._dialling._address import Endpoint
 from snakemq.link._dialling._connector import Connector
+from snakemq.link._dialling._endpoint import Endpoint
 
 NewLink = Callable[..., DiaryLink]
 
@@ -326,7 +326,7 @@ def test_one_of_two_threads_that_add_the_same_connector_at_once_is_refused(
         both.wait()
         return Connector(*args)
 
-    monkeypatch.setattr("snakemq.link._dialling._dialling.Connector", connector)
+    monkeypatch.setattr("snakemq.link._dialling._connector.Connector", connector)
     outcomes: list[str] = []
 
     def add() -> None:
@@ -351,7 +351,7 @@ def test_connector_that_is_added_during_cleanup_is_refused(
         link.cleanup()
         return Connector(*args)
 
-    monkeypatch.setattr("snakemq.link._dialling._dialling.Connector", connector)
+    monkeypatch.setattr("snakemq.link._dialling._connector.Connector", connector)
     with pytest.raises(LoopError):
         link.add_connector(("127.0.0.1", 4000))
     assert not link._dialling.connectors
