@@ -11,16 +11,16 @@ from typing import Any, TypeAlias
 from unittest import mock
 
 from snakemq.message import Message
-from snakemq.messaging._frames import encode_ack
-from snakemq.messaging._inbox import Delivery, Receipts, RecentUuids
 from snakemq.messaging._incoming._acks import Acks
 from snakemq.messaging._incoming._deliveries import Deliveries, ReceiverSettings
+from snakemq.messaging._incoming._inbox import Delivery, Receipts, RecentUuids
 from snakemq.messaging._incoming._inboxes import Inboxes
 from snakemq.messaging._outgoing._outbox import Outbox
 from snakemq.messaging._outgoing._queues import OutgoingQueues
 from snakemq.messaging._outgoing._sender import Sender
 from snakemq.messaging._outgoing._stored._deletions import Deletions
 from snakemq.messaging._peers._checks import Checks
+from snakemq.messaging._wire._frames import encode_ack
 from snakemq.queues import OutgoingQueue
 from snakemq.rpc._replies._replies import ReplyMemory
 
@@ -49,13 +49,15 @@ def acks_before_processing() -> Iterator[None]:
 
 @_mutant
 def acks_one_too_many() -> Iterator[None]:
-    with mock.patch("snakemq.messaging._frames.encode_ack", lambda n: encode_ack(n + 1)):
+    with mock.patch("snakemq.messaging._wire._frames.encode_ack", lambda n: encode_ack(n + 1)):
         yield
 
 
 @_mutant
 def acks_one_too_few() -> Iterator[None]:
-    with mock.patch("snakemq.messaging._frames.encode_ack", lambda n: encode_ack(max(0, n - 1))):
+    with mock.patch(
+        "snakemq.messaging._wire._frames.encode_ack", lambda n: encode_ack(max(0, n - 1))
+    ):
         yield
 
 

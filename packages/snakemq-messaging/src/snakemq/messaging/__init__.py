@@ -3,7 +3,6 @@
 from snakemq.link import keep_printable
 from snakemq.queues import open_storage
 
-from ._frames import MAX_IDENT_LENGTH, PROTOCOL_VERSION
 from ._incoming._backpressure import MAX_UNPROCESSED_BYTES
 from ._messaging import MAX_ATTEMPTS, RETRY_DELAY, WINDOW_BYTES, WINDOW_MESSAGES, Messaging
 from ._outgoing._limits import QueueLimits, WhenFull
@@ -13,6 +12,7 @@ from ._peers._keepalive import KEEPALIVE_WAIT
 from ._receive_hook import ReceiveHook
 from ._session import MAX_IN_FLIGHT_BYTES, MAX_IN_FLIGHT_MESSAGES, MAX_PINGS_PER_SECOND
 from ._stats import DropReason, MessagingStats, PeerStats
+from ._wire._frames import MAX_IDENT_LENGTH, PROTOCOL_VERSION
 
 __all__ = [
     "CONTEST_WAIT",

@@ -13,7 +13,6 @@ from snakemq.packeter import Packeter
 from snakemq.queues import InboxStorage, QueuesStorageBase, open_storage
 
 from . import _fork
-from . import _frames as frames
 from ._events import Events
 from ._incoming._backpressure import MAX_UNPROCESSED_BYTES
 from ._incoming._deliveries import ReceiverSettings
@@ -22,6 +21,7 @@ from ._outgoing._limits import Occupancy, QueueLimits
 from ._outgoing._sender import Sender
 from ._peers._connections import Connections
 from ._stats import MessagingStats, Statistics
+from ._wire import _frames as frames
 
 WINDOW_MESSAGES = 4096
 """How many messages a sender may have unacknowledged: several times what one batch off the network

@@ -21,10 +21,10 @@ from snakemq.exceptions import (
     SnakeMQRefused,
 )
 
-from . import _frames as frames
-from ._inbox import Inbox, Receipts
-from ._probe import Probe
+from ._incoming._inbox import Inbox, Receipts
+from ._peers._probe import Probe
 from ._stats import Counters
+from ._wire import _frames as frames
 
 if TYPE_CHECKING:
     from snakemq.link import TimerHandle

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from snakemq.packeter import Packeter
 
-from .. import _frames as frames
 from .._session import Session
+from .._wire import _frames as frames
 from ._inboxes import Inboxes
 
 ACK_DELAY = 0.05

@@ -5,8 +5,8 @@ from __future__ import annotations
 from snakemq.exceptions import NoConnection
 from snakemq.link import LinkInterface, TimerHandle
 
-from .._inbox import Inbox
 from .._session import Session
+from ._inbox import Inbox
 
 MAX_UNPROCESSED_BYTES = 128 * 1024 * 1024
 """Default of ``max_unprocessed_bytes``: room for the windows of eight senders."""

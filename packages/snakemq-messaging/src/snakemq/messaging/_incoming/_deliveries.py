@@ -11,12 +11,12 @@ from snakemq.link import LinkInterface
 from snakemq.message import Message
 
 from .._events import Events
-from .._inbox import FORGOTTEN, Delivery
 from .._rate import Rate
 from .._session import Session
 from .._stats import Statistics
 from ._acks import Acks
 from ._backpressure import MESSAGE_OVERHEAD, Backpressure, load_of
+from ._inbox import FORGOTTEN, Delivery
 from ._inboxes import Inboxes
 
 

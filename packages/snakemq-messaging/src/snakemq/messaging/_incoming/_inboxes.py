@@ -8,7 +8,7 @@ from snakemq.exceptions import StorageError
 from snakemq.queues import ForgetfulInbox, InboxStorage
 
 from .._events import Events
-from .._inbox import Inbox
+from ._inbox import Inbox
 
 MAX_ABSENT_INBOXES = 1024
 """Absent peers whose last messages are remembered."""

@@ -7,13 +7,13 @@ from snakemq.message import Message
 from snakemq.packeter import Packet, Packeter
 from snakemq.queues import InboxStorage
 
-from .. import _frames as frames
 from .._events import Events
-from .._inbox import Inbox
 from .._session import Session
 from .._stats import Statistics
+from .._wire import _frames as frames
 from ._acks import Acks
 from ._deliveries import Deliveries, ReceiverSettings
+from ._inbox import Inbox
 from ._inboxes import Inboxes
 
 WINDOWS_OF_OLD_PEERS = 16

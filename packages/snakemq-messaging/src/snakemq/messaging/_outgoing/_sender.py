@@ -10,10 +10,10 @@ from snakemq.message import Message
 from snakemq.packeter import Packeter
 from snakemq.queues import OutgoingQueue, QueuesStorageBase
 
-from .. import _frames as frames
 from .._events import Events
 from .._session import Session
 from .._stats import DropReason, Statistics
+from .._wire import _frames as frames
 from ._limits import Occupancy
 from ._outbox import Outbox
 from ._queues import OutgoingQueues

@@ -11,8 +11,8 @@ from snakemq.message import Message
 from snakemq.packeter import Packeter
 from snakemq.queues import OutgoingQueue
 
-from .. import _frames as frames
 from .._session import Session
+from .._wire import _frames as frames
 
 MAX_SINGLE = 16 * 1024
 """Bytes of data of a message that may be sent on the short way: its header is copied together with

@@ -13,19 +13,19 @@ from snakemq.exceptions import (
 )
 from snakemq.packeter import Packet, Packeter
 
-from .. import _frames as frames
 from .._events import Events
 from .._incoming._receiver import Receiver
 from .._outgoing._sender import Sender
-from .._probe import Prober
 from .._session import Acked, Answer, Identified, Numbered, Rejected, Session
 from .._stats import Statistics
+from .._wire import _frames as frames
 from ._checks import Checks
 from ._contest import Contest
 from ._contests import Contests
 from ._keepalive import KeepAlive
 from ._notices import Notices
 from ._past import Past
+from ._probe import Prober
 from ._refusals import say_why, with_ident
 
 IDENTIFICATION_TIMEOUT = 10.0

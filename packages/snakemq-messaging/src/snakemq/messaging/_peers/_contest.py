@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from snakemq.exceptions import SnakeMQDuplicateIdent
 from snakemq.packeter import Packet
 
-from .._probe import Probe
 from .._session import NO_PROBE, Session
+from ._probe import Probe
 
 if TYPE_CHECKING:
     from snakemq.link import TimerHandle

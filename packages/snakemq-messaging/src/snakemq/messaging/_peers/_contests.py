@@ -8,10 +8,10 @@ from collections.abc import Callable
 from snakemq.exceptions import SnakeMQDuplicateIdent
 from snakemq.link import LinkInterface
 
-from .._probe import Prober
 from .._session import Session
 from ._contest import CONTEST_PAUSE, CONTEST_WAIT, Contest, patience
 from ._keepalive import KeepAlive
+from ._probe import Prober
 
 
 class Contests:

@@ -7,8 +7,8 @@ from typing import NamedTuple, Protocol
 from snakemq.link import TimerHandle
 from snakemq.packeter import Packeter
 
-from .._probe import Prober
 from .._session import Session
+from ._probe import Prober
 
 KEEPALIVE_WAIT = 0.5
 """Default of :attr:`Messaging.keepalive_wait`, in seconds."""

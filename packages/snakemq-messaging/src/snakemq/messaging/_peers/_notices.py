@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from snakemq.packeter import Packeter
 
-from .. import _frames as frames
-from .._probe import Prober
 from .._session import Session
+from .._wire import _frames as frames
+from ._probe import Prober
 
 ARRIVAL_NOTICE = 0.2
 """Seconds after which a peer that sends all the time is told that it arrives, if nothing else was

@@ -13,8 +13,8 @@ from snakemq.exceptions import (
 )
 from snakemq.packeter import Packeter
 
-from .. import _frames as frames
 from .._session import Session
+from .._wire import _frames as frames
 
 
 def say_why(packeter: Packeter, session: Session, error: Exception) -> None:

@@ -8,7 +8,7 @@ from typing import TypeVar
 from snakemq.exceptions import NoConnection
 from snakemq.packeter import Packeter
 
-from . import _frames as frames
+from .._wire import _frames as frames
 
 T = TypeVar("T")
 
