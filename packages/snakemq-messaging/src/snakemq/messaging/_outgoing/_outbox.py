@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Sequence
 
 from snakemq.link import LinkInterface
 from snakemq.message import FLAG_PERSISTENT, Message
 from snakemq.queues import OutgoingQueue, QueuesStorageBase
 
+from .._registry import Registry
 from ._limits import Occupancy
 from ._queues import UNKNOWN, OutgoingQueues
 from ._singles import Singles
@@ -23,11 +24,11 @@ class Outbox:
         queues: OutgoingQueues,
         storage: QueuesStorageBase | None,
         occupancy: Occupancy | None,
-        connected: Container[str],
+        registry: Registry,
         singles: Singles,
         not_stored: Callable[[], None],
     ) -> None:
-        """``connected``: idents of connected peers. ``not_stored()`` is called for persistent
+        """``not_stored()`` is called for persistent
         messages if there is no storage, from any thread."""
         # Appending to a deque, and popping from it, is atomic.
         self.announced: deque[OutgoingQueue] = deque()
@@ -43,7 +44,7 @@ class Outbox:
         self._queues = queues
         self._storage = storage
         self._occupancy = occupancy
-        self._connected = connected
+        self._registry = registry
         self._send_single = singles.send_from_any_thread
         self._not_stored = not_stored
 
@@ -62,7 +63,7 @@ class Outbox:
             self._not_stored()
         message._queued_at = self._time()
         message._position = None
-        if queue is None or (message.ttl == 0 and not queue.is_connected):
+        if queue is None or (message.ttl == 0 and queue.lane is None):
             self._put(ident, message, is_awaited)
             return
         # As in _put(), whose call would be a tenth of the time.
@@ -76,10 +77,10 @@ class Outbox:
         """As :meth:`accept`, for who is about to wait for an answer: see :class:`Singles`."""
         if (
             queue is None
-            or not queue.is_connected
+            or queue.lane is None
             or self._occupancy is not None
             or message.flags & FLAG_PERSISTENT
-            or not self._send_single(ident, message, queue)
+            or not self._send_single(message, queue)
         ):
             self.accept(ident, message, queue, is_awaited=True)
 
@@ -114,7 +115,7 @@ class Outbox:
             self._put(ident, message, is_awaited)
 
     def _put(self, ident: str, message: Message, is_awaited: bool) -> None:
-        if message.ttl == 0 and ident not in self._connected:
+        if message.ttl == 0 and ident not in self._registry:
             self.absent.append((ident, message, is_awaited))
             self._link.wakeup_poll()
             return

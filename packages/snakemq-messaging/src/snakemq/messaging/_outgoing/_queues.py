@@ -133,7 +133,7 @@ class OutgoingQueues:
 
     def forget_if_empty(self, queue: OutgoingQueue) -> None:
         """Forget the queue of a peer that is away and gets nothing."""
-        if queue or queue.is_connected or self._queues.get(queue.ident) is not queue:
+        if queue or queue.lane is not None or self._queues.get(queue.ident) is not queue:
             return
         with self._forgetting:  # see keep()
             try:

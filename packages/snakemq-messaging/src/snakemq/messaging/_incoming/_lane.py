@@ -1,0 +1,122 @@
+"""The incoming lane of a connection: which of its messages are processed, and what to ack. Pure.
+
+An ack is cumulative: it carries the count of message frames of one connection that are processed,
+all of them from the first one on. A message can be processed out of order, so what is processed
+behind a gap waits for the gap to close. It is known by then, and so is dropped when the connection
+breaks and it comes again.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from snakemq.message import Message
+
+from .._stats import Counters
+from .._wire._conversation import Conversation
+
+if TYPE_CHECKING:
+    from snakemq.link import TimerHandle
+
+FORGOTTEN = -1
+"""``_place`` of a received message that was forgotten before it was processed."""
+
+
+class Delivery:
+    """A message that was offered to the application and is not processed yet."""
+
+    __slots__ = ("attempts", "done", "ident", "message", "size")
+
+    def __init__(self, ident: str, message: Message) -> None:
+        self.ident = ident
+        self.message = message
+        self.size = len(message.data)
+        self.attempts = 0
+        self.done = False
+
+
+class Receipts:
+    """Which message frames of one connection are processed."""
+
+    __slots__ = (
+        "_bytes_behind_gap",
+        "acked",
+        "behind_gap",
+        "processed",
+        "unacked_bytes",
+        "urgent",
+    )
+
+    def __init__(self) -> None:
+        self.processed = 0
+        """Count of frames that are processed without a gap, from the first one on."""
+        self.acked = 0
+        """What the last ack said."""
+        self.unacked_bytes = 0
+        self.urgent = False
+        """Does a sender wait for the ack, because it has to keep a message until then?"""
+        # From the first frame that is not processed on: its delivery, and then what came after
+        # it, be it a delivery or just the size of a message that is processed.
+        self.behind_gap: deque[Delivery | int] = deque()
+        self._bytes_behind_gap = 0
+
+    def window_left(self, messages: int, bytes_: int) -> tuple[int, int]:
+        """How many messages may come before the next ack, and with how many bytes before the last
+        of them: what is left of a window of that size. An empty one lets one message in, however
+        large it is."""
+        unacked = self.processed - self.acked + len(self.behind_gap)
+        return messages - unacked, bytes_ - self.unacked_bytes - self._bytes_behind_gap
+
+    def frame_processed(self, size: int) -> None:
+        """The frame that has just come in is processed; ``size`` bytes of data."""
+        if self.behind_gap:
+            self.behind_gap.append(size)
+            self._bytes_behind_gap += size
+        else:
+            self.processed += 1
+            self.unacked_bytes += size
+
+    def frame_open(self, delivery: Delivery) -> None:
+        """The frame that has just come in will be processed when the delivery is done."""
+        self.behind_gap.append(delivery)
+        self._bytes_behind_gap += delivery.size
+
+    def close_gaps(self) -> None:
+        """Some deliveries are done."""
+        behind = self.behind_gap
+        while behind:
+            first = behind[0]
+            if isinstance(first, Delivery):
+                if not first.done:
+                    return
+                size = first.size
+            else:
+                size = first
+            behind.popleft()
+            self._bytes_behind_gap -= size
+            self.processed += 1
+            self.unacked_bytes += size
+            self.urgent = True
+
+    def ack_sent(self) -> None:
+        self.acked = self.processed
+        self.unacked_bytes = 0
+        self.urgent = False
+
+
+class IncomingLane:
+    """What has come from a peer on one connection. Written by the incoming wing only.
+
+    It is the ``lane`` of the inbox of that peer, from its admission to the end of the connection.
+    """
+
+    __slots__ = ("ack_packet_id", "ack_timer", "conversation", "counters", "receipts")
+
+    def __init__(self, conversation: Conversation, counters: Counters) -> None:
+        self.conversation = conversation
+        self.counters = counters
+        self.receipts = Receipts()
+        self.ack_packet_id: int | None = None
+        """The last ack, while it waits to be sent."""
+        self.ack_timer: TimerHandle | None = None
