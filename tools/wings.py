@@ -24,8 +24,10 @@ each other."""
 FLOORS: Mapping[str, Floors] = {
     "snakemq.messaging": (
         ("__init__", "_messaging", "_receive_hook"),
-        ("_peers",),
+        ("_peers", "_picture"),
         ("_incoming", "_outgoing"),
+        ("_registry",),
+        ("_wire",),
     ),
     "snakemq.rpc": (
         ("__init__",),

@@ -17,6 +17,7 @@ from snakemq.message import FLAG_PERSISTENT, Message
 from snakemq.messaging import Messaging, ReceiveHook
 from snakemq.messaging._incoming._acks import ACK_DELAY
 from snakemq.messaging._incoming._inboxes import MAX_ABSENT_INBOXES, MAX_ABSENT_UUIDS
+from snakemq.messaging._outgoing._queue._queue import MAX_BYTES_IN_MEMORY, MAX_MESSAGES_IN_MEMORY
 from snakemq.messaging._outgoing._stored._deletions import DELETE_BATCH, DELETE_DELAY
 from snakemq.messaging._outgoing._stored._pages import PAGE_MESSAGES
 from snakemq.messaging._outgoing._stored._patience import FIRST_DELAY, MAX_DELAY
@@ -24,7 +25,6 @@ from snakemq.messaging._outgoing._stored._sweep import INTERVAL
 from snakemq.messaging._peers._past import MAX_IDENTS
 from snakemq.packeter import Packeter
 from snakemq.queues import MemoryQueuesStorage
-from snakemq.queues._outgoing import MAX_BYTES_IN_MEMORY, MAX_MESSAGES_IN_MEMORY
 from snakemq.rpc import REQUEST_PREFIX, RpcServer, as_signal
 from snakemq.rpc._pickling._limits import (
     FREE_MEMORY,

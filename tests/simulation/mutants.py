@@ -13,15 +13,16 @@ from unittest import mock
 from snakemq.message import Message
 from snakemq.messaging._incoming._acks import Acks
 from snakemq.messaging._incoming._deliveries import Deliveries, ReceiverSettings
-from snakemq.messaging._incoming._inbox import Delivery, Receipts, RecentUuids
+from snakemq.messaging._incoming._inbox import RecentUuids
 from snakemq.messaging._incoming._inboxes import Inboxes
+from snakemq.messaging._incoming._lane import Delivery, Receipts
 from snakemq.messaging._outgoing._outbox import Outbox
+from snakemq.messaging._outgoing._queue._queue import OutgoingQueue
 from snakemq.messaging._outgoing._queues import OutgoingQueues
 from snakemq.messaging._outgoing._sender import Sender
 from snakemq.messaging._outgoing._stored._deletions import Deletions
 from snakemq.messaging._peers._checks import Checks
 from snakemq.messaging._wire._frames import encode_ack
-from snakemq.queues import OutgoingQueue
 from snakemq.rpc._replies._replies import ReplyMemory
 
 Mutant: TypeAlias = Callable[[], AbstractContextManager[object]]

@@ -23,6 +23,9 @@ PATIENCE = 120.0
 REST = 10.0
 """Seconds for what nobody waits for: acks of messages with ttl 0, all that goes to 1.6 peers."""
 
+OUTGOING = "snakemq.messaging._outgoing"
+"""Where the limits are that a run makes small."""
+
 TAIL = 40
 """Lines of the diary that a failure shows."""
 
@@ -97,11 +100,11 @@ def _small_memory(world: World) -> Iterator[None]:
         yield
         return
     with (
-        mock.patch("snakemq.queues._outgoing.MAX_MESSAGES_IN_MEMORY", world.settings.in_memory),
-        mock.patch("snakemq.queues._aside.MAX_MESSAGES_ASIDE", 2 + world.settings.in_memory),
-        mock.patch("snakemq.messaging._outgoing._stored._pages.PAGE_MESSAGES", 2),
-        mock.patch("snakemq.messaging._outgoing._stored._sweep.PAGE_MESSAGES", 2),
-        mock.patch("snakemq.messaging._outgoing._stored._sweep.INTERVAL", 0.5),
+        mock.patch(f"{OUTGOING}._queue._queue.MAX_MESSAGES_IN_MEMORY", world.settings.in_memory),
+        mock.patch(f"{OUTGOING}._queue._aside.MAX_MESSAGES_ASIDE", 2 + world.settings.in_memory),
+        mock.patch(f"{OUTGOING}._stored._pages.PAGE_MESSAGES", 2),
+        mock.patch(f"{OUTGOING}._stored._sweep.PAGE_MESSAGES", 2),
+        mock.patch(f"{OUTGOING}._stored._sweep.INTERVAL", 0.5),
     ):
         yield
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from snakemq.messaging._outgoing._queue import _queue
 from snakemq.messaging._outgoing._stored import _pages
-from snakemq.queues import _outgoing
 from tests.servers import MariaDb, MongoDb, PostgreSql, Server
 from tests.servers.fixtures import started
 from tests.support.running_stack import Stack
@@ -22,7 +22,7 @@ SERVERS = (PostgreSql, MariaDb, MongoDb)
 @pytest.fixture(autouse=True)
 def little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """Most messages are in the storage only."""
-    monkeypatch.setattr(_outgoing, "MAX_MESSAGES_IN_MEMORY", 20)
+    monkeypatch.setattr(_queue, "MAX_MESSAGES_IN_MEMORY", 20)
     monkeypatch.setattr(_pages, "PAGE_MESSAGES", 10)
 
 

@@ -11,7 +11,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from snakemq.link.testing import FakeClock
 from snakemq.message import FLAG_PERSISTENT, Message
-from snakemq.queues import MemoryQueuesStorage, OutgoingQueue, _outgoing
+from snakemq.messaging._outgoing._lane import OutgoingLane
+from snakemq.messaging._outgoing._queue import _queue
+from snakemq.messaging._outgoing._queue._queue import OutgoingQueue
+from snakemq.messaging._wire._conversation import Conversation
+from snakemq.queues import MemoryQueuesStorage
 
 IN_MEMORY = 3
 PAGE = 2
@@ -23,11 +27,11 @@ class BacklogMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.patch = pytest.MonkeyPatch()
-        self.patch.setattr(_outgoing, "MAX_MESSAGES_IN_MEMORY", IN_MEMORY)
+        self.patch.setattr(_queue, "MAX_MESSAGES_IN_MEMORY", IN_MEMORY)
         self.clock = FakeClock()
         self.storage = MemoryQueuesStorage(clock=self.clock.time)
         self.queue = OutgoingQueue("bob")
-        self.queue.is_connected = True
+        self.queue.lane = OutgoingLane(Conversation("", 0.0))
         self.half_sent: dict[int, Message] = {}
         """For each thread: what is in the storage, and not in the queue yet."""
         self.sent: dict[int, list[bytes]] = defaultdict(list)
@@ -117,7 +121,7 @@ class BacklogMachine(RuleBasedStateMachine):
     def connection_breaks(self) -> None:
         self.queue.absorb()
         assert self.queue.disconnected(self.clock.time()) == []
-        self.queue.is_connected = True
+        self.queue.lane = OutgoingLane(Conversation("", 0.0))
 
     @invariant()
     def memory_is_bounded(self) -> None:

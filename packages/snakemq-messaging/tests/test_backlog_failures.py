@@ -12,9 +12,9 @@ from watched_storage import WatchedStorage
 from snakemq.exceptions import StorageError
 from snakemq.link.testing import MemoryNetwork
 from snakemq.message import FLAG_PERSISTENT
+from snakemq.messaging._outgoing._queue import _queue
 from snakemq.messaging._outgoing._stored import _pages
 from snakemq.messaging._outgoing._stored._patience import FIRST_DELAY, MAX_DELAY
-from snakemq.queues import _outgoing
 
 IN_MEMORY = 10
 PAGE = 4
@@ -26,7 +26,7 @@ DELAYS = [FIRST_DELAY * 2**n for n in range(6)] + [MAX_DELAY] * 3
 
 @pytest.fixture(autouse=True)
 def little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_outgoing, "MAX_MESSAGES_IN_MEMORY", IN_MEMORY)
+    monkeypatch.setattr(_queue, "MAX_MESSAGES_IN_MEMORY", IN_MEMORY)
     monkeypatch.setattr(_pages, "PAGE_MESSAGES", PAGE)
 
 

@@ -14,8 +14,8 @@ from snakemq.exceptions import QueueFull
 from snakemq.link.testing import MemoryNetwork
 from snakemq.message import FLAG_PERSISTENT, Message
 from snakemq.messaging import DropReason, QueueLimits, WhenFull
+from snakemq.messaging._outgoing._queue import _queue
 from snakemq.messaging._outgoing._stored import _pages
-from snakemq.queues import _outgoing
 
 IN_MEMORY = 10
 PAGE = 4
@@ -24,7 +24,7 @@ MANY = 100
 
 @pytest.fixture(autouse=True)
 def little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_outgoing, "MAX_MESSAGES_IN_MEMORY", IN_MEMORY)
+    monkeypatch.setattr(_queue, "MAX_MESSAGES_IN_MEMORY", IN_MEMORY)
     monkeypatch.setattr(_pages, "PAGE_MESSAGES", PAGE)
 
 

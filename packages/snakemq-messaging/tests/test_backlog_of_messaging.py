@@ -13,8 +13,9 @@ from snakemq.exceptions import StorageError
 from snakemq.link.testing import MemoryNetwork
 from snakemq.message import FLAG_PERSISTENT, Message
 from snakemq.messaging import DropReason
+from snakemq.messaging._outgoing._queue import _queue
 from snakemq.messaging._outgoing._stored import _pages, _sweep
-from snakemq.queues import MemoryQueuesStorage, StoredMessage, _outgoing
+from snakemq.queues import MemoryQueuesStorage, StoredMessage
 
 IN_MEMORY = 10
 PAGE = 4
@@ -27,7 +28,7 @@ SWEPT = _sweep.INTERVAL + 5
 
 @pytest.fixture(autouse=True)
 def little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_outgoing, "MAX_MESSAGES_IN_MEMORY", IN_MEMORY)
+    monkeypatch.setattr(_queue, "MAX_MESSAGES_IN_MEMORY", IN_MEMORY)
     monkeypatch.setattr(_pages, "PAGE_MESSAGES", PAGE)
 
 
@@ -238,8 +239,8 @@ def test_memory_does_not_grow_with_the_queue(
 def test_bytes_count_too(
     network: MemoryNetwork, alice: Peer, bob: Peer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_outgoing, "MAX_MESSAGES_IN_MEMORY", 1000)
-    monkeypatch.setattr(_outgoing, "MAX_BYTES_IN_MEMORY", 10_000)
+    monkeypatch.setattr(_queue, "MAX_MESSAGES_IN_MEMORY", 1000)
+    monkeypatch.setattr(_queue, "MAX_BYTES_IN_MEMORY", 10_000)
     before = in_memory()
     texts = [b"%d" % n * 1000 for n in range(50)]
     send(alice, texts)

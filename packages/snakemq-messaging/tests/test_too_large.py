@@ -13,7 +13,7 @@ from snakemq.exceptions import SnakeMQMessageTooLarge
 from snakemq.link.testing import MemoryNetwork
 from snakemq.message import FLAG_PERSISTENT
 from snakemq.messaging import QueueLimits, WhenFull
-from snakemq.queues import _aside
+from snakemq.messaging._outgoing._queue import _aside
 
 SMALL = 1000
 LARGE = b"x" * SMALL

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from memory_peers import MakePeer, Peer
 
 from snakemq.link.testing import MemoryNetwork
-from snakemq.queues import OutgoingQueue
+from snakemq.messaging._outgoing._queue._queue import OutgoingQueue
 
 YEAR = 365 * 24 * 3600.0
 

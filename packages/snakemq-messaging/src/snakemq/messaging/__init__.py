@@ -10,8 +10,8 @@ from ._peers._connections import IDENTIFICATION_TIMEOUT, MAX_HANDSHAKE_PACKET_SI
 from ._peers._contest import CONTEST_WAIT
 from ._peers._keepalive import KEEPALIVE_WAIT
 from ._receive_hook import ReceiveHook
-from ._wire._conversation import MAX_IN_FLIGHT_BYTES, MAX_IN_FLIGHT_MESSAGES, MAX_PINGS_PER_SECOND
 from ._stats import DropReason, MessagingStats, PeerStats
+from ._wire._conversation import MAX_IN_FLIGHT_BYTES, MAX_IN_FLIGHT_MESSAGES, MAX_PINGS_PER_SECOND
 from ._wire._frames import MAX_IDENT_LENGTH, PROTOCOL_VERSION
 
 __all__ = [

@@ -20,6 +20,7 @@ from ._incoming._receiver import Receiver
 from ._outgoing._limits import Occupancy, QueueLimits
 from ._outgoing._sender import Sender
 from ._peers._connections import Connections
+from ._picture import take_picture
 from ._registry import Registry
 from ._stats import MessagingStats, Statistics
 from ._wire import _frames as frames
@@ -471,7 +472,8 @@ class Messaging:
     def stats(self) -> MessagingStats:
         """Figures of this stack and all its peers. Thread-safe; the loop does not stop for it, so
         figures that belong together may differ by what happens meanwhile."""
-        return self._statistics.picture(
+        return take_picture(
+            self._statistics,
             self.packeter.link.time(),
             self._sender.queues(),
             self._registry,

@@ -1,11 +1,9 @@
 """Counters of a stack, and the picture of them that users get."""
 
 from collections import deque
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable
 from enum import Enum
 from typing import NamedTuple
-
-from snakemq.queues import OutgoingQueue
 
 RTT_WEIGHT = 0.125
 """Weight of a new round trip in the smoothed one, as of TCP (RFC 6298, section 2)."""
@@ -167,97 +165,6 @@ class Statistics:
             del self.peers[ident]
             if len(self.peers) < MAX_PEERS:
                 return
-
-    def picture(
-        self,
-        now: float,
-        queues: Iterable[OutgoingQueue],
-        connected: Container[str],
-        outbox_size: int,
-    ) -> MessagingStats:
-        """What users get to see. Thread-safe."""
-        counted = self.peers.copy()
-        peers = {
-            ident: _peer_stats(counters, ident in connected) for ident, counters in counted.items()
-        }
-        for queue in queues:
-            ident = queue.ident
-            stats = _with_queue(now, counted.get(ident, _NOTHING), queue, ident in connected)
-            if stats is not None:
-                peers[ident] = stats
-        return MessagingStats(
-            connections=sum([peer.connected for peer in peers.values()]),
-            connected=self.connected,
-            reconnected=self.reconnected,
-            unread_outbox=outbox_size,
-            peers=peers,
-        )
-
-
-_NOTHING = Counters()
-"""What is counted of a peer that has a queue only. Nobody writes to it."""
-
-
-def _with_queue(
-    now: float, counters: Counters, queue: OutgoingQueue, connected: bool
-) -> PeerStats | None:
-    """``None``: there is nothing to tell of the queue, or the loop has not looked at it yet."""
-    # There may be 100,000 queues, so what is 0 in most of them is not computed.
-    queued = len(queue)
-    in_flight = len(queue.in_flight)
-    size = queue.waiting_bytes + queue.aside_bytes + max(0, queue.backlog.bytes) if queued else 0
-    if queue.incoming and not queue.is_announced:
-        # It came in, and had no room in the window when the loop looked at it.
-        left_over = queue.incoming.copy()
-        queued += len(left_over)
-        size += sum([len(message.data) for message in left_over])
-    if not (queued or in_flight):
-        return _peer_stats(counters, connected) if queue.is_connected else None
-    oldest = queue.oldest()
-    age = None if oldest is None else max(0.0, now - oldest._queued_at)
-    return _peer_stats(
-        counters,
-        connected,
-        queued,
-        size,
-        in_flight,
-        queue.in_flight_bytes,
-        age,
-        queue.aside_count,
-    )
-
-
-def _peer_stats(
-    counters: Counters,
-    connected: bool,
-    queued: int = 0,
-    queued_bytes: int = 0,
-    in_flight: int = 0,
-    in_flight_bytes: int = 0,
-    oldest_age: float | None = None,
-    too_large: int = 0,
-) -> PeerStats:
-    # By position: with names it takes twice as long.
-    return PeerStats(
-        connected,
-        counters.connections,
-        queued,
-        queued_bytes,
-        in_flight,
-        in_flight_bytes,
-        oldest_age,
-        counters.sent,
-        counters.sent_bytes,
-        counters.resent,
-        counters.delivered,
-        counters.dropped.copy(),
-        counters.received,
-        counters.received_bytes,
-        counters.rejected,
-        counters.duplicates,
-        counters.round_trip,
-        too_large,
-    )
 
 
 for _public in (DropReason, PeerStats, MessagingStats):

@@ -1,15 +1,13 @@
-"""Queues: what waits for a peer, in memory and in a storage."""
+"""Queues storages: where messages wait for a peer, and what a storage promises."""
 
 from ._memory import MemoryQueuesStorage
 from ._open import open_storage
-from ._outgoing import OutgoingQueue
 from ._storage import ForgetfulInbox, InboxStorage, QueuesStorageBase, StoredMessage
 
 __all__ = [
     "ForgetfulInbox",
     "InboxStorage",
     "MemoryQueuesStorage",
-    "OutgoingQueue",
     "QueuesStorageBase",
     "StoredMessage",
     "open_storage",

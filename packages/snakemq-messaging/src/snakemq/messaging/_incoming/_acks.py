@@ -5,7 +5,9 @@ from __future__ import annotations
 from snakemq.packeter import Packeter
 
 from .._wire import _frames as frames
+from ._inbox import Inbox
 from ._inboxes import Inboxes
+from ._lane import IncomingLane
 
 ACK_DELAY = 0.05
 """Seconds that an ack may wait when nobody does: a sender forgets messages with ttl 0 anyway, it
@@ -50,7 +52,8 @@ class Acks:
     def packets_sent(self, inbox: Inbox, packet_id: int) -> None:
         """The system has taken over all packets of this connection up to that one."""
         lane = inbox.lane
-        assert lane is not None
+        if lane is None:
+            return  # closed by a callback of on_message_sent
         if lane.ack_packet_id is not None and lane.ack_packet_id <= packet_id:
             lane.ack_packet_id = None
         self.send_if_due(inbox)

@@ -7,10 +7,11 @@ from collections.abc import Callable, Sequence
 
 from snakemq.link import LinkInterface
 from snakemq.message import FLAG_PERSISTENT, Message
-from snakemq.queues import OutgoingQueue, QueuesStorageBase
+from snakemq.queues import QueuesStorageBase
 
 from .._registry import Registry
 from ._limits import Occupancy
+from ._queue._queue import OutgoingQueue
 from ._queues import UNKNOWN, OutgoingQueues
 from ._singles import Singles
 

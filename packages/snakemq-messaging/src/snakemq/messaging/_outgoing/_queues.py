@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterable, Iterator
 from snakemq.exceptions import StorageError
 from snakemq.link import LinkInterface, TimerHandle
 from snakemq.message import Message
-from snakemq.queues import OutgoingQueue, QueuesStorageBase, StoredMessage
+from snakemq.queues import QueuesStorageBase, StoredMessage
 
 from .._stats import DropReason, Statistics
 from ._limits import Occupancy
+from ._queue._queue import OutgoingQueue
 from ._stored._checkpoints import Checkpoints
 from ._stored._deletions import Deletions
 from ._stored._pages import PAGE_BYTES, PAGE_MESSAGES, Pages

@@ -8,7 +8,7 @@ from snakemq.callbacks import Callback
 from snakemq.exceptions import SnakeMQBrokenMessage, SnakeMQMessageTooLarge
 from snakemq.message import Message
 from snakemq.packeter import Packeter
-from snakemq.queues import OutgoingQueue, QueuesStorageBase
+from snakemq.queues import QueuesStorageBase
 
 from .._events import Events
 from .._registry import Registry
@@ -18,6 +18,7 @@ from .._wire._conversation import Conversation
 from ._lane import OutgoingLane
 from ._limits import Occupancy
 from ._outbox import Outbox
+from ._queue._queue import OutgoingQueue
 from ._queues import OutgoingQueues
 from ._singles import Singles
 from ._warnings import Warnings
@@ -344,9 +345,7 @@ class Sender:
             for message in messages:
                 self._events.emit(conn_id, callback, conn_id, queue.ident, message.uuid)
 
-    def _tell_sent(
-        self, lane: OutgoingLane, queue: OutgoingQueue, messages: list[Message]
-    ) -> None:
+    def _tell_sent(self, lane: OutgoingLane, queue: OutgoingQueue, messages: list[Message]) -> None:
         self._tell(self.on_message_sent, lane, queue, messages)
 
     def owes_acks(self, ident: str) -> bool:
@@ -382,9 +381,7 @@ class Sender:
         self._serve(self._queues.get(ident))
 
 
-def _too_large(
-    ident: str, conversation: Conversation, message: Message
-) -> SnakeMQMessageTooLarge:
+def _too_large(ident: str, conversation: Conversation, message: Message) -> SnakeMQMessageTooLarge:
     assert conversation.features is not None
     becomes = "dropped, as its ttl is 0" if message.ttl == 0 else "kept for its next connection"
     return SnakeMQMessageTooLarge(

@@ -9,12 +9,12 @@ from snakemq.callbacks import Callback
 from snakemq.exceptions import NoConnection
 from snakemq.message import Message
 from snakemq.packeter import Packeter
-from snakemq.queues import OutgoingQueue
 
 from .._wire import _frames as frames
 from .._wire._conversation import Conversation
 from .._wire._phases import Phase
 from ._lane import OutgoingLane
+from ._queue._queue import OutgoingQueue
 
 MAX_SINGLE = 16 * 1024
 """Bytes of data of a message that may be sent on the short way: its header is copied together with
@@ -113,9 +113,7 @@ class Singles:
                 break
         return len(incoming) <= 1
 
-    def _send(
-        self, lane: OutgoingLane, queue: OutgoingQueue, message: Message, now: float
-    ) -> bool:
+    def _send(self, lane: OutgoingLane, queue: OutgoingQueue, message: Message, now: float) -> bool:
         """True if it is sent, and in the books. Not if something waits to be sent before it."""
         data = message.data
         size = len(data)

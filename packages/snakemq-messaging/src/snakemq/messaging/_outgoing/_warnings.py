@@ -6,9 +6,9 @@ import logging
 from collections.abc import Callable
 
 from snakemq.callbacks import Callback
-from snakemq.queues import OutgoingQueue
 
 from .._rate import Rate
+from ._queue._queue import OutgoingQueue
 
 
 class Warnings:

@@ -232,14 +232,13 @@ class Connections:
             return
         conversation = connection.conversation
         self._heard(connection)
-        admitted = Phase.ADMITTED
         number = 0
         conversation.has_more_to_handle = len(packets) > 1
         try:
             while number < len(packets):
                 packet = packets[number]
                 frame = packet if isinstance(packet, bytes) else packet.head
-                inbox = connection.inbox
+                inbox = connection.inbox  # of an admitted peer
                 if inbox is not None and frame[:1] == frames.MESSAGE_BYTE:
                     number = self._receiver.receive(inbox, packets, number)
                 else:

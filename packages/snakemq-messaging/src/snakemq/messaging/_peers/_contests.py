@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+
 from snakemq.exceptions import SnakeMQDuplicateIdent, SnakeMQTimeout
 from snakemq.link import LinkInterface
 
+from .._outgoing._sender import Sender
 from ._connection import Connection
 from ._contest import CONTEST_PAUSE, CONTEST_WAIT, Contest, patience
-from .._outgoing._sender import Sender
 from ._endings import Endings
 from ._keepalive import KeepAlive
 from ._probe import Prober

@@ -26,7 +26,7 @@ FAREWELL_TIMEOUT = 1.0
 
 
 class Endings:
-    """Closes connections: quietly, because of their peers, or after a farewell. For the loop only."""
+    """Closes connections: quietly, with a reason, or after a farewell. For the loop only."""
 
     def __init__(self, packeter: Packeter, events: Events) -> None:
         self._packeter = packeter

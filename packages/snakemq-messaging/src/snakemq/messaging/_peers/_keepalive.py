@@ -87,7 +87,9 @@ class KeepAlive:
             conn_id, connection.probe, self.wait, self.interval
         ):
             connection.last_ping = now
-        action, delay = decide(now, connection.last_recv, connection.last_ping, self.interval, self.wait)
+        action, delay = decide(
+            now, connection.last_recv, connection.last_ping, self.interval, self.wait
+        )
         if action is Action.GIVE_UP:
             self._endings.fail(
                 connection, SnakeMQTimeout(f"no answer to a ping in {self.wait:g} s")
@@ -103,7 +105,10 @@ class KeepAlive:
 
     def bytes_sent(self, connection: Connection) -> None:
         """While something moves the peer reads, so a ping that is not sent yet has time."""
-        if connection.last_ping is not None and connection.probe.packet_id > connection.sent_packet_id:
+        if (
+            connection.last_ping is not None
+            and connection.probe.packet_id > connection.sent_packet_id
+        ):
             connection.last_ping = self._link.time()
 
     def set_deadline(self, holder: HasTimer, wait: float, func: Callable[[], object]) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from snakemq.packeter import Packeter
 
+from .._wire import _frames as frames
 from .._wire._phases import Phase
 from ._connection import Connection
-from .._wire import _frames as frames
 from ._probe import Prober
 
 ARRIVAL_NOTICE = 0.2

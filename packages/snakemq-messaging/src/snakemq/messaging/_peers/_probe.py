@@ -41,6 +41,9 @@ class Probe:
         return before < self.position and taken > before
 
 
+NO_PROBE = Probe(0, 0, None)
+
+
 class Prober:
     """Sends pings, and asks the link how they fare. For the loop only."""
 

@@ -129,18 +129,16 @@ class Conversation:
 
         Raises an exception of the ``SnakeMQException`` family if the peer broke the rules.
         """
-        if not frame:
-            raise SnakeMQBrokenMessage("an empty frame")
-        event = _EVENTS.get(frame[0])
-        if event is None:
-            return None
+        event = _EVENTS.get(frame[0], Event.OTHER) if frame else Event.EMPTY
         act, phase = step(self.phase, event)
         if act is None:
             return None
         if act is Act.HOLD:
             return Held()
         if act is Act.REJECT:
-            raise SnakeMQNoIdent("a message before the identification")
+            if event is Event.MESSAGE:
+                raise SnakeMQNoIdent("a message before the identification")
+            raise SnakeMQBrokenMessage("an empty frame")
         said = _READ[event](self, frame, now)
         if phase is not None:
             self.phase = phase

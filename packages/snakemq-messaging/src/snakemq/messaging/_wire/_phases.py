@@ -38,6 +38,8 @@ class Event(Enum):
     ACK = "acknowledgement"
     REFUSED = "refused"
     NUMBER = "connection number"
+    EMPTY = "empty frame"
+    OTHER = "any other frame"
 
     IDENT_IS_FREE = "nobody has the ident"
     IDENT_IS_TAKEN = "another connection has the ident"
@@ -57,6 +59,8 @@ FRAMES = (
     Event.ACK,
     Event.REFUSED,
     Event.NUMBER,
+    Event.EMPTY,
+    Event.OTHER,
 )
 """What the peer causes; the other events are decided here."""
 
@@ -89,6 +93,7 @@ TABLE: Mapping[Phase, Mapping[Event, Step]] = {
         Event.MESSAGE: REJECT,
         Event.PING: READ,
         Event.REFUSED: READ,
+        Event.EMPTY: REJECT,
         Event.OTHER_VERSION: Step(phase=Phase.TURNED_AWAY),
         Event.END: END,
     },
@@ -116,6 +121,7 @@ TABLE: Mapping[Phase, Mapping[Event, Step]] = {
         Event.ACK: READ,
         Event.REFUSED: READ,
         Event.NUMBER: READ,
+        Event.EMPTY: REJECT,
         Event.OTHER_VERSION: Step(phase=Phase.TURNED_AWAY),
         Event.END: END,
     },

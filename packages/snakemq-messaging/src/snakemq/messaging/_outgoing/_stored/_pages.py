@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from snakemq.link import LinkInterface
-from snakemq.queues import OutgoingQueue, QueuesStorageBase, StoredMessage
+from snakemq.queues import QueuesStorageBase, StoredMessage
 
+from .._queue._queue import OutgoingQueue
 from ._patience import Patience
 
 PAGE_MESSAGES = 1000

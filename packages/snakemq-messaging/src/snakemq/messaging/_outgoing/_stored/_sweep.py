@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from snakemq.link import LinkInterface, TimerHandle
-from snakemq.queues import OutgoingQueue, QueuesStorageBase, StoredMessage
+from snakemq.queues import QueuesStorageBase, StoredMessage
 
+from .._queue._queue import OutgoingQueue
 from ._patience import Patience
 
 PAGE_MESSAGES = 250
@@ -97,7 +98,7 @@ class Sweep:
 
     def _look_at_page(self, ident: str, now: float) -> None:
         queue = self._get_queue(ident)
-        if queue is None or queue.is_connected or not queue.backlog.is_open:
+        if queue is None or queue.lane is not None or not queue.backlog.is_open:
             self._ident = None
             return
         queue.backlog.soonest = None  # what comes behind the sweep will set it

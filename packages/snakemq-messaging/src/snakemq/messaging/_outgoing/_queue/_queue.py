@@ -7,10 +7,11 @@ from collections import deque
 from collections.abc import Container, Iterator, Sequence
 
 from snakemq.message import Message
+from snakemq.queues import StoredMessage
 
+from .._lane import OutgoingLane
 from ._aside import Aside
 from ._backlog import Backlog, Fate
-from ._storage import StoredMessage
 
 MAX_MESSAGES_IN_MEMORY = 10_000
 """The most messages of a queue; what is sent beyond waits in the storage only, if it is stored."""
@@ -56,7 +57,6 @@ class OutgoingQueue:
     connection.
     """
 
-    __module__ = "snakemq.queues"
     __slots__ = (
         "_aside",
         "_counter",
@@ -71,17 +71,17 @@ class OutgoingQueue:
         "in_flight_bytes",
         "incoming",
         "is_announced",
-        "is_connected",
         "is_forgotten",
         "is_stalled",
+        "lane",
         "resent",
         "waiting_bytes",
     )
 
     def __init__(self, ident: str) -> None:
         self.ident = ident
-        self.is_connected = False
-        """For its owner: is there a connection that takes from it?"""
+        self.lane: OutgoingLane | None = None
+        """For its owner: of the connection that takes from it; ``None`` while nobody is there."""
         self.is_forgotten = False
         """For its owner: is it nobody's queue any more?"""
         self.is_announced = False
@@ -118,7 +118,7 @@ class OutgoingQueue:
         incoming = self.incoming
         for _ in range(len(incoming)):  # no more, or a busy thread could keep the loop here
             message = incoming.popleft()
-            if message.ttl == 0 and not self.is_connected and message._position is None:
+            if message.ttl == 0 and self.lane is None and message._position is None:
                 homeless.append(message)
                 continue
             if self.has_stored:
@@ -313,7 +313,7 @@ class OutgoingQueue:
 
         Returns what is dropped: messages with ttl 0 and those in flight whose time has come.
         """
-        self.is_connected = False
+        self.lane = None
         dropped: list[Message] = []
         kept: deque[Message] = deque()
         for message in self.in_flight:

@@ -14,8 +14,7 @@ from collections.abc import Container, Iterator, Sequence
 from enum import Enum
 
 from snakemq.message import Message
-
-from ._storage import StoredMessage
+from snakemq.queues import StoredMessage
 
 MAX_OPENINGS = 100
 """How many openings of a backlog are remembered. A thread that sleeps for longer, between storing a
