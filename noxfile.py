@@ -19,7 +19,7 @@ sys.path.insert(0, str(ROOT))
 
 from tools import newest_pythons as newest  # noqa: E402
 from tools import packages as _packages  # noqa: E402
-from tools import pythons  # noqa: E402
+from tools import pythons, tracked  # noqa: E402
 
 nox.needs_version = ">=2025.2.9"  # sessions that require another one
 nox.options.default_venv_backend = "uv|virtualenv"
@@ -96,8 +96,9 @@ DEPENDENT = [name for name in PACKAGE_SUITES if foreign(complete([name]))]
 def lint(session: nox.Session) -> None:
     """Style; no package imports what it does not declare, and no module from a floor above it."""
     session.install(*tools_of("lint"), "packaging")
-    session.run("ruff", "check")
-    session.run("ruff", "format", "--check")
+    files = tracked.python_files()
+    session.run("ruff", "check", "--force-exclude", *files)
+    session.run("ruff", "format", "--check", "--force-exclude", *files)
     session.run("python", "-m", "tools.layers")
     session.run("python", "-m", "tools.wings")
 
@@ -188,7 +189,8 @@ def newest_pythons(session: nox.Session, version: str) -> None:
     caches = shutil.ignore_patterns("__pycache__", ".*")
     for folder in (Path("tests"), Path("tools"), *PACKAGE_TESTS):
         shutil.copytree(ROOT / folder, work / folder, ignore=caches)
-    shutil.copy(ROOT / "pyproject.toml", work)
+    for file in ("conftest.py", "pyproject.toml"):
+        shutil.copy(ROOT / file, work)
     environment = newest.WORK / "environment"
     run(f"python{version}", "-m", "venv", "--without-pip", "--clear", str(environment))
     # From outside, where an installer knows how to get at packages.

@@ -1,16 +1,16 @@
 """Measure the figures of docs/adr/0002-sqlite-driver.md.
 
-    python -m benchmarks.decisions.sqlite_driver FOLDER_ON_A_DISK
+    python -m benchmarks.decisions.sqlite_driver FOLDER_ON_A_DISK [--short]
 
 Needs SQLAlchemy 2. Rounds are interleaved; the median of each is printed.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import sqlite3
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -18,7 +18,6 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-ROUNDS, ROWS = 7, 1000
 DATA = bytes(100)
 TABLE = (
     "CREATE TABLE messages (seq INTEGER PRIMARY KEY, queue_name TEXT NOT NULL,"
@@ -43,20 +42,23 @@ GROW = ("CREATE TABLE grow AS SELECT randomblob(5000000)", "DROP TABLE grow")
 DELETE = "DELETE FROM messages WHERE uuid = ? AND queue_name = ?"
 
 
-def uuids() -> list[bytes]:
-    prefix = os.urandom(10)
-    return [prefix + n.to_bytes(6, "big") for n in range(ROWS)]
+Rate = Callable[[Callable[[bytes], object]], float]
+"""Does the work with many new uuids, and says how often a second."""
 
 
-def per_second(work: Callable[[bytes], object]) -> float:
-    ids = uuids()
-    started = time.perf_counter()
-    for uuid in ids:
-        work(uuid)
-    return ROWS / (time.perf_counter() - started)
+def rate_of(rows: int) -> Rate:
+    def per_second(work: Callable[[bytes], object]) -> float:
+        prefix = os.urandom(10)
+        uuids = [prefix + n.to_bytes(6, "big") for n in range(rows)]
+        started = time.perf_counter()
+        for uuid in uuids:
+            work(uuid)
+        return rows / (time.perf_counter() - started)
+
+    return per_second
 
 
-def append_and_sync(path: Path) -> dict[str, float]:
+def append_and_sync(path: Path, per_second: Rate) -> dict[str, float]:
     with open(path, "wb", buffering=0) as file:
 
         def work(uuid: bytes) -> None:
@@ -66,7 +68,7 @@ def append_and_sync(path: Path) -> dict[str, float]:
         return {"append + fdatasync": per_second(work)}
 
 
-def stdlib(path: Path, indexes: bool) -> dict[str, float]:
+def stdlib(path: Path, per_second: Rate, indexes: bool) -> dict[str, float]:
     connection = sqlite3.connect(path, isolation_level=None)
     for statement in (*SETTINGS, TABLE, *(INDEXES if indexes else ()), *GROW):
         connection.execute(statement)
@@ -93,7 +95,7 @@ def stdlib(path: Path, indexes: bool) -> dict[str, float]:
     return result
 
 
-def sqlalchemy_core(path: Path) -> dict[str, float]:
+def sqlalchemy_core(path: Path, per_second: Rate) -> dict[str, float]:
     engine = sa.create_engine(f"sqlite:///{path}", poolclass=sa.pool.StaticPool)
     with engine.connect() as connection:
         raw = connection.connection.cursor()
@@ -124,16 +126,23 @@ def sqlalchemy_core(path: Path) -> dict[str, float]:
     return result
 
 
-def main(folder: str) -> None:
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path, help="on a disk, not in memory")
+    parser.add_argument("--short", action="store_true", help="one round of a few rows")
+    arguments = parser.parse_args()
+    rounds, rows = (1, 5) if arguments.short else (7, 1000)
+
+    per_second = rate_of(rows)
     figures: dict[str, list[float]] = {}
-    for _ in range(ROUNDS):
-        with tempfile.TemporaryDirectory(dir=folder) as name:
+    for _ in range(rounds):
+        with tempfile.TemporaryDirectory(dir=arguments.folder) as name:
             directory = Path(name)
             for result in (
-                append_and_sync(directory / "append"),
-                stdlib(directory / "bare", indexes=False),
-                stdlib(directory / "full", indexes=True),
-                sqlalchemy_core(directory / "sqlalchemy"),
+                append_and_sync(directory / "append", per_second),
+                stdlib(directory / "bare", per_second, indexes=False),
+                stdlib(directory / "full", per_second, indexes=True),
+                sqlalchemy_core(directory / "sqlalchemy", per_second),
             ):
                 for key, value in result.items():
                     figures.setdefault(key, []).append(value)
@@ -142,4 +151,4 @@ def main(folder: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main()

@@ -1,0 +1,1 @@
+"""The benchmark suite and the measuring scripts work; no test measures time."""

@@ -1,0 +1,1 @@
+"""Peers that lie, flood, stall or send garbage harm only their own connection."""

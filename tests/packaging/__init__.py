@@ -1,0 +1,1 @@
+"""The distributions: layers, wings, public names, wheels, READMEs, and the tools for them."""

@@ -1,6 +1,7 @@
 from itertools import chain
 
 from packaging.requirements import Requirement
+
 from tools.packages import discover, importable, needed
 
 from .conftest import MakePackages, Spec

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
-from hypothesis import settings
-
-sys.path.insert(0, str(Path(__file__).parent))  # for the modules that tests share
-
 from certificates import Authority
+from hypothesis import settings
 from memory_packeters import Pair
 from real_links import DiaryLink
 from resolver import Resolver
@@ -61,7 +56,7 @@ def pair(network: MemoryNetwork) -> Pair:
 @pytest.fixture
 def resolver(monkeypatch: pytest.MonkeyPatch) -> Resolver:
     resolver = Resolver()
-    monkeypatch.setattr("snakemq.link._lookup.resolve", resolver)
+    monkeypatch.setattr("snakemq.link._dialling._lookup.resolve", resolver)
     return resolver
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from snakemq.exceptions import SnakeMQException
 from snakemq.link import Address, Link
-from snakemq.link._address import Endpoint, literal, normalize, public_address, resolve
+from snakemq.link._dialling._address import Endpoint, literal, normalize, public_address, resolve
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,8 @@ import pytest
 from certificates import Authority
 from real_links import DEADLINE, LOCALHOST, DiaryLink, connect, pass_once, plain_client, run_until
 
-from snakemq.link import _admission
-from snakemq.link._admission import FEW_CONNECTIONS, group_of
+from snakemq.link._connections import _admission
+from snakemq.link._connections._admission import FEW_CONNECTIONS, group_of
 
 NewLink = Callable[..., DiaryLink]
 HERE, ELSEWHERE = "127.0.0.1", "127.0.0.2"

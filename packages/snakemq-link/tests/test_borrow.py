@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import pytest
 from real_links import DEADLINE, DiaryLink, connect, run_until, running, wait_for
 
-from snakemq.link._poller import Handler
+from snakemq.link._loop._poller import Handler
 
 
 def borrow(link: DiaryLink) -> None:

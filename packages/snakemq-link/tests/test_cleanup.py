@@ -200,7 +200,7 @@ def test_without_a_loop_callbacks_of_cleanup_are_called_in_the_thread_that_calls
 def test_cleanup_gives_up_when_a_callback_blocks_the_loop(
     link: DiaryLink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("snakemq.link._loop._CLEANUP_TIMEOUT", 0.01)
+    monkeypatch.setattr("snakemq.link._loop._loop._CLEANUP_TIMEOUT", 0.01)
     inside, go_on = threading.Event(), threading.Event()
     link.call_later(0, lambda: (inside.set(), wait_for(go_on)))
     with running(link):

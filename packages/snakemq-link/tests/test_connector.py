@@ -26,8 +26,8 @@ from real_links import (
 from resolver import NAME, Resolver, endpoint
 
 from snakemq.exceptions import LoopError
-from snakemq.link._address import Endpoint
-from snakemq.link._connector import Connector
+from snakemq.link._dialling._address import Endpoint
+from snakemq.link._dialling._connector import Connector
 
 NewLink = Callable[..., DiaryLink]
 
@@ -185,7 +185,7 @@ def test_connection_to_itself_is_not_taken_for_one(
         return sock
 
     with monkeypatch.context() as patch:
-        patch.setattr("snakemq.link._connector.socket.socket", bound_to_the_target)
+        patch.setattr("snakemq.link._dialling._connector.socket.socket", bound_to_the_target)
         link.add_connector(free)
         link.loop(runtime=0.1)
         assert not link.connected
@@ -204,7 +204,9 @@ def test_connection_that_is_reset_before_it_was_noticed_is_dialled_again(
             raise OSError(107, "Transport endpoint is not connected")
         return getpeername(sock)
 
-    monkeypatch.setattr("snakemq.link._connector.socket.socket.getpeername", sometimes_reset)
+    monkeypatch.setattr(
+        "snakemq.link._dialling._connector.socket.socket.getpeername", sometimes_reset
+    )
     connect(other, link)
     assert next(resets, None) is None
 

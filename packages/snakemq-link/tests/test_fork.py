@@ -5,13 +5,21 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from certificates import Authority
-from real_links import LOCALHOST, DiaryLink, pass_once, plain_listener, run_until
+from real_links import (
+    LOCALHOST,
+    DiaryLink,
+    pass_once,
+    plain_listener,
+    run_until,
+    running,
+)
 
 from snakemq.exceptions import LoopError
 from snakemq.link import Address
@@ -148,6 +156,14 @@ def test_a_child_that_goes_on_in_the_loop_of_its_parent_is_told(link: DiaryLink)
     os.close(tell)
     with open(told, "rb") as pipe:
         assert b"belongs to process" in pipe.read()
+
+
+def test_a_child_cannot_borrow_the_loop_of_its_parent(link: DiaryLink) -> None:
+    with running(link):
+        while not link._loop._sleeping:
+            time.sleep(0)
+        with child(lambda: not link.borrow()):
+            pass
 
 
 def test_a_link_that_nobody_has_any_more_is_nothing_to_a_child() -> None:

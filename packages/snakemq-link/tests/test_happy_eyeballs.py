@@ -13,7 +13,7 @@ from real_links import LOCALHOST, DiaryLink, black_hole, plain_listener, run_unt
 from resolver import NAME, Resolver, endpoint
 
 from snakemq.link import Address
-from snakemq.link._address import Endpoint
+from snakemq.link._dialling._address import Endpoint
 
 NewLink = Callable[..., DiaryLink]
 

@@ -16,7 +16,7 @@ import trustme
 
 from snakemq.exceptions import SendNotFinished
 from snakemq.link import BytesLike, Link, LinkInterface, SSLConfig
-from snakemq.link._selector_poller import SelectorPoller
+from snakemq.link._loop._selector_poller import SelectorPoller
 from snakemq.link.testing import (
     LINK_CHECKS,
     LinkCheck,
@@ -211,7 +211,7 @@ class MakePair:
             case "tcp":
                 return SocketPair(lambda: ("127.0.0.1", 0), wrap=wrap)
             case "tcp-selectors":
-                with patch("snakemq.link._loop.make_poller", SelectorPoller):
+                with patch("snakemq.link._loop._loop.make_poller", SelectorPoller):
                     return SleepingSocketPair(lambda: ("127.0.0.1", 0), wrap=wrap)
             case "tcp-sleeping":
                 return SleepingSocketPair(lambda: ("127.0.0.1", 0), wrap=wrap)

@@ -131,7 +131,7 @@ def test_listen_backlog_is_what_the_link_says(
 ) -> None:
     backlogs: list[int] = []
     monkeypatch.setattr(
-        "snakemq.link._listener.socket.socket.listen",
+        "snakemq.link._dialling._listener.socket.socket.listen",
         lambda self, backlog: (backlogs.append(backlog), socket.SocketType.listen(self, backlog)),
     )
     new_link(listen_backlog=7).add_listener(LOCALHOST)
@@ -245,7 +245,8 @@ def test_own_connections_count_for_the_limit_but_are_not_refused(new_link: NewLi
 
 OUT_OF_DESCRIPTORS = """
 import resource, socket, threading, time
-from snakemq.link import Link, _admission
+from snakemq.link import Link
+from snakemq.link._connections import _admission
 
 _admission._RESERVE = _admission._RESERVED_PART = 0  # others have used up the reserve
 
@@ -372,7 +373,7 @@ def test_a_listener_whose_socket_is_of_no_use_does_not_spin(
 def test_a_listener_that_cannot_go_on_after_a_pause_tries_again(
     link: DiaryLink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("snakemq.link._listener._ACCEPT_PAUSE", 0.0)
+    monkeypatch.setattr("snakemq.link._dialling._listener._ACCEPT_PAUSE", 0.0)
     address = link.add_listener(LOCALHOST)
     (listener,) = link._listeners.values()
     listener._pause(OSError(errno.EMFILE, "Too many open files"))

@@ -9,7 +9,7 @@ import pytest
 from real_links import DEADLINE, wait_for
 from resolver import NAME, Resolver
 
-from snakemq.link._lookup import Answer, LookUp
+from snakemq.link._dialling._lookup import Answer, LookUp
 from snakemq.link.testing import FakeClock
 
 
@@ -53,7 +53,7 @@ class HangingResolver(Resolver):
 @pytest.fixture
 def hanging(monkeypatch: pytest.MonkeyPatch) -> Iterator[HangingResolver]:
     resolver = HangingResolver()
-    monkeypatch.setattr("snakemq.link._lookup.resolve", resolver)
+    monkeypatch.setattr("snakemq.link._dialling._lookup.resolve", resolver)
     yield resolver
     for gate in resolver.gates:
         gate.set()

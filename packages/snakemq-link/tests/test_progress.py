@@ -11,7 +11,7 @@ import pytest
 from real_links import DiaryLink, run_until
 
 from snakemq.exceptions import NoConnection
-from snakemq.link._progress import unanswered_for
+from snakemq.link._connections._progress import unanswered_for
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells it")
 

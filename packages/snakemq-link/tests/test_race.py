@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snakemq.link._address import Endpoint
-from snakemq.link._race import ATTEMPT_DELAY, Race, starting_order
+from snakemq.link._dialling._address import Endpoint
+from snakemq.link._dialling._race import ATTEMPT_DELAY, Race, starting_order
 
 
 def v4(number: int) -> Endpoint:

@@ -221,7 +221,7 @@ def test_connection_to_itself_is_said(
         return sock
 
     with monkeypatch.context() as patch:
-        patch.setattr("snakemq.link._connector.socket.socket", bound_to_the_target)
+        patch.setattr("snakemq.link._dialling._connector.socket.socket", bound_to_the_target)
         link.add_connector(free)
         run_until(lambda: caplog.text.count("connected to itself; trying again") >= 3, link)
     assert warnings_of(caplog) == [f"cannot connect to {free!r}: connected to itself; trying again"]

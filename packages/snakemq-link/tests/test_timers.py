@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from snakemq.link._timers import Timer, TimerHeap
+from snakemq.link._loop._timers import Timer, TimerHeap
 
 
 def run(heap: TimerHeap, now: float) -> None:

@@ -14,9 +14,9 @@ from types import FrameType
 import pytest
 from real_links import DEADLINE, DiaryLink, run_until, running, wait_for
 
-from snakemq.link._poller import EpollPoller, Poller
-from snakemq.link._selector_poller import SelectorPoller
-from snakemq.link._wakeup import EventWakeUp, SocketWakeUp, make_wakeup
+from snakemq.link._loop._poller import EpollPoller, Poller
+from snakemq.link._loop._selector_poller import SelectorPoller
+from snakemq.link._loop._wakeup import EventWakeUp, SocketWakeUp, make_wakeup
 
 
 def test_storm_of_wakeups_without_a_loop_never_blocks(link: DiaryLink) -> None:

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from memory_peers import MakePeer, MakeRawPeer, Peer, RawPeer
 
 from snakemq.link.testing import MemoryNetwork
-
-sys.path.insert(0, str(Path(__file__).parent))  # for memory_peers
-
-from memory_peers import MakePeer, MakeRawPeer, Peer, RawPeer
 
 # No deadline: machines that run tests are busy. Derandomized: a failure belongs to the change.
 settings.register_profile("messaging", deadline=None, derandomize=True, max_examples=100)

@@ -132,3 +132,19 @@ class BacklogMachine(RuleBasedStateMachine):
 
 TestBacklogMachine = BacklogMachine.TestCase
 TestBacklogMachine.settings = settings(max_examples=300, stateful_step_count=60, deadline=None)
+
+
+def test_message_that_was_overtaken_does_not_bring_a_page_back() -> None:
+    """Found by the machine: the page behind it has been read, and its messages came twice."""
+    machine = BacklogMachine()
+    machine.an_earlier_process_has_left_messages(2)
+    machine.thread_pushes(0)
+    machine.loop_reads_a_page()
+    machine.append(0)
+    machine.thread_pushes(0)
+    machine.thread_pushes(1)
+    machine.append(1)
+    machine.loop_takes(3)
+    machine.loop_reads_a_page()
+    machine.connection_breaks()
+    machine.teardown()  # now the first thread appends what the second one has overtaken

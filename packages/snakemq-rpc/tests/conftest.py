@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from rpc_peers import MakeNode, MakeRawClient, MakeRawServer, Node, RawClient, RawServer
 
 from snakemq.link.testing import MemoryNetwork
 from snakemq.rpc import RpcClient, RpcInstProxy
-
-sys.path.insert(0, str(Path(__file__).parent))  # for rpc_peers
-
-from rpc_peers import MakeNode, MakeRawClient, MakeRawServer, Node, RawClient, RawServer
 
 # No deadline: machines that run tests are busy. Derandomized: a failure belongs to the change.
 settings.register_profile("rpc", deadline=None, derandomize=True, max_examples=60)

@@ -151,7 +151,7 @@ def result(future: Future[Any]) -> Any:
 
 
 def outstanding(client: RpcClient) -> int:
-    return sum(len(peer.calls) for peer in client._outstanding.peers.values())
+    return sum(len(peer.calls) for peer in client._caller._outstanding.peers.values())
 
 
 MakeNode = Callable[..., Node]

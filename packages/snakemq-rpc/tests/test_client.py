@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import pickle
 import threading
 from collections.abc import Callable
@@ -22,7 +21,7 @@ from snakemq.rpc import (
     RpcInstProxy,
     SafePickler,
 )
-from snakemq.rpc._calls._calls import BlockedThread, ReqIds, Sleepers
+from snakemq.rpc._calls._waiters import BlockedThread, Sleepers
 
 # The request.
 
@@ -44,27 +43,6 @@ def test_a_request_has_the_format_of_1_6(proxy: RpcInstProxy, server: RawServer)
     assert server.raw_requests[0].startswith(b"rpcreq\x80\x04")
     server.reply("a result")
     assert result(future) == "a result"
-
-
-def test_every_call_has_its_own_id() -> None:
-    ids = ReqIds()
-    assert len({ids.next() for _ in range(1000)}) == 1000
-    assert ids.next()[:10] != ReqIds().next()[:10]
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
-@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
-def test_a_forked_process_makes_other_ids() -> None:
-    ids = ReqIds()
-    read, write = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.write(write, ids.next())
-        os._exit(0)
-    os.waitpid(child, 0)
-    assert os.read(read, 16)[:10] != ids.next()[:10]
-    os.close(read)
-    os.close(write)
 
 
 def test_arguments_that_cannot_be_pickled_are_refused_at_once(
@@ -335,7 +313,7 @@ def test_what_is_known_of_a_peer_is_forgotten_with_it(
     result(future)
     client_node.network.disconnect(client_node.link.connections[0])
     client_node.network.run_until_idle()
-    assert client._outstanding.peers == {}
+    assert client._caller._outstanding.peers == {}
 
 
 # Time-outs.
@@ -350,7 +328,7 @@ def test_the_time_is_over_before_the_peer_has_connected(
         method()
     client_node.link.wakeup_poll()
     client_node.network.run_until_idle()
-    assert client._outstanding.peers == {}
+    assert client._caller._outstanding.peers == {}
 
 
 def test_the_time_is_over_and_the_request_was_sent(

@@ -174,7 +174,8 @@ def test_over_sockets_two_threads_call_at_once(
     counting = Counting()
     server = RpcServer(bob.hook)
     server.register_object(counting, "counting", ["count", "count_inline", "signal", "fail"])
-    proxy = RpcClient(alice.hook, timeout=PATIENCE).get_proxy("bob", "counting")
+    client = RpcClient(alice.hook, timeout=PATIENCE)
+    proxy = client.get_proxy("bob", "counting")
     alice.link.add_connector(bob.link.add_listener(("127.0.0.1", 0)), 0.1)
     alice.start()
     bob.start()
@@ -202,7 +203,7 @@ def test_over_sockets_two_threads_call_at_once(
     with pytest.raises(NoMethodError):
         proxy.executed()
     with pytest.raises(NoInstanceError):
-        proxy._client.get_proxy("bob", "absent").count()
+        client.get_proxy("bob", "absent").count()
 
     assert proxy.count(b"x" * 3_000_000) == 1
     server.close()

@@ -35,7 +35,7 @@ def test_the_time_of_a_future_is_measured_by_the_link(
     assert not future.done()
     network.advance(2)
     assert isinstance(future.exception(0), NotConnected)
-    assert client._outstanding.peers == {}
+    assert client._caller._outstanding.peers == {}
 
 
 def test_the_time_of_a_future_made_in_the_loop_is_measured_too(

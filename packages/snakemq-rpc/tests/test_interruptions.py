@@ -142,7 +142,7 @@ def test_a_handler_that_makes_a_future_while_the_loop_works(
         network.disconnect(client_node.link.connections[0])
         client_node.link.wakeup_poll()
         network.run_until_idle()
-        assert client._outstanding.peers == {}
+        assert client._caller._outstanding.peers == {}
         return interrupted
 
     for _ in each_line(run):

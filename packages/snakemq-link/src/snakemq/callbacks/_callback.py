@@ -19,7 +19,6 @@ class Callback(Generic[P]):
     meant for several threads changing the same callback at once.
     """
 
-    __module__ = "snakemq.callbacks"
     __slots__ = ("_of_layers", "callbacks")
 
     callbacks: tuple[Callable[P, object], ...]

@@ -29,8 +29,6 @@ class Event(Generic[P]):
     the same one for as long as the object lives.
     """
 
-    __module__ = "snakemq.callbacks"
-
     def __set_name__(self, owner: type, name: str) -> None:
         self._name = name
 

@@ -25,6 +25,8 @@ Wrong argument types and values raise the usual ``TypeError`` and ``ValueError``
 snakeMQ 1.6 have kept their names and their places in the tree.
 """
 
+from snakemq._public_home import report_public_home
+
 from ._errors import (
     ConnectFailed,
     LoopError,
@@ -70,3 +72,5 @@ __all__ = [
     "SnakeMQUnknownRoute",
     "StorageError",
 ]
+
+report_public_home(__name__)

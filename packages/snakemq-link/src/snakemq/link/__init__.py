@@ -14,8 +14,11 @@ if getattr(_namespace, "__file__", None) and not hasattr(_namespace, "SNAKEMQ_LA
         "Run: pip install -U snakemq"
     )
 
-from ._address import Address  # noqa: E402
-from ._admission import MAX_CONNECTIONS, MAX_CONNECTIONS_PER_ADDRESS  # noqa: E402
+from snakemq._public_home import report_public_home  # noqa: E402
+
+from ._connections._admission import MAX_CONNECTIONS, MAX_CONNECTIONS_PER_ADDRESS  # noqa: E402
+from ._connections._socket import LinkSocket  # noqa: E402
+from ._dialling._address import Address  # noqa: E402
 from ._interface import (  # noqa: E402
     BytesLike,
     CrowdedLink,
@@ -36,8 +39,7 @@ from ._link import (  # noqa: E402
     Link,
 )
 from ._log import keep_printable  # noqa: E402
-from ._socket import LinkSocket  # noqa: E402
-from ._tls import SSLConfig  # noqa: E402
+from ._tls._config import SSLConfig  # noqa: E402
 
 __all__ = [
     "CONNECT_TIMEOUT",
@@ -64,3 +66,4 @@ __all__ = [
 ]
 
 keep_printable("snakemq.link")
+report_public_home(__name__)

@@ -14,8 +14,6 @@ BytesLike: TypeAlias = "bytes | bytearray | memoryview"
 class TimerHandle(Protocol):
     """What :meth:`LinkInterface.call_later` returns."""
 
-    __module__: str = "snakemq.link"
-
     def cancel(self) -> None:
         """Make sure that the function is not called any more. Idempotent."""
 
@@ -36,8 +34,6 @@ class LinkInterface(Protocol):
     it is there. And it may be a :class:`LendingLink`, a :class:`ProgressLink`, a
     :class:`CrowdedLink`, a :class:`ReportingLink` and an :class:`EndingLink`.
     """
-
-    __module__: str = "snakemq.link"
 
     on_connect: Callback[[str]]
     """``func(conn_id)``: a connection is ready for use (after the TLS handshake if any).
@@ -130,8 +126,6 @@ class ReportingLink(Protocol):
     The layers above ask for it; without it they log an error for each connection.
     """
 
-    __module__: str = "snakemq.link"
-
     on_connect_failed: Callback[[Any, ConnectFailed]]
     """See :attr:`Link.on_connect_failed`."""
 
@@ -146,8 +140,6 @@ class ReportingLink(Protocol):
 
 class EndingLink(Protocol):
     """A link that says when it ends for good, as :meth:`Link.cleanup` does."""
-
-    __module__: str = "snakemq.link"
 
     on_closing: Callback[[]]
     """``func()``: the link is about to close everything, and takes last words. See
@@ -165,8 +157,6 @@ class LendingLink(Protocol):
     registered: that has to be called in the thread of the loop. If the system does not take all of
     the data the loop sees to the rest.
     """
-
-    __module__: str = "snakemq.link"
 
     def borrow(self) -> bool:
         """Take the place of the loop for a moment. True: it stays asleep until :meth:`give_back`.
@@ -187,8 +177,6 @@ class ProgressLink(Protocol):
     For a layer above that waits for a sign of life: while this number falls the other side takes
     what it is sent, although its answer may be far behind it.
     """
-
-    __module__: str = "snakemq.link"
 
     def unsent_bytes(self, conn_id: str) -> int | None:
         """Bytes that were taken over from :meth:`LinkInterface.send` and that the system of the
@@ -212,8 +200,6 @@ class ProgressLink(Protocol):
 
 class CrowdedLink(Protocol):
     """A link that asks the layers above for room before it refuses a newcomer."""
-
-    __module__: str = "snakemq.link"
 
     on_crowded: Callback[[Callable[[str], bool]]]
     """``func(would_help)``: a newcomer is refused unless a connection for whose id

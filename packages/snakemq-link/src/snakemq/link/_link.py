@@ -12,20 +12,25 @@ from typing import Any, overload
 from snakemq.callbacks import Callback, Event
 from snakemq.exceptions import ConnectFailed
 
-from ._address import Address, normalize
-from ._admission import MAX_CONNECTIONS, MAX_CONNECTIONS_PER_ADDRESS, Admission, group_of
-from ._backoff import Backoff
-from ._connector import Connector
+from ._connections._admission import (
+    MAX_CONNECTIONS,
+    MAX_CONNECTIONS_PER_ADDRESS,
+    Admission,
+    group_of,
+)
+from ._connections._progress import unanswered_for, unsent_bytes
+from ._connections._socket import LinkSocket
+from ._connections._table import Traffic
+from ._connections._tcp import check_keepalive
+from ._dialling._address import Address, normalize
+from ._dialling._backoff import Backoff
+from ._dialling._connector import Connector
+from ._dialling._listener import Listener
 from ._interface import BytesLike
-from ._listener import Listener
-from ._loop import Loop
-from ._poller import Poller
-from ._progress import unanswered_for, unsent_bytes
-from ._socket import LinkSocket
-from ._tcp import check_keepalive
-from ._timers import Timer
-from ._tls import SSLConfig
-from ._traffic import Traffic
+from ._loop._loop import Loop
+from ._loop._poller import Poller
+from ._loop._timers import Timer
+from ._tls._config import SSLConfig
 
 RECONNECT_INTERVAL = 3.0
 """Longest wait of a connector between two attempts, in seconds."""
@@ -91,8 +96,6 @@ class Link:
     wrong ``tcp_keepalive`` or ``max_connections_per_address``.
     """
 
-    __module__ = "snakemq.link"
-
     on_connect: Event[[str]] = Event()
     on_disconnect: Event[[str]] = Event()
     on_recv: Event[[str, bytes]] = Event()
@@ -130,7 +133,7 @@ class Link:
                 "max_connections_per_address must be None or above 0, "
                 f"not {max_connections_per_address!r}"
             )
-        self.log = logging.getLogger("snakemq.link")
+        self.log: logging.Logger = logging.getLogger("snakemq.link")
 
         self.reconnect_interval = RECONNECT_INTERVAL
         """For connectors that are added from now on without one of their own, in seconds."""
@@ -149,7 +152,7 @@ class Link:
         self.on_connect_failed = Callback()
         self._loop = Loop(self.on_loop_pass)
 
-        self.give_back = self._loop.give_back
+        self.give_back: Callable[[], None] = self._loop.give_back
         """See :meth:`LendingLink.give_back`. It is not a method of this class, because at the
         beginning of one Ctrl-C could come before the loop is given back."""
 

@@ -3,6 +3,7 @@
 A packet is ``[4 bytes size, network order | payload]``.
 """
 
+from snakemq._public_home import report_public_home
 from snakemq.link import keep_printable
 
 from ._framing import PacketReader, PacketWriter
@@ -22,3 +23,4 @@ __all__ = [
 ]
 
 keep_printable("snakemq.packeter")
+report_public_home(__name__)

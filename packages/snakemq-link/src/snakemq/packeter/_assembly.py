@@ -42,7 +42,6 @@ class Assembly:
     and joined in the end, which takes 0.16 ms as well, are twice in memory then.
     """
 
-    __module__ = "snakemq.packeter"
     __slots__ = ("_arrived", "_buffer", "_head", "_head_missing", "_room", "_size", "missing")
 
     def __init__(self, size: int, head_size: int = 0) -> None:

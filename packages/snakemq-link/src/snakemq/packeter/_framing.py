@@ -37,7 +37,6 @@ class PacketReader:
     arrived, not what a header promises.
     """
 
-    __module__ = "snakemq.packeter"
     __slots__ = (
         "_assembly",
         "_data",
@@ -167,7 +166,6 @@ class _Block:
 class PacketWriter:
     """Turns packets into blocks of bytes to send, and bytes sent into packets sent."""
 
-    __module__ = "snakemq.packeter"
     __slots__ = (
         "_data",
         "_full",

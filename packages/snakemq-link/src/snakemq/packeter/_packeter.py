@@ -77,8 +77,6 @@ class Packeter:
     delivered: those that came with the same piece of data.
     """
 
-    __module__ = "snakemq.packeter"
-
     on_connect: Event[[str]] = Event()
     """``func(conn_id)``. If a callback raises, the connection is closed before anything is sent
     that was queued for it."""
@@ -121,7 +119,7 @@ class Packeter:
         if not max_unfinished_bytes > 0:
             raise ValueError(f"max_unfinished_bytes must be above 0, not {max_unfinished_bytes!r}")
         self.link = link
-        self.log = logging.getLogger("snakemq.packeter")
+        self.log: logging.Logger = logging.getLogger("snakemq.packeter")
         self.max_packet_size = max_packet_size
         """For connections that are made from now on, in bytes."""
 

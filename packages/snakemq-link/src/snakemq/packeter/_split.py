@@ -14,6 +14,4 @@ class SplitPacket(NamedTuple):
         return self.head + self.body
 
 
-SplitPacket.__module__ = "snakemq.packeter"
-
 Packet: TypeAlias = bytes | SplitPacket

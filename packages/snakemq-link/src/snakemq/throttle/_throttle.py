@@ -58,8 +58,6 @@ class Throttle:
     ``speed``: bytes per second, above 0.
     """
 
-    __module__ = "snakemq.throttle"
-
     on_connect: Event[[str]] = Event()
     on_disconnect: Event[[str]] = Event()
     on_recv: Event[[str, bytes]] = Event()

@@ -1,5 +1,9 @@
 """Messages: what is sent from one peer to another."""
 
-from ._message import FLAG_PERSISTENT, MAX_UUID_LENGTH, Message
+from snakemq._public_home import report_public_home
 
-__all__ = ["FLAG_PERSISTENT", "MAX_UUID_LENGTH", "Message"]
+from ._message import FLAG_PERSISTENT, MAX_UUID_LENGTH, Message, new_uuid
+
+__all__ = ["FLAG_PERSISTENT", "MAX_UUID_LENGTH", "Message", "new_uuid"]
+
+report_public_home(__name__)

@@ -17,7 +17,7 @@ _MAX_TTL = float(MAX_TTL)
 MAX_FLAGS = 0xFFFFFFFF
 
 
-class _UuidSource:
+class _Uuids:
     """Unique ids from one random prefix and a counter: a tenth of the cost of ``uuid.uuid4()``.
 
     The prefix is drawn again after a fork, otherwise parent and child would hand out the same.
@@ -33,7 +33,15 @@ class _UuidSource:
         self.counter = itertools.count(int.from_bytes(os.urandom(5), "big"))
 
 
-_uuids = _UuidSource()
+_uuids = _Uuids()
+
+
+def new_uuid() -> bytes:
+    """Return 16 bytes that no other call returns, in any process. Thread-safe.
+
+    Messages and the requests of RPC are named by these.
+    """
+    return _uuids.prefix + next(_uuids.counter).to_bytes(6, "big")
 
 
 class Message:
@@ -51,8 +59,6 @@ class Message:
     Raises ``TypeError`` and ``ValueError`` for what cannot be put on the wire as it is: nothing
     is cut or converted silently.
     """
-
-    __module__ = "snakemq.message"
 
     # The names with an underscore belong to the stack. The queue that a message is in keeps what it
     # knows of it here and not in an object of its own: that would cost 0.4 of the 2.5 us that
@@ -113,6 +119,7 @@ class Message:
         self.flags = flags
         self._unclaimed = True
         if uuid is None:
+            # copy of new_uuid(), whose call would take 0.03 of the 0.51 µs that a Message() takes
             self.uuid = _uuids.prefix + next(_uuids.counter).to_bytes(6, "big")
             self._sent_to = ""
             return

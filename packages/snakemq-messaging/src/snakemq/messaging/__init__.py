@@ -1,5 +1,6 @@
 """Messaging: messages between peers that are addressed by ident, and queues for absent ones."""
 
+from snakemq._public_home import report_public_home
 from snakemq.link import keep_printable
 from snakemq.queues import open_storage
 
@@ -40,3 +41,4 @@ __all__ = [
 ]
 
 keep_printable("snakemq.messaging")
+report_public_home(__name__)

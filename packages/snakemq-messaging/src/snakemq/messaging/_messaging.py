@@ -8,11 +8,11 @@ from collections.abc import Iterable
 
 from snakemq.callbacks import Callback, Event
 from snakemq.exceptions import LoopError, SnakeMQMessageTooLarge
+from snakemq.link import forks
 from snakemq.message import Message
 from snakemq.packeter import Packeter
 from snakemq.queues import InboxStorage, QueuesStorageBase, open_storage
 
-from . import _fork
 from ._events import Events
 from ._incoming._backpressure import MAX_UNPROCESSED_BYTES
 from ._incoming._deliveries import ReceiverSettings
@@ -94,8 +94,6 @@ class Messaging:
     again.
     """
 
-    __module__ = "snakemq.messaging"
-
     on_error: Event[[str | None, Exception]] = Event()
     """``func(conn_id, exception)``: a peer broke the rules or did not answer, and its
     connection is closed after this call; a callback raised; or, with ``None`` for
@@ -172,9 +170,9 @@ class Messaging:
         self.domain = domain
         self.packeter = packeter
         self.queues_storage = queues_storage
-        self.log = logging.getLogger("snakemq.messaging")
+        self.log: logging.Logger = logging.getLogger("snakemq.messaging")
 
-        self._forks = self._open_in = _fork.count
+        self._forks = self._open_in = forks.count
         self._events = Events(self.log)
         self._statistics = Statistics(lambda ident: self._queue_of(ident) is not None)
         self._occupancy = Occupancy(queue_limits, packeter.link.in_loop) if queue_limits else None
@@ -279,7 +277,7 @@ class Messaging:
         ``cleanup()``, a persistent message too, and in a process that inherited this stack through
         a fork.
         """
-        if self._open_in != _fork.count:
+        if self._open_in != forks.count:
             raise self._is_over()
         # The queue of a peer has a name that was checked when it was made.
         queue = self._queue_of(ident) if ident.__class__ is str else None
@@ -305,7 +303,7 @@ class Messaging:
         As :meth:`send_message` for each of them in turn, but those with ``FLAG_PERSISTENT`` are
         stored in one commit, which is many times faster.
         """
-        if self._open_in != _fork.count:
+        if self._open_in != forks.count:
             raise self._is_over()
         _check_ident(ident)
         given = list(messages)
@@ -325,7 +323,7 @@ class Messaging:
         self._open_in = NEVER
 
     def _is_over(self) -> LoopError:
-        if self._forks != _fork.count:
+        if self._forks != forks.count:
             return _inherited()
         return LoopError(
             "the link was cleaned up, so this message would never be sent; send it before, or make"
@@ -350,7 +348,7 @@ class Messaging:
         Only in the callback. Raises ``ValueError`` for any other message, and
         :exc:`~snakemq.exceptions.LoopError` in a process that inherited this stack through a fork.
         """
-        if self._forks != _fork.count:
+        if self._forks != forks.count:
             raise _inherited()
         self._receiver.deliveries.defer(message)
 
@@ -366,7 +364,7 @@ class Messaging:
         and :exc:`~snakemq.exceptions.LoopError` in a process that inherited this stack through a
         fork: a worker has to tell its parent.
         """
-        if self._forks != _fork.count:
+        if self._forks != forks.count:
             raise _inherited()
         self._receiver.deliveries.ack(message)
 

@@ -24,8 +24,6 @@ class ReceiveHook:
     Use it in callbacks of the loop, or while no loop runs.
     """
 
-    __module__ = "snakemq.messaging"
-
     def __init__(self, messaging: Messaging) -> None:
         self.messaging = messaging
         self._hooks: dict[bytes, tuple[Matcher, MessageCallback]] = {}

@@ -165,7 +165,3 @@ class Statistics:
             del self.peers[ident]
             if len(self.peers) < MAX_PEERS:
                 return
-
-
-for _public in (DropReason, PeerStats, MessagingStats):
-    _public.__module__ = "snakemq.messaging"

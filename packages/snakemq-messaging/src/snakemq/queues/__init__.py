@@ -1,5 +1,7 @@
 """Queues storages: where messages wait for a peer, and what a storage promises."""
 
+from snakemq._public_home import report_public_home
+
 from ._memory import MemoryQueuesStorage
 from ._open import open_storage
 from ._storage import ForgetfulInbox, InboxStorage, QueuesStorageBase, StoredMessage
@@ -12,3 +14,5 @@ __all__ = [
     "StoredMessage",
     "open_storage",
 ]
+
+report_public_home(__name__)

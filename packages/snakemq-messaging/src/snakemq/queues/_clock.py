@@ -16,8 +16,6 @@ class OwnerClock:
     ``elapsed``: the reading that the last owner has left behind.
     """
 
-    __module__ = "snakemq.queues.parts"
-
     def __init__(self, clock: Callable[[], float], elapsed: float) -> None:
         self._clock = clock
         self._elapsed = elapsed

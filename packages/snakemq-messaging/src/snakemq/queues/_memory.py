@@ -64,8 +64,6 @@ class MemoryQueuesStorage(QueuesStorageBase):
     ttl is not counted and positions are not told: it is not :attr:`pageable`, as one of 1.6.
     """
 
-    __module__ = "snakemq.queues"
-
     def __init__(
         self,
         predecessor: "MemoryQueuesStorage | None" = None,
@@ -77,7 +75,7 @@ class MemoryQueuesStorage(QueuesStorageBase):
         elapsed = predecessor._elapsed() if predecessor else 0.0
         self._clock: OwnerClock | None = OwnerClock(clock, elapsed) if clock else None
         self._closed_at = 0.0
-        self.pageable = clock is not None
+        self.pageable: bool = clock is not None
         self._queues: dict[str, _MemoryQueue] = predecessor._queues if predecessor else {}
         self._inboxes: dict[str, list[bytes]] = predecessor._inboxes if predecessor else {}
 

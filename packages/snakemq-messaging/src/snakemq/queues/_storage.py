@@ -19,9 +19,6 @@ class StoredMessage(NamedTuple):
     message: Message
 
 
-StoredMessage.__module__ = "snakemq.queues"
-
-
 class QueuesStorageBase(ABC):
     """Where persistent messages wait. One queue per ident of a peer.
 
@@ -63,8 +60,6 @@ class QueuesStorageBase(ABC):
 
     ``snakemq.queues.testing`` checks an implementation for all of this.
     """
-
-    __module__ = "snakemq.queues"
 
     pageable: bool = False
     """May a long queue be left in the storage, to be read page by page? Then :meth:`get_page` costs
@@ -185,8 +180,6 @@ class InboxStorage(Protocol):
     the uuids of every peer that ever came.
     """
 
-    __module__: str = "snakemq.queues"
-
     def remember(self, ident: str, uuids: Sequence[bytes], keep: int) -> None:
         """Messages of a peer were processed; durable when this returns.
 
@@ -200,8 +193,6 @@ class InboxStorage(Protocol):
 @runtime_checkable
 class ForgetfulInbox(Protocol):
     """An :class:`InboxStorage` that can forget peers. Called and failing as that one."""
-
-    __module__: str = "snakemq.queues"
 
     def remembered(self) -> Mapping[str, int]:
         """The peers of which any uuids are kept, and how many, approximately."""

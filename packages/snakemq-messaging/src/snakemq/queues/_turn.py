@@ -27,19 +27,17 @@ class Turn:
     again at the end of the next call.
     """
 
-    __module__ = "snakemq.queues.parts"
-
     def __init__(self, log: Logger) -> None:
-        self.lock = threading.RLock()
+        self.lock: threading.RLock = threading.RLock()
         """Held during a call. A thread that holds it may read :attr:`is_taken`."""
-        self.is_taken = False
+        self.is_taken: bool = False
         """Is the thread that holds the lock in the middle of a call?"""
         self._log = log
         self._late: deque[Callable[[], object]] = deque()
         self._failure: StorageError | None = None
         self._failed_at = 0.0
         self._began_at = 0.0
-        self.slow = 0.0
+        self.slow: float = 0.0
         """Seconds. A call that fails sooner was refused, and tells those that wait nothing: the
         back end may be there again when their turn comes."""
 

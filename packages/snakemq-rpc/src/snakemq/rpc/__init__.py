@@ -24,11 +24,12 @@ its own arrives as a ``RemoteError``.
 :exc:`SignalCallWarning` is a warning of the server.
 """
 
+from snakemq._public_home import report_public_home
 from snakemq.link import keep_printable
 
-from ._calls._calls import CallFuture
 from ._calls._client import RpcClient
 from ._calls._proxy import RemoteMethod, RpcInstProxy
+from ._calls._waiters import CallFuture
 from ._errors import (
     REMOTE_TRACEBACK_ATTR,
     CallError,
@@ -74,3 +75,4 @@ __all__ = [
 ]
 
 keep_printable("snakemq.rpc", "snakemq.rpc.client", "snakemq.rpc.server")
+report_public_home(__name__)

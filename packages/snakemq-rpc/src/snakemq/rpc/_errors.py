@@ -11,19 +11,13 @@ REMOTE_TRACEBACK_ATTR = "__remote_traceback__"
 class Error(SnakeMQException):
     """The root of the errors of RPC; also one that only has a text."""
 
-    __module__ = "snakemq.rpc"
-
 
 class NoInstanceError(Error):
     """The remote side has no object registered under this name."""
 
-    __module__ = "snakemq.rpc"
-
 
 class NoMethodError(Error):
     """The remote object has no such method, or does not expose it."""
-
-    __module__ = "snakemq.rpc"
 
 
 class ServerBusy(Error):
@@ -34,26 +28,18 @@ class ServerBusy(Error):
     another server and lets it through, the caller gets a :exc:`RemoteError`.
     """
 
-    __module__ = "snakemq.rpc"
-
 
 class SignalCallWarning(Warning):
     """A signal method was called as a regular one, or a regular method as a signal."""
-
-    __module__ = "snakemq.rpc"
 
 
 class CallError(Error):
     """The call itself failed. Such errors are not given to ``RpcClient.exception_handler``."""
 
-    __module__ = "snakemq.rpc"
-
 
 class NotConnected(CallError):
     """The time is over, or the client closed, and the request was never sent: the method was
     certainly not called."""
-
-    __module__ = "snakemq.rpc"
 
 
 class PartialCall(CallError):
@@ -62,8 +48,6 @@ class PartialCall(CallError):
     The time is over, the client was closed, or the peer has closed one connection after the other
     instead of answering, as older ones do for what they refuse.
     """
-
-    __module__ = "snakemq.rpc"
 
 
 class RemoteError(CallError):
@@ -74,8 +58,6 @@ class RemoteError(CallError):
     would say something about this call, but was raised by one that the remote method made.
     ``__remote_traceback__`` is the traceback of the remote side, if it sent one.
     """
-
-    __module__ = "snakemq.rpc"
 
     type_name: str
     """The class, for example ``"shop.orders.OutOfStock"``."""
@@ -96,8 +78,6 @@ class RemoteError(CallError):
 class UnregisteredClass(Error, pickle.UnpicklingError):
     """Data to be sent, or received, names a class or function that is not registered. Nothing of it
     was executed."""
-
-    __module__ = "snakemq.rpc"
 
     type_name: str
     """Its name, for example ``"shop.orders.Order"``."""

@@ -13,6 +13,8 @@ peers that die, without a sleep, and the same again with the same seed.
 :func:`check_link` is for those who write a link: it checks all that the layers above rely on.
 """
 
+from snakemq._public_home import report_public_home
+
 from ._clock import FakeClock
 from ._conformance import LINK_CHECKS, check_link
 from ._connection import Latency
@@ -39,3 +41,5 @@ __all__ = [
     "random_pieces",
     "whole",
 ]
+
+report_public_home(__name__)

@@ -9,7 +9,6 @@ class FakeClock:
     ``FakeClock().time`` can be injected wherever a function like :func:`time.monotonic` is.
     """
 
-    __module__ = "snakemq.link.testing"
     __slots__ = ("_now",)
 
     def __init__(self, start: float = 0.0) -> None:

@@ -47,9 +47,6 @@ class LinkPair(Protocol):
         """Release everything, whatever state it is in."""
 
 
-LinkPair.__module__ = "snakemq.link.testing"  # in its body it would be a member
-
-
 def require(condition: object, text: str) -> None:
     # not the assert statement: python -O must not turn the checks off
     if not condition:

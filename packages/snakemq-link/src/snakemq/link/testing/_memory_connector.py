@@ -20,8 +20,6 @@ class MemoryConnector:
     because nobody has the name now, or because of a partition. It ends with its link.
     """
 
-    __module__ = "snakemq.link.testing"
-
     def __init__(
         self, network: MemoryNetwork, link: MemoryLink, name: str, interval: Latency
     ) -> None:
@@ -31,7 +29,7 @@ class MemoryConnector:
         """Seconds between two attempts, or the bounds to draw them from."""
         self.conn_id: str | None = None
         """The id that the last connection has, or had, on this side."""
-        self.attempts = 0
+        self.attempts: int = 0
         """How often it has dialled."""
         self._network = network
         self._link = link

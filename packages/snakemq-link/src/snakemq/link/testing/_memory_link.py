@@ -14,7 +14,7 @@ from snakemq.link._interface import BytesLike
 from ._connection import End, State
 
 if TYPE_CHECKING:
-    from snakemq.link._timers import Timer
+    from snakemq.link._loop._timers import Timer
 
     from ._network import MemoryNetwork
 
@@ -29,8 +29,6 @@ class MemoryLink:
     Made by :meth:`MemoryNetwork.link`. The thread that runs the network is the loop of all links.
     A subclass that misbehaves joins its network by being constructed.
     """
-
-    __module__ = "snakemq.link.testing"
 
     on_connect: Event[[str]] = Event()
     on_disconnect: Event[[str]] = Event()
@@ -270,7 +268,7 @@ class _LinkTimer:
     __slots__ = ("entry", "func", "link")
 
     def __init__(self, link: MemoryLink, func: Callable[[], object]) -> None:
-        self.link = link
+        self.link: MemoryLink = link
         self.func: Callable[[], object] | None = func
         self.entry: Timer | None = None
 

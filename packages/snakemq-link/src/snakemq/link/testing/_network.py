@@ -11,7 +11,7 @@ from random import Random
 from typing import NamedTuple
 
 from snakemq.exceptions import LoopError, NoConnection
-from snakemq.link._timers import TimerHeap
+from snakemq.link._loop._timers import TimerHeap
 
 from ._clock import FakeClock
 from ._connection import End, Latency, Pipe, State
@@ -30,9 +30,6 @@ class TraceEvent(NamedTuple):
     conn_id: str
     size: int
     """Bytes, of ``recv`` and ``sent``."""
-
-
-TraceEvent.__module__ = "snakemq.link.testing"  # a NamedTuple ignores it in its body
 
 
 class MemoryNetwork:
@@ -56,8 +53,6 @@ class MemoryNetwork:
     Not thread-safe, except for ``wakeup_poll``, ``time`` and ``in_loop`` of the links.
     """
 
-    __module__ = "snakemq.link.testing"
-
     def __init__(
         self,
         seed: int | None = None,
@@ -72,15 +67,15 @@ class MemoryNetwork:
     ) -> None:
         default_cut = whole if seed is None else random_pieces
         self.seed = seed
-        self.seeded = seed is not None
+        self.seeded: bool = seed is not None
         self.at_once = at_once
-        self.random = Random(0 if seed is None else seed)
+        self.random: Random = Random(0 if seed is None else seed)
         """The source of all decisions. A test that draws its own from it replays as a whole."""
-        self.clock = FakeClock() if clock is None else clock
+        self.clock: FakeClock = FakeClock() if clock is None else clock
         self.capacity = capacity
         self.latency = latency
-        self.send_cut = send_cut or default_cut
-        self.recv_cut = recv_cut or default_cut
+        self.send_cut: Cut = send_cut or default_cut
+        self.recv_cut: Cut = recv_cut or default_cut
         self.step_limit = step_limit
 
         self.links: dict[str, MemoryLink] = {}

@@ -46,7 +46,6 @@ class QueueLimits(_QueueLimits):
     Raises ``ValueError`` for limits below 1 and a time-out below 0.
     """
 
-    __module__ = "snakemq.messaging"
     __slots__ = ()
 
     def __new__(
@@ -68,9 +67,6 @@ class QueueLimits(_QueueLimits):
         if timeout is not None and timeout < 0:
             raise ValueError(f"timeout must be None or at least 0 seconds, not {timeout!r}")
         return self
-
-
-WhenFull.__module__ = "snakemq.messaging"
 
 
 class _Load:

@@ -64,9 +64,8 @@ class Endings:
         self._events.report(conn_id, error)
 
     def packets_sent(self, connection: Connection, packet_id: int) -> None:
-        """The system has taken over all packets of this connection up to that one."""
-        phase = connection.conversation.phase
-        if phase is Phase.TURNED_AWAY and packet_id >= connection.farewell_packet_id:
+        """The system has taken over all packets up to that one, of a peer that is turned away."""
+        if packet_id >= connection.farewell_packet_id:
             self.close(connection)
 
     def _log_failure(self, connection: Connection, error: Exception) -> None:

@@ -1,7 +1,5 @@
 """One connection as the protocol sees it: frames in, events and frames out."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import NamedTuple, TypeAlias
 
@@ -14,7 +12,7 @@ from snakemq.exceptions import (
 )
 
 from . import _frames as frames
-from ._phases import Act, Event, Phase, step
+from ._phases import TABLE, Act, Event, Phase, decide
 
 MAX_PINGS_PER_SECOND = 1000
 """A peer that sends more is disconnected. An honest one pings once in its keep-alive interval."""
@@ -118,9 +116,7 @@ class Conversation:
 
     def happen(self, event: Event) -> None:
         """Go on to the phase that follows. Raises :exc:`WrongPhase`."""
-        phase = step(self.phase, event).phase
-        if phase is not None:
-            self.phase = phase
+        self.phase = decide(self.phase, event)
 
     # -- what the peer says
 
@@ -130,9 +126,10 @@ class Conversation:
         Raises an exception of the ``SnakeMQException`` family if the peer broke the rules.
         """
         event = _EVENTS.get(frame[0], Event.OTHER) if frame else Event.EMPTY
-        act, phase = step(self.phase, event)
-        if act is None:
-            return None
+        step = TABLE[self.phase].get(event)
+        if step is None:
+            return None  # it is ignored
+        act, phase = step
         if act is Act.HOLD:
             return Held()
         if act is Act.REJECT:

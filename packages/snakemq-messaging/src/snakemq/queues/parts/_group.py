@@ -77,8 +77,6 @@ class GroupCommit(Generic[Row]):
     # Any number of threads may lead: the lock lets one of them commit at a time, and who finds that
     # it is done has nothing to do. So whenever it is not clear who goes on, somebody more is woken.
 
-    __module__ = "snakemq.queues.parts"
-
     def __init__(
         self, lock: AbstractContextManager[object], commit: Callable[[Sequence[Row]], int]
     ) -> None:

@@ -23,6 +23,8 @@ checks are not for storages in memory.
 There is no need of pytest here.
 """
 
+from snakemq._public_home import report_public_home
+
 from ._durability import DURABILITY_CHECKS
 from ._identity import IDENTITY_CHECKS
 from ._inbox import INBOX_CHECKS
@@ -64,3 +66,5 @@ __all__ = [
     "OpenStorage",
     "check_storage",
 ]
+
+report_public_home(__name__)

@@ -16,7 +16,6 @@ OpenStorage = Callable[[str], QueuesStorageBase]
 class Check(Protocol):
     """One named demand. Raises ``AssertionError`` when the storage does not meet it."""
 
-    __module__: str = "snakemq.queues.testing"
     __name__: str
 
     def __call__(self, open_storage: OpenStorage, /) -> None: ...
@@ -31,8 +30,6 @@ class OpenFrom:
     ``template``: the string, with ``{token}`` where the token goes: lower-case letters, digits
     and underscores, fit for the name of a file, a table or a database.
     """
-
-    __module__ = "snakemq.queues.testing"
 
     storage: Callable[[str], QueuesStorageBase]
     template: str

@@ -11,7 +11,7 @@ from snakemq.messaging import Messaging
 
 from .._errors import CallError
 from .._protocol import with_timeout
-from ._calls import Call, refused_silently
+from ._call import Call, refused_silently
 from ._outstanding import Outstanding
 
 TRIAL = 1.0
@@ -90,8 +90,9 @@ class Courier:
     @staticmethod
     def _message_again(call: Call, now: float) -> Message:
         """A message for a call that was made some time ago."""
-        if call.deadline is not None:
-            call.data = with_timeout(call.data, max(0.0, call.deadline - now))
+        remaining = call.remaining(now)
+        if remaining is not None:
+            call.data = with_timeout(call.data, remaining)
         return Message(call.data)
 
     def _send_again(self, call: Call, message: Message) -> None:

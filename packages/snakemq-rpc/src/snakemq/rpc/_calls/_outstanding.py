@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ._calls import Call
+from ._call import Call
 from ._peers import Peer
 
 

@@ -13,7 +13,7 @@ from snakemq.message import Message
 
 from .._protocol import ANSWERS_REFUSED, REQUEST_PREFIX
 from .._salvage import find_req_id
-from ._calls import Call
+from ._call import Call
 
 _ACKNOWLEDGES = 0x1
 

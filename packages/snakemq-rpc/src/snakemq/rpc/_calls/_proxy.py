@@ -1,3 +1,5 @@
+"""Stand-ins for remote objects and their methods."""
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -6,22 +8,39 @@ from typing import Any, NoReturn, Protocol
 
 from .._errors import CallError, Error
 from .._protocol import Request
-from ._calls import check_timeout
+from ._call import check_timeout
+from ._caller import Caller
 
 
-class Caller(Protocol):
-    """An ``RpcClient``, as far as its proxies need it. See there."""
+class Settings(Protocol):
+    """What an ``RpcClient`` lets its user set for all of its proxies."""
 
     timeout: float | None
     exception_handler: Callable[[Exception], object] | None
 
-    def _check_not_in_loop(self) -> None: ...
 
-    def _call(self, ident: str, request: Request, timeout: float | None) -> Any: ...
+class RemoteObject:
+    """The object behind a proxy, and how to get there: it has this name at the peer ``ident``."""
 
-    def _signal(self, ident: str, request: Request, ttl: float) -> None: ...
+    __slots__ = ("caller", "ident", "name", "settings")
 
-    def _future(self, ident: str, request: Request, timeout: float | None) -> Future[Any]: ...
+    def __init__(self, settings: Settings, caller: Caller, ident: str, name: str) -> None:
+        self.settings: Settings = settings
+        self.caller: Caller = caller
+        self.ident: str = ident
+        self.name: str = name
+
+    def request(
+        self, command: str, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Request:
+        """What is sent to have a method of the object run."""
+        return {
+            "command": command,
+            "object": self.name,
+            "method": method,
+            "args": args,
+            "kwargs": kwargs,
+        }
 
 
 class RemoteMethod:
@@ -30,13 +49,12 @@ class RemoteMethod:
     Thread-safe; the settings are meant to be made before it is shared, or on a :meth:`clone`.
     """
 
-    __module__ = "snakemq.rpc"
-
-    def __init__(self, iproxy: RpcInstProxy, name: str) -> None:
+    def __init__(self, iproxy: RpcInstProxy, name: str, remote: RemoteObject) -> None:
         self.iproxy = iproxy
         self.name = name
-        self.call_timeout = iproxy._client.timeout
+        self.call_timeout = remote.settings.timeout
         self.signal_timeout: float | None = None
+        self._remote = remote
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         """Call the method, and wait until there is a result; for a signal: send it, return None.
@@ -54,20 +72,21 @@ class RemoteMethod:
         :exc:`CallError` if the peer does not take a request of that size; :exc:`Error` in the
         thread of the loop; and what the pickler raises for the arguments.
         """
-        client = self.iproxy._client
+        remote = self._remote
+        caller = remote.caller
         signal_timeout = self.signal_timeout
         if signal_timeout is None:
-            client._check_not_in_loop()
+            caller.check_not_in_loop()
         try:
-            ident = self.iproxy._remote_ident
             if signal_timeout is None:
-                request = self._request("call", args, kwargs)
-                return client._call(ident, request, self.call_timeout)
-            return client._signal(ident, self._request("signal", args, kwargs), signal_timeout)
+                request = remote.request("call", self.name, args, kwargs)
+                return caller.call(remote.ident, request, self.call_timeout)
+            request = remote.request("signal", self.name, args, kwargs)
+            return caller.signal(remote.ident, request, signal_timeout)
         except CallError:
             raise
         except Exception as exc:
-            handler = client.exception_handler
+            handler = remote.settings.exception_handler
             if handler is None:
                 raise
             handler(exc)
@@ -83,9 +102,9 @@ class RemoteMethod:
         """
         if self.signal_timeout is not None:
             raise Error(f"{self.name!r} is marked as a signal, which has no outcome")
-        return self.iproxy._client._future(
-            self.iproxy._remote_ident, self._request("call", args, kwargs), self.call_timeout
-        )
+        remote = self._remote
+        request = remote.request("call", self.name, args, kwargs)
+        return remote.caller.future(remote.ident, request, self.call_timeout)
 
     def as_signal(self, timeout: float | None = 0) -> None:
         """Mark the method as a signal, or with None as a regular one again.
@@ -100,22 +119,7 @@ class RemoteMethod:
 
     def clone(self) -> RemoteMethod:
         """The same method, whose settings can be changed independently."""
-        return self._bound_to(self.iproxy)
-
-    def _bound_to(self, iproxy: RpcInstProxy) -> RemoteMethod:
-        method = RemoteMethod(iproxy, self.name)
-        method.call_timeout = self.call_timeout
-        method.signal_timeout = self.signal_timeout
-        return method
-
-    def _request(self, command: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Request:
-        return {
-            "command": command,
-            "object": self.iproxy._name,
-            "method": self.name,
-            "args": args,
-            "kwargs": kwargs,
-        }
+        return _with_settings_of(self, RemoteMethod(self.iproxy, self.name, self._remote))
 
     def __repr__(self) -> str:
         return f"<RemoteMethod {self.name!r} of {self.iproxy!r}>"
@@ -129,26 +133,23 @@ class RpcInstProxy:
     Thread-safe. A copy has methods of its own with the same settings. It cannot be pickled.
     """
 
-    __module__ = "snakemq.rpc"
-
-    def __init__(self, client: Caller, remote_ident: str, name: str) -> None:
-        self._client = client
-        self._remote_ident = remote_ident
-        self._name = name
+    def __init__(self, remote: RemoteObject) -> None:
+        self._remote = remote
 
     def __getattr__(self, name: str) -> RemoteMethod:
         # Only called for what is not there, so it is the first use of this method; the next one
         # is as fast as any attribute. Two threads at once get the same one.
         if name.startswith("_"):
             raise AttributeError(f"{name!r} is not the name of a remote method")
-        method: RemoteMethod = self.__dict__.setdefault(name, RemoteMethod(self, name))
+        new = RemoteMethod(self, name, self._remote)
+        method: RemoteMethod = self.__dict__.setdefault(name, new)
         return method
 
     def __copy__(self) -> RpcInstProxy:
-        copy = RpcInstProxy(self._client, self._remote_ident, self._name)
+        copy = RpcInstProxy(self._remote)
         for name, value in tuple(self.__dict__.items()):
             if isinstance(value, RemoteMethod):
-                copy.__dict__[name] = value._bound_to(copy)
+                _with_settings_of(value, getattr(copy, name))
         return copy
 
     def __deepcopy__(self, memo: object) -> RpcInstProxy:
@@ -158,4 +159,10 @@ class RpcInstProxy:
         raise TypeError("a proxy belongs to the client of its process and cannot be pickled")
 
     def __repr__(self) -> str:
-        return f"<RpcInstProxy of {self._name!r} at {self._remote_ident!r}>"
+        return f"<RpcInstProxy of {self._remote.name!r} at {self._remote.ident!r}>"
+
+
+def _with_settings_of(method: RemoteMethod, other: RemoteMethod) -> RemoteMethod:
+    other.call_timeout = method.call_timeout
+    other.signal_timeout = method.signal_timeout
+    return other

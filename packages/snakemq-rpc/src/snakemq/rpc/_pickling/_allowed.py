@@ -105,14 +105,15 @@ def _exception_names() -> dict[str, type[Exception]]:
         if isinstance(value, type) and issubclass(value, Exception):
             for module_name in ("builtins", "exceptions", "__builtin__"):  # as old protocols say
                 names[f"{module_name}.{name}"] = value
-    for module in (snakemq.exceptions, _errors):
-        for value in vars(module).values():
+    # By hand, because this is imported before snakemq.rpc reports the public home of its classes.
+    for home, module in (("snakemq.exceptions", snakemq.exceptions), ("snakemq.rpc", _errors)):
+        for name, value in vars(module).items():
             if (
                 isinstance(value, type)
                 and issubclass(value, Exception)
-                and value.__module__.startswith("snakemq.")
+                and value.__module__ in (home, module.__name__)
             ):
-                names[f"{value.__module__}.{value.__qualname__}"] = value
+                names[f"{home}.{name}"] = value
     return names
 
 

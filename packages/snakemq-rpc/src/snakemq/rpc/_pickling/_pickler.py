@@ -31,8 +31,6 @@ _TUPLES = (b"\x85\x94", b"\x86\x94", b"\x87\x94", b"t\x94", b"\x91\x94")
 class Pickler(Protocol):
     """What RPC needs of a pickler; the standard module ``pickle`` is one."""
 
-    __module__: str = "snakemq.rpc"
-
     @property
     def PickleError(self) -> type[Exception]:  # noqa: N802
         """The root of what ``loads`` and ``dumps`` raise."""
@@ -74,8 +72,6 @@ class SafePickler:
 
     Thread-safe, but for registration: register before the loop runs.
     """
-
-    __module__ = "snakemq.rpc"
 
     PickleError: type[Exception] = pickle.PickleError
 

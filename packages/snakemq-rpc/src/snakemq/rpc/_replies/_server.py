@@ -71,8 +71,6 @@ class RpcServer:
     Not thread-safe: create and change it before the loop runs, or in the loop.
     """
 
-    __module__ = "snakemq.rpc"
-
     transfer_exceptions: bool
     """Do the callers get the exceptions of the methods, and their tracebacks? True by default.
     If not, they get ``Error("remote call failed")``, and the exception is logged here.
@@ -95,7 +93,7 @@ class RpcServer:
         max_reply_bytes: int = 4 << 20,
         max_idents: int = 256,
     ) -> None:
-        self.log = logging.getLogger("snakemq.rpc.server")
+        self.log: logging.Logger = logging.getLogger("snakemq.rpc.server")
         self.receive_hook = receive_hook
         self.pickler: Pickler = SafePickler() if pickler is None else pickler
         self.transfer_exceptions = True

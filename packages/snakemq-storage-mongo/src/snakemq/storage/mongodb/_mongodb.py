@@ -92,8 +92,6 @@ class MongoDbQueuesStorage(QueuesStorageBase):
     Every failure of the database raises :exc:`~snakemq.exceptions.StorageError`.
     """
 
-    __module__ = "snakemq.storage.mongodb"
-
     pageable = True
 
     def __init__(

@@ -6,17 +6,21 @@ Needs SQLAlchemy 2 and the driver of the database: the extras ``postgresql``, ``
 
 try:
     import sqlalchemy as _sqlalchemy
-except ModuleNotFoundError as error:
-    if error.name != "sqlalchemy":
+except ModuleNotFoundError as _error:
+    if _error.name != "sqlalchemy":
         raise
     raise ModuleNotFoundError(
         "snakemq.storage.sqla needs SQLAlchemy and a driver:"
         " pip install 'snakemq-storage-sql[postgresql]' or 'snakemq-storage-sql[mysql]'",
         name="sqlalchemy",
-    ) from error
+    ) from _error
+
+from snakemq._public_home import report_public_home
 
 from ._sqla import SqlAlchemyQueuesStorage
 
 __all__ = ["SqlAlchemyQueuesStorage"]
 
 del _sqlalchemy
+
+report_public_home(__name__)

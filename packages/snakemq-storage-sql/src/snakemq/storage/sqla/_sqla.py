@@ -90,8 +90,6 @@ class SqlAlchemyQueuesStorage(QueuesStorageBase):
     1024 bytes. Every failure of the database raises :exc:`~snakemq.exceptions.StorageError`.
     """
 
-    __module__ = "snakemq.storage.sqla"
-
     pageable = True
 
     def __init__(

@@ -70,8 +70,6 @@ class SqliteQueuesStorage(QueuesStorageBase):
     Every failure of the database raises :exc:`~snakemq.exceptions.StorageError`.
     """
 
-    __module__ = "snakemq.storage.sqlite"
-
     pageable = True
 
     def __init__(

@@ -113,9 +113,9 @@ class Backlog:
             self.count += 1  # merge() has counted it down, though it had not been counted
             self.bytes += len(message.data)
             return Fate.KNOWN
+        if self.cursor is not None and position <= self.cursor:
+            return Fate.WAITS  # it was overtaken by the message that opened the backlog
         if self.is_open:
-            if self.cursor is not None and position <= self.cursor:
-                return Fate.WAITS  # it was overtaken by the message that opened the backlog
             self._leave(position, message)
             return Fate.LEFT
         if is_full and (self._newest is None or position > self._newest):

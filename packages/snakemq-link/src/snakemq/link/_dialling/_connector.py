@@ -13,20 +13,20 @@ from typing import TYPE_CHECKING, Protocol
 
 from snakemq.exceptions import ConnectFailed
 
-from . import _fork
+from .. import forks
+from .._failures import FailureSeries
+from .._loop._poller import WRITE, Poller
+from .._tls._config import SSLConfig, check_server_hostname
+from .._tls._errors import is_refusal
 from ._address import Address, Endpoint, literal
 from ._backoff import STABLE_AFTER, Backoff
-from ._failures import FailureSeries
 from ._lookup import Answer, LookUp
-from ._poller import WRITE, Poller
 from ._race import Race, starting_order
-from ._tls import SSLConfig, check_server_hostname
-from ._tls_errors import is_refusal
 
 if TYPE_CHECKING:
     import ssl
 
-    from ._timers import Timer
+    from .._loop._timers import Timer
 
 _log = logging.getLogger("snakemq.link")
 
@@ -101,7 +101,7 @@ class Connector:
         self._reasons: list[str] = []  # why the endpoints of this round could not be reached
         self._next_attempt: Timer | None = None
         self._timer: Timer | None = None  # the next round, its deadline, or that all is well again
-        _fork.register(self)
+        forks.register(self)
 
     @property
     def ssl_context(self) -> ssl.SSLContext | None:
@@ -132,7 +132,7 @@ class Connector:
         self._end_round()
 
     def abandon(self) -> None:
-        """See :class:`_fork.Owner`."""
+        """See :class:`forks.Owner`."""
         self._removed = True
         for sock in self._attempts:
             sock.close()

@@ -15,7 +15,7 @@ from typing import ParamSpec
 from snakemq.callbacks import Callback
 from snakemq.exceptions import LoopError
 
-from . import _fork
+from .. import forks
 from ._best_poller import make_poller
 from ._poller import Handler, Poller
 from ._timers import NEVER, Timer, TimerHeap
@@ -59,7 +59,7 @@ class Loop:
         self._from_threads: deque[Callable[[], object]] = deque()
 
         self._pid = os.getpid()
-        self._forks = _fork.count
+        self._forks = forks.count
         self._loop_thread: int | None = None
         self._loop_ended = threading.Event()
         self._loop_ended.set()
@@ -70,7 +70,7 @@ class Loop:
         # Its holder may touch the state of the loop. The loop holds it except while it sleeps.
         # Uncontended, which it nearly always is, a pass pays 0.1 us for it.
         self._baton = threading.RLock()
-        _fork.register(self)
+        forks.register(self)
         self.give_back: Callable[[], None] = self._baton.release
         """See :meth:`snakemq.link.Link.give_back`."""
 
@@ -127,7 +127,7 @@ class Loop:
 
     def borrow(self) -> bool:
         """See :meth:`snakemq.link.Link.borrow`."""
-        if not self._baton.acquire(blocking=False):
+        if forks.count != self._forks or not self._baton.acquire(blocking=False):
             return False
         # Between two loops anybody gets it, and the one who runs the loop always does.
         if self._sleeping or self.in_loop():
@@ -177,7 +177,7 @@ class Loop:
         self._wakeup.close()
 
     def abandon(self) -> None:
-        """See :class:`_fork.Owner`."""
+        """See :class:`forks.Owner`."""
         self._release()
 
     def check_usable(self) -> None:
@@ -186,7 +186,7 @@ class Loop:
             raise LoopError("this link was cleaned up; make a new one")
 
     def check_process(self) -> None:
-        if _fork.count != self._forks:
+        if forks.count != self._forks:
             raise LoopError(
                 f"this link belongs to process {self._pid}; after a fork make one of your own"
             )

@@ -8,8 +8,8 @@ from typing import Protocol
 
 from snakemq.callbacks import Callback
 
-from ._loop import Loop
-from ._traffic import Traffic
+from .._loop._loop import Loop
+from ._table import Traffic
 
 MAX_CONNECTIONS = 16 * 1024
 """Connections of one link; a bound on what strangers can make it hold, far above usual needs."""

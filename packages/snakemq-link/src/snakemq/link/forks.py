@@ -1,5 +1,7 @@
 """What was made before a fork belongs to the parent; the child lets go of it.
 
+For the layers of snakeMQ, and the one place where all of them find out that this is a child.
+
 Descriptors that a child holds keep the connections of a dead parent alive, and its ports taken. So
 it closes them at once, and does nothing else: to shut a connection down, to say goodbye in TLS or
 to remove the file of a Unix socket would reach what the parent still uses.
@@ -12,9 +14,11 @@ import os
 import weakref
 from typing import Protocol
 
-count = 0
-"""How often this process was made by a fork. A comparison of numbers costs a send next to nothing;
-``os.getpid()`` is a system call."""
+__all__ = ["Owner", "count", "register"]
+
+count: int = 0
+"""How often this process was made by a fork. Read it as ``forks.count``, because it changes. To
+compare numbers costs a send next to nothing; ``os.getpid()`` is a system call."""
 
 
 class Owner(Protocol):
@@ -29,7 +33,9 @@ _owners: weakref.WeakSet[Owner] = weakref.WeakSet()
 
 
 def register(owner: Owner) -> None:
-    """Have ``owner.abandon()`` called in each child, as long as the owner is referred to."""
+    """Have ``owner.abandon()`` called in each child, as long as the owner is referred to.
+
+    The child forgets the owner then. Idempotent."""
     _owners.add(owner)
 
 

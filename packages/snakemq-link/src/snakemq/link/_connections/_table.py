@@ -12,15 +12,16 @@ from typing import TYPE_CHECKING, Protocol
 from snakemq.callbacks import Callback
 from snakemq.exceptions import ConnectFailed, NoConnection, SendNotFinished
 
-from . import _fork, _tcp
-from ._backoff import STABLE_AFTER
-from ._connector import Connector
-from ._failures import REPORT_INTERVAL, RemoteFailures
-from ._interface import BytesLike
-from ._loop import Loop
-from ._poller import READ, WRITE, Handler
+from .. import forks
+from .._dialling._backoff import STABLE_AFTER
+from .._dialling._connector import Connector
+from .._failures import REPORT_INTERVAL, RemoteFailures
+from .._interface import BytesLike
+from .._loop._loop import Loop
+from .._loop._poller import READ, WRITE, Handler
+from .._tls._errors import explained, is_refusal
+from . import _tcp
 from ._socket import RECV_SIZE, WOULD_BLOCK, LinkSocket
-from ._tls_errors import explained, is_refusal
 
 if TYPE_CHECKING:
     import ssl
@@ -55,12 +56,12 @@ class Traffic:
         self.groups: Counter[str] = Counter()
         """How many connections that came in there are of each group."""
         self._loop = loop
-        self._forks = _fork.count
+        self._forks = forks.count
         self._settings = settings
         self._log = logging.getLogger("snakemq.link")
         self._last_conn_number = 0
         self._remote_failures = RemoteFailures()
-        _fork.register(self)
+        forks.register(self)
 
     def get(self, conn_id: str) -> LinkSocket:
         """Raises :exc:`~snakemq.exceptions.NoConnection`."""
@@ -89,7 +90,7 @@ class Traffic:
             _tcp.prepare(sock, self._settings.tcp_keepalive)
         make: type[LinkSocket] = LinkSocket
         if ssl_context is not None:
-            from ._tls_socket import TLSLinkSocket  # imports ssl, see _tls.py
+            from ._tls_socket import TLSLinkSocket  # imports ssl, see _tls
 
             make = TLSLinkSocket
             try:
@@ -267,7 +268,7 @@ class Traffic:
             or conn.send_pending is not None
             or data.__class__ is not bytes
             or not data
-            or _fork.count != self._forks
+            or forks.count != self._forks
         ):
             conn = self._begin_send(conn_id, data)  # knows what is wrong, if anything is
         else:
@@ -278,7 +279,7 @@ class Traffic:
         return False
 
     def _begin_send(self, conn_id: str, data: BytesLike) -> LinkSocket:
-        if _fork.count != self._forks:
+        if forks.count != self._forks:
             self._loop.check_process()  # a child would write into the stream of its parent
         conn = self.connections.get(conn_id)
         if conn is None:
@@ -456,7 +457,7 @@ class Traffic:
             self.drop(self.connections.popitem()[1], "cleanup")
 
     def abandon(self) -> None:
-        """See :class:`_fork.Owner`."""
+        """See :class:`forks.Owner`."""
         for conn in list(self.connections.values()):
             conn.abandon()
 

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ._connector import Connector
-    from ._interface import BytesLike
-    from ._timers import Timer
+    from .._dialling._connector import Connector
+    from .._interface import BytesLike
+    from .._loop._timers import Timer
 
 WOULD_BLOCK = (BlockingIOError, InterruptedError)
 
@@ -21,7 +21,6 @@ RECV_SIZE = 64 * 1024
 class LinkSocket:
     """A connected socket. Users get it from :meth:`snakemq.link.Link.get_socket_by_conn`."""
 
-    __module__ = "snakemq.link"
     __slots__ = (
         "closed",
         "conn_id",
@@ -48,21 +47,21 @@ class LinkSocket:
     def __init__(
         self, sock: socket.socket, conn_id: str, remote_peer: object, connector: Connector | None
     ) -> None:
-        self.sock = sock
-        self.conn_id = conn_id
-        self.remote_peer = remote_peer
+        self.sock: socket.socket = sock
+        self.conn_id: str = conn_id
+        self.remote_peer: object = remote_peer
         """The address of the other side, as the socket module gives it."""
-        self.connector = connector
-        self.group = ""
+        self.connector: Connector | None = connector
+        self.group: str = ""
         """Which connections that came in it is counted with, see :mod:`._admission`."""
-        self.closed = False
-        self.reading = True
+        self.closed: bool = False
+        self.reading: bool = True
         """False: it is closed, or reading is paused. One flag for both, as each event asks."""
         self.paused_by: frozenset[object] = frozenset()
         """The reasons for which reading is paused."""
         self.failure: Exception | None = None
         """Why it is of no use and will be closed soon; its connector does not count it as well."""
-        self.has_received = False
+        self.has_received: bool = False
         self.connected_at: float | None = None  # None: the TLS handshake is not finished
         self.handshake_deadline: Timer | None = None
 
@@ -71,11 +70,11 @@ class LinkSocket:
         self.send: Callable[[BytesLike], int] = sock.send
         """How many bytes the system took, at least one. Raises ``OSError``; after one of
         :data:`WOULD_BLOCK` the same data has to be given again."""
-        self.recv_size = RECV_SIZE
+        self.recv_size: int = RECV_SIZE
         # A send that is not reported yet: its data while none of it could be sent, the count
         # of bytes that were.
         self.send_pending: BytesLike | int | None = None
-        self.want_write = False
+        self.want_write: bool = False
 
     @property
     def is_tls(self) -> bool:

@@ -1,4 +1,4 @@
-"""The files of a TLS configuration: loading them, with errors that say which one is to blame."""
+"""The PEM files of a TLS configuration, loaded with errors that say which one is to blame."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import ssl
 from typing import NoReturn
 
-from ._tls_errors import without_source_line
+from ._errors import without_source_line
 
 State = tuple["tuple[int, int, int] | None", ...]
 """What files are at one moment. If it changes, at least one of them was replaced or written."""

@@ -10,16 +10,16 @@ import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
-from . import _fork
+from .. import forks
+from .._connections._socket import WOULD_BLOCK
+from .._loop._poller import READ, Poller
+from .._tls._config import SSLConfig
 from ._address import (
     Address,
     listening_endpoint,
     public_address,
     remove_stale_unix_socket,
 )
-from ._poller import READ, Poller
-from ._socket import WOULD_BLOCK
-from ._tls import SSLConfig
 
 if TYPE_CHECKING:
     import ssl
@@ -76,7 +76,7 @@ class Listener:
             ssl_config.current_context(server_side=True)  # whose errors are the caller's
         try:
             endpoint = listening_endpoint(address)
-            self.sock = socket.socket(endpoint.family, socket.SOCK_STREAM)
+            self.sock: socket.socket = socket.socket(endpoint.family, socket.SOCK_STREAM)
         except OSError as exc:
             raise _cannot_listen(address, exc) from exc
         try:
@@ -92,12 +92,12 @@ class Listener:
                 self.sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             self.sock.bind(endpoint.sockaddr)
             self.sock.listen(backlog)
-            self.address = public_address(endpoint, self.sock)
+            self.address: Address = public_address(endpoint, self.sock)
         except OSError as exc:
             self.sock.close()
             raise _cannot_listen(address, exc) from exc
         self._inode = self._socket_file_inode()
-        _fork.register(self)
+        forks.register(self)
 
     @property
     def ssl_context(self) -> ssl.SSLContext | None:
@@ -152,7 +152,7 @@ class Listener:
                 os.unlink(self.address)
 
     def abandon(self) -> None:
-        """See :class:`_fork.Owner`."""
+        """See :class:`forks.Owner`."""
         self._closed = True
         self.sock.close()
 

@@ -1,6 +1,6 @@
 """What the errors of TLS mean, in words for people.
 
-The module :mod:`ssl` is not imported here, see :mod:`._tls`.
+The module :mod:`ssl` is not imported here, see :mod:`._config`.
 """
 
 from __future__ import annotations

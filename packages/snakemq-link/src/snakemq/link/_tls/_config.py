@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import ssl
 
-    from . import _tls_files
+    from . import _pem
 
 _log = logging.getLogger("snakemq.link")
 
@@ -61,8 +61,6 @@ class SSLConfig:
     warning. A context of your own is yours to keep up to date.
     """
 
-    __module__ = "snakemq.link"
-
     def __init__(
         self,
         keyfile: str | None = None,
@@ -93,7 +91,7 @@ class SSLConfig:
             raise ValueError("certificates can only be checked with ca_certs")
         self.keyfile = keyfile
         self.certfile = certfile
-        self.cert_reqs = ssl.VerifyMode(cert_reqs)
+        self.cert_reqs: ssl.VerifyMode = ssl.VerifyMode(cert_reqs)
         self.ssl_version = ssl_version
         self.ca_certs = ca_certs
         self.check_hostname = check_hostname
@@ -138,10 +136,10 @@ class SSLConfig:
                     f"was made with {other_side.name}"
                 )
             return self._context
-        from . import _tls_files
+        from . import _pem
 
         # Before they are loaded: what is written meanwhile is seen by the next one who asks.
-        state = _tls_files.state_of(self._files)
+        state = _pem.state_of(self._files)
         loaded = self._contexts.get(server_side)
         if loaded is None:
             # No lock, which could not be copied to another process. Of two threads one makes its
@@ -162,14 +160,14 @@ class SSLConfig:
         files = {"keyfile": self.keyfile, "certfile": self.certfile, "ca_certs": self.ca_certs}
         return {parameter: path for parameter, path in files.items() if path is not None}
 
-    def _load_again(self, loaded: _Loaded, state: _tls_files.State, server_side: bool) -> None:
-        from . import _tls_files
+    def _load_again(self, loaded: _Loaded, state: _pem.State, server_side: bool) -> None:
+        from . import _pem
 
         names = ", ".join(map(repr, self._files.values()))
         try:
             context = self._make_context(server_side)
             if loaded.is_given_out:
-                _tls_files.load_files(loaded.context, self._files)
+                _pem.load_files(loaded.context, self._files)
             else:
                 loaded.context = context
         except (OSError, ValueError) as exc:
@@ -185,7 +183,7 @@ class SSLConfig:
     def _make_context(self, server_side: bool) -> ssl.SSLContext:
         import ssl
 
-        from . import _tls_files
+        from . import _pem
 
         context = ssl.SSLContext(
             ssl.PROTOCOL_TLS_SERVER if server_side else ssl.PROTOCOL_TLS_CLIENT
@@ -201,7 +199,7 @@ class SSLConfig:
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore", DeprecationWarning)  # the user asked for it
                     context.minimum_version = context.maximum_version = version
-        _tls_files.load_files(context, self._files)
+        _pem.load_files(context, self._files)
         if server_side and self.certfile is None:
             raise ValueError("a TLS listener needs a certfile")
         return context
@@ -210,7 +208,7 @@ class SSLConfig:
 class _Loaded:
     """A context, and the state of the files that it was made of."""
 
-    def __init__(self, context: ssl.SSLContext, state: _tls_files.State) -> None:
+    def __init__(self, context: ssl.SSLContext, state: _pem.State) -> None:
         self.context = context
         self.state = state
         self.is_given_out = False

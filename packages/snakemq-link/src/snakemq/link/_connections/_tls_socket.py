@@ -6,12 +6,12 @@ import contextlib
 import ssl
 from typing import TYPE_CHECKING, Any, cast
 
-from ._poller import READ, WRITE
+from .._loop._poller import READ, WRITE
 from ._socket import LinkSocket
 
 if TYPE_CHECKING:
-    from ._connector import Connector
-    from ._interface import BytesLike
+    from .._dialling._connector import Connector
+    from .._interface import BytesLike
 
 _SEND_SIZE = 1024 * 1024
 

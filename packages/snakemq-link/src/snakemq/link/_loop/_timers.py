@@ -14,7 +14,7 @@ class Timer:
     __slots__ = ("func", "heap", "when")
 
     def __init__(self, when: float, func: Callable[[], object], heap: TimerHeap) -> None:
-        self.when = when
+        self.when: float = when
         self.func: Callable[[], object] | None = func
         self.heap: TimerHeap | None = heap  # None: taken out, because it is due
 
@@ -29,7 +29,7 @@ class TimerHeap:
     """Timers in the order of their time, those of the same time in the order they were added."""
 
     def __init__(self) -> None:
-        self.soonest = NEVER
+        self.soonest: float = NEVER
         """When the first one is due, or was until it was cancelled. Nothing is due before, which is
         asked in each pass of a loop."""
         self._heap: list[tuple[float, int, Timer]] = []

@@ -1,0 +1,1 @@
+"""Scripts that answer one question each, with a table; ``benchmarks/README.md`` lists them."""

@@ -1,0 +1,1 @@
+"""The loop: it sleeps, wakes up, calls timers, and knows nothing of connections."""

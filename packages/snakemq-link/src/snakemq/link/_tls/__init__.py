@@ -1,0 +1,1 @@
+"""The TLS settings: their files, and what the errors of TLS mean."""

@@ -1,0 +1,182 @@
+"""Makes calls for proxies, and ends them with what the replies say."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections import deque
+from functools import partial
+from typing import Any
+
+from snakemq.exceptions import SnakeMQBrokenMessage
+from snakemq.message import Message, new_uuid
+from snakemq.messaging import Messaging
+
+from .._errors import Error, RemoteError
+from .._pickling._pickler import TRUSTING, Pickler, SafePickler, dumps_of
+from .._protocol import REPLY_PREFIX, REQUEST_PREFIX, Request, kills_16, text_of, type_name
+from ._call import Call, expired
+from ._courier import Courier
+from ._outcomes import read_reply
+from ._outstanding import Outstanding
+from ._waiters import BlockedThread, CallFuture, Sleepers, Waiter
+
+
+class Caller:
+    """Sends requests, and hands the outcomes of calls to those who wait for them."""
+
+    def __init__(self, messaging: Messaging, pickler: Pickler, log: logging.Logger) -> None:
+        self.is_closed: bool = False
+        self._messaging = messaging
+        self._link = messaging.packeter.link
+        self._pickler = pickler
+        self._dumps = dumps_of(pickler)
+        # So that every server of today finds the id of a request.
+        self._writes_ids_first = type(pickler) is SafePickler or pickler is TRUSTING
+        self._log = log
+        self._outstanding = Outstanding()
+        # Calls of futures whose time has to be taken by the loop.
+        self._untimed: deque[Call] = deque()
+        self._sleepers = Sleepers()
+        self._courier = Courier(messaging, self._outstanding, self._fail)
+        messaging.on_disconnect.add_internal(self._on_disconnect)
+        self._link.on_loop_pass.add_internal(self._on_loop_pass)
+
+    def close(self) -> None:
+        """Let go of messaging; calls without a reply fail as if their time was over."""
+        self.is_closed = True
+        self._courier.close()
+        self._messaging.on_disconnect.remove(self._on_disconnect)
+        self._link.on_loop_pass.remove(self._on_loop_pass)
+        for call in self._outstanding.take_all():
+            call.waiter.fail(expired(call, "the client was closed"))
+        self._sleepers.end()
+
+    # For proxies, in any thread.
+
+    def check_not_in_loop(self) -> None:
+        """Raises :exc:`Error` in the thread of the loop, where a blocking call would never end."""
+        if self._link.in_loop():
+            raise Error(
+                "a blocking call in the thread of the loop would wait for itself: "
+                "call in another thread, or use RemoteMethod.future"
+            )
+
+    def signal(self, ident: str, request: Request, ttl: float) -> None:
+        """Send a signal, which has no outcome."""
+        self._messaging.send_message(ident, Message(self._encode(request), ttl))
+
+    def call(self, ident: str, request: Request, timeout: float | None) -> Any:
+        """Call, and wait for the result. Raises what the call ends with."""
+        waiter = BlockedThread(self._sleepers)
+        call = self._new_call(ident, request, waiter, timeout)
+        try:
+            self._start(call, urgent=True)
+            in_time = waiter.wait(timeout)
+        except BaseException:  # Ctrl-C, too
+            self._forget(call)
+            raise
+        if not in_time:
+            if self._forget(call):
+                raise expired(call, f"no reply in {timeout:g} s")
+            waiter.wait(None)  # the loop has taken it, and is about to hand over the outcome
+        return waiter.outcome()
+
+    def future(self, ident: str, request: Request, timeout: float | None) -> CallFuture:
+        """Call, and return at once."""
+
+        def forget() -> None:
+            if self._forget(call):
+                call.data = b""  # a timer may hold the call for some time
+
+        future = CallFuture(forget)
+        call = self._new_call(ident, request, future, timeout)
+        self._start(call)
+        if timeout is not None:
+            self._untimed.append(call)
+            if self._link.in_loop():
+                self._time_futures()
+            else:
+                self._link.wakeup_poll()
+        return future
+
+    def _new_call(
+        self, ident: str, request: Request, waiter: Waiter, timeout: float | None
+    ) -> Call:
+        req_id = new_uuid()
+        if timeout is None:
+            request = {"req_id": req_id, **request}
+            return Call(ident, req_id, self._encode(request), waiter, None)
+        deadline = self._link.time() + timeout
+        request = {"req_id": req_id, "timeout": float(timeout), **request}
+        return Call(ident, req_id, self._encode(request), waiter, deadline)
+
+    def _encode(self, request: Request) -> bytes:
+        data = self._dumps(request)
+        if kills_16(data):
+            raise Error("an argument is an object of snakemq itself, which not every peer knows")
+        return REQUEST_PREFIX + data
+
+    def _start(self, call: Call, *, urgent: bool = False) -> None:
+        if not self.is_closed:
+            self._courier.send(call, urgent=urgent)
+            if not self.is_closed or not self._forget(call):
+                return  # with its outcome, if close() was faster
+        raise Error("the client is closed")
+
+    def _forget(self, call: Call) -> bool:
+        """Nobody waits any longer. False if the outcome was faster."""
+        return self._outstanding.take(call.req_id) is not None
+
+    # In the loop.
+
+    def on_reply(self, conn_id: str, ident: str, message: Message) -> None:
+        """Called by the receive hook: a reply came, maybe to a call of another client."""
+        try:
+            req_id, value, error = read_reply(self._pickler, message.data[len(REPLY_PREFIX) :])
+        except SnakeMQBrokenMessage as exc:
+            self._on_broken_reply(ident, exc)
+            raise
+        call = self._outstanding.take(req_id, ident)
+        if call is None and error is not None and not self._writes_ids_first:
+            call = self._outstanding.take_sent_in(ident, req_id)
+        if call is None:
+            self._log.debug("reply of %r that nobody waits for: %r", ident, req_id)
+            return
+        if error is None:
+            call.succeed(value)
+        else:
+            call.fail(error)
+        if call.losses:
+            self._courier.try_next(ident, call)
+
+    def _on_broken_reply(self, ident: str, exc: SnakeMQBrokenMessage) -> None:
+        peer = self._outstanding.peers.get(ident)
+        for call in peer.broken_reply() if peer is not None else ():
+            self._fail(call, RemoteError(type_name(exc), text_of(exc)))
+
+    def _fail(self, call: Call, error: Exception) -> None:
+        if self._forget(call):
+            call.fail(error)
+
+    def _on_disconnect(self, conn_id: str, ident: str) -> None:
+        self._sleepers.wake()  # a pass that is interrupted by Ctrl-C may be the last one
+
+    def _on_loop_pass(self) -> None:
+        self._sleepers.wake()
+        if self._untimed:
+            self._time_futures()
+        if self._outstanding.idle:
+            self._outstanding.forget_idle()
+
+    def _time_futures(self) -> None:
+        untimed = self._untimed
+        with contextlib.suppress(IndexError):  # a future that is made in between may empty it
+            while untimed:
+                call = untimed.popleft()
+                remaining = call.remaining(self._link.time())
+                if remaining is not None and call in self._outstanding:
+                    call.timer = self._link.call_later(remaining, partial(self._expire, call))
+
+    def _expire(self, call: Call) -> None:
+        self._fail(call, expired(call, "no reply in time"))

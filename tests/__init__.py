@@ -1,0 +1,1 @@
+"""Tests that need more than one package, real processes or servers, a foreign snakeMQ 1.6."""

@@ -1,0 +1,1 @@
+"""The layers put together in one process, on a network in memory."""
