@@ -96,11 +96,13 @@ DEPENDENT = [name for name in PACKAGE_SUITES if foreign(complete([name]))]
 def lint(session: nox.Session) -> None:
     """Style; no package imports what it does not declare, and no module from a floor above it."""
     session.install(*tools_of("lint"), "packaging")
-    files = tracked.python_files()
-    session.run("ruff", "check", "--force-exclude", *files)
-    session.run("ruff", "format", "--check", "--force-exclude", *files)
+    without = [f"--extend-exclude={path}" for path in tracked.scripts_of_the_reader()]
+    session.run("ruff", "check", *without)
+    session.run("ruff", "format", "--check", *without)
     session.run("python", "-m", "tools.layers")
     session.run("python", "-m", "tools.wings")
+    session.run("python", "-m", "tools.plain_english")
+    session.run("python", "-m", "tools.changelogs")
 
 
 @nox.session
@@ -117,6 +119,25 @@ def types(session: nox.Session) -> None:
     session.run("mypy", *sources, "noxfile.py", "tools", "tests/packaging", "tests/types", *suite)
 
 
+#: What GitHub reads, and the schema for it.
+SCHEMAS = {
+    ".github/workflows/*.yml": "vendor.github-workflows",
+    ".github/dependabot.yml": "vendor.dependabot",
+    ".github/ISSUE_TEMPLATE/config.yml": "vendor.github-issue-config",
+    ".github/ISSUE_TEMPLATE/[!c]*.yml": "vendor.github-issue-forms",
+}
+
+
+@nox.session
+def hosting(session: nox.Session) -> None:
+    """The files that GitHub reads: by their schemas, and for what an attacker could use."""
+    session.install(*tools_of("hosting"))
+    for pattern, schema in SCHEMAS.items():
+        files = [str(path) for path in sorted(Path().glob(pattern))]
+        session.run("check-jsonschema", "--builtin-schema", schema, *files)
+    session.run("zizmor", "--offline", "--no-progress", ".github")
+
+
 @nox.session
 def wheels(session: nox.Session) -> None:
     """Build everything into dist/ and look at what came out."""
@@ -128,6 +149,15 @@ def wheels(session: nox.Session) -> None:
         session.run(*build, str(package.folder), silent=True)
     session.run("python", "-m", "tools.wheels", str(DIST))
     session.run("twine", "check", "--strict", *map(str, sorted(DIST.iterdir())))
+
+
+@nox.session(requires=["wheels"])
+def public_types(session: nox.Session) -> None:
+    """What users' type checkers see in the wheels: nothing public is left for them to guess."""
+    wanted = complete(PACKAGES)
+    session.install(*built(wanted), *foreign(wanted), *tools_of("public-types"))
+    # One run for all: in an environment all modules are of the namespace that snakemq owns.
+    session.run("basedpyright", "--ignoreexternal", "--verifytypes", "snakemq")
 
 
 @nox.session(python=PYTHONS, requires=["wheels"])
@@ -289,6 +319,24 @@ def python_with_1_6(session: nox.Session, *more: str) -> str:
     python = str(old / ("Scripts" if os.name == "nt" else "bin") / "python")
     session.run(python, "-m", "pip", "install", "--quiet", "snakemq==1.6", *more, external=True)
     return python
+
+
+@nox.session(default=False, requires=["wheels"])
+def docs(session: nox.Session) -> None:
+    """The pages and the examples, which `tests` does on every Python, on one."""
+    wanted = complete(published())
+    session.install(*built(wanted), *foreign(wanted), *tools_of("test"))
+    suites = ("tests/docs", "tests/examples", "tests/packaging")
+    session.run("pytest", *PARALLEL, *suites, *NO_SERVERS, *session.posargs)
+
+
+@nox.session(default=False, requires=["wheels"])
+def release(session: nox.Session) -> None:
+    """``nox -s release -- v2.0.1``: build what this tag names, ready to be published."""
+    if len(session.posargs) != 1:
+        session.error("which tag? nox -s release -- v2.0.1")
+    session.install("packaging")
+    session.run("python", "-m", "tools.changelogs", *session.posargs)
 
 
 @nox.session(default=False, requires=["wheels"])

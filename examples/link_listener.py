@@ -3,9 +3,9 @@
     python link_listener.py [PORT]
     python link_connector.py [PORT] [LINE ...]     in another terminal
 
-A link moves bytes. How they are cut on arrival says nothing about how they were sent, so whoever
-needs units brings a framing: here a line ends with a newline, and any program that speaks lines
-over TCP can be the other side. Needs snakemq-link only. Ends on Ctrl-C.
+A link moves bytes. How they are cut on arrival says nothing about how they were sent, so a program
+that needs units brings a framing: here a line ends with a newline, and any program that speaks
+lines over TCP can be the other side. Needs snakemq-link only. Ends on Ctrl-C.
 """
 
 import sys

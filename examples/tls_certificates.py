@@ -4,8 +4,8 @@
     python tls_certificates.py [FOLDER]
 
 Writes root.crt, listener.key, listener.crt, connector.key and connector.crt to FOLDER (certs).
-For trying things out, not for production: whoever has the authority's key, which is thrown away
-here, can make more.
+For trying things out, not for production: the authority's key, which is thrown away here, could
+make more.
 """
 
 import sys

@@ -11,11 +11,26 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 
 
-def python_files(root: Path = ROOT) -> list[str]:
-    """Python files that Git tracks; the whole folder if it is not a clone."""
-    command = ["git", "-C", str(root), "ls-files", "-z", "--", "*.py", "*pyproject.toml"]
+def scripts_of_the_reader(root: Path = ROOT) -> list[str]:
+    """Absolute paths of Python files that Git neither tracks nor ignores; none outside a clone."""
+    return [str(root / name) for name in _listing(root, "*.py", others=True) or ()]
+
+
+def files(*patterns: str, root: Path = ROOT) -> list[str]:
+    """Files that match, of those that Git tracks; of all but hidden ones if it is not a clone."""
+    listing = _listing(root, *patterns)
+    if listing is not None:
+        return listing
+    found = {path.relative_to(root) for pattern in patterns for path in root.rglob(pattern)}
+    return sorted(str(path) for path in found if not any(part[0] == "." for part in path.parts))
+
+
+def _listing(root: Path, *patterns: str, others: bool = False) -> list[str] | None:
+    """What Git tracks, or ``others`` that it does not ignore. ``None``: it is not a clone."""
+    options = ("--others", "--exclude-standard") if others else ()
+    command = ["git", "-C", str(root), "ls-files", "-z", *options, "--", *patterns]
     try:
         listing = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     except (OSError, subprocess.CalledProcessError):
-        return ["."]
+        return None
     return [name for name in listing.split("\0") if (root / name).is_file()]

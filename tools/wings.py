@@ -22,6 +22,12 @@ Floors = Sequence[Sequence[str]]
 each other."""
 
 FLOORS: Mapping[str, Floors] = {
+    "snakemq.link": (
+        ("__init__", "_link", "testing"),
+        ("_dialling",),
+        ("_connections",),
+        ("_loop", "_tls"),
+    ),
     "snakemq.messaging": (
         ("__init__", "_messaging", "_receive_hook"),
         ("_peers", "_picture"),

@@ -150,7 +150,7 @@ def main() -> None:
         for number in range(slices):
             for which in (0, 1) if number % 2 else (1, 0):
                 measures[which].append(clients[which].measure(window, seconds))
-        columns = ((0, "packets/s", 1.0, max), (1, "us of CPU each", 1e6, min))
+        columns = ((0, "packets/s", 1.0, max), (1, "µs of CPU each", 1e6, min))
         for column, unit, factor, best in columns:
             alone, crowded = (
                 best(measure[column] * factor for measure in side) for side in measures

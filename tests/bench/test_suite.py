@@ -112,7 +112,7 @@ def test_a_peer_that_fails_is_reported_with_what_it_wrote() -> None:
     assert ours.rounds, "the others go on"
 
 
-def test_a_side_that_says_nothing_does_not_last_for_ever() -> None:
+def test_a_side_that_says_nothing_does_not_last_forever() -> None:
     with Stage(PEERS["floor"], patience=0.0) as stage:
         side = stage.start("packets_receiver", {"count": 1})
         with pytest.raises(SideFailed, match="no side said 'finished' in time"):

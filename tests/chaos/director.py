@@ -26,7 +26,7 @@ class Plan:
     messages: int
     seed: int = 0
     kills: int | None = None
-    """After so many kills the processes are left alone; ``None``: never."""
+    """After this many kills the processes are left alone; ``None``: never."""
     pause: tuple[float, float] = (0.2, 2.0)
     """Seconds that a process lives at least and at most before it is chosen to be killed."""
     with_inbox: bool = True

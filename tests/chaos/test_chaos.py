@@ -17,7 +17,7 @@ def test_nothing_is_lost_between_processes_that_are_killed(
     plan = Plan(messages=1500, seed=1, kills=kills, pause=(0.05, 0.5), with_inbox=with_inbox)
     report = Director(plan, tmp_path).run()
     print(report)
-    # Who is killed in send_message has not accepted.
+    # A sender that is killed in send_message has not accepted the message.
     assert report.verdict.accepted >= plan.messages - kills
     assert report.verdict.is_good, report
     assert report.errors == []

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from snakemq.message import FLAG_PERSISTENT
-from snakemq.rpc import REQUEST_PREFIX, SafePickler
+from snakemq.rpc import SafePickler
+from snakemq.rpc._protocol import REQUEST_PREFIX
 from snakemq.storage.sqlite import SqliteQueuesStorage
 from tests.chaos.journal import read
 from tests.support.processes import Script, scripts

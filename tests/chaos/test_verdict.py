@@ -71,7 +71,7 @@ def test_a_repetition_in_one_life_is_a_duplicate(journals: Journals, with_inbox:
     assert not verdict.is_good
 
 
-def test_a_repetition_in_the_next_life_is_a_duplicate_if_the_inbox_knew_it(
+def test_a_repetition_after_a_restart_is_a_duplicate_if_it_was_known(
     journals: Journals,
 ) -> None:
     journals.accepted(1, 2)

@@ -1,6 +1,6 @@
 """How many functions of ours are called for each packet, message and remote call, in memory.
 
-A call takes 0.05 us at least, and far more when its code has to be fetched into the caches.
+A call takes 0.05 µs at least, and far more when its code has to be fetched into the caches.
 Calls are what the processor time of a message consists of, and unlike that they can be counted.
 Each bound is what it takes today, and a little more.
 """

@@ -15,10 +15,10 @@ from snakemq.messaging._incoming._acks import ACK_DELAY
 from .system_calls import Traced
 
 MANY = 10_000
-"""Of what is sent in batches: enough for many of them."""
+"""How much is sent in batches: enough for many of them."""
 
 SOME = 300
-"""Of what goes one by one."""
+"""How much goes one by one."""
 
 BATCHED = 10 / 1000
 """Calls for each of many. Today it is one or two in a thousand; how the batches fall depends on how
@@ -35,7 +35,7 @@ FEW = 30
 class Side(NamedTuple):
     calls: Counter[str]
     few: float
-    """Of calls that have nothing to do with the number of messages: acks that come by time need
+    """Calls that have nothing to do with the number of messages: acks that come by time need
     a timer and a send, or two to be received, and strace makes the time long."""
     passes: int
 
@@ -102,7 +102,7 @@ def test_messages_from_another_thread(run: Run) -> None:
     assert sender.calls["write"] <= sender.calls["epoll_wait"], sender
 
 
-def test_messages_each_of_which_waits_for_the_last_one_to_be_delivered(run: Run) -> None:
+def test_messages_that_wait_for_the_delivery_of_the_last_one(run: Run) -> None:
     for side in run("messages.py", SOME, more=("one_by_one",)):
         assert side.total <= ALONE * SOME + side.few, side
 
@@ -120,9 +120,9 @@ def test_messages_each_of_which_is_sent_when_the_last_one_was(run: Run) -> None:
 
 def test_calls_of_remote_methods(run: Run) -> None:
     client, server = run("calls.py", SOME)
-    # Who calls sends by itself, as the loop sleeps, and is woken with the answer. It may be so
-    # quick with the next call that the loop is not asleep again: one in four, far above what is
-    # seen, may have to wake it up, which costs a write and one more sleep.
+    # The calling thread sends by itself, as the loop sleeps, and is woken with the answer. It may
+    # be so quick with the next call that the loop is not asleep again: one in four, far above what
+    # is seen, may have to wake it up, which costs a write and one more sleep.
     assert client.calls["write"] <= SOME / 4, client
     assert client.total <= (ALONE + 2 / 4) * SOME + client.few, client
     assert server.total <= ALONE * SOME + server.few, server

@@ -232,7 +232,7 @@ ORDERS = {what: re.findall(r"`(\w+\.on_\w+)`", order) for what, order in rows(PA
 
 
 def without_traffic(called: list[str], order: list[str]) -> list[str]:
-    """Of what was called, what a row with that order is about."""
+    """Leave out of what was called what a row with that order is not about."""
     return [name for name in called if name in order or name not in TRAFFIC]
 
 

@@ -25,7 +25,7 @@ from snakemq.messaging._outgoing._stored._sweep import INTERVAL
 from snakemq.messaging._peers._past import MAX_IDENTS
 from snakemq.packeter import Packeter
 from snakemq.queues import MemoryQueuesStorage
-from snakemq.rpc import REQUEST_PREFIX, RpcServer, as_signal
+from snakemq.rpc import RpcServer, as_signal
 from snakemq.rpc._pickling._limits import (
     FREE_MEMORY,
     FREE_STEPS,
@@ -33,6 +33,7 @@ from snakemq.rpc._pickling._limits import (
     MEMORY_FACTOR,
     STEPS_PER_BYTE,
 )
+from snakemq.rpc._protocol import REQUEST_PREFIX
 from snakemq.rpc._replies._answers import MAX_TRACEBACK
 
 from .pages import DOCS
@@ -506,7 +507,7 @@ def test_a_message_is_processed_as_often_as_the_page_says(
     assert world.outcome() == promised
 
 
-def test_messages_stay_in_order_across_reconnections_and_restarts_of_the_receiver() -> None:
+def test_order_survives_reconnections_and_restarts_of_the_receiver() -> None:
     network = MemoryNetwork(seed=1)
     received: list[int] = []
     sender, receiver = network.link("sender"), network.link("receiver")
@@ -548,7 +549,7 @@ def test_a_message_in_its_last_second_is_not_processed_twice(ttl: float, away: f
 
 
 @pytest.mark.parametrize(("has_inbox", "times"), [(False, 2), (True, 1)])
-def test_a_message_behind_a_deferred_one_comes_again_unless_an_inbox_knows_it(
+def test_a_message_behind_a_deferred_one_is_repeated_without_an_inbox(
     has_inbox: bool, times: int
 ) -> None:
     world = World("transient")

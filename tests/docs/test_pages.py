@@ -18,9 +18,13 @@ PAGES = [
     DOCS / "migrating-from-1.6.md",
     DOCS / "storages.md",
 ]
-#: They explain bytes and promises, and have tests of their own where they show something to run.
+#: They show nothing to run, or have tests of their own.
 OTHER_PAGES = [
+    DOCS / "README.md",
+    DOCS / "architecture.md",
     DOCS / "callbacks.md",
+    DOCS / "glossary.md",
+    DOCS / "style.md",
     DOCS / "protocol.md",
     DOCS / "guarantees.md",
     DOCS / "performance.md",

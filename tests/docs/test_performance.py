@@ -1,9 +1,6 @@
 """The page about performance speaks of the suite that there is."""
 
 import re
-from pathlib import Path
-
-import pytest
 
 from benchmarks.suite.__main__ import PAGE
 from benchmarks.suite.harness.results import load
@@ -34,7 +31,7 @@ def test_the_commands_exist() -> None:
 
 
 def test_the_results_were_made_of_the_stored_figures() -> None:
-    """By ``python -m benchmarks.suite page --from docs/performance/results.json``."""
+    """``python -m benchmarks.suite page --from docs/performance/results.json`` makes them."""
     pictures = [path.name for path in sorted(PAGE.glob("*.svg"), reverse=True)]
     assert (PAGE / "results.md").read_text() == page(load(STORED), pictures)
 
@@ -43,11 +40,3 @@ def test_the_results_are_of_the_workloads_that_there_are() -> None:
     cases = [(w.name, case.name) for w, case in load(STORED).cases()]
     assert cases, "nothing is left of the run"
     assert {name for name, _ in cases} == set(WORKLOADS)
-
-
-@pytest.mark.parametrize(
-    "document", [DOCS / "performance.md", PAGE / "results.md"], ids=["how", "results"]
-)
-def test_links_lead_somewhere(document: Path) -> None:
-    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", document.read_text()):
-        assert (document.parent / target).exists(), target

@@ -31,7 +31,7 @@ def from_hex(text: str) -> bytes:
 
 
 def turns(text: str) -> list[tuple[str, bytes]]:
-    """Who says what. A comment follows after at least four spaces."""
+    """Which side says what. A comment follows after at least four spaces."""
     found: list[tuple[str, bytes]] = []
     for line in text.splitlines():
         if re.fullmatch(r"\w+:", line):

@@ -1,4 +1,4 @@
-"""Pickles that do harm to whoever loads them. Fragments of opcodes, without STOP.
+"""Pickles that do harm when they are loaded. Fragments of opcodes, without STOP.
 
 Wherever code could run, a trap goes off: the file ``canary`` is made by ``os.system``, or
 :data:`sprung` gets an entry.
@@ -179,7 +179,7 @@ def bombs() -> dict[str, bytes]:
 
 
 def broken() -> dict[str, bytes]:
-    """Bytes that are no pickle. Whole, not fragments."""
+    """Bytes that are not a pickle. Whole, not fragments."""
     whole = pickle.dumps({"command": "call"}, 4)
     return {
         "nothing": b"",

@@ -26,7 +26,7 @@ INTRODUCTION = packets(VERSION, identification("stranger"))
 
 
 def connection_count(victim: Victim) -> int:
-    return victim.in_loop(lambda: len(victim.link._connections))
+    return victim.in_loop(lambda: len(victim.link._table.connections))
 
 
 # -- silence

@@ -147,7 +147,7 @@ def test_what_is_no_concern_of_ours_is_ignored(
     assert victim.problems == []
 
 
-def test_whoever_speaks_another_version_is_told_so(victim: Victim, stranger: Stranger) -> None:
+def test_a_peer_of_another_version_is_told_so(victim: Victim, stranger: Stranger) -> None:
     stranger.say(struct.pack("!BI", 0, 9))
     heard = victim.assert_refused(stranger, SnakeMQIncompatibleProtocol, "version 9")
     assert heard[0] == VERSION

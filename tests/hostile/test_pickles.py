@@ -157,7 +157,7 @@ def test_bombs_in_replies_take_neither_memory_nor_time(
 
 @pytest.mark.parametrize("prefix", [b"rpcreq", b"rpcrep"])
 @pytest.mark.parametrize("kind", BROKEN)
-def test_what_is_no_pickle_at_all(
+def test_bytes_that_are_not_a_pickle(
     victim: Victim, acquaintance: Stranger, prefix: bytes, kind: str
 ) -> None:
     acquaintance.say(message(prefix + BROKEN[kind]))

@@ -108,7 +108,7 @@ def test_a_call_without_an_id(victim: Victim, acquaintance: Stranger) -> None:
 
 @pytest.mark.parametrize("prefix", [b"rpcreq", b"rpcrep"])
 @pytest.mark.parametrize("data", NO_DICTS, ids=short)
-def test_what_is_no_dict(
+def test_a_request_that_is_not_a_dict(
     victim: Victim, acquaintance: Stranger, prefix: bytes, data: object
 ) -> None:
     acquaintance.say(message(prefix + pickle.dumps(data, 4)))
@@ -167,7 +167,7 @@ def test_a_broken_reply_that_nobody_waits_for(
     ],
     ids=lambda name: name[:20],
 )
-def test_what_is_no_public_method_cannot_be_called(
+def test_only_public_methods_can_be_called(
     victim: Victim, acquaintance: Stranger, name: str
 ) -> None:
     reply = call(acquaintance, method=name)

@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 
 def random_bytes(seed: int, size: int) -> bytes:
-    """The same as in ``peer16.py``, so that data need not go through the pipes."""
+    """Make the bytes that ``peer16.py`` makes, so that they need not go through the pipes."""
     return random.Random(seed).randbytes(size)
 
 

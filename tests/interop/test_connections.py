@@ -47,7 +47,7 @@ def test_a_killed_1_6_peer_gets_what_waited_for_it(pair: Pair, make_genuine: Mak
 
 
 @pytest.mark.parametrize("we_dial", [True, False], ids=["we-dial", "we-listen"])
-def test_when_we_are_killed_what_was_stored_and_what_waits_at_1_6_arrives(
+def test_stored_and_waiting_messages_arrive_after_we_were_killed(
     make_genuine: MakeGenuine, tmp_path: Path, we_dial: bool
 ) -> None:
     def our_process() -> Genuine:
@@ -140,7 +140,7 @@ def test_a_1_6_peer_that_stands_still_is_replaced_by_its_successor(
     assert successor.event("received")["size"] == len(b"hello again")
 
 
-def test_when_our_ident_is_taken_at_1_6_we_get_in_as_soon_as_it_is_free(
+def test_we_get_in_as_soon_as_1_6_has_our_ident_free(
     make_stack: MakeStack, make_genuine: MakeGenuine
 ) -> None:
     theirs, namesake = make_genuine(), make_genuine(OURS)

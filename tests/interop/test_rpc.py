@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 from snakemq.rpc import (
-    REMOTE_TRACEBACK_ATTR,
     Error,
     NoInstanceError,
     NoMethodError,
@@ -24,6 +23,7 @@ from snakemq.rpc import (
     SafePickler,
     as_signal,
 )
+from snakemq.rpc._errors import REMOTE_TRACEBACK_ATTR
 from tests.support.running_stack import Diary
 
 from .conftest import OURS, THEIRS, MakeGenuine, Pair
@@ -211,7 +211,7 @@ def shop(rpc: RpcPair, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return module
 
 
-def test_an_exception_of_the_user_that_both_sides_know_arrives_as_it_is(
+def test_a_user_exception_that_both_sides_know_arrives_as_it_is(
     rpc: RpcPair, shop: ModuleType
 ) -> None:
     with pytest.raises(shop.OutOfStock, match="sold out"):
@@ -244,7 +244,7 @@ def test_an_unpicklable_result_is_an_error_of_the_caller(rpc: RpcPair, expressio
     rpc.pair.assert_undisturbed()
 
 
-def test_a_result_of_ours_that_1_6_does_not_know_is_an_error_of_the_caller(rpc: RpcPair) -> None:
+def test_a_result_that_1_6_does_not_know_is_an_error_of_its_caller(rpc: RpcPair) -> None:
     outcome = rpc.theirs.call(OURS, "give", "(\"UserError('sold out')\",)")
     assert outcome["type"] == "snakemq.rpc.Error"
     assert "UserError" in outcome["text"]
@@ -353,7 +353,7 @@ def test_an_exception_that_1_6_cannot_send_is_a_time_out(rpc: RpcPair) -> None:
         rpc.method("fail", timeout=0.2)("Unpicklable()")
 
 
-def test_a_call_of_1_6_that_is_repeated_after_a_reconnection_is_executed_once(
+def test_a_call_of_1_6_that_a_reconnection_repeats_runs_once(
     rpc: RpcPair,
 ) -> None:
     rpc.theirs.do("call", ident=OURS, method="block")

@@ -76,7 +76,7 @@ class Refusals(logging.Handler):
         self._stack.write(self.texts, record.getMessage())
 
 
-def test_a_1_6_peer_with_the_certificate_of_a_stranger_does_not_get_in(
+def test_a_1_6_peer_with_a_foreign_certificate_does_not_get_in(
     make_stack: MakeStack, make_genuine: MakeGenuine, tmp_path: Path
 ) -> None:
     ca = trustme.CA()

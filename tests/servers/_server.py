@@ -148,7 +148,7 @@ def executable(name: str, *elsewhere: str) -> str | None:
 
 
 def _state(pid: int) -> str:
-    """Of a process, on Linux: T, it is stopped; elsewhere nobody knows."""
+    """The state of a process on Linux, such as T for stopped; elsewhere nobody knows."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except OSError:

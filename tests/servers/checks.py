@@ -32,11 +32,11 @@ class Place:
 
     server: Server
     options: dict[str, str]
-    """By which it is told from the other storages on that server."""
+    """Options that tell it from the other storages on that server."""
     impatient: dict[str, Any]
     """Options with which the server counts as being away after a moment."""
     url: str = ""
-    """Of a set of servers; otherwise that of the server."""
+    """The URL of a set of servers; empty: that of the server."""
 
     def open(self, **options: Any) -> Any:
         return open_storage(self.url or self.server.url, **self.options, **options)

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Any
 from snakemq.message import Message
 from snakemq.messaging import Messaging, ReceiveHook
 from snakemq.rpc import (
-    REPLY_PREFIX,
-    REQUEST_PREFIX,
     NotConnected,
     PartialCall,
     RpcClient,
     RpcServer,
 )
+from snakemq.rpc._protocol import REPLY_PREFIX, REQUEST_PREFIX
 
 from .ledger import Violation
 

@@ -132,7 +132,7 @@ def deletes_before_the_ack() -> Iterator[None]:
         def delete(self: Sender, queue: OutgoingQueue) -> None:
             pump(self, queue)
             if self._storage is not None:
-                stored = [m for m in queue.in_flight if m._position is not None]
+                stored = [m for m in queue.in_flight if m.position is not None]
                 self._storage.delete(queue.ident, stored)
 
         return delete

@@ -49,7 +49,7 @@ def connect_slowly(network: MemoryNetwork, sender: Sender, receiver: Receiver) -
     return here, there
 
 
-def test_messages_of_a_connection_that_its_peer_has_given_up_do_not_come() -> None:
+def test_messages_of_a_connection_that_its_peer_gave_up_do_not_come() -> None:
     """The first connection is slow to arrive, its peer makes a second one and then is killed."""
     network = MemoryNetwork()
     receiver, sender = Receiver(network), Sender(network, "sender")
@@ -106,7 +106,7 @@ def test_a_restarted_peer_is_not_from_the_past() -> None:
     assert receiver.received == EVERYTHING
 
 
-def test_a_connection_of_a_dead_process_that_is_made_last_looks_like_any_other() -> None:
+def test_a_last_connection_of_a_dead_process_looks_like_any_other() -> None:
     """What cannot be told apart, as ``docs/guarantees.md`` says: its process is unknown here, and
     only an answer could show that nobody is there."""
     network = MemoryNetwork()

@@ -61,7 +61,7 @@ def executor() -> Iterator[Executor]:
 
 @pytest.fixture(scope="module")
 def tally() -> Tally:
-    """Of all parts together."""
+    """What all parts together have done."""
     return Tally()
 
 

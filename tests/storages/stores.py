@@ -97,7 +97,7 @@ class Durable(Stack):
         self.write(self.delivered, uuid)
 
     def left(self, delivered: int) -> list[bytes]:
-        """What is in the storage when so many messages were acknowledged."""
+        """What is in the storage when this many messages are acknowledged."""
         self.until(lambda: len(self.delivered) >= delivered)
         return self.in_loop(self._left)
 

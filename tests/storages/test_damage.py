@@ -18,7 +18,7 @@ DAMAGED = [0, 20, *range(40, 60), 99]
 """The first and the last one that were left, one in the middle, and two whole pages."""
 
 
-def test_they_are_set_aside_with_reports_and_the_others_are_delivered_in_order(
+def test_damaged_ones_are_set_aside_and_the_others_arrive_in_order(
     store: Store,
     durable: MakeDurable,
     make_stack: MakeStack,

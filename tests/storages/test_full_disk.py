@@ -50,7 +50,7 @@ class Ballast:
         self._path = disk / "ballast"
 
     def fill(self, but: int = 0) -> None:
-        """Leave so many bytes."""
+        """Fill the disk, but for this many bytes."""
         with open(self._path, "ab", buffering=0) as file:
             with suppress(OSError):
                 while file.write(bytes(4096)):
@@ -77,7 +77,7 @@ def fill_up(alice: Durable) -> list[bytes]:
     return accepted
 
 
-def test_what_was_accepted_is_delivered_and_all_works_again_when_there_is_space(
+def test_accepted_messages_arrive_and_all_works_again_with_space(
     disk: Path, durable: MakeDurable, make_stack: MakeStack
 ) -> None:
     alice, bob = durable("alice", SqliteFile(disk / "queue.db")), make_stack("bob")

@@ -119,7 +119,7 @@ class Writer:
         self.thread.join()
 
 
-def test_nothing_is_lost_or_repeated_when_the_server_is_killed_while_messages_flow(
+def test_a_server_killed_in_the_flow_loses_and_repeats_nothing(
     server: Server, durable: MakeDurable, make_stack: MakeStack
 ) -> None:
     store = store_on(server)
@@ -156,7 +156,7 @@ def test_nothing_is_lost_or_repeated_when_the_server_is_killed_while_messages_fl
     assert alice.left(1) == []
 
 
-def test_what_was_delivered_while_the_server_was_away_is_deleted_when_it_is_back(
+def test_messages_delivered_without_the_server_are_deleted_with_it(
     server: Server, durable: MakeDurable, make_stack: MakeStack
 ) -> None:
     alice, bob = durable("alice", store_on(server)), make_stack("bob")

@@ -46,7 +46,7 @@ def memory() -> str:
 
 
 def filesystem() -> str:
-    """Of the folder for temporary files, where the durable messages are: tmpfs would be no disk."""
+    """What the temporary folder is on, where durable messages lie: tmpfs would not be a disk."""
     folder = Path(tempfile.gettempdir()).resolve()
     kinds = {}
     for line in _lines("/proc/mounts"):

@@ -42,7 +42,7 @@ class Contestant:
     way: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
     share: float = 1
-    """Of the count, for one so slow that the whole would take long and say nothing more."""
+    """The part of the count that it does: less for a peer so slow that more only takes time."""
 
     @property
     def key(self) -> str:
@@ -64,7 +64,7 @@ class Pinning(Enum):
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """The same work in another size."""
+    """One size of the work."""
 
     name: str
     settings: Mapping[str, Any]
@@ -110,7 +110,7 @@ class Workload:
     axis: str = ""
     """Name of the axis, for a workload that shows how cost grows."""
     rounds: int | None = None
-    """At most so many: for what does not scatter, or takes long."""
+    """At most this many: for what does not scatter, or takes long."""
     note: str = ""
     """What a reader of the table has to know."""
 
@@ -126,7 +126,7 @@ class Task:
     case: Case
     contestant: Contestant
     settings: Mapping[str, Any]
-    """Of the case and the contestant; ``count`` is scaled already."""
+    """What the case and the contestant say, with ``count`` scaled already."""
 
     @property
     def count(self) -> int:
@@ -182,6 +182,6 @@ def calls(stage: Stage, task: Task) -> Figures:
 
 
 RATE_COLUMNS = (
-    Column("sent_cpu", "CPU us sending", 1e6, 2, more_is_better=False),
+    Column("sent_cpu", "CPU µs sending", 1e6, 2, more_is_better=False),
     Column("received_cpu", "receiving", 1e6, 2, more_is_better=False),
 )

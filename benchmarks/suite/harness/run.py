@@ -23,11 +23,11 @@ from .stage import PATIENCE, SideFailed, Stage
 class Options:
     rounds: int = 5
     scale: float = 1
-    """Of all counts."""
+    """Multiplies all counts."""
     cpus: tuple[int, ...] = ()
     """The sides are pinned to these by turns; not at all if there are none."""
     peers: Mapping[str, Peer] = field(default_factory=lambda: PEERS)
-    """Who may take part, by name."""
+    """The peers that may take part, by name."""
     short: bool = False
     patience: float = PATIENCE
     """Seconds for one measurement."""
@@ -129,7 +129,7 @@ def _measure(row: Row, options: Options, services: Services) -> Figures:
 
 
 def settings_of(case: Case, contestant: Contestant, options: Options) -> dict[str, Any]:
-    """Of the case and the contestant, with the count scaled."""
+    """What the case and the contestant say, with the count scaled."""
     settings = {**case.settings, **contestant.settings}
     if "count" in settings:
         count = settings["count"] * options.scale * contestant.share

@@ -1,4 +1,4 @@
-"""Who takes part. A module of this package has a function for each side that its peer can play."""
+"""The peers that take part: a module for each, with a function for each side that it can play."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class Peer:
     environment: str = ""
     """The variable that has the Python whose environment has it; ours if there is none."""
     module: str = ""
-    """Of this package; the one of its name if there is none."""
+    """The module in this package; empty: the one named like the peer."""
     variables: Mapping[str, str] = field(default_factory=dict)
-    """Of the environment, for its processes."""
+    """Environment variables for its processes."""
 
     @cached_property
     def python(self) -> str:

@@ -56,7 +56,7 @@ def has(row: Row, column: Column) -> bool:
 
 
 def median(row: Row, column: Column) -> float:
-    """Of all rounds."""
+    """The median of a figure over all rounds."""
     return statistics.median(figures[column.name] for figures in row.rounds)
 
 

@@ -31,7 +31,7 @@ COLOURS = {
 }
 
 STYLES = ("o-", "s--", "^:")
-"""Of the ways of one peer."""
+"""Lines and markers that tell the ways of one peer apart."""
 
 
 def draw(results: Results, folder: Path) -> list[str]:

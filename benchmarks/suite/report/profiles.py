@@ -26,7 +26,7 @@ def profiles_of(workloads: Iterable[Workload], options: Options) -> Iterator[tup
 
 
 def profiles_of_missed(results: Results, options: Options) -> Iterator[tuple[str, str]]:
-    """The same of what missed a goal."""
+    """Profile what missed its goal."""
     done = set()
     for verdict in verdicts(results):
         workload, goal = verdict.workload, verdict.goal

@@ -6,9 +6,9 @@ from benchmarks.suite.harness.plan import Case, Column, Contestant, Goal, Pinnin
 
 COLUMNS = (
     Column("rate", "calls/s"),
-    Column("p50", "p50 us", 1e6, 0, more_is_better=False),
-    Column("p99", "p99 us", 1e6, 0, more_is_better=False),
-    Column("sent_cpu", "CPU us client", 1e6, 1, more_is_better=False),
+    Column("p50", "p50 µs", 1e6, 0, more_is_better=False),
+    Column("p99", "p99 µs", 1e6, 0, more_is_better=False),
+    Column("sent_cpu", "CPU µs client", 1e6, 1, more_is_better=False),
     Column("received_cpu", "server", 1e6, 1, more_is_better=False),
 )
 

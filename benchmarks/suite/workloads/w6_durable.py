@@ -48,7 +48,7 @@ ONE_BY_ONE = {"in_flight": 1}
 COLUMNS = (
     Column("rate", "received/s"),
     Column("accepted", "accepted/s"),
-    Column("sent_cpu", "CPU us sending", 1e6, 1, more_is_better=False),
+    Column("sent_cpu", "CPU µs sending", 1e6, 1, more_is_better=False),
     Column("received_cpu", "receiving", 1e6, 1, more_is_better=False),
 )
 

@@ -38,7 +38,7 @@ BARE = {"dialler": "floor"}
 SLOWLY = {**BARE, "pause": 0.002}
 COLUMNS = (
     Column("rate", "received/s"),
-    Column("received_cpu", "CPU us receiving", 1e6, 2, more_is_better=False),
+    Column("received_cpu", "CPU µs receiving", 1e6, 2, more_is_better=False),
     Column("memory", "KiB a connection", 1 / 1024, 1, more_is_better=False, unit="KiB"),
 )
 CONTESTANTS = (

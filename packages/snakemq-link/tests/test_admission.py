@@ -219,10 +219,10 @@ def test_a_handshake_that_is_not_finished_gives_way(
     with plain_client(address) as first, plain_client(address), plain_client(address):
         run_until(lambda: not link.poller.poll(0), link)
         assert first.recv(1) == b""
-        assert len(link._connections) == 2
+        assert len(link._table.connections) == 2
         other.add_connector(address, ssl_config=authority.config("client"))
         run_until(lambda: link.open and other.open, link, other)
-        assert len(link._connections) == 2
+        assert len(link._table.connections) == 2
 
 
 def test_refusals_of_a_host_are_told_once_a_minute_with_their_count(
@@ -254,8 +254,8 @@ def test_lack_of_descriptors_is_told_with_the_address_of_the_listener(
     link = new_link()
     address = link.add_listener(LOCALHOST)
     for _ in range(3):
-        link.cannot_accept(
-            link._listeners[address], OSError(errno.EMFILE, "Too many open files"), 0.5
+        link._dialling._admission.out_of_resources(
+            address, OSError(errno.EMFILE, "Too many open files"), 0.5
         )
     (line,) = caplog.messages
     assert line.startswith(f"cannot accept on {address!r} for 0.5 s: [Errno ")

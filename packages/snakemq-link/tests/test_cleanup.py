@@ -229,12 +229,12 @@ def test_callbacks_of_cleanup_may_delete_and_clean_up_too(
     for _ in range(2):
         connect(other, link)
     address = link.add_listener(LOCALHOST)
-    connectors = list(link._connectors)
+    connectors = list(link._dialling.connectors)
 
     def on_disconnect(_: str) -> None:
         if link.open:
             for connector in connectors:
-                if connector in link._connectors:
+                if connector in link._dialling.connectors:
                     link.del_connector(connector)
             link.del_listener(address)
         link.cleanup()

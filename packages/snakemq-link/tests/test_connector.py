@@ -326,7 +326,7 @@ def test_one_of_two_threads_that_add_the_same_connector_at_once_is_refused(
         both.wait()
         return Connector(*args)
 
-    monkeypatch.setattr("snakemq.link._link.Connector", connector)
+    monkeypatch.setattr("snakemq.link._dialling._dialling.Connector", connector)
     outcomes: list[str] = []
 
     def add() -> None:
@@ -351,7 +351,7 @@ def test_connector_that_a_thread_adds_while_the_link_is_cleaned_up_is_refused(
         link.cleanup()
         return Connector(*args)
 
-    monkeypatch.setattr("snakemq.link._link.Connector", connector)
+    monkeypatch.setattr("snakemq.link._dialling._dialling.Connector", connector)
     with pytest.raises(LoopError):
         link.add_connector(("127.0.0.1", 4000))
-    assert not link._connectors
+    assert not link._dialling.connectors

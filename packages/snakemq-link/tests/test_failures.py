@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from snakemq.link._failures import REPORT_INTERVAL, FailureSeries, RemoteFailures
+from snakemq.link._failures import REPORT_INTERVAL, FailureSeries, RepeatedFailures
 
 
 def test_reason_is_news_once_until_the_connector_is_connected_well() -> None:
@@ -23,7 +23,7 @@ def test_reasons_that_a_stranger_makes_up_are_news_a_few_times_only() -> None:
 
 
 def test_remote_host_is_told_of_once_a_minute_with_a_count() -> None:
-    failures = RemoteFailures()
+    failures = RepeatedFailures()
     told = [
         (second, untold)
         for second in range(180)
@@ -33,7 +33,7 @@ def test_remote_host_is_told_of_once_a_minute_with_a_count() -> None:
 
 
 def test_each_host_and_each_reason_is_told() -> None:
-    failures = RemoteFailures()
+    failures = RepeatedFailures()
     assert failures.add("10.0.0.1", "no certificate", 0.0) == 0
     assert failures.add("10.0.0.2", "no certificate", 0.0) == 0
     assert failures.add("10.0.0.1", "wrong version", 0.0) == 0
@@ -41,18 +41,18 @@ def test_each_host_and_each_reason_is_told() -> None:
 
 
 def test_reasons_that_a_remote_host_makes_up_are_told_a_few_times_a_minute() -> None:
-    failures = RemoteFailures()
+    failures = RepeatedFailures()
     told = [failures.add("10.0.0.1", f"reason {number}", 0.0) for number in range(1000)]
     assert told.count(0) == 16
     assert failures.add("10.0.0.1", "the next minute", REPORT_INTERVAL) == 984
 
 
 def test_many_hosts_at_once_share_what_is_left_and_memory_is_bounded() -> None:
-    failures = RemoteFailures()
+    failures = RepeatedFailures()
     told = [failures.add(f"host {number}", "no certificate", 0.0) for number in range(5000)]
     assert told.count(0) == 1001
-    assert len(failures._hosts) == 1001
+    assert len(failures._sources) == 1001
     # a minute later their places are free
     for number in range(5000, 5100):
         assert failures.add(f"host {number}", "no certificate", REPORT_INTERVAL) == 0
-    assert len(failures._hosts) <= 1001
+    assert len(failures._sources) <= 1001

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from snakemq.exceptions import SnakeMQPacketTooLarge
-from snakemq.packeter import Packet, SplitPacket
+from snakemq.packeter import Packet
 from snakemq.packeter._assembly import SPLIT_FROM, _keep_freed_memory
 from snakemq.packeter._framing import (
     BLOCK_SIZE,
@@ -21,6 +21,7 @@ from snakemq.packeter._framing import (
     PacketReader,
     PacketWriter,
 )
+from snakemq.packeter._split import SplitPacket
 
 MEBI = 1024 * 1024
 PACKETS = st.lists(st.binary(max_size=40), max_size=12)

@@ -47,7 +47,7 @@ def test_addresses_that_do_not_answer_do_not_keep_the_connector_from_the_one_tha
     run_until(lambda: link.open and other.open, link, other)
     assert len(resolver.asked) == 1
     assert link.get_socket_by_conn(link.open[0]).remote_peer == address
-    assert not link._connectors[NAME]._attempts  # the others are closed
+    assert not link._dialling.connectors[NAME]._attempts  # the others are closed
 
 
 def test_address_that_worked_last_is_the_first_to_be_tried(
@@ -94,7 +94,7 @@ def test_connector_that_is_deleted_in_the_middle_of_a_race_leaves_no_socket_behi
     link = new_link(connect_timeout=2.0)
     resolver.answers = holes(3)
     link.add_connector(NAME)
-    connector = link._connectors[NAME]
+    connector = link._dialling.connectors[NAME]
     run_until(lambda: len(connector._attempts) == 3, link)
     sockets = list(connector._attempts)
     link.del_connector(NAME)
@@ -174,7 +174,7 @@ def test_callback_of_a_failure_may_delete_the_connector(
 ) -> None:
     link.on_connect_failed.add(lambda address, _exc: link.del_connector(address))
     link.add_connector(NAME)
-    run_until(lambda: not link._connectors, link)
+    run_until(lambda: not link._dialling.connectors, link)
     link.loop(runtime=0)
     assert link._loop._timers.next_time() is None
     assert len(resolver.asked) == 1

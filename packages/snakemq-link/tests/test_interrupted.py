@@ -48,7 +48,7 @@ def talk(link: DiaryLink, other: DiaryLink) -> None:
     def passes_bytes() -> bool:
         for side in (link, other):
             for conn_id in side.open:
-                ready = side.get_socket_by_conn(conn_id).send_pending is None
+                ready = side.get_socket_by_conn(conn_id).sending is None
                 if ready and conn_id not in asked:
                     asked.add(conn_id)
                     side.send(conn_id, b"still here")

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from real_links import LOCALHOST, DiaryLink, connect, pass_once, plain_client, run_until
 
+from snakemq.link.testing import FakeClock
+
 NewLink = Callable[..., DiaryLink]
 
 
@@ -78,6 +80,31 @@ def test_callback_that_closes_other_connections_of_the_same_pass(
     run_until(lambda: len(link.disconnected) >= 4, link)
     assert len(link.received) == 1
     assert sorted(link.disconnected) == sorted(here for here, _ in pairs)
+
+
+def test_an_on_connect_that_always_raises_is_logged_once_a_minute(
+    link: DiaryLink, other: DiaryLink, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock = FakeClock(1000.0)
+    link._loop.time = clock.time
+
+    def check(conn_id: str) -> None:
+        raise ZeroDivisionError("no check")
+
+    link.on_connect.add(check)
+    address = link.add_listener(LOCALHOST)
+
+    def come(count: int) -> None:
+        for number in range(len(link.disconnected) + 1, len(link.disconnected) + 1 + count):
+            with plain_client(address):
+                run_until(lambda number=number: len(link.disconnected) == number, link)
+
+    come(3)
+    assert caplog.text.count("ZeroDivisionError: no check\n") == 1
+    clock.advance(60.0)
+    come(1)
+    assert caplog.text.count("ZeroDivisionError: no check\n") == 2
+    assert "a callback of on_connect raised (and 2 times more that were not logged)" in caplog.text
 
 
 def test_connection_that_a_callable_of_on_connect_closes_is_not_told_to_those_after_it(

@@ -108,7 +108,7 @@ class SocketPair:
                     dialling.del_connector(connector)
 
         self.a.on_disconnect.add(forget)  # it must not dial again
-        if conn_a not in dialling._connections:  # closed inside on_connect
+        if conn_a not in dialling._table.connections:  # closed inside on_connect
             dialling.del_connector(connector)
         return conn_a, conn_b
 

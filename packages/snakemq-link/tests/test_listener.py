@@ -314,20 +314,21 @@ def test_a_connection_that_cannot_be_watched_is_closed(
         assert client.recv(1) == b""
     with plain_client(address):
         run_until(lambda: link.open, link)
-    assert len(link._connections) == 1
+    assert len(link._table.connections) == 1
 
 
 def test_a_connector_whose_connection_cannot_be_watched_dials_again(
     link: DiaryLink, other: DiaryLink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    adopt = other.adopt_dialled
+    adoption = other._dialling._adoption
+    adopt = adoption.adopt
 
     def adopt_without_room(*args: Any) -> None:
         refuse_once(other, monkeypatch)
-        monkeypatch.setattr(other, "adopt_dialled", adopt)
+        monkeypatch.setattr(adoption, "adopt", adopt)
         adopt(*args)
 
-    monkeypatch.setattr(other, "adopt_dialled", adopt_without_room)
+    monkeypatch.setattr(adoption, "adopt", adopt_without_room)
     other.add_connector(link.add_listener(LOCALHOST))
     run_until(lambda: other.disconnected and other.open, link, other)
 
@@ -361,9 +362,12 @@ def test_a_listener_whose_socket_is_of_no_use_does_not_spin(
 ) -> None:
     """Somebody has shut it down, for example: accept(2) says EINVAL again and again."""
     pauses: list[str] = []
-    monkeypatch.setattr(link, "cannot_accept", lambda _, exc, pause: pauses.append(str(exc)))
+    admission = link._dialling._admission
+    monkeypatch.setattr(
+        admission, "out_of_resources", lambda _, exc, pause: pauses.append(str(exc))
+    )
     address = link.add_listener(LOCALHOST)
-    link._listeners[address].sock.shutdown(socket.SHUT_RDWR)
+    link._dialling.listeners[address].sock.shutdown(socket.SHUT_RDWR)
     run_until(lambda: pauses, link)
     pass_once(link)
     pass_once(link)
@@ -375,7 +379,7 @@ def test_a_listener_that_cannot_go_on_after_a_pause_tries_again(
 ) -> None:
     monkeypatch.setattr("snakemq.link._dialling._listener._ACCEPT_PAUSE", 0.0)
     address = link.add_listener(LOCALHOST)
-    (listener,) = link._listeners.values()
+    (listener,) = link._dialling.listeners.values()
     listener._pause(OSError(errno.EMFILE, "Too many open files"))
     refuse_once(link, monkeypatch)
     with plain_client(address):

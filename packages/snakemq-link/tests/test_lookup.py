@@ -69,7 +69,7 @@ def driver() -> Driver:
 def test_look_ups_beside_one_that_hangs_become_rare(
     driver: Driver, hanging: HangingResolver
 ) -> None:
-    look_up = LookUp(driver, NAME)
+    look_up = LookUp(driver, driver, NAME)
     asked_at = []
     for second in range(0, 24 * 3600, 10):
         driver.clock.advance_to(1000.0 + second)
@@ -87,7 +87,7 @@ def test_late_answer_is_taken_by_whoever_asks_then(
     driver: Driver, hanging: HangingResolver
 ) -> None:
     answers: list[Answer] = []
-    look_up = LookUp(driver, NAME)
+    look_up = LookUp(driver, driver, NAME)
     look_up.ask(lambda _: pytest.fail("this one has given up"))
     hanging.wait_until_asked()
     look_up.forget()
@@ -105,7 +105,7 @@ def test_late_answer_is_taken_by_whoever_asks_then(
 def test_late_answer_that_nobody_waits_for_is_thrown_away_and_the_next_one_asks_anew(
     driver: Driver, hanging: HangingResolver
 ) -> None:
-    look_up = LookUp(driver, NAME)
+    look_up = LookUp(driver, driver, NAME)
     look_up.ask(lambda _: pytest.fail("this one has given up"))
     hanging.wait_until_asked()
     look_up.forget()

@@ -274,7 +274,7 @@ def test_child_of_a_fork_is_told_that_the_link_is_not_its_own(
     link: DiaryLink, other: DiaryLink
 ) -> None:
     here, there = connect(link, other)
-    (connector,) = other._connectors
+    (connector,) = other._dialling.connectors
     attempts: dict[str, Callable[[], object]] = {
         "loop": lambda: other.loop(runtime=0),
         "add_connector": lambda: other.add_connector(("localhost", 4000)),

@@ -241,9 +241,9 @@ def test_clients_that_abort_the_handshake_are_said_once_a_minute(
     def abort(times: int) -> None:
         for _ in range(times):
             with plain_client(address) as client:
-                run_until(lambda: link._connections, link)
+                run_until(lambda: link._table.connections, link)
                 client.sendall(b"GET / HTTP/1.1\r\n\r\n")
-                run_until(lambda: not link._connections, link)
+                run_until(lambda: not link._table.connections, link)
 
     with failures_of(link) as failures:
         abort(5)

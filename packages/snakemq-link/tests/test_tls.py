@@ -286,9 +286,9 @@ def test_silent_server_is_dialled_again(new_link: NewLink, authority: Authority)
     with plain_listener() as silent:
         link.add_connector(silent.getsockname(), ssl_config=authority.config("client"))
         for _ in range(2):
-            run_until(lambda: link._connections, link)
+            run_until(lambda: link._table.connections, link)
             sock, _ = silent.accept()
-            run_until(lambda: not link._connections, link)
+            run_until(lambda: not link._table.connections, link)
             sock.close()
     assert not link.connected
 
@@ -324,11 +324,11 @@ def test_peer_that_leaves_in_the_middle_of_the_handshake(
             pass_once(link)
             client.sendall(hello)
             pass_once(link)
-        run_until(lambda: not link._connections, link)
+        run_until(lambda: not link._table.connections, link)
     with plain_client(address) as client:  # and with a reset instead of a farewell
         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
     pass_once(link)
-    run_until(lambda: not link._connections, link)
+    run_until(lambda: not link._table.connections, link)
     assert not link.connected
     assert not link.disconnected
 
@@ -338,11 +338,11 @@ def test_connector_that_is_deleted_while_it_shakes_hands(
 ) -> None:
     with plain_listener() as silent:
         link.add_connector(silent.getsockname(), ssl_config=authority.config("client"))
-        run_until(lambda: link._connections, link)
+        run_until(lambda: link._table.connections, link)
         link.del_connector(silent.getsockname())
-        assert not link._connections
+        assert not link._table.connections
         link.loop(runtime=0.1)
-        assert not link._connections
+        assert not link._table.connections
     assert not link.disconnected
 
 
@@ -350,7 +350,7 @@ def test_connection_that_shakes_hands_cannot_be_used_yet_and_is_closed_silently(
     link: DiaryLink, authority: Authority
 ) -> None:
     with plain_client(link.add_listener(LOCALHOST, authority.config("server"))):
-        run_until(lambda: link._connections, link)
+        run_until(lambda: link._table.connections, link)
         link.cleanup()
     assert not link.connected
     assert not link.disconnected

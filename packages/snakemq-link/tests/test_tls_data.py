@@ -197,8 +197,8 @@ def test_server_that_closes_right_after_the_handshake_is_noticed(
 ) -> None:
     with plain_listener() as listener:
         other.add_connector(listener.getsockname(), ssl_config=authority.config("client"))
-        run_until(lambda: other._connections, other)
+        run_until(lambda: other._table.connections, other)
         sock, _ = listener.accept()
         sock.close()
-        run_until(lambda: not other._connections, other)
+        run_until(lambda: not other._table.connections, other)
     assert not other.connected

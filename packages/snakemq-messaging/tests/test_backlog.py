@@ -65,8 +65,8 @@ class BacklogMachine(RuleBasedStateMachine):
 
     def new(self, thread: int, flags: int = 0) -> Message:
         message = Message(b"x", None, flags).claimed_for("bob")
-        message._queued_at = self.clock.time()
-        message._position = None
+        message.queued_at = self.clock.time()
+        message.position = None
         self.sent[thread].append(message.uuid)
         self.thread_of[message.uuid] = thread
         return message
@@ -76,7 +76,7 @@ class BacklogMachine(RuleBasedStateMachine):
         if thread in self.half_sent:
             return
         message = self.new(thread, FLAG_PERSISTENT)
-        message._position = self.storage.push("bob", message)
+        message.position = self.storage.push("bob", message)
         self.half_sent[thread] = message
 
     @precondition(lambda self: self.half_sent)
@@ -115,7 +115,7 @@ class BacklogMachine(RuleBasedStateMachine):
     def messages_land(self, data: st.DataObject) -> None:
         landed = self.queue.landed(data.draw(st.integers(1, len(self.queue.in_flight))))
         self.arrived += [message.uuid for message in landed]
-        self.storage.delete("bob", [m for m in landed if m._position is not None])
+        self.storage.delete("bob", [m for m in landed if m.position is not None])
 
     @rule()
     def connection_breaks(self) -> None:
@@ -125,7 +125,7 @@ class BacklogMachine(RuleBasedStateMachine):
 
     @invariant()
     def memory_is_bounded(self) -> None:
-        stored = [m for m in self.queue if m._position is not None]
+        stored = [m for m in self.queue if m.position is not None]
         # late ones, of threads that were overtaken, and what was in flight
         assert len(stored) <= IN_MEMORY + PAGE + 3 + 40
 

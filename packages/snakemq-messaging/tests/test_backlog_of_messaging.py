@@ -66,7 +66,7 @@ def send(
 def in_memory() -> int:
     """How many messages of anybody are in memory, but those of the storage itself."""
     gc.collect()
-    return sum(hasattr(o, "_queued_at") for o in gc.get_objects() if type(o) is Message)
+    return sum(hasattr(o, "queued_at") for o in gc.get_objects() if type(o) is Message)
 
 
 # -- order

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import subprocess
 import sys
 import threading
@@ -61,6 +62,14 @@ def test_ttl_of_a_wrong_type_is_refused(ttl: Any) -> None:
 @pytest.mark.parametrize("flags", [0, 1, 0x80000000, 0xFFFFFFFF])
 def test_flags_are_kept(flags: int) -> None:
     assert Message(b"", flags=flags).flags == flags
+
+
+def test_flags_may_be_an_enumeration() -> None:
+    class Flags(enum.IntFlag):
+        PERSISTENT = FLAG_PERSISTENT
+
+    assert Message(b"", flags=Flags(0)).flags == 0
+    assert Message(b"", flags=Flags.PERSISTENT).flags == FLAG_PERSISTENT
 
 
 @pytest.mark.parametrize("flags", [-1, 0x100000000])

@@ -18,8 +18,8 @@ EPOCH = 1000.0
 
 def entry(ttl: float | None, now: float = EPOCH, data: bytes = b"") -> Message:
     message = Message(data, ttl)
-    message._queued_at = now
-    message._position = None
+    message.queued_at = now
+    message.position = None
     return message
 
 
@@ -127,7 +127,7 @@ class QueueMachine(RuleBasedStateMachine):
         self.told: set[bytes] = set()
 
     def is_over(self, each: Message) -> bool:
-        return bool(each.ttl) and each._queued_at + (each.ttl or 0) <= self.now
+        return bool(each.ttl) and each.queued_at + (each.ttl or 0) <= self.now
 
     @rule(ttl=ttls, size=st.integers(0, 3))
     def push(self, ttl: float | None, size: int) -> None:
@@ -205,7 +205,7 @@ class QueueMachine(RuleBasedStateMachine):
     @rule()
     def next_deadline(self) -> None:
         # Not asked after each step: it files what is new, which must not be needed.
-        deadlines = [e._queued_at + e.ttl for e in self.aside + self.waiting if e.ttl]
+        deadlines = [e.queued_at + e.ttl for e in self.aside + self.waiting if e.ttl]
         assert self.queue.next_deadline() == min(deadlines, default=None)
 
     @invariant()

@@ -222,5 +222,5 @@ def test_peer_that_is_away_is_not_an_error(stack: Callable[[str], Stack]) -> Non
     address = nobody.link.add_listener(("127.0.0.1", 0))
     nobody.link.del_listener(address)
     alice.link.add_connector(address)
-    run_until(lambda: alice.link._connectors[address]._failures.count >= 3, alice)
+    run_until(lambda: alice.link._dialling.connectors[address]._failures.count >= 3, alice)
     assert alice.errors == []

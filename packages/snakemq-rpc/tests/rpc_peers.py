@@ -12,7 +12,8 @@ from snakemq.link.testing import MemoryNetwork
 from snakemq.message import Message
 from snakemq.messaging import Messaging, ReceiveHook
 from snakemq.packeter import MAX_PACKET_SIZE, Packeter
-from snakemq.rpc import REPLY_PREFIX, REQUEST_PREFIX, RpcClient
+from snakemq.rpc import RpcClient
+from snakemq.rpc._protocol import REPLY_PREFIX, REQUEST_PREFIX
 
 T = TypeVar("T")
 

@@ -16,6 +16,7 @@ if getattr(_namespace, "__file__", None) and not hasattr(_namespace, "SNAKEMQ_LA
 
 from snakemq._public_home import report_public_home  # noqa: E402
 
+from ._abilities import Abilities  # noqa: E402
 from ._connections._admission import MAX_CONNECTIONS, MAX_CONNECTIONS_PER_ADDRESS  # noqa: E402
 from ._connections._socket import LinkSocket  # noqa: E402
 from ._dialling._address import Address  # noqa: E402
@@ -27,7 +28,10 @@ from ._interface import (  # noqa: E402
     LinkInterface,
     ProgressLink,
     ReportingLink,
+    SendsAtOnce,
     TimerHandle,
+    check_send,
+    no_connection,
 )
 from ._link import (  # noqa: E402
     CONNECT_TIMEOUT,
@@ -50,6 +54,7 @@ __all__ = [
     "RECONNECT_INTERVAL",
     "RECV_BLOCK_SIZE",
     "TCP_KEEPALIVE",
+    "Abilities",
     "Address",
     "BytesLike",
     "CrowdedLink",
@@ -61,8 +66,11 @@ __all__ = [
     "ProgressLink",
     "ReportingLink",
     "SSLConfig",
+    "SendsAtOnce",
     "TimerHandle",
+    "check_send",
     "keep_printable",
+    "no_connection",
 ]
 
 keep_printable("snakemq.link")

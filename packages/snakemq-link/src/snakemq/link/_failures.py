@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 _MAX_REASONS = 16
-_MAX_HOSTS = 1000
+_MAX_SOURCES = 1000
 REPORT_INTERVAL = 60.0
-"""Seconds. How often a failure of the same remote host is told."""
+"""Seconds. How often a failure of the same source is told."""
 
 
 class FailureSeries:
@@ -31,45 +31,45 @@ class FailureSeries:
         return count
 
 
-class _Host:
+class _Source:
     def __init__(self, now: float) -> None:
         self.since = now
         self.told: set[str] = set()
         self.untold = 0
 
 
-class RemoteFailures:
-    """Failures of peers that come to the listeners, by their host.
+class RepeatedFailures:
+    """Failures by their source, such as the host of a peer that comes to a listener.
 
     Each reason is logged once a minute, so that a peer which comes again and again does not fill
-    the log. If a host has many reasons, or there are too many hosts, some are only counted.
+    the log. If a source has many reasons, or there are too many sources, some are only counted.
     """
 
     def __init__(self) -> None:
-        self._hosts: dict[object, _Host] = {}  # the one that was told longest ago comes first
+        self._sources: dict[object, _Source] = {}  # the one that was told longest ago comes first
 
-    def add(self, host: object, reason: str, now: float) -> int | None:
+    def add(self, source: object, reason: str, now: float) -> int | None:
         """One more. ``None``, or how many before it were not told, if this one is to be told."""
-        entry = self._hosts.get(host)
+        entry = self._sources.get(source)
         if entry is None:
-            host, entry = self._entry_for(host, now)
+            source, entry = self._entry_for(source, now)
         untold = 0
         if now - entry.since >= REPORT_INTERVAL:
-            del self._hosts[host]
+            del self._sources[source]
             untold = entry.untold
-            entry = self._hosts[host] = _Host(now)
+            entry = self._sources[source] = _Source(now)
         if reason in entry.told or len(entry.told) >= _MAX_REASONS:
             entry.untold += 1
             return None
         entry.told.add(reason)
         return untold
 
-    def _entry_for(self, host: object, now: float) -> tuple[object, _Host]:
-        if len(self._hosts) >= _MAX_HOSTS:
-            oldest = next(iter(self._hosts))
-            if now - self._hosts[oldest].since < REPORT_INTERVAL:
-                host = None  # an entry that all further ones share
+    def _entry_for(self, source: object, now: float) -> tuple[object, _Source]:
+        if len(self._sources) >= _MAX_SOURCES:
+            oldest = next(iter(self._sources))
+            if now - self._sources[oldest].since < REPORT_INTERVAL:
+                source = None  # an entry that all further ones share
             else:
-                del self._hosts[oldest]
-        entry = self._hosts.setdefault(host, _Host(now))
-        return host, entry
+                del self._sources[oldest]
+        entry = self._sources.setdefault(source, _Source(now))
+        return source, entry

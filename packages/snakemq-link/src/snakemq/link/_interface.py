@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, Protocol, TypeAlias
 
 from snakemq.callbacks import Callback
-from snakemq.exceptions import ConnectFailed
+from snakemq.exceptions import ConnectFailed, NoConnection, SendNotFinished
 
 BytesLike: TypeAlias = "bytes | bytearray | memoryview"
 
@@ -30,9 +30,9 @@ class LinkInterface(Protocol):
     stop the loop; only that of ``on_connect`` has consequences. Nothing here is thread-safe but
     :meth:`wakeup_poll`, :meth:`time` and :meth:`in_loop`.
 
-    A link may have ``send_at_once`` too, see :meth:`Link.send_at_once`; the packeter uses it when
-    it is there. And it may be a :class:`LendingLink`, a :class:`ProgressLink`, a
-    :class:`CrowdedLink`, a :class:`ReportingLink` and an :class:`EndingLink`.
+    A link may have more abilities: those of :class:`SendsAtOnce`, :class:`LendingLink`,
+    :class:`ProgressLink`, :class:`CrowdedLink`, :class:`ReportingLink` and :class:`EndingLink`. The
+    layers above ask for them once, when they are built on it: see :class:`Abilities`.
     """
 
     on_connect: Callback[[str]]
@@ -55,7 +55,12 @@ class LinkInterface(Protocol):
 
     on_loop_pass: Callback[[]]
     """``func()``: events of one pass of the loop are handled; the last call before the loop sleeps.
-    After :meth:`wakeup_poll` it is called at least once."""
+    After :meth:`wakeup_poll` it is called at least once.
+
+    Layers join it when they are built, so they are called from the lowest one up: the packeter
+    sends what the events of this pass have queued, then messaging acknowledges and sends, then RPC
+    wakes its callers. What a layer queues in this call for one below it goes out in one more pass,
+    unless it is flushed."""
 
     def send(self, conn_id: str, data: BytesLike) -> None:
         """Begin to send; at least one byte of data is needed.
@@ -118,6 +123,18 @@ class LinkInterface(Protocol):
 
     def in_loop(self) -> bool:
         """Is the calling thread the one that runs this link's loop right now? Thread-safe."""
+
+
+class SendsAtOnce(Protocol):
+    """A link that can tell right away that a send is finished."""
+
+    __module__: str = "snakemq.link"
+
+    def send_at_once(self, conn_id: str, data: BytesLike) -> bool:
+        """Like :meth:`LinkInterface.send`; True if the system has taken over all of the data.
+
+        Then ``on_ready_to_send`` is not called for it, and the next ``send`` may follow at once.
+        """
 
 
 class ReportingLink(Protocol):
@@ -205,3 +222,21 @@ class CrowdedLink(Protocol):
     """``func(would_help)``: a newcomer is refused unless a connection for whose id
     ``would_help(conn_id)`` is true is closed in this call. Close one that can be done without, and
     not more than one."""
+
+
+def no_connection(conn_id: str) -> NoConnection:
+    """What a link raises for an id that it does not know, or not any more."""
+    return NoConnection(f"there is no connection {conn_id!r} (any more)")
+
+
+def check_send(conn_id: str, data: object, *, is_sending: bool) -> None:
+    """Raise what :meth:`LinkInterface.send` has to raise. For those who write a link.
+
+    ``is_sending``: is the send before this one not reported yet?
+    """
+    if is_sending:
+        raise SendNotFinished(f"wait for on_ready_to_send of {conn_id} before the next send")
+    if not isinstance(data, (bytes, bytearray, memoryview)):
+        raise TypeError(f"only bytes can be sent, not {type(data).__name__}")
+    if not len(data):
+        raise ValueError("there is nothing to send")

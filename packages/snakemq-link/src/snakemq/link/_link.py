@@ -4,28 +4,24 @@ from __future__ import annotations
 
 import logging
 import os
-import socket
-import threading
 from collections.abc import Callable
 from typing import Any, overload
 
 from snakemq.callbacks import Callback, Event
 from snakemq.exceptions import ConnectFailed
 
-from ._connections._admission import (
-    MAX_CONNECTIONS,
-    MAX_CONNECTIONS_PER_ADDRESS,
-    Admission,
-    group_of,
-)
+from ._connections._admission import MAX_CONNECTIONS, MAX_CONNECTIONS_PER_ADDRESS, Admission
+from ._connections._adoption import Adoption
 from ._connections._progress import unanswered_for, unsent_bytes
+from ._connections._receiving import Receiving
+from ._connections._sending import Sending
 from ._connections._socket import LinkSocket
-from ._connections._table import Traffic
+from ._connections._strangers import Strangers
+from ._connections._table import ConnectionTable
 from ._connections._tcp import check_keepalive
+from ._connections._watch import Watch
 from ._dialling._address import Address, normalize
-from ._dialling._backoff import Backoff
-from ._dialling._connector import Connector
-from ._dialling._listener import Listener
+from ._dialling._dialling import Dialling
 from ._interface import BytesLike
 from ._loop._loop import Loop
 from ._loop._poller import Poller
@@ -150,27 +146,31 @@ class Link:
         self.on_closing = Callback()
         self.on_closed = Callback()
         self.on_connect_failed = Callback()
-        self._loop = Loop(self.on_loop_pass)
-
-        self.give_back: Callable[[], None] = self._loop.give_back
+        self._loop = loop = Loop(self.on_loop_pass)
+        self.time: Callable[[], float] = loop.time
+        """See :meth:`LinkInterface.time`. Thread-safe. It is not a method of this class, which
+        would take three times as long."""
+        self.give_back: Callable[[], None] = loop.give_back
         """See :meth:`LendingLink.give_back`. It is not a method of this class, because at the
         beginning of one Ctrl-C could come before the loop is given back."""
 
-        self._traffic = Traffic(self._loop, self)
-        self._connections = self._traffic.connections
-        self.on_connect = self._traffic.on_connect
-        self.on_disconnect = self._traffic.on_disconnect
-        self.on_recv = self._traffic.on_recv
-        self.on_ready_to_send = self._traffic.on_ready_to_send
-        self._admission = Admission(self._loop, self._traffic, self)
-        self.on_crowded = self._admission.on_crowded
+        strangers = Strangers(loop, self)
+        self._table = table = ConnectionTable(loop, strangers)
+        self.on_connect = table.on_connect
+        self.on_disconnect = table.on_disconnect
+        watch = Watch(loop, table)
+        self._receiving = receiving = Receiving(loop, table, watch, self)
+        self.on_recv = receiving.on_recv
+        self._sending = sending = Sending(loop, table, watch, receiving)
+        self.on_ready_to_send = sending.on_ready_to_send
+        admission = Admission(loop, table, strangers, self)
+        self.on_crowded = admission.on_crowded
+        adoption = Adoption(loop, table, watch, receiving, sending, strangers, self)
+        self._dialling = Dialling(loop, table, admission, adoption, self)
 
-        self._listeners: dict[Address, Listener] = {}
-        self._connectors: dict[Address, Connector] = {}
         self._has_told_closing = False
         self._is_closing = False
         self._has_told_closed = False
-        self._add_lock = threading.Lock()  # no connector comes after _close_all() has begun
 
     # -- connectors and listeners
 
@@ -212,18 +212,7 @@ class Link:
         """
         self._loop.check_usable()
         address = normalize(address)
-        if isinstance(address, tuple) and address[1] == 0:
-            raise ValueError("port 0 cannot be dialled")
-        interval = self.reconnect_interval if reconnect_interval is None else reconnect_interval
-        if not interval > 0:
-            raise ValueError(f"reconnect_interval must be above 0 seconds, not {interval!r}")
-        connector = Connector(self, address, ssl_config, Backoff(interval, _random))
-        with self._add_lock:
-            self._loop.check_usable()
-            if address in self._connectors:
-                raise ValueError(f"there is a connector to {address!r} already")
-            self._connectors[address] = connector
-        self.call_from_thread(connector.begin)
+        self._dialling.add_connector(address, reconnect_interval, ssl_config)
         return address
 
     def del_connector(self, address: Address | os.PathLike[str]) -> None:
@@ -232,11 +221,7 @@ class Link:
         Raises ``KeyError`` when there is no connector to that address.
         """
         self._loop.check_process()
-        connector = self._connectors.pop(normalize(address))
-        connector.remove()
-        conn = self._traffic.connection_of.get(connector)
-        if conn is not None:
-            self._traffic.drop(conn, "its connector was deleted")
+        self._dialling.del_connector(normalize(address))
 
     @overload
     def add_listener(
@@ -264,18 +249,7 @@ class Link:
         address is not free, or not ours) and whatever loading the files of ``ssl_config`` raises.
         """
         self._loop.check_usable()
-        address = normalize(address)
-        if address in self._listeners:
-            raise ValueError(f"there is a listener on {address!r} already")
-        listener = Listener(self, address, ssl_config, self.listen_backlog)
-        try:
-            listener.begin()
-        except OSError:
-            listener.close()
-            raise
-        self._listeners[listener.address] = listener
-        self.log.debug("listen on %r", listener.address)
-        return listener.address
+        return self._dialling.add_listener(normalize(address), ssl_config)
 
     def del_listener(self, address: Address | os.PathLike[str]) -> None:
         """Stop listening; connections that came in stay.
@@ -286,70 +260,55 @@ class Link:
         (port 0 for example).
         """
         self._loop.check_process()
-        address = normalize(address)
-        if address not in self._listeners:
-            wanted = [real for real, one in self._listeners.items() if one.wanted == address]
-            if len(wanted) != 1:
-                raise KeyError(f"there are {len(wanted)} listeners on {address!r}")
-            address = wanted[0]
-        self._listeners.pop(address).close()
+        self._dialling.del_listener(normalize(address))
 
     # -- connections
 
     def send(self, conn_id: str, data: BytesLike) -> None:
         """See :meth:`LinkInterface.send`. Most efficient with 64 KiB and more at a time."""
-        self._traffic.send(conn_id, data)
+        self._sending.send(conn_id, data)
 
     def send_at_once(self, conn_id: str, data: BytesLike) -> bool:
-        """Like :meth:`send`; True if the system has taken over all of the data.
-
-        Then ``on_ready_to_send`` is not called for it, and the next ``send`` may follow at once.
-        """
-        return self._traffic.send_at_once(conn_id, data)
+        """See :meth:`SendsAtOnce.send_at_once`."""
+        return self._sending.send_at_once(conn_id, data)
 
     def close(self, conn_id: str) -> None:
         """See :meth:`LinkInterface.close`. A connector will dial again."""
         self._loop.check_process()
-        self._traffic.drop(self._traffic.get(conn_id), "by this side")
+        self._table.drop(self._table.get(conn_id), "by this side")
 
     def pause_reading(self, conn_id: str, reason: object) -> None:
         """See :meth:`LinkInterface.pause_reading`."""
-        self._traffic.pause_reading(conn_id, reason)
+        self._receiving.pause(conn_id, reason)
 
     def resume_reading(self, conn_id: str, reason: object) -> None:
         """See :meth:`LinkInterface.resume_reading`."""
-        self._traffic.resume_reading(conn_id, reason)
+        self._receiving.resume(conn_id, reason)
 
     def is_reading(self, conn_id: str) -> bool:
         """See :meth:`LinkInterface.is_reading`."""
-        return self._traffic.get(conn_id).reading
+        return self._table.get(conn_id).reading
 
     def unsent_bytes(self, conn_id: str) -> int | None:
         """See :meth:`ProgressLink.unsent_bytes`. Linux can tell it; elsewhere ``None``."""
-        return unsent_bytes(self._traffic.get(conn_id).sock)
+        return unsent_bytes(self._table.get(conn_id).sock)
 
     def unanswered_for(self, conn_id: str) -> float | None:
         """See :meth:`ProgressLink.unanswered_for`. Linux can tell it of TCP; else ``None``."""
-        return unanswered_for(self._traffic.get(conn_id).sock)
+        return unanswered_for(self._table.get(conn_id).sock)
 
     def report_failure(self, conn_id: str, error: Exception) -> None:
         """See :meth:`ReportingLink.report_failure`."""
-        self._traffic.report_failure(conn_id, error)
+        self._table.get(conn_id).failure = error
 
     def get_socket_by_conn(self, conn_id: str) -> LinkSocket:
         """The socket of a connection, for its address or the certificate of the other side.
 
         Raises :exc:`~snakemq.exceptions.NoConnection`.
         """
-        return self._traffic.get(conn_id)
+        return self._table.get(conn_id)
 
     # -- time
-
-    @property
-    def time(self) -> Callable[[], float]:
-        """See :meth:`LinkInterface.time`. Thread-safe. Whoever asks for each message keeps what
-        this returns: it is not a method, which takes three times as long."""
-        return self._loop.time
 
     def call_later(self, delay: float, func: Callable[[], object]) -> Timer:
         """See :meth:`LinkInterface.call_later`."""
@@ -416,17 +375,11 @@ class Link:
             self._has_told_closing = True
             self._loop.call(self.on_closing)
             self._loop.last_pass()
-        with self._add_lock:
-            self._loop.ended = True
         is_outermost = not self._is_closing
         self._is_closing = True
         try:
-            # Their callbacks may remove others meanwhile.
-            while self._connectors:
-                self.del_connector(next(iter(self._connectors)))
-            while self._listeners:
-                self.del_listener(next(iter(self._listeners)))
-            self._traffic.close_all()
+            self._dialling.end()
+            self._table.close_all()
         finally:
             if is_outermost:
                 self._is_closing = False
@@ -434,38 +387,7 @@ class Link:
             self._has_told_closed = True
             self._loop.call(self.on_closed)
 
-    # -- what listeners and connectors bring
-
     @property
     def poller(self) -> Poller:
         """What the loop sleeps in. Not for users."""
         return self._loop.poller
-
-    def adopt_accepted(self, sock: socket.socket, remote_peer: object, listener: Listener) -> None:
-        """Somebody has connected to a listener. Not for users."""
-        group = group_of(remote_peer)
-        is_admitted = False
-        try:
-            is_admitted = self._admission.admits(sock, remote_peer, group)
-        finally:
-            if not is_admitted:  # or Ctrl-C came while it was asked
-                sock.close()
-        if is_admitted:
-            self._traffic.adopt(sock, remote_peer, listener.ssl_context, group=group)
-
-    def cannot_accept(self, listener: Listener, exc: OSError, pause: float) -> None:
-        """A peer waits at a listener and there are no resources to accept it. Not for users."""
-        self._admission.out_of_resources(listener.address, exc, pause)
-
-    def adopt_dialled(self, sock: socket.socket, remote_peer: object, connector: Connector) -> None:
-        """A connector has connected. Not for users."""
-        self._traffic.adopt(sock, remote_peer, connector.ssl_context, connector)
-
-    def connect_failed(self, error: ConnectFailed) -> None:
-        """Report it by ``on_connect_failed``. Not for users."""
-        self._loop.call(self.on_connect_failed, error.address, error)
-
-
-def _random() -> float:
-    # The module of that name takes a millisecond to import.
-    return int.from_bytes(os.urandom(4), "big") / 2**32

@@ -6,9 +6,8 @@ A packet is ``[4 bytes size, network order | payload]``.
 from snakemq._public_home import report_public_home
 from snakemq.link import keep_printable
 
-from ._framing import PacketReader, PacketWriter
 from ._packeter import MAX_PACKET_SIZE, Packeter
-from ._split import Packet, SplitPacket
+from ._split import Packet
 from ._unfinished import MAX_UNFINISHED_BYTES, UNFINISHED_TIMEOUT
 
 __all__ = [
@@ -16,10 +15,7 @@ __all__ = [
     "MAX_UNFINISHED_BYTES",
     "UNFINISHED_TIMEOUT",
     "Packet",
-    "PacketReader",
-    "PacketWriter",
     "Packeter",
-    "SplitPacket",
 ]
 
 keep_printable("snakemq.packeter")

@@ -5,8 +5,15 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from snakemq.callbacks import Callback, Event
-from snakemq.exceptions import ConnectFailed, NoConnection, SendNotFinished
-from snakemq.link import BytesLike, LinkInterface, TimerHandle
+from snakemq.exceptions import ConnectFailed
+from snakemq.link import (
+    Abilities,
+    BytesLike,
+    LinkInterface,
+    TimerHandle,
+    check_send,
+    no_connection,
+)
 
 BURST_TIME = 0.05
 """A connection that was idle may send at once what takes this many seconds at its speed.
@@ -70,8 +77,10 @@ class Throttle:
     on_crowded: Event[[Callable[[str], bool]]] = Event()
     """See :attr:`CrowdedLink.on_crowded`; never called if the wrapped link cannot."""
     on_connect_failed: Event[[Any, ConnectFailed]] = Event()
+    """See :attr:`ReportingLink.on_connect_failed`; never called if the wrapped link is not one."""
     if TYPE_CHECKING:
-        report_failure: Callable[[str, Exception], None]
+        # Is there if the wrapped link is a ReportingLink.
+        report_failure: Callable[[str, Exception], object]
 
     def __init__(self, link: LinkInterface, speed: float) -> None:
         if not speed > 0:
@@ -85,14 +94,13 @@ class Throttle:
         self.on_ready_to_send = Callback()
         self.on_recv = link.on_recv
         self.on_loop_pass = link.on_loop_pass
-        self.on_crowded = getattr(link, "on_crowded", None) or Callback()
-        self.on_closing = getattr(link, "on_closing", None) or Callback()
-        self.on_closed = getattr(link, "on_closed", None) or Callback()
-
-        # It is a ReportingLink if the link below is one.
-        self.on_connect_failed = getattr(link, "on_connect_failed", None) or Callback()
-        if hasattr(link, "report_failure"):
-            self.report_failure = link.report_failure
+        self._abilities = abilities = Abilities(link)
+        self.on_crowded = abilities.on_crowded
+        self.on_closing = abilities.on_closing
+        self.on_closed = abilities.on_closed
+        self.on_connect_failed = abilities.on_connect_failed
+        if abilities.report_failure is not None:
+            self.report_failure = abilities.report_failure
 
         self._buckets: dict[str, _Bucket] = {}
 
@@ -104,13 +112,8 @@ class Throttle:
         """See :meth:`LinkInterface.send`."""
         bucket = self._buckets.get(conn_id)
         if bucket is None:
-            raise NoConnection(f"there is no connection {conn_id!r} (any more)")
-        if bucket.data is not None:
-            raise SendNotFinished(f"wait for on_ready_to_send of {conn_id} before the next send")
-        if not isinstance(data, (bytes, bytearray, memoryview)):
-            raise TypeError(f"only bytes can be sent, not {type(data).__name__}")
-        if not len(data):
-            raise ValueError("there is nothing to send")
+            raise no_connection(conn_id)
+        check_send(conn_id, data, is_sending=bucket.data is not None)
         bucket.data = data
         self._send_when_allowed(conn_id, bucket)
 
@@ -171,13 +174,11 @@ class Throttle:
 
         What waits for its turn in the throttle is not counted.
         """
-        tell: Callable[[str], int | None] | None = getattr(self.link, "unsent_bytes", None)
-        return None if tell is None else tell(conn_id)
+        return self._abilities.unsent_bytes(conn_id)
 
     def unanswered_for(self, conn_id: str) -> float | None:
         """See :meth:`ProgressLink.unanswered_for`; ``None`` if the wrapped link cannot tell it."""
-        tell: Callable[[str], float | None] | None = getattr(self.link, "unanswered_for", None)
-        return None if tell is None else tell(conn_id)
+        return self._abilities.unanswered_for(conn_id)
 
     def wakeup_poll(self) -> None:
         """See :meth:`LinkInterface.wakeup_poll`. Thread-safe."""

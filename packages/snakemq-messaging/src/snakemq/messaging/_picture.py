@@ -54,7 +54,7 @@ def _with_queue(
     if not (queued or in_flight):
         return _peer_stats(counters, connected) if queue.lane is not None else None
     oldest = queue.oldest()
-    age = None if oldest is None else max(0.0, now - oldest._queued_at)
+    age = None if oldest is None else max(0.0, now - oldest.queued_at)
     return _peer_stats(
         counters,
         connected,

@@ -31,7 +31,6 @@ from ._calls._client import RpcClient
 from ._calls._proxy import RemoteMethod, RpcInstProxy
 from ._calls._waiters import CallFuture
 from ._errors import (
-    REMOTE_TRACEBACK_ATTR,
     CallError,
     Error,
     NoInstanceError,
@@ -43,16 +42,11 @@ from ._errors import (
     SignalCallWarning,
     UnregisteredClass,
 )
-from ._marks import METHOD_RPC_AS_SIGNAL_ATTR, as_signal, inline
+from ._marks import as_signal, inline
 from ._pickling._pickler import Pickler, SafePickler
-from ._protocol import REPLY_PREFIX, REQUEST_PREFIX
 from ._replies._server import RpcServer
 
 __all__ = [
-    "METHOD_RPC_AS_SIGNAL_ATTR",
-    "REMOTE_TRACEBACK_ATTR",
-    "REPLY_PREFIX",
-    "REQUEST_PREFIX",
     "CallError",
     "CallFuture",
     "Error",

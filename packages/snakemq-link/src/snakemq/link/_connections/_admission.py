@@ -9,7 +9,8 @@ from typing import Protocol
 from snakemq.callbacks import Callback
 
 from .._loop._loop import Loop
-from ._table import Traffic
+from ._strangers import Strangers
+from ._table import ConnectionTable
 
 MAX_CONNECTIONS = 16 * 1024
 """Connections of one link; a bound on what strangers can make it hold, far above usual needs."""
@@ -39,29 +40,44 @@ class Settings(Protocol):
 class Admission:
     """Admits or refuses connections that come in."""
 
-    def __init__(self, loop: Loop, traffic: Traffic, settings: Settings) -> None:
+    def __init__(
+        self, loop: Loop, table: ConnectionTable, strangers: Strangers, settings: Settings
+    ) -> None:
         self.on_crowded: Callback[[Callable[[str], bool]]] = Callback()
         self._loop = loop
-        self._traffic = traffic
+        self._table = table
+        self._strangers = strangers
         self._settings = settings
         self._in_vain: set[str] = set()  # where nothing could be done, lately
         self._in_vain_until = 0.0
 
     def admits(self, sock: socket.socket, remote_peer: object, group: str) -> bool:
-        """May it stay? If there is no room, asks other parts of the stack to make some."""
+        """May it stay? If there is no room, asks other parts of the stack to make some.
+
+        Closes the socket of one that is not admitted.
+        """
+        is_admitted = False
+        try:
+            is_admitted = self._has_room(sock, remote_peer, group)
+        finally:
+            if not is_admitted:  # or Ctrl-C came while it was asked
+                sock.close()
+        return is_admitted
+
+    def _has_room(self, sock: socket.socket, remote_peer: object, group: str) -> bool:
         full = self._what_is_full(sock, group)
         if full is None:
             return True
         reason, full_group = full
         if self._make_room(full_group):
             return True
-        self._traffic.failed(remote_peer, ConnectionError(reason), "connection from {!r} refused")
+        self._strangers.failed(remote_peer, ConnectionError(reason), "connection from {!r} refused")
         return False
 
     def out_of_resources(self, address: object, exc: OSError, pause: float) -> None:
         """Somebody waits at a listener, and the system has nothing left to accept it with."""
         if not self._make_room(""):
-            self._traffic.failed(address, exc, f"cannot accept on {{!r}} for {pause:g} s")
+            self._strangers.failed(address, exc, f"cannot accept on {{!r}} for {pause:g} s")
 
     def _what_is_full(self, sock: socket.socket, group: str) -> tuple[str, str] | None:
         """The reason, and where a connection has to go: in a group, or anywhere."""
@@ -75,14 +91,14 @@ class Admission:
             if sock.fileno() >= usable:
                 return f"only {reserve} of {descriptors} file descriptors are left (ulimit -n)", ""
             most = min(most, usable)
-        if len(self._traffic.connections) >= self._settings.max_connections:
+        if len(self._table.connections) >= self._settings.max_connections:
             return f"max_connections is reached: {self._settings.max_connections}", ""
         share = self._settings.max_connections_per_address
         if share is None or not group:
             return None
         if isinstance(share, float):
             share = max(FEW_CONNECTIONS, int(most * share))
-        if self._traffic.groups[group] >= share:
+        if self._table.groups[group] >= share:
             return f"max_connections_per_address is reached: {share} from {group}", group
         return None
 
@@ -94,19 +110,19 @@ class Admission:
             self._in_vain_until = now + _IN_VAIN
         elif group in self._in_vain:
             return False
-        connections = self._traffic.connections
+        connections = self._table.connections
 
         def would_help(conn_id: str) -> bool:
             conn = connections.get(conn_id)
             return conn is not None and not conn.is_connector and group in ("", conn.group)
 
-        for conn in self._traffic.handshaking.values():
+        for conn in self._table.shaking_hands.values():
             if would_help(conn.conn_id):
-                self._traffic.drop(conn, "a newcomer needs its place; TLS handshake not finished")
+                self._table.drop(conn, "a newcomer needs its place; TLS handshake not finished")
                 return True
-        before = self._traffic.count_of(group)
+        before = self._table.count_of(group)
         self._loop.call(self.on_crowded, would_help)
-        if self._traffic.count_of(group) < before:
+        if self._table.count_of(group) < before:
             return True
         self._in_vain.add(group)
         return False

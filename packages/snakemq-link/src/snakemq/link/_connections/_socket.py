@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import enum
 import socket
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from .._dialling._connector import Connector
     from .._interface import BytesLike
+    from .._loop._poller import Handler
     from .._loop._timers import Timer
 
 WOULD_BLOCK = (BlockingIOError, InterruptedError)
@@ -17,12 +18,35 @@ WOULD_BLOCK = (BlockingIOError, InterruptedError)
 RECV_SIZE = 64 * 1024
 """How much is read at a time from a connection on which not much comes in, in bytes."""
 
+STABLE_AFTER = 1.0
+"""Seconds after which a connection is taken for one that is well."""
+
+
+class Phase(enum.Enum):
+    """The life of a connection, which only goes forward. The connection table writes it."""
+
+    SHAKING_HANDS = "TLS is not agreed on, and nobody has heard of it"
+    OPEN = "announced by on_connect, or about to be"
+    CLOSED = "gone from the link"
+
+
+class Dialler(Protocol):
+    """The connector that has made a connection."""
+
+    server_hostname: str | None
+
+    def connected(self, conn: LinkSocket) -> None:
+        """It is ready for use."""
+
+    def connection_ended(self, lasted: float | None, failure: Exception | None) -> None:
+        """``lasted``: seconds for which it was usable; ``None``: it never was."""
+
 
 class LinkSocket:
     """A connected socket. Users get it from :meth:`snakemq.link.Link.get_socket_by_conn`."""
 
+    __module__ = "snakemq.link"
     __slots__ = (
-        "closed",
         "conn_id",
         "connected_at",
         "connector",
@@ -30,14 +54,18 @@ class LinkSocket:
         "group",
         "handshake_deadline",
         "has_received",
+        "on_io",
+        "on_readable",
         "paused_by",
+        "phase",
         "reading",
         "recv",
         "recv_size",
         "remote_peer",
         "send",
-        "send_pending",
+        "sending",
         "sock",
+        "taken",
         "want_write",
     )
 
@@ -45,36 +73,50 @@ class LinkSocket:
     """May it have received bytes that the poller knows nothing of?"""
 
     def __init__(
-        self, sock: socket.socket, conn_id: str, remote_peer: object, connector: Connector | None
+        self, sock: socket.socket, conn_id: str, remote_peer: object, connector: Dialler | None
     ) -> None:
         self.sock: socket.socket = sock
         self.conn_id: str = conn_id
         self.remote_peer: object = remote_peer
         """The address of the other side, as the socket module gives it."""
-        self.connector: Connector | None = connector
-        self.group: str = ""
-        """Which connections that came in it is counted with, see :mod:`._admission`."""
-        self.closed: bool = False
-        self.reading: bool = True
-        """False: it is closed, or reading is paused. One flag for both, as each event asks."""
-        self.paused_by: frozenset[object] = frozenset()
-        """The reasons for which reading is paused."""
-        self.failure: Exception | None = None
-        """Why it is of no use and will be closed soon; its connector does not count it as well."""
-        self.has_received: bool = False
-        self.connected_at: float | None = None  # None: the TLS handshake is not finished
-        self.handshake_deadline: Timer | None = None
-
         self.recv: Callable[[int], bytes] = sock.recv
         """About so many bytes at most; empty at the end. Raises ``OSError``."""
         self.send: Callable[[BytesLike], int] = sock.send
         """How many bytes the system took, at least one. Raises ``OSError``; after one of
         :data:`WOULD_BLOCK` the same data has to be given again."""
+
+        # Written by the connection table, and by who adopts it.
+        self.phase: Phase = Phase.SHAKING_HANDS
+        self.connected_at: float = 0.0
+        """When it was opened, in seconds."""
+        self.connector: Dialler | None = connector
+        self.group: str = ""
+        """Which connections that came in it is counted with, see ``Admission``."""
+        self.failure: Exception | None = None
+        """Why it is of no use and will be closed soon; its connector does not count it as well."""
+        self.handshake_deadline: Timer | None = None
+        self.on_readable: Handler = _nothing
+        """For the poller, while it waits for input only."""
+        self.on_io: Handler = _nothing
+        """For the poller, while it waits for more."""
+
+        # Written by Receiving.
+        self.reading: bool = True
+        """False: it is closed, or reading is paused. One flag for both, as each event asks."""
+        self.paused_by: frozenset[object] = frozenset()
+        """The reasons for which reading is paused."""
+        self.has_received: bool = False
         self.recv_size: int = RECV_SIZE
-        # A send that is not reported yet: its data while none of it could be sent, the count
-        # of bytes that were.
-        self.send_pending: BytesLike | int | None = None
+
+        # Written by Sending.
+        self.sending: BytesLike | None = None
+        """The data of the send that is not reported yet; ``None``: the next one may begin."""
+        self.taken: int = 0
+        """How many bytes of it the system has taken; 0: it had no room, and is asked again."""
+
+        # Written by Watch.
         self.want_write: bool = False
+        """Does the poller tell when the system has room?"""
 
     @property
     def is_tls(self) -> bool:
@@ -104,22 +146,28 @@ class LinkSocket:
         return 0
 
     def shut(self) -> None:
-        self.closed = True
+        """Close it, and tell the other side."""
+        self.phase = Phase.CLOSED
         self.reading = False
         if self.handshake_deadline is not None:
             self.handshake_deadline.cancel()
         # Already reset or never connected: there is nothing to shut down.
         with contextlib.suppress(OSError):
             socket.socket.shutdown(self.sock, socket.SHUT_RDWR)
-        self.sock.close()
-        self.recv, self.send = self.sock.recv, self.sock.send  # so that this is no cycle
+        self.abandon()
 
     def abandon(self) -> None:
-        """Close the descriptor in a forked child; the connection itself is the parent's."""
-        self.closed = True
+        """Close the descriptor. In a forked child that is all: the connection is the parent's."""
+        self.phase = Phase.CLOSED
         self.reading = False
         self.sock.close()
-        self.recv, self.send = self.sock.recv, self.sock.send  # as in shut()
+        # So that there is no cycle.
+        self.recv, self.send = self.sock.recv, self.sock.send
+        self.on_readable = self.on_io = _nothing
 
     def __repr__(self) -> str:
         return f"<LinkSocket conn_id={self.conn_id!r} remote_peer={self.remote_peer!r}>"
+
+
+def _nothing(mask: int) -> None:
+    pass

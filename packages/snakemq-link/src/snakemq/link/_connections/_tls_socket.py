@@ -7,10 +7,9 @@ import ssl
 from typing import TYPE_CHECKING, Any, cast
 
 from .._loop._poller import READ, WRITE
-from ._socket import LinkSocket
+from ._socket import Dialler, LinkSocket
 
 if TYPE_CHECKING:
-    from .._dialling._connector import Connector
     from .._interface import BytesLike
 
 _SEND_SIZE = 1024 * 1024
@@ -26,7 +25,7 @@ class TLSLinkSocket(LinkSocket):
     keeps_bytes = True
 
     def __init__(
-        self, sock: ssl.SSLSocket, conn_id: str, remote_peer: object, connector: Connector | None
+        self, sock: ssl.SSLSocket, conn_id: str, remote_peer: object, connector: Dialler | None
     ) -> None:
         super().__init__(sock, conn_id, remote_peer, connector)
         self._tls = sock

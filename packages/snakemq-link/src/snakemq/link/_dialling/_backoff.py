@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from .._connections._socket import STABLE_AFTER
+
 FIRST_DELAY = 0.03
 GROWTH = 1.25
 CLOSED_AT_ONCE_GROWTH = 1.6
 REFUSED_GROWTH = 2.0
-STABLE_AFTER = 1.0
-"""Seconds after which a connection is taken for one that is well."""
 
 
 class Backoff:

@@ -7,19 +7,22 @@ import errno
 import logging
 import os
 import socket
-from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
+from snakemq.callbacks import Callback
 from snakemq.exceptions import ConnectFailed
 
 from .. import forks
+from .._connections._adoption import Adoption
+from .._connections._socket import STABLE_AFTER, LinkSocket
 from .._failures import FailureSeries
-from .._loop._poller import WRITE, Poller
+from .._loop._loop import Loop
+from .._loop._poller import WRITE
 from .._tls._config import SSLConfig, check_server_hostname
 from .._tls._errors import is_refusal
 from ._address import Address, Endpoint, literal
-from ._backoff import STABLE_AFTER, Backoff
+from ._backoff import Backoff
 from ._lookup import Answer, LookUp
 from ._race import Race, starting_order
 
@@ -39,29 +42,11 @@ _FAILED_EARLY = 30.0
 they wait for take no longer."""
 
 
-class Driver(Protocol):
-    """What a connector needs of its link."""
+class Settings(Protocol):
+    """The settings and the event of the link that matter here."""
 
     connect_timeout: float
-
-    @property
-    def poller(self) -> Poller: ...
-    @property
-    def time(self) -> Callable[[], float]: ...
-
-    def call_later(self, delay: float, func: Callable[[], object]) -> Timer: ...
-    def call_from_thread(self, func: Callable[[], object]) -> None: ...
-    def adopt_dialled(
-        self, sock: socket.socket, remote_peer: object, connector: Connector
-    ) -> None: ...
-    def connect_failed(self, error: ConnectFailed) -> None: ...
-
-
-class Connection(Protocol):
-    """What a connector asks of the connection that it has made."""
-
-    failure: Exception | None
-    has_received: bool
+    on_connect_failed: Callback[[Any, ConnectFailed]]
 
 
 class Connector:
@@ -76,7 +61,13 @@ class Connector:
     """
 
     def __init__(
-        self, driver: Driver, address: Address, ssl_config: SSLConfig | None, backoff: Backoff
+        self,
+        loop: Loop,
+        adoption: Adoption,
+        settings: Settings,
+        address: Address,
+        ssl_config: SSLConfig | None,
+        backoff: Backoff,
     ) -> None:
         self.address = address
         self.server_hostname: str | None = None
@@ -90,11 +81,13 @@ class Connector:
                 self.server_hostname = address[0] or "localhost"
             if self.server_hostname is None and context.check_hostname:
                 raise ValueError("a Unix socket has no host name; say which server_hostname")
-        self._driver = driver
+        self._loop = loop
+        self._adoption = adoption
+        self._settings = settings
         self._backoff = backoff
         self._failures = FailureSeries()
         self._removed = False
-        self._look_up = None if isinstance(address, str) else LookUp(driver, address)
+        self._look_up = None if isinstance(address, str) else LookUp(loop, settings, address)
         self._race: Race | None = None
         self._attempts: dict[socket.socket, Endpoint] = {}  # those that are under way
         self._worked_last: Endpoint | None = None
@@ -118,7 +111,7 @@ class Connector:
     def dial(self) -> None:
         """Begin a round."""
         self._reasons = []
-        self._timer = self._driver.call_later(self._driver.connect_timeout, self._round_timed_out)
+        self._timer = self._loop.call_later(self._settings.connect_timeout, self._round_timed_out)
         endpoint = literal(self.address)
         if endpoint is not None:
             self._begin_race([endpoint])
@@ -139,10 +132,10 @@ class Connector:
 
     # -- a connection
 
-    def connected(self, conn: Connection) -> None:
+    def connected(self, conn: LinkSocket) -> None:
         """A connection is ready for use. It may still be refused by the other side."""
         if self._failures.count:
-            self._timer = self._driver.call_later(STABLE_AFTER, lambda: self._look_at(conn))
+            self._timer = self._loop.call_later(STABLE_AFTER, lambda: self._look_at(conn))
 
     def connection_ended(self, lasted: float | None, failure: Exception | None) -> None:
         """``lasted``: seconds for which the connection was usable; ``None``: it never was.
@@ -163,7 +156,7 @@ class Connector:
             what = "cannot connect to" if _is_early(lasted) else "lost the connection to"
             self._tell(str(failure), failure, what)
 
-    def _look_at(self, conn: Connection) -> None:
+    def _look_at(self, conn: LinkSocket) -> None:
         if conn.has_received and conn.failure is None:
             self._is_well()
 
@@ -176,7 +169,7 @@ class Connector:
 
     def _plan_next_round(self) -> None:
         if not self._removed:
-            self._timer = self._driver.call_later(self._backoff.next_delay(), self.dial)
+            self._timer = self._loop.call_later(self._backoff.next_delay(), self.dial)
 
     def _round_failed(self) -> None:
         self._end_round()
@@ -191,10 +184,10 @@ class Connector:
         error.__cause__ = cause
         _log.log(logging.WARNING if is_news else logging.DEBUG, "%s; trying again", error)
         if is_news:
-            self._driver.connect_failed(error)
+            self._loop.call(self._settings.on_connect_failed, self.address, error)
 
     def _round_timed_out(self) -> None:
-        reason = f"no answer in {self._driver.connect_timeout:g} s"
+        reason = f"no answer in {self._settings.connect_timeout:g} s"
         if self._look_up is not None and self._look_up.is_waiting:
             reason = f"the look-up of {self.address[0]!r} hangs: {reason}"
         self._reasons.append(reason)
@@ -230,7 +223,7 @@ class Connector:
         if not endpoints:
             self._reasons.append(f"{self.address[0]!r} has no address")
         order = starting_order(endpoints, self._worked_last)
-        self._race = Race(order, self._driver.connect_timeout)
+        self._race = Race(order, self._settings.connect_timeout)
         self._go_on()
 
     def _go_on(self) -> None:
@@ -240,7 +233,7 @@ class Connector:
             self._next_attempt = None
         race = self._race
         while race is not None and race is self._race:
-            endpoint = race.start(self._driver.time())
+            endpoint = race.start(self._loop.time())
             if endpoint is None:
                 break
             self._try(race, endpoint)
@@ -249,8 +242,8 @@ class Connector:
         if race.is_lost:
             self._round_failed()
         elif race.next_at is not None:
-            delay = max(0.0, race.next_at - self._driver.time())
-            self._next_attempt = self._driver.call_later(delay, self._go_on)
+            delay = max(0.0, race.next_at - self._loop.time())
+            self._next_attempt = self._loop.call_later(delay, self._go_on)
 
     def _try(self, race: Race, endpoint: Endpoint) -> None:
         try:
@@ -262,7 +255,7 @@ class Connector:
         error = sock.connect_ex(endpoint.sockaddr)
         if error in _IN_PROGRESS:
             try:
-                self._driver.poller.register(sock.fileno(), WRITE, partial(self._on_event, sock))
+                self._loop.poller.register(sock.fileno(), WRITE, partial(self._on_event, sock))
             except OSError as exc:  # no memory, or no room in epoll
                 sock.close()
                 self._attempt_failed(race, f"cannot watch the socket: {exc}")
@@ -294,16 +287,16 @@ class Connector:
         else:
             self._end_round()
             self._worked_last = endpoint
-            self._driver.adopt_dialled(sock, remote_peer or self.address, self)
+            self._adoption.adopt(sock, remote_peer or self.address, self.ssl_context, self)
 
     def _attempt_failed(self, race: Race, reason: str) -> None:
         self._reasons.append(reason)
-        race.fail(self._driver.time())
+        race.fail(self._loop.time())
 
     def _forget_attempt(self, sock: socket.socket) -> None:
         del self._attempts[sock]
         with contextlib.suppress(KeyError):
-            self._driver.poller.unregister(sock.fileno())
+            self._loop.poller.unregister(sock.fileno())
 
 
 def _is_early(lasted: float | None) -> bool:

@@ -7,12 +7,14 @@ import errno
 import logging
 import os
 import socket
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from .. import forks
+from .._connections._admission import Admission, group_of
+from .._connections._adoption import Adoption
 from .._connections._socket import WOULD_BLOCK
-from .._loop._poller import READ, Poller
+from .._loop._loop import Loop
+from .._loop._poller import READ
 from .._tls._config import SSLConfig
 from ._address import (
     Address,
@@ -49,26 +51,21 @@ _ACCEPTS_PER_PASS = 64
 _ACCEPT_PAUSE = 0.5
 
 
-class Driver(Protocol):
-    """What a listener needs of its link."""
-
-    @property
-    def poller(self) -> Poller: ...
-
-    def call_later(self, delay: float, func: Callable[[], object]) -> object: ...
-    def adopt_accepted(
-        self, sock: socket.socket, remote_peer: object, listener: Listener
-    ) -> None: ...
-    def cannot_accept(self, listener: Listener, exc: OSError, pause: float) -> None: ...
-
-
 class Listener:
     """One listening socket. Raises ``OSError`` when it cannot listen there."""
 
     def __init__(
-        self, driver: Driver, address: Address, ssl_config: SSLConfig | None, backlog: int
+        self,
+        loop: Loop,
+        admission: Admission,
+        adoption: Adoption,
+        address: Address,
+        ssl_config: SSLConfig | None,
+        backlog: int,
     ) -> None:
-        self._driver = driver
+        self._loop = loop
+        self._admission = admission
+        self._adoption = adoption
         self._closed = False
         self.wanted = address  # the real one may have another host or port
         self._ssl_config = ssl_config
@@ -109,7 +106,7 @@ class Listener:
     def begin(self) -> None:
         """Accept connections, from now on or again."""
         if not self._closed:
-            self._driver.poller.register(self.sock.fileno(), READ, self._on_acceptable)
+            self._loop.poller.register(self.sock.fileno(), READ, self._on_acceptable)
 
     def _on_acceptable(self, mask: int) -> None:
         for _ in range(_ACCEPTS_PER_PASS):
@@ -125,25 +122,30 @@ class Listener:
                     return
                 _log.info("accept on %r: %s", self.address, exc)
             else:
-                self._driver.adopt_accepted(sock, remote_peer, self)
+                self._take(sock, remote_peer)
+
+    def _take(self, sock: socket.socket, remote_peer: object) -> None:
+        group = group_of(remote_peer)
+        if self._admission.admits(sock, remote_peer, group):
+            self._adoption.adopt(sock, remote_peer, self.ssl_context, group=group)
 
     def _pause(self, exc: OSError) -> None:
         # The waiting connection keeps the listener readable: without a pause the loop would spin.
-        self._driver.call_later(_ACCEPT_PAUSE, self._go_on)
-        self._driver.poller.unregister(self.sock.fileno())
-        self._driver.cannot_accept(self, exc, _ACCEPT_PAUSE)
+        self._loop.call_later(_ACCEPT_PAUSE, self._go_on)
+        self._loop.poller.unregister(self.sock.fileno())
+        self._admission.out_of_resources(self.address, exc, _ACCEPT_PAUSE)
 
     def _go_on(self) -> None:
         try:
             self.begin()
         except OSError as exc:  # no memory for that either
             _log.error("cannot watch %r: %s", self.address, exc)
-            self._driver.call_later(_ACCEPT_PAUSE, self._go_on)
+            self._loop.call_later(_ACCEPT_PAUSE, self._go_on)
 
     def close(self) -> None:
         self._closed = True
         with contextlib.suppress(KeyError):  # while accepting is paused
-            self._driver.poller.unregister(self.sock.fileno())
+            self._loop.poller.unregister(self.sock.fileno())
         self.sock.close()
         # The file may be another listener's by now, that took the path over.
         if self._inode is not None and self._inode == self._socket_file_inode():

@@ -14,13 +14,16 @@ Answer: TypeAlias = "list[Endpoint] | str"
 _PATIENCE_GROWTH = 4
 
 
-class Driver(Protocol):
-    """What a look-up needs of its link."""
+class Settings(Protocol):
+    """The settings of the link that matter here."""
 
     connect_timeout: float
 
-    @property
-    def time(self) -> Callable[[], float]: ...
+
+class Loop(Protocol):
+    """What a look-up needs of the loop."""
+
+    time: Callable[[], float]
 
     def call_from_thread(self, func: Callable[[], object]) -> None: ...
 
@@ -34,8 +37,9 @@ class LookUp:
     dialling goes on even if the first one never returns, and threads do not pile up.
     """
 
-    def __init__(self, driver: Driver, name: tuple[str, int]) -> None:
-        self._driver = driver
+    def __init__(self, loop: Loop, settings: Settings, name: tuple[str, int]) -> None:
+        self._loop = loop
+        self._settings = settings
         self._name = name
         self._on_answer: Callable[[Answer], object] | None = None
         self._hanging = 0
@@ -49,9 +53,9 @@ class LookUp:
     def ask(self, on_answer: Callable[[Answer], object]) -> None:
         """Have ``on_answer(answer)`` called in the loop, instead of those who asked before."""
         self._on_answer = on_answer
-        now = self._driver.time()
+        now = self._loop.time()
         if self._hanging:
-            patience = self._driver.connect_timeout * _PATIENCE_GROWTH ** (self._hanging - 1)
+            patience = self._settings.connect_timeout * _PATIENCE_GROWTH ** (self._hanging - 1)
             if now - self._started_at < patience:
                 return
         # A daemon, because it must not hold up the exit.
@@ -76,13 +80,13 @@ class LookUp:
             answer = resolve(self._name)
         except Exception as exc:  # whatever it is, somebody waits for the answer
             answer = self._error(exc)
-        self._driver.call_from_thread(lambda: self._thread_answered(answer))
+        self._loop.call_from_thread(lambda: self._thread_answered(answer))
 
     def _error(self, exc: Exception) -> str:
         return f"cannot resolve {self._name[0]!r}: {exc}"
 
     def _answer_later(self, answer: Answer) -> None:
-        self._driver.call_from_thread(lambda: self._answer(answer))
+        self._loop.call_from_thread(lambda: self._answer(answer))
 
     def _thread_answered(self, answer: Answer) -> None:
         self._hanging -= 1

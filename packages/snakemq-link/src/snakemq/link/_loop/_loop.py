@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import enum
 import logging
 import os
 import threading
@@ -32,6 +33,14 @@ an hour costs nothing."""
 _CLEANUP_TIMEOUT = 10.0
 
 
+class Phase(enum.Enum):
+    """How far a loop is from its end. It only goes forward."""
+
+    USABLE = "takes what is new"
+    ENDING = "takes nothing new, and what is open is being closed"
+    CLOSED = "everything is closed"
+
+
 class Loop:
     """Calls whatever has something to do, and sleeps when nothing has.
 
@@ -45,9 +54,8 @@ class Loop:
     def __init__(self, on_pass: Callback[[]]) -> None:
         self.time: Callable[[], float] = time.monotonic
         self.poller: Poller = make_poller()
-        self.ended = False
-        self._is_closing = False  # outside of the loop
-        self._is_all_closed = False
+        self._phase = Phase.USABLE
+        self._is_closing = False  # by a thread outside of the loop
         self._on_pass = on_pass
         self._wakeup = make_wakeup(self.poller)
 
@@ -68,7 +76,7 @@ class Loop:
         self._wakeup_pending = False
         self._sleeping = False
         # Its holder may touch the state of the loop. The loop holds it except while it sleeps.
-        # Uncontended, which it nearly always is, a pass pays 0.1 us for it.
+        # Uncontended, which it nearly always is, a pass pays 0.1 µs for it.
         self._baton = threading.RLock()
         forks.register(self)
         self.give_back: Callable[[], None] = self._baton.release
@@ -144,20 +152,26 @@ class Loop:
         if self.in_loop():
             self.stop()
             close_all()
-            self._is_all_closed = True  # the loop needs its selector until it ends
+            self._phase = Phase.CLOSED  # the loop needs its poller until it ends
             return
         with self._enter_lock:  # so that no loop begins meanwhile
             if self._loop_thread is not None:
                 self._end_running(close_all)
-            if self._is_closing or self._is_all_closed:
+            if self._is_closing or self._phase is Phase.CLOSED:
                 return
-            self.ended = self._is_closing = True
+            self._is_closing = True
+            self.take_nothing_new()
         try:
             close_all()
-            self._is_all_closed = True
+            self._phase = Phase.CLOSED
             self._release()
         finally:
             self._is_closing = False  # Ctrl-C in a callback: the next call closes the rest
+
+    def take_nothing_new(self) -> None:
+        """Have :meth:`check_usable` refuse whatever is begun from now on."""
+        if self._phase is Phase.USABLE:
+            self._phase = Phase.ENDING
 
     def _end_running(self, close_all: Callable[[], object]) -> None:
         """Have the loop do it, because callbacks are called in its thread."""
@@ -182,7 +196,7 @@ class Loop:
 
     def check_usable(self) -> None:
         self.check_process()
-        if self.ended:
+        if self._phase is not Phase.USABLE:
             raise LoopError("this link was cleaned up; make a new one")
 
     def check_process(self) -> None:
@@ -208,7 +222,7 @@ class Loop:
             with contextlib.suppress(RuntimeError):
                 while True:
                     self._baton.release()
-            if self._is_all_closed:
+            if self._phase is Phase.CLOSED:
                 self._release()
         finally:
             self._stop_requested = False
@@ -222,7 +236,7 @@ class Loop:
         self._sleeping = True
         try:
             timeout = self._sleep_time(poll_timeout, end)
-            try:  # noqa: SIM105 because that takes 0.5 us more, in each pass
+            try:  # noqa: SIM105 because that takes 0.5 µs more, in each pass
                 self._baton.release()
             except RuntimeError:
                 pass  # a callback has caught Ctrl-C, which came between borrow and give_back
@@ -248,7 +262,7 @@ class Loop:
 
     def _one_pass(self, events: list[tuple[Handler, int]]) -> None:
         for handler, mask in events:
-            try:
+            try:  # copy of call(), which takes 0.1 µs for each event
                 handler(mask)
             except Exception:
                 _log.exception("a callback raised")
@@ -275,7 +289,7 @@ class Loop:
             while self._from_threads:
                 self.call(self._from_threads.popleft())
             for func in self._on_pass.callbacks:
-                try:
+                try:  # copy of call(), as above
                     func()
                 except Exception:
                     _log.exception("a callback raised")
@@ -284,7 +298,7 @@ class Loop:
             raise
 
     def call(self, func: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> None:
-        """Nothing that a callback raises may stop the loop."""
+        """Call a callback: nothing that it raises may stop the loop."""
         try:
             func(*args, **kwargs)
         except Exception:

@@ -8,8 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, ParamSpec
 
 from snakemq.callbacks import Callback, Event
-from snakemq.exceptions import NoConnection, SendNotFinished
-from snakemq.link._interface import BytesLike
+from snakemq.link._interface import BytesLike, check_send, no_connection
 
 from ._connection import End, State
 
@@ -68,7 +67,7 @@ class MemoryLink:
         self._ready_to_send(conn_id, data).send(data)
 
     def send_at_once(self, conn_id: str, data: BytesLike) -> bool:
-        """See :meth:`snakemq.link.Link.send_at_once`, and ``at_once`` of the network."""
+        """See :meth:`SendsAtOnce.send_at_once`, and ``at_once`` of the network."""
         end = self._ready_to_send(conn_id, data)
         if end.take_at_once(data):
             self._network._note(self.name, "sent", conn_id, len(data))
@@ -78,12 +77,7 @@ class MemoryLink:
 
     def _ready_to_send(self, conn_id: str, data: BytesLike) -> End:
         end = self._end(conn_id)
-        if end.pending is not None:
-            raise SendNotFinished(f"wait for on_ready_to_send of {conn_id} before the next send")
-        if not isinstance(data, (bytes, bytearray, memoryview)):
-            raise TypeError(f"only bytes can be sent, not {type(data).__name__}")
-        if not len(data):
-            raise ValueError("there is nothing to send")
+        check_send(conn_id, data, is_sending=end.pending is not None)
         return end
 
     def close(self, conn_id: str) -> None:
@@ -248,7 +242,7 @@ class MemoryLink:
         try:
             return self._ends[conn_id]
         except KeyError:
-            raise NoConnection(f"there is no connection {conn_id!r} (any more)") from None
+            raise no_connection(conn_id) from None
 
     def _call(self, func: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> bool:
         """False if it raised."""

@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from random import Random
 from typing import NamedTuple
 
-from snakemq.exceptions import LoopError, NoConnection
+from snakemq.exceptions import LoopError
+from snakemq.link._interface import no_connection
 from snakemq.link._loop._timers import TimerHeap
 
 from ._clock import FakeClock
@@ -386,7 +387,7 @@ class MemoryNetwork:
         try:
             return self._ends[conn_id]
         except KeyError:
-            raise NoConnection(f"there is no connection {conn_id!r} (any more)") from None
+            raise no_connection(conn_id) from None
 
     def _ends_of(self, link: MemoryLink) -> list[End]:
         return [end for end in self._ends.values() if end.link is link]

@@ -90,7 +90,7 @@ class Deliveries:
         """See :meth:`Messaging.ack`. Thread-safe."""
         delivery = self._open.pop(message, None)  # taken out: there is one ack for a message
         if delivery is None:
-            if getattr(message, "_place", None) == FORGOTTEN:
+            if getattr(message, "stage", None) == FORGOTTEN:
                 return
             hint = "" if self._settings.manual_ack else "; see manual_ack and defer_ack"
             raise ValueError(f"{message!r} does not wait for an ack{hint}")
@@ -300,7 +300,7 @@ class Deliveries:
             if self._open.pop(delivery.message, None) is None:
                 self.finish(delivery)  # acknowledged, but the loop has not seen that yet
                 continue
-            delivery.message._place = FORGOTTEN
+            delivery.message.stage = FORGOTTEN
             self.withdraw(delivery)
             forgotten.append(delivery.message)
         for message in forgotten:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from snakemq.link import TimerHandle
 
 FORGOTTEN = -1
-"""``_place`` of a received message that was forgotten before it was processed."""
+"""``stage`` of a received message that was forgotten before it was processed."""
 
 
 class Delivery:

@@ -62,8 +62,8 @@ class Outbox:
             return
         if message.flags & FLAG_PERSISTENT:
             self._not_stored()
-        message._queued_at = self._time()
-        message._position = None
+        message.queued_at = self._time()
+        message.position = None
         if queue is None or (message.ttl == 0 and queue.lane is None):
             self._put(ident, message, is_awaited)
             return
@@ -101,8 +101,8 @@ class Outbox:
             occupancy.enter(ident, len(messages), size)
         now = self._time()
         for message in messages:
-            message._queued_at = now
-            message._position = None
+            message.queued_at = now
+            message.position = None
         if self._storage is not None:
             try:
                 self._store(self._storage, ident, messages)
@@ -121,7 +121,7 @@ class Outbox:
             self._link.wakeup_poll()
             return
         queue = self._queues.get(ident)
-        if message._position is not None:
+        if message.position is not None:
             queue.has_stored = True
         queue.incoming.append(message)
         if queue.is_forgotten:
@@ -145,16 +145,16 @@ class Outbox:
     def _store(self, storage: QueuesStorageBase, ident: str, messages: Sequence[Message]) -> None:
         durable = [m for m in messages if m.flags & FLAG_PERSISTENT and m.ttl != 0]
         for message in durable:
-            if message._sent_to is None:
+            if message.sent_to is None:
                 self._queues.finish_deletion(ident, message.uuid)
         if len(durable) == 1:
             position = storage.push(ident, durable[0])
-            durable[0]._position = UNKNOWN if position is None else position
+            durable[0].position = UNKNOWN if position is None else position
         if len(durable) <= 1:
             return
         positions = storage.push_many(ident, durable)
         for message, position in zip(durable, positions or [UNKNOWN] * len(durable), strict=True):
-            message._position = position
+            message.position = position
 
     def size(self) -> int:
         """Messages that the loop has not seen yet."""

@@ -81,8 +81,8 @@ class OutgoingQueues:
                 self._checkpoints.plan()
                 continue
             for message in storage.get_items(ident):
-                message._queued_at = now
-                message._position = UNKNOWN
+                message.queued_at = now
+                message.position = UNKNOWN
                 queue.incoming.append(message)
                 if self._occupancy is not None:
                     self._occupancy.found(ident, 1, len(message.data))
@@ -116,7 +116,7 @@ class OutgoingQueues:
                     break  # or this is a signal handler, in the middle of that: see revived()
                 queue.incoming.remove(message)
             queue = self.get(queue.ident)
-            queue.has_stored = queue.has_stored or message._position is not None
+            queue.has_stored = queue.has_stored or message.position is not None
             queue.incoming.append(message)
         return queue
 
@@ -238,7 +238,7 @@ class OutgoingQueues:
         found = [stored for stored in found if stored.message.uuid not in deleted]
         queue.backlog.lost(found)
         for stored in found:
-            stored.message._position = stored.position
+            stored.message.position = stored.position
         self.drop(queue, [stored.message for stored in found], DropReason.EXPIRED)
 
     def _emptied(self, queue: OutgoingQueue) -> None:
@@ -286,7 +286,7 @@ class OutgoingQueues:
                 self._occupancy.leave(queue.ident, len(message.data))
         if queue.has_stored:
             for message in messages:
-                if message._position is not None:
+                if message.position is not None:
                     self.deletions.add(queue.ident, message)
                 self.deletions.retired(queue.ident)
 
@@ -334,8 +334,8 @@ class OutgoingQueues:
             queue.absorb()
             outdated = []
             for message in queue:
-                if message._position is not None and message.ttl:
-                    left = max(0.0, message._queued_at + message.ttl - now)
+                if message.position is not None and message.ttl:
+                    left = max(0.0, message.queued_at + message.ttl - now)
                     outdated.append(Message(message.data, left, message.flags, message.uuid))
             if outdated:
                 self._storage.update_items_ttl(outdated)

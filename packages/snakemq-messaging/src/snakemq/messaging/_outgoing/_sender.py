@@ -232,7 +232,7 @@ class Sender:
             if ttl is None:
                 seconds = frames.INFINITE_TTL
             else:
-                waited = now - message._queued_at
+                waited = now - message.queued_at
                 seconds = int(ttl - int(waited))  # as ttl_left(), whose call takes 5 % of all this
                 if seconds <= 0:
                     seconds = frames.ttl_left(ttl, waited, conversation.acks)

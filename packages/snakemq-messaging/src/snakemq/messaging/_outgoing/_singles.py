@@ -78,8 +78,8 @@ class Singles:
             or self._on_message_sent.callbacks  # which are called by the loop, not from in here
         ):
             return False
-        message._queued_at = now = self._time()
-        message._position = None
+        message.queued_at = now = self._time()
+        message.position = None
         try:
             if not self._send(lane, queue, message, now):
                 return False
@@ -141,7 +141,7 @@ class Singles:
         if ttl is None:
             seconds = frames.INFINITE_TTL
         else:
-            waited = now - message._queued_at
+            waited = now - message.queued_at
             if ttl and waited >= ttl:
                 return False
             seconds = frames.ttl_left(ttl, waited, conversation.acks)

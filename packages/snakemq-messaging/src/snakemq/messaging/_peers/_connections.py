@@ -123,6 +123,7 @@ class Connections:
     def _claimed(self, connection: Connection, ident: str) -> None:
         if connection.timer is not None:
             connection.timer.cancel()
+            connection.timer = None
         conversation = connection.conversation
         features = conversation.features
         # Before the packets that came along with the identification are looked at.

@@ -44,10 +44,10 @@ class Aside:
     def forget_the_gone(self, place: int) -> None:
         """Let go of messages that are not at that place any more."""
         messages = self._messages
-        while messages and messages[0]._place != place:
+        while messages and messages[0].stage != place:
             messages.popleft()
         if len(messages) > 2 * self.count + 100:
-            self._messages = deque(m for m in messages if m._place == place)
+            self._messages = deque(m for m in messages if m.stage == place)
 
     def __iter__(self) -> Iterator[Message]:
         """All that were added, in their order, including those that are gone."""

@@ -101,7 +101,7 @@ class Backlog:
 
     def admit(self, message: Message, is_full: bool) -> Fate:
         """A message was sent. ``is_full``: no more stored messages should wait in memory."""
-        position = message._position
+        position = message.position
         if position is None:
             if not self.is_open:
                 return Fate.WAITS
@@ -143,7 +143,7 @@ class Backlog:
         self.count += 1
         self.bytes += len(message.data)
         if message.ttl is not None:
-            deadline = message._queued_at + message.ttl
+            deadline = message.queued_at + message.ttl
             if self.soonest is None or deadline < self.soonest:
                 self.soonest = deadline
 
@@ -178,7 +178,7 @@ class Backlog:
             self.cursor = stored.position
             if stored.message.uuid not in deleted:
                 self._count_down(stored)
-                stored.message._position = stored.position
+                stored.message.position = stored.position
                 yield stored.message
         cursor, end = self.cursor, self._end
         if not page:

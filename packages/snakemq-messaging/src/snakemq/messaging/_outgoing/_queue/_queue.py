@@ -43,9 +43,9 @@ def deadline_of(message: Message) -> float | None:
     ttl = message.ttl
     if ttl is None:
         return None
-    if ttl == 0 and message._position is None:
+    if ttl == 0 and message.position is None:
         return None
-    return message._queued_at + ttl  # a stored one with a ttl of 0 has expired in the storage
+    return message.queued_at + ttl  # a stored one with a ttl of 0 has expired in the storage
 
 
 class OutgoingQueue:
@@ -118,7 +118,7 @@ class OutgoingQueue:
         incoming = self.incoming
         for _ in range(len(incoming)):  # no more, or a busy thread could keep the loop here
             message = incoming.popleft()
-            if message.ttl == 0 and self.lane is None and message._position is None:
+            if message.ttl == 0 and self.lane is None and message.position is None:
                 homeless.append(message)
                 continue
             if self.has_stored:
@@ -138,7 +138,7 @@ class OutgoingQueue:
         )
 
     def _wait(self, message: Message) -> None:
-        message._place = WAITING
+        message.stage = WAITING
         self._waiting_count += 1
         self.waiting_bytes += len(message.data)
         if message.ttl is not None:
@@ -182,10 +182,10 @@ class OutgoingQueue:
         ``deleted``: uuids of messages that were taken out of the backlog already.
         """
         for message in self.backlog.merge(page, deleted):
-            if message._position is None:
+            if message.position is None:
                 self._waiting.append(message)  # it was counted when it came
             else:
-                message._queued_at = now
+                message.queued_at = now
                 self._waiting.append(message)
                 self._wait(message)
 
@@ -218,7 +218,7 @@ class OutgoingQueue:
             if size >= max_bytes or not removable:
                 break
             message = incoming.popleft()
-            if message.ttl and message._queued_at + message.ttl <= now:
+            if message.ttl and message.queued_at + message.ttl <= now:
                 expired.append(message)
                 removable -= 1
                 continue
@@ -252,15 +252,15 @@ class OutgoingQueue:
         removable = MAX_REMOVED
         while waiting and len(taken) < max_messages and taken_bytes < max_bytes and removable:
             message = waiting.popleft()
-            place = message._place
+            place = message.stage
             if place < WAITING:
                 continue
             length = len(message.data)
             ttl = message.ttl
             if (
                 ttl is not None
-                and message._queued_at + ttl <= now
-                and (ttl or message._position is not None)
+                and message.queued_at + ttl <= now
+                and (ttl or message.position is not None)
             ):
                 self._gone(message)
                 expired.append(message)
@@ -277,7 +277,7 @@ class OutgoingQueue:
             self._waiting_count -= 1
             if place == RETURNED:
                 self.resent += 1
-            message._place = IN_FLIGHT
+            message.stage = IN_FLIGHT
             taken_bytes += length
             taken.append(message)
         self.in_flight.extend(taken)
@@ -288,14 +288,14 @@ class OutgoingQueue:
     def _set_aside(self, message: Message, reports: list[Message]) -> bool:
         """False if that cannot be: it has to wait where it was, and those behind it as well."""
         if message.ttl == 0:
-            message._place = GONE
+            message.stage = GONE
         else:
             if self._aside is None:
                 self._aside = Aside()
             if self._aside.is_full():
                 self.is_stalled = True
                 return False
-            message._place = ASIDE
+            message.stage = ASIDE
             self._aside.add(message)
         reports.append(message)
         return True
@@ -318,10 +318,10 @@ class OutgoingQueue:
         kept: deque[Message] = deque()
         for message in self.in_flight:
             if _is_over(message, now):
-                message._place = GONE
+                message.stage = GONE
                 dropped.append(message)
                 continue
-            message._place = RETURNED
+            message.stage = RETURNED
             self._waiting_count += 1
             self.waiting_bytes += len(message.data)
             if message.ttl is not None:
@@ -331,13 +331,13 @@ class OutgoingQueue:
         self.in_flight_bytes = 0
         self._return_aside()
         for message in self._waiting:
-            if message._place < WAITING:
+            if message.stage < WAITING:
                 continue
             if not self._dropped_with_connection(message, now, dropped):
                 kept.append(message)
         self._waiting = kept
         for _, message in self.backlog.behind:
-            if message._place >= WAITING:
+            if message.stage >= WAITING:
                 self._dropped_with_connection(message, now, dropped)
         return dropped
 
@@ -348,9 +348,9 @@ class OutgoingQueue:
             return
         self._waiting_count += aside.count
         self.waiting_bytes += aside.bytes
-        messages = [message for message in aside if message._place == ASIDE]
+        messages = [message for message in aside if message.stage == ASIDE]
         for message in messages:
-            message._place = PASSED
+            message.stage = PASSED
         self._waiting.extendleft(reversed(messages))
 
     def _dropped_with_connection(
@@ -363,13 +363,13 @@ class OutgoingQueue:
         return True
 
     def _gone(self, message: Message) -> None:
-        if message._place == ASIDE and self._aside is not None:
+        if message.stage == ASIDE and self._aside is not None:
             self._aside.left(message)
             self.is_stalled = False
         else:
             self._waiting_count -= 1
             self.waiting_bytes -= len(message.data)
-        message._place = GONE
+        message.stage = GONE
 
     def expire(self, now: float) -> list[Message]:
         """Take out the waiting messages whose time has come, but no more than 1,000."""
@@ -378,34 +378,34 @@ class OutgoingQueue:
         deadlines = self._deadlines
         while deadlines and deadlines[0][0] <= now and len(expired) < MAX_REMOVED:
             message = heapq.heappop(deadlines)[2]
-            if message._place >= WAITING:
+            if message.stage >= WAITING:
                 self._gone(message)
                 expired.append(message)
         self._strip()  # see oldest()
         limit = 2 * self._waiting_count + 100
         if len(self._waiting) > limit:
-            self._waiting = deque(m for m in self._waiting if m._place >= WAITING)
+            self._waiting = deque(m for m in self._waiting if m.stage >= WAITING)
         if len(self.backlog.behind) > limit:
-            self.backlog.behind = deque(b for b in self.backlog.behind if b[1]._place >= WAITING)
+            self.backlog.behind = deque(b for b in self.backlog.behind if b[1].stage >= WAITING)
         return expired
 
     def _strip(self) -> None:
         if self._aside is not None:
             self._aside.forget_the_gone(ASIDE)
         waiting = self._waiting
-        while waiting and waiting[0]._place < WAITING:
+        while waiting and waiting[0].stage < WAITING:
             waiting.popleft()
 
     def drop_oldest(self) -> Message | None:
         """Take out the message that has waited longest; ``None`` when none waits in memory."""
         for message in self._aside or ():
-            if message._place == ASIDE:
+            if message.stage == ASIDE:
                 self._gone(message)
                 self._strip()
                 return message
         while self._waiting:
             message = self._waiting.popleft()
-            if message._place >= WAITING:
+            if message.stage >= WAITING:
                 self._gone(message)
                 return message
         return None
@@ -424,7 +424,7 @@ class OutgoingQueue:
         """When the first of the waiting messages expires; ``None`` when none does."""
         self._file_deadlines()
         deadlines = self._deadlines
-        while deadlines and deadlines[0][2]._place < WAITING:
+        while deadlines and deadlines[0][2].stage < WAITING:
             heapq.heappop(deadlines)
         return deadlines[0][0] if deadlines else None
 
@@ -435,14 +435,14 @@ class OutgoingQueue:
             self._deadlines.clear()
             return
         for message in self._fresh:
-            if message._place >= WAITING:
+            if message.stage >= WAITING:
                 deadline = deadline_of(message)
                 if deadline is not None:
                     self._counter += 1
                     heapq.heappush(self._deadlines, (deadline, self._counter, message))
         self._fresh.clear()
         if len(self._deadlines) > 2 * waiting + 100:
-            self._deadlines = [d for d in self._deadlines if d[2]._place >= WAITING]
+            self._deadlines = [d for d in self._deadlines if d[2].stage >= WAITING]
             heapq.heapify(self._deadlines)
 
     def __len__(self) -> int:
@@ -457,9 +457,9 @@ class OutgoingQueue:
     def __iter__(self) -> Iterator[Message]:
         """All messages in memory but the incoming ones, in their order."""
         yield from self.in_flight
-        yield from (message for message in self._aside or () if message._place == ASIDE)
-        yield from (message for message in self._waiting if message._place >= WAITING)
-        yield from (m for _, m in self.backlog.behind if m._place >= WAITING)
+        yield from (message for message in self._aside or () if message.stage == ASIDE)
+        yield from (message for message in self._waiting if message.stage >= WAITING)
+        yield from (m for _, m in self.backlog.behind if m.stage >= WAITING)
 
     def __bool__(self) -> bool:
         """Is there anything in it?"""
@@ -474,4 +474,4 @@ class OutgoingQueue:
 
 def _is_over(message: Message, now: float) -> bool:
     """Has its time come, now that there is no connection?"""
-    return message.ttl is not None and (message.ttl == 0 or message._queued_at + message.ttl <= now)
+    return message.ttl is not None and (message.ttl == 0 or message.queued_at + message.ttl <= now)

@@ -1,0 +1,66 @@
+"""What a link can do beyond the interface that every link has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from snakemq.callbacks import Callback
+from snakemq.exceptions import ConnectFailed
+
+from ._interface import BytesLike, LinkInterface
+
+
+class Abilities:
+    """What a link can do beyond :class:`LinkInterface`, asked once by a layer that stands on it.
+
+    What an ability is for is said where it is defined. Most have a stand-in if the link lacks them:
+    an event that is never called, a number that is not known, a loop that is never lent.
+    """
+
+    __module__ = "snakemq.link"
+
+    send_at_once: Callable[[str, BytesLike], bool] | None
+    """Of :class:`SendsAtOnce`."""
+    report_failure: Callable[[str, Exception], object] | None
+    """Of :class:`ReportingLink`."""
+    on_connect_failed: Callback[[Any, ConnectFailed]]
+    """Of :class:`ReportingLink`."""
+    on_crowded: Callback[[Callable[[str], bool]]]
+    """Of :class:`CrowdedLink`."""
+    on_closing: Callback[[]]
+    """Of :class:`EndingLink`."""
+    on_closed: Callback[[]]
+    """Of :class:`EndingLink`."""
+    unsent_bytes: Callable[[str], int | None]
+    """Of :class:`ProgressLink`."""
+    unanswered_for: Callable[[str], float | None]
+    """Of :class:`ProgressLink`."""
+    borrow: Callable[[], bool]
+    """Of :class:`LendingLink`."""
+    give_back: Callable[[], None]
+    """Of :class:`LendingLink`."""
+
+    def __init__(self, link: LinkInterface) -> None:
+        self.send_at_once = getattr(link, "send_at_once", None)
+        self.report_failure = getattr(link, "report_failure", None)
+        self.on_connect_failed = getattr(link, "on_connect_failed", None) or Callback()
+        self.on_crowded = getattr(link, "on_crowded", None) or Callback()
+        self.on_closing = getattr(link, "on_closing", None) or Callback()
+        self.on_closed = getattr(link, "on_closed", None) or Callback()
+        self.unsent_bytes = getattr(link, "unsent_bytes", _unknown)
+        self.unanswered_for = getattr(link, "unanswered_for", _unknown)
+        self.borrow = getattr(link, "borrow", _never)
+        self.give_back = getattr(link, "give_back", _nothing)
+
+
+def _unknown(conn_id: str) -> None:
+    return None
+
+
+def _never() -> bool:
+    return False
+
+
+def _nothing() -> None:
+    pass

@@ -1,0 +1,138 @@
+"""From a connected socket to a connection that is announced: its options, and the TLS handshake."""
+
+from __future__ import annotations
+
+import socket
+from functools import partial
+from typing import TYPE_CHECKING, Protocol
+
+from .._loop._loop import Loop
+from .._loop._poller import READ, WRITE
+from .._tls._errors import explained
+from . import _tcp
+from ._receiving import Receiving
+from ._sending import Sending
+from ._socket import Dialler, LinkSocket, Phase
+from ._strangers import Strangers
+from ._table import ConnectionTable
+from ._watch import Watch
+
+if TYPE_CHECKING:
+    import ssl
+
+
+class Settings(Protocol):
+    """The settings of the link that matter here."""
+
+    recv_block_size: int
+    tcp_keepalive: tuple[int, int, int] | None
+    handshake_timeout: float
+
+
+class Adoption:
+    """Makes connections of the sockets that listeners and connectors bring."""
+
+    def __init__(
+        self,
+        loop: Loop,
+        table: ConnectionTable,
+        watch: Watch,
+        receiving: Receiving,
+        sending: Sending,
+        strangers: Strangers,
+        settings: Settings,
+    ) -> None:
+        self._loop = loop
+        self._table = table
+        self._watch = watch
+        self._receiving = receiving
+        self._sending = sending
+        self._strangers = strangers
+        self._settings = settings
+        self._last_conn_number = 0
+
+    def adopt(
+        self,
+        sock: socket.socket,
+        remote_peer: object,
+        ssl_context: ssl.SSLContext | None,
+        connector: Dialler | None = None,
+        group: str = "",
+    ) -> None:
+        """A socket is connected. ``group``: of one that came in, to be counted with others."""
+        sock.setblocking(False)
+        if sock.family != getattr(socket, "AF_UNIX", None):
+            _tcp.prepare(sock, self._settings.tcp_keepalive)
+        make: type[LinkSocket] = LinkSocket
+        if ssl_context is not None:
+            from ._tls_socket import TLSLinkSocket  # imports ssl, see _tls
+
+            make = TLSLinkSocket
+            try:
+                sock.getpeername()  # wrap_socket() forgets to close one that was reset
+                sock = ssl_context.wrap_socket(
+                    sock,
+                    server_side=connector is None,
+                    do_handshake_on_connect=False,
+                    server_hostname=None if connector is None else connector.server_hostname,
+                )
+            except Exception as exc:  # OSError, ValueError, and TypeError for some host names
+                sock.close()
+                failure = explained(exc, "TLS handshake")
+                if connector is not None:
+                    connector.connection_ended(None, failure)
+                else:
+                    self._strangers.failed(remote_peer, failure)
+                return
+        self._last_conn_number += 1
+        conn = make(sock, f"{self._last_conn_number}fd{sock.fileno()}", remote_peer, connector)
+        conn.recv_size = min(conn.recv_size, self._settings.recv_block_size)
+        conn.on_readable = partial(self._receiving.on_readable, conn)
+        conn.on_io = partial(self._on_io, conn)
+        self._table.add(conn, group)
+        if ssl_context is None:
+            self._table.open(conn)
+            self._watch.begin(conn)
+            self._table.announce(conn)
+        else:
+            self._watch.update(conn)
+            conn.handshake_deadline = self._loop.call_later(
+                self._settings.handshake_timeout, lambda: self._handshake_timed_out(conn)
+            )
+            self._shake_hands(conn)
+
+    def _on_io(self, conn: LinkSocket, mask: int) -> None:
+        """Events of a connection that waits for more than input."""
+        # It may have been closed by a callback of another connection in this pass.
+        if conn.phase is Phase.SHAKING_HANDS:
+            self._shake_hands(conn)
+            return
+        if mask & ~READ and conn.phase is Phase.OPEN:
+            self._sending.on_writable(conn)
+        if mask & ~WRITE and conn.phase is Phase.OPEN:
+            self._receiving.on_readable(conn)
+
+    def _shake_hands(self, conn: LinkSocket) -> None:
+        try:
+            event = conn.shake_hands()
+        except (OSError, ValueError) as exc:  # ValueError: closed below us before it began
+            conn.failure = explained(exc, "TLS handshake")
+            self._table.drop(conn, "TLS handshake failed")
+            return
+        if event:
+            self._watch.want_write(conn, event == WRITE)
+            return
+        if conn.handshake_deadline is not None:
+            conn.handshake_deadline.cancel()
+        self._table.open(conn)
+        self._watch.begin(conn)
+        self._table.announce(conn)
+        if conn.phase is Phase.OPEN:
+            # The first bytes may have come along with the end of the handshake: TLS has them and
+            # the poller knows nothing of them.
+            self._receiving.on_readable(conn)
+
+    def _handshake_timed_out(self, conn: LinkSocket) -> None:
+        timeout = self._settings.handshake_timeout
+        conn.failure = TimeoutError(f"TLS handshake: no answer in {timeout:g} s")
+        self._table.drop(conn, "TLS handshake failed")

@@ -1,0 +1,44 @@
+"""What is told of peers that come to the listeners and are of no use."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Protocol
+
+from snakemq.callbacks import Callback
+from snakemq.exceptions import ConnectFailed
+
+from .._failures import REPORT_INTERVAL, RepeatedFailures
+from .._loop._loop import Loop
+
+_log = logging.getLogger("snakemq.link")
+
+
+class Settings(Protocol):
+    """The event of the link that matters here."""
+
+    on_connect_failed: Callback[[Any, ConnectFailed]]
+
+
+class Strangers:
+    """Reports failures of peers that this side has not dialled, now and then."""
+
+    def __init__(self, loop: Loop, settings: Settings) -> None:
+        self._loop = loop
+        self._settings = settings
+        self._failures = RepeatedFailures()
+
+    def failed(
+        self, remote_peer: object, error: Exception, what: str = "connection from {!r} failed"
+    ) -> None:
+        """One of them was of no use, or not let in. ``what`` has a place for the address."""
+        host = remote_peer[0] if isinstance(remote_peer, tuple) and remote_peer else remote_peer
+        untold = self._failures.add(host, str(error), self._loop.time())
+        if untold is None:
+            _log.debug("%s: %s", what.format(remote_peer), error)
+            return
+        failure = ConnectFailed(f"{what.format(remote_peer)}: {error}", remote_peer)
+        failure.__cause__ = error
+        more = f" (and {untold} more that were not logged)" if untold else ""
+        _log.warning("%s%s; not told again within %g s", failure, more, REPORT_INTERVAL)
+        self._loop.call(self._settings.on_connect_failed, remote_peer, failure)

@@ -1,0 +1,39 @@
+"""What the stack notes on a message while it has it, and which module does so.
+
+=========  =================================  =====================================================
+slot       written by                         read by
+=========  =================================  =====================================================
+unclaimed  _message
+sent_to    _message                           _message _outbox
+queued_at  _outbox _singles _queues _queue    _sender _singles _queue _queues _backlog _picture
+position   _outbox _singles _queues _backlog  _outbox _queue _queues _backlog
+stage      _queue _deliveries                 _queue _aside
+=========  =================================  =====================================================
+
+A thread that sends a message claims it, notes when, where the storage has it, and appends it to a
+queue. From then on it belongs to the loop. ``_deliveries`` writes on received messages only.
+"""
+
+from __future__ import annotations
+
+
+class Custody:
+    """The slots of a message that are for the stack, not for users.
+
+    The queue that a message is in keeps what it knows of it here. An object of its own for that
+    would cost 0.4 of the 2.5 µs that sending a message takes; so would a method for each slot.
+    """
+
+    __slots__ = ("position", "queued_at", "sent_to", "stage", "unclaimed")
+
+    unclaimed: bool
+    """There until :meth:`Message.claimed_for` takes it away."""
+    sent_to: str | set[str] | None
+    """Peers that a message with a uuid of ours was sent to; ``None`` if the uuid is the user's."""
+    queued_at: float
+    """When it was sent, on the clock of the link."""
+    position: int | None
+    """Where the storage has it; ``None``: it is not there."""
+    stage: int
+    """How far it has come: a number of the outgoing queue's, or ``FORGOTTEN`` if it was received
+    and given up."""
