@@ -2,12 +2,12 @@
 """Run the demo or the tests. This needs Python 3.11 or newer with venv, and no step before it.
 
     python3 dev.py demo         tells a story: processes talk, are killed, and come back
-    python3 dev.py test         checks the style and runs the tests, on one Python
+    python3 dev.py test         checks the style and runs the tests on one Python, without servers
     python3 dev.py test --all   runs all that CI runs, on every Python that is installed
     python3 dev.py nox --list   runs nox with any arguments
 
-The demo installs nothing. The others install nox into .nox/dev, once. `test` passes more arguments
-on to nox: `python3 dev.py test -- -k reconnect` runs some of the tests.
+The demo installs nothing. The others install nox into .nox/dev, once. `test` passes arguments on to
+nox: `python3 dev.py test -- -k reconnect` runs some of the tests.
 """
 
 from __future__ import annotations
@@ -36,7 +36,9 @@ def main() -> None:
         become(sys.executable, str(ROOT / "examples" / "demo.py"), *arguments)
     elif command == "test" and arguments[:1] != ["--all"]:
         choose_python("venv", "ensurepip")
-        run_nox("--session", "lint", f"tests-{version()}", *arguments)
+        os.environ.setdefault("SIMULATION_RUNS", "200")  # a tenth of all, which take minutes
+        options = arguments or ["--", "-m", "not server"]
+        run_nox("--session", "lint", f"tests-{version()}", *options)
     elif command in ("test", "nox"):
         choose_python("venv", "ensurepip")
         run_nox(*(arguments[1:] if command == "test" else arguments))

@@ -181,7 +181,7 @@ def tests(session: nox.Session, suite: str) -> None:
 
 def install_servers(session: nox.Session, suite: str) -> None:
     """Databases for the suites that need them; PostgreSQL and MariaDB are of the system."""
-    if suite in (ALL, "snakemq-storage-mongo"):
+    if suite in (ALL, "snakemq-storage-mongo") and NO_SERVERS[-1] not in session.posargs:
         session.install("--require-hashes", "-r", "tests/servers/requirements.txt")
 
 

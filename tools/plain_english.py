@@ -26,12 +26,16 @@ ROOT = Path(__file__).parents[1]
 
 #: Folders and files that are not clean yet. Take a line out when the tool finds nothing there.
 NOT_YET = (
-    "packages/snakemq-link",
-    "packages/snakemq-messaging",
-    "packages/snakemq-rpc",
-    "packages/snakemq-storage-mongo",
-    "packages/snakemq-storage-sql",
-    "packages/snakemq",
+    "packages/snakemq-link/src",
+    "packages/snakemq-link/tests",
+    "packages/snakemq-messaging/src",
+    "packages/snakemq-messaging/tests",
+    "packages/snakemq-rpc/src",
+    "packages/snakemq-rpc/tests",
+    "packages/snakemq-storage-mongo/src",
+    "packages/snakemq-storage-mongo/tests",
+    "packages/snakemq-storage-sql/src",
+    "packages/snakemq-storage-sql/tests",
 )
 
 LONGEST_TEST_NAME = 72
@@ -89,7 +93,8 @@ RULES = (
         "name what acts: 'The thread that …'",
         Kind.SENTENCES,
     ),
-    Rule(r"(?<!, )\bwhoever\b", "'anyone who …', 'the thread that …'"),
+    Rule(r"\Atest who (?=\w)", "name what acts: 'test a peer that …'", Kind.TEST),
+    Rule(r"(?<!, )\bwhoever\b|\b(?:for|to|by|from) who\b", "'anyone who …', 'the thread that …'"),
     Rule(
         rf"(?P<fine>\b[Tt]here (?:\w+ ){{0,2}})?\b{_BE} "
         rf"(?:none\b(?! of\b)|no (?!(?:{_COMPARED}|{_IDIOMS})\b)\w+)",

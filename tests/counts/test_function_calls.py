@@ -22,6 +22,7 @@ from snakemq.packeter import Packeter
 from snakemq.rpc import RpcClient, RpcServer, inline
 
 MANY = 1_000
+LINK = "snakemq.link"
 
 
 def counted(func: Callable[[], object]) -> Counter[str]:
@@ -29,10 +30,9 @@ def counted(func: Callable[[], object]) -> Counter[str]:
     calls: Counter[str] = Counter()
 
     def count(frame: FrameType, event: str, argument: object) -> None:
-        code = frame.f_code
-        file = code.co_filename
-        if event == "call" and "/snakemq/" in file and "/snakemq/link/" not in file:
-            calls[code.co_qualname] += 1
+        module = frame.f_globals["__name__"]
+        if event == "call" and module.startswith("snakemq.") and not module.startswith(LINK):
+            calls[frame.f_code.co_qualname] += 1
 
     sys.setprofile(count)
     try:

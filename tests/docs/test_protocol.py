@@ -147,7 +147,7 @@ def test_the_client_writes_what_the_page_says() -> None:
 
 
 @pytest.mark.parametrize(("what", "sent", "exception"), rows(PAGE, "what the peer sends"))
-def test_who_breaks_the_rules_is_disconnected(what: str, sent: str, exception: str) -> None:
+def test_a_peer_that_breaks_the_rules_is_disconnected(what: str, sent: str, exception: str) -> None:
     network = MemoryNetwork()
     raw, link = network.link("raw"), network.link("link")
     messaging = Messaging("victim", "", Packeter(link))

@@ -99,7 +99,7 @@ def check_refused(alice: Stack, bob: Stack) -> None:
     assert not [problem for problem in alice.problems if problem.error.__cause__]
 
 
-def test_who_has_the_certificate_is_admitted(
+def test_a_peer_with_the_certificate_is_admitted(
     alice: Stack, bob: Stack, authority: Authority
 ) -> None:
     key, certificate = authority.issue("bob", common_name="bob")
@@ -147,7 +147,7 @@ def test_a_certificate_that_nobody_has_verified_proves_nothing(
     check_refused(alice, bob)
 
 
-def test_who_shows_no_certificate_is_refused(
+def test_a_peer_without_a_certificate_is_refused(
     alice: Stack, bob: Stack, authority: Authority
 ) -> None:
     for cert_reqs in (ssl.CERT_NONE, ssl.CERT_OPTIONAL):

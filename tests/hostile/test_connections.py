@@ -39,7 +39,7 @@ def hasty(victim: Victim) -> Victim:
     return victim
 
 
-def test_who_says_nothing_is_disconnected_in_time(hasty: Victim, stranger: Stranger) -> None:
+def test_a_silent_stranger_is_disconnected_in_time(hasty: Victim, stranger: Stranger) -> None:
     begin = time.monotonic()
     hasty.assert_refused(stranger, SnakeMQTimeout, "identification")
     assert 0.2 < time.monotonic() - begin < 3
@@ -61,7 +61,7 @@ def test_saying_anything_but_an_ident_does_not_buy_time(
     hasty.assert_refused(stranger, SnakeMQTimeout, "identification")
 
 
-def test_who_is_slow_but_in_time_is_served(victim: Victim, stranger: Stranger) -> None:
+def test_a_slow_peer_that_is_in_time_is_served(victim: Victim, stranger: Stranger) -> None:
     for byte in INTRODUCTION + packet(message(b"one byte at a time")):
         stranger.send(bytes([byte]))
     victim.until(lambda: [it for it in victim.received if it.ident == "stranger"])
@@ -141,7 +141,9 @@ def test_scans_and_connections_that_break_anywhere(
     ],
     ids=["tls", "http", "ssh", "noise"],
 )
-def test_other_protocols(victim: Victim, stranger: Stranger, words: bytes) -> None:
+def test_bytes_of_other_protocols_are_refused(
+    victim: Victim, stranger: Stranger, words: bytes
+) -> None:
     stranger.send(words)
     victim.assert_refused(stranger, SnakeMQPacketTooLarge, "was announced")
 
@@ -189,7 +191,7 @@ def test_a_tls_handshake_that_never_ends(make_victim: MakeVictim, tmp_path: Path
 # -- names that are taken
 
 
-def test_who_claims_the_name_of_a_living_peer_is_refused(
+def test_a_claim_to_the_name_of_a_living_peer_is_refused(
     victim: Victim, stranger: Stranger
 ) -> None:
     stranger.introduce(FRIEND)
@@ -198,7 +200,7 @@ def test_who_claims_the_name_of_a_living_peer_is_refused(
     assert b"I am your friend" not in [it.data for it in victim.received]
 
 
-def test_who_does_not_answer_is_replaced_by_who_comes_back(
+def test_a_peer_that_does_not_answer_is_replaced_when_it_comes_back(
     victim: Victim, make_stranger: MakeStranger
 ) -> None:
     silent, successor = make_stranger(), make_stranger()
@@ -227,7 +229,7 @@ def test_a_third_one_is_refused_while_two_contest_a_name(
     assert victim.connected.count("bob") == 1
 
 
-def test_who_contests_a_name_may_not_send_masses_meanwhile(
+def test_a_challenger_may_not_send_masses_meanwhile(
     victim: Victim, make_stranger: MakeStranger
 ) -> None:
     victim.messaging.keepalive_wait = 15
@@ -242,7 +244,7 @@ def test_who_contests_a_name_may_not_send_masses_meanwhile(
     owner.assert_welcome()
 
 
-def test_half_a_large_message_from_who_contests_a_name(
+def test_half_a_large_message_from_a_challenger(
     victim: Victim, make_stranger: MakeStranger
 ) -> None:
     owner, second = make_stranger(), make_stranger()

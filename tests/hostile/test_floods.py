@@ -36,7 +36,7 @@ def listening(stranger: Stranger) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("introduced", [True, False])
-def test_a_flood_of_pings_from_who_reads_the_pongs(
+def test_a_flood_of_pings_from_a_peer_that_reads_the_pongs(
     victim: Victim, stranger: Stranger, introduced: bool
 ) -> None:
     if introduced:
@@ -49,7 +49,7 @@ def test_a_flood_of_pings_from_who_reads_the_pongs(
 
 
 @pytest.mark.parametrize("introduced", [True, False])
-def test_a_flood_of_pings_from_who_reads_nothing(
+def test_a_flood_of_pings_from_a_peer_that_reads_nothing(
     victim: Victim, stranger: Stranger, introduced: bool
 ) -> None:
     if introduced:
@@ -116,7 +116,9 @@ def test_empty_bodies_of_rpc(victim: Victim, make_stranger: MakeStranger, data: 
         assert type(victim.problems[-1].error) is SnakeMQBrokenMessage
 
 
-def test_a_flood_of_calls_from_who_reads_no_replies(victim: Victim, acquaintance: Stranger) -> None:
+def test_a_flood_of_calls_from_a_peer_that_reads_no_replies(
+    victim: Victim, acquaintance: Stranger
+) -> None:
     """Each reply repeats the argument, so what waits is no more than what was sent."""
     argument = bytes(10_000)
     calls = 2000

@@ -168,7 +168,9 @@ def test_an_empty_ident_is_one_like_any_other(victim: Victim, stranger: Stranger
     assert stranger.hear_until(3).endswith(b"hello nobody")
 
 
-def test_nothing_is_sent_to_who_takes_no_packets(victim: Victim, stranger: Stranger) -> None:
+def test_nothing_is_sent_to_a_peer_that_takes_no_packets(
+    victim: Victim, stranger: Stranger
+) -> None:
     stranger.introduce(features=features(max_packet_size=0, window_messages=0, window_bytes=0))
     victim.until_connected("stranger")
     kept = victim.send("stranger", b"too large, whatever it is")

@@ -66,7 +66,7 @@ def test_pongs_that_nobody_reads_do_not_pile_up(
     assert unsent(victim, deaf) < ENOUGH
 
 
-def test_messages_for_who_does_not_read_wait_in_the_queue(
+def test_messages_for_a_peer_that_does_not_read_wait_in_the_queue(
     victim: MemoryStack, deaf: Attacker, network: MemoryNetwork
 ) -> None:
     for _ in range(1000):
@@ -84,7 +84,7 @@ def send_unacked(victim: MemoryStack, attacker: Attacker, count: int, size: int)
 
 
 @pytest.mark.parametrize(("size", "limit"), [(0, 100), (1000, 50)], ids=["messages", "bytes"])
-def test_who_sends_more_than_its_window_is_disconnected(
+def test_a_peer_that_sends_more_than_its_window_is_disconnected(
     network: MemoryNetwork, size: int, limit: int
 ) -> None:
     """Otherwise it could have as much wait here as it likes."""

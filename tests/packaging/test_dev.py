@@ -72,6 +72,14 @@ def test_the_tests_are_those_of_this_python_and_the_style(
     assert commands[-1][-6:] == ("--session", "lint", session, "--", "-k", "reconnect")
 
 
+def test_the_tests_leave_out_what_takes_long(
+    monkeypatch: pytest.MonkeyPatch, commands: list[tuple[str, ...]]
+) -> None:
+    call(monkeypatch, "test")
+    assert commands[-1][-3:] == ("--", "-m", "not server")
+    assert os.environ["SIMULATION_RUNS"] == "200"
+
+
 @pytest.mark.parametrize("arguments", [["test", "--all", "-R"], ["nox", "-R"]])
 def test_everything_is_what_nox_does_unless_it_is_told_more(
     monkeypatch: pytest.MonkeyPatch, commands: list[tuple[str, ...]], arguments: list[str]

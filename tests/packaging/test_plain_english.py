@@ -15,6 +15,7 @@ REFUSED = {
     "Who runs the loop is the loop anyway.": "Who runs the loop is the loop anyway",
     "It is free. Whoever has it may act.": "Whoever has it may act",
     "The file is as private as whoever reads it.": "whoever",
+    "This method is for who waits.": "for who",
     "This is no test.": "is no test",
     "They are no fault of ours.": "are no fault",
     "It looks like an ack, and is none.": "is none",
@@ -116,6 +117,7 @@ def test_tables_and_headings_are_read_but_need_no_sentences() -> None:
 
 def test_names_of_tests_are_read_like_words() -> None:
     assert found("module.py", "def test_it_is_no_test(): ...\n") == [(1, "is no test")]
+    assert len(found("module.py", "def test_who_waits_is_woken(): ...\n")) == 1
     name = f"test_{'x' * LONGEST_TEST_NAME}"[:LONGEST_TEST_NAME]
     assert not found("module.py", f"def {name}(): ...\n")
     assert len(found("module.py", f"def {name}x(): ...\n")) == 1

@@ -67,7 +67,7 @@ def test_messages_of_a_connection_that_its_peer_gave_up_do_not_come() -> None:
     assert receiver.received == EVERYTHING
 
 
-def test_nor_do_those_of_a_process_that_has_died_since() -> None:
+def test_messages_of_a_process_that_has_died_since_do_not_come() -> None:
     network = MemoryNetwork()
     receiver, sender = Receiver(network), Sender(network, "sender")
     _, first_there = connect_slowly(network, sender, receiver)

@@ -18,7 +18,7 @@ from tests.simulation.run import run
 ROOT = Path(__file__).parents[2]
 
 ENOUGH = 2000
-"""So many, that everything goes wrong that can."""
+"""Enough for everything to go wrong that can."""
 
 RUNS = int(os.environ.get("SIMULATION_RUNS", ENOUGH))
 PART = 200

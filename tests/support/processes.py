@@ -21,6 +21,15 @@ PATIENCE = 3.0
 """Seconds until a person presses Ctrl-C once more."""
 
 
+def hear_ctrl_c() -> None:
+    """Take Ctrl-C seriously again, here and in the processes that are started from now on.
+
+    A shell has what it starts in the background, with ``&``, ignore Ctrl-C, and its children too.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 class Script:
     """A running script. What it prints is read line by line, and no wait is without an end."""
 
@@ -33,6 +42,7 @@ class Script:
         """What was read so far."""
         self._is_interrupted = False
         self._incoming: queue.Queue[str | None] = queue.Queue()
+        hear_ctrl_c()
         self._stderr = tempfile.TemporaryFile(mode="w+")  # noqa: SIM115 (closed by end())
         self.process = subprocess.Popen(
             [*under, sys.executable, "-u", str(path), *arguments],

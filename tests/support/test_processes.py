@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -32,3 +33,16 @@ def test_ctrl_c_that_python_loses_is_pressed_again(
         script.interrupt()
         assert script.wait() != 0
         assert "KeyboardInterrupt" in script.errors()
+
+
+def test_scripts_hear_ctrl_c_when_the_tests_run_in_the_background(tmp_path: Path) -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        (tmp_path / "sleeper.py").write_text("print('ready')\nimport time\ntime.sleep(60)\n")
+        with processes.scripts(tmp_path, tmp_path) as starting:
+            script = starting.start("sleeper.py")
+            script.wait_for("ready")
+            script.interrupt()
+            assert script.wait() != 0
+    finally:
+        signal.signal(signal.SIGINT, before)

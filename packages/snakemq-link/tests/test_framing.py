@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from snakemq.exceptions import SnakeMQPacketTooLarge
 from snakemq.packeter import Packet
-from snakemq.packeter._assembly import SPLIT_FROM, _keep_freed_memory
+from snakemq.packeter._assembly import SPLIT_FROM
 from snakemq.packeter._framing import (
     BLOCK_SIZE,
     FORMAT_LIMIT,
@@ -98,17 +98,6 @@ def test_large_packet_that_arrives_at_once_is_not_split_nor_is_any_without_a_hea
     assert read_all(PacketReader(SPLIT_FROM), large[:9], large[9:]) == [bytes(SPLIT_FROM)]
     split = read_all(PacketReader(SPLIT_FROM, head_size=29), large[:9], large[9:])
     assert split == [SplitPacket(bytes(29), bytes(SPLIT_FROM - 29))]
-
-
-def test_first_large_packet_teaches_the_c_library_to_keep_its_memory() -> None:
-    # What that saves depends on where the memory happens to lie, so it is not measured here: 8 to
-    # 250 page faults for each MiB without, 3 to 7 with it.
-    _keep_freed_memory.cache_clear()
-    read_all(PacketReader(SPLIT_FROM), *cut(framed(bytes(SPLIT_FROM - 1)), [9]))
-    assert _keep_freed_memory.cache_info().misses == 0
-    for _ in range(2):
-        read_all(PacketReader(SPLIT_FROM), *cut(framed(bytes(SPLIT_FROM)), [9]))
-    assert _keep_freed_memory.cache_info().misses == 1
 
 
 @given(PACKETS, st.lists(st.integers(0, 10_000)))

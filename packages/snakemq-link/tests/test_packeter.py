@@ -267,7 +267,7 @@ def test_packet_for_which_there_is_no_memory_ends_its_connection(
     def out_of_memory(*_: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr("snakemq.packeter._packeter.PacketReader.receive", out_of_memory)
+    monkeypatch.setattr("snakemq.packeter._connection.PacketReader.receive", out_of_memory)
     pair.a.send_packet(pair.at_a, b"large")
     pair.run()
     assert [type(error) for _, error in pair.b.errors] == [MemoryError]
@@ -293,7 +293,7 @@ def test_refused_send_blocks_neither_its_connection_nor_others(
         send(conn_id, data)
 
     monkeypatch.setattr(pair.link_a, "send", refuse)
-    monkeypatch.setattr(pair.link_a, "send_at_once", refuse)
+    monkeypatch.setattr(pair.a._sending, "at_once", refuse)
     pair.run()
     assert pair.b.received[other_b] == [b"behind it"]
     assert [conn_id for conn_id, _ in pair.a.errors] == [pair.at_a]

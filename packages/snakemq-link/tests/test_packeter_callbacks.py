@@ -171,7 +171,7 @@ def test_interrupted_pass_leaves_no_connection_behind(
         monkeypatch.undo()
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(pair.link_a, "send_at_once", interrupted)
+    monkeypatch.setattr(pair.a._sending, "at_once", interrupted)
     with pytest.raises(KeyboardInterrupt):
         pair.run()
     pair.a.send_packet(other_a, b"3")

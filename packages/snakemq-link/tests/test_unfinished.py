@@ -9,7 +9,7 @@ import pytest
 from memory_packeters import DiaryPacketer
 
 from snakemq.exceptions import SnakeMQTimeout
-from snakemq.link.testing import MemoryNetwork
+from snakemq.link.testing import MemoryLink, MemoryNetwork
 from snakemq.packeter import UNFINISHED_TIMEOUT
 
 KIBI = 1024
@@ -23,9 +23,11 @@ BLOCK = 256 * KIBI
 class Crowd:
     """A packeter, and peers of it that send it packets or a part of one."""
 
-    def __init__(self, network: MemoryNetwork, **options: int) -> None:
+    def __init__(
+        self, network: MemoryNetwork, link: MemoryLink | None = None, **options: int
+    ) -> None:
         self.network = network
-        self.link = network.link("receiver")
+        self.link = link or network.link("receiver")
         self.packeter = DiaryPacketer(self.link, max_unfinished_bytes=LIMIT, **options)
         self.peak = 0
         self.link.on_recv.add(self._measure)
@@ -162,6 +164,20 @@ def test_one_that_wastes_its_room_is_closed_while_others_wait(crowd: Crowd) -> N
         assert isinstance(error, SnakeMQTimeout)
         assert "others waited" in str(error)
     assert len(crowd.packeter.errors) == 3
+
+
+def test_a_link_that_counts_failures_is_told_of_them_with_one_reason_for_all(
+    network: MemoryNetwork, caplog: pytest.LogCaptureFixture
+) -> None:
+    reasons: dict[str, str] = {}
+    link = network.link("receiver")
+    link.report_failure = lambda conn_id, error: reasons.update({conn_id: str(error)})  # type: ignore[attr-defined]
+    crowd = Crowd(network, link)
+    fill(crowd, 5)
+    crowd.network.advance(5 * UNFINISHED_TIMEOUT + 1)
+    assert [*reasons] == crowd.packeter.disconnected
+    assert len(set(reasons.values())) == 1
+    assert not caplog.records, "each of many strangers would have a line in the log"
 
 
 def test_dripping_wastes_room_like_silence(crowd: Crowd) -> None:

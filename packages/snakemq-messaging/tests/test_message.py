@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 import subprocess
 import sys
 import threading
@@ -12,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snakemq.message import FLAG_PERSISTENT, MAX_UUID_LENGTH, Message, new_uuid
+from snakemq.message import FLAG_PERSISTENT, MAX_UUID_LENGTH, Message, MessageFlags, new_uuid
 
 LONGEST_TTL = 0xFFFFFFFE
 
@@ -64,12 +63,16 @@ def test_flags_are_kept(flags: int) -> None:
     assert Message(b"", flags=flags).flags == flags
 
 
-def test_flags_may_be_an_enumeration() -> None:
-    class Flags(enum.IntFlag):
-        PERSISTENT = FLAG_PERSISTENT
+def test_flags_of_the_enum_become_a_plain_int() -> None:
+    unknown = 0x80000000
+    message = Message(b"", flags=MessageFlags.PERSISTENT | unknown)
+    assert (message.flags, type(message.flags)) == (FLAG_PERSISTENT | unknown, int)
+    assert type(Message(b"", flags=MessageFlags(0)).flags) is int
 
-    assert Message(b"", flags=Flags(0)).flags == 0
-    assert Message(b"", flags=Flags.PERSISTENT).flags == FLAG_PERSISTENT
+
+def test_persistent_is_bit_0_as_in_1_6() -> None:
+    assert type(FLAG_PERSISTENT) is int
+    assert FLAG_PERSISTENT == MessageFlags.PERSISTENT == 1
 
 
 @pytest.mark.parametrize("flags", [-1, 0x100000000])

@@ -80,10 +80,10 @@ def test_a_message_that_no_document_holds_is_refused_and_harms_nobody(open_stora
 
 def test_pushes_go_to_the_journal(open_storage: Open, server: MongoDb) -> None:
     with closing(open_storage()) as storage:
-        assert storage._messages.write_concern == WriteConcern(w="majority", j=True)
-        assert storage._inbox.write_concern == WriteConcern(w="majority", j=True)
+        assert storage._collections.messages.write_concern == WriteConcern(w="majority", j=True)
+        assert storage._collections.inbox.write_concern == WriteConcern(w="majority", j=True)
     with closing(open_storage(w=1)) as storage:
-        assert storage._messages.write_concern == WriteConcern(w=1, j=True)
+        assert storage._collections.messages.write_concern == WriteConcern(w=1, j=True)
     with pytest.raises(ValueError, match="w=0"):
         open_storage(w=0)
 
@@ -106,7 +106,7 @@ def test_the_time_of_an_owner_of_another_machine_runs_out(
 ) -> None:
     with closing(open_storage(owner_lease=0.5)) as storage:
         storage.push("peer", Message(b"1", None))
-        storage._lease._ended.set()  # its thread stands still
+        storage._database.lease._ended.set()  # its thread stands still
         elsewhere = {"$set": {"process": ["elsewhere", "", 1, "1"]}}
         client["tests"][f"{collection}.state"].update_one({"_id": "owner"}, elsewhere)
         with closing(open_storage(owner_timeout=60)) as other:

@@ -82,11 +82,11 @@ def test_ttl_stands_still_while_the_storage_is_closed(open_storage: Open, clock:
 def test_passing_time_rewrites_no_row(open_storage: Open, clock: Any) -> None:
     with closing(open_storage()) as storage:
         storage.push_many("peer", [Message(b"", 10) for _ in range(10)])
-        before = storage._connection.total_changes
+        before = storage._database.connection.total_changes
         clock.now += 4
         assert ttls(storage) == [6] * 10
         storage.checkpoint_clock()
-        assert storage._connection.total_changes == before + 1
+        assert storage._database.connection.total_changes == before + 1
 
 
 def test_update_items_ttl_begins_to_count_anew(open_storage: Open, clock: Any) -> None:

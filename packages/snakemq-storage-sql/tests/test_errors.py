@@ -104,13 +104,13 @@ def test_a_read_only_file_is_an_error(unprivileged: Path) -> None:
 def test_a_full_disk_is_temporary_and_leaves_what_was_accepted(path: Path) -> None:
     with closing(SqliteQueuesStorage(path)) as storage:
         # The same SQLITE_FULL as from the disk, without the need of one.
-        storage._connection.execute("PRAGMA max_page_count=50")
+        storage._database.connection.execute("PRAGMA max_page_count=50")
         accepted = push_until_it_fails(storage)
         assert accepted
         with pytest.raises(StorageError, match="no space left"):
             storage.push_many("peer", [Message(bytes(5000), None) for _ in range(3)])
         assert [item.uuid for item in storage.get_items("peer")] == accepted
-        storage._connection.execute("PRAGMA max_page_count=5000")
+        storage._database.connection.execute("PRAGMA max_page_count=5000")
         last = Message(bytes(5000), None)
         storage.push("peer", last)
         assert [item.uuid for item in storage.get_items("peer")] == [*accepted, last.uuid]
@@ -200,7 +200,7 @@ def test_close_releases_the_file_even_when_it_cannot_write(
 ) -> None:
     with closing(SqliteQueuesStorage(path)) as storage:
         storage.push("peer", Message(b"", None))
-        storage._connection.execute("PRAGMA query_only=1")
+        storage._database.connection.execute("PRAGMA query_only=1")
     assert "the clock was not written at close" in caplog.text
     with closing(SqliteQueuesStorage(path, busy_timeout=0)) as storage:
         assert len(storage.get_items("peer")) == 1

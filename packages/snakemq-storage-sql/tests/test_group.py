@@ -245,7 +245,7 @@ def test_bells_are_used_again() -> None:
 def test_pushes_of_many_threads_share_commits_of_the_storage(path: Path) -> None:
     with closing(SqliteQueuesStorage(path)) as storage:
         statements: list[str] = []
-        storage._connection.set_trace_callback(statements.append)
+        storage._database.connection.set_trace_callback(statements.append)
         items = [Message(b"", None) for _ in range(10)]
         start_together(storage._group, [partial(storage.push, "peer", item) for item in items])
         assert len(statements) == 1

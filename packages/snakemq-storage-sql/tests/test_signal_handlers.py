@@ -158,15 +158,15 @@ def test_what_is_pushed_between_two_statements_is_durable_when_the_push_returns(
         from snakemq.storage.sqlite import SqliteQueuesStorage
 
         storage = SqliteQueuesStorage(sys.argv[1])
-        store = storage._store
+        store = storage._insertion._store
 
         def interrupted(columns):
             store(columns)
-            storage._store = store
+            storage._insertion._store = store
             storage.push("bob", Message(b"last words", None))
             os._exit(0)
 
-        storage._store = interrupted
+        storage._insertion._store = interrupted
         storage.push("bob", Message(b"first", None))
     """
     run_child(code, path)
@@ -198,7 +198,7 @@ def test_what_cannot_be_stored_at_the_end_of_a_call_is_tried_again(
 
 def test_only_pushes_may_come_in_the_middle_of_a_call(storage: Storage) -> None:
     with (
-        storage._turn.call(),
+        storage._database.gate.turn.call(),
         pytest.raises(Exception, match="a signal handler or a finalizer came in the middle"),
     ):
         storage.get_queues()
@@ -216,7 +216,7 @@ def test_a_leader_leaves_the_lock_to_the_handler_of_a_thread_that_holds_the_book
     has_books = threading.Event()
 
     def handler_of_a_thread_that_has_the_books() -> None:
-        with group._mutex:
+        with group._books:
             group._writers.add(threading.get_ident())
             has_books.set()
             group.write(["handler"])

@@ -86,10 +86,10 @@ def test_a_file_that_is_full_or_half_full_is_left_alone(path: Path, query: Any) 
     with closing(SqliteQueuesStorage(path)) as storage:
         items = fill(storage)
         statements: list[str] = []
-        storage._connection.set_trace_callback(statements.append)
+        storage._database.connection.set_trace_callback(statements.append)
         storage.delete("bob", items[:1000])
         assert "VACUUM" not in statements
-        storage._connection.set_trace_callback(None)
+        storage._database.connection.set_trace_callback(None)
     assert path.stat().st_size > 8_000_000
 
 
@@ -98,14 +98,14 @@ def test_it_is_not_tried_with_each_deletion(path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(_space, "monotonic", lambda: now)
     with closing(SqliteQueuesStorage(path)) as storage:
         statements: list[str] = []
-        storage._connection.set_trace_callback(statements.append)
+        storage._database.connection.set_trace_callback(statements.append)
         for _ in range(3):
             storage.delete("bob", fill(storage))
         assert statements.count("VACUUM") == 1
         now += _space.INTERVAL
         storage.delete("bob", [])
         assert statements.count("VACUUM") == 2
-        storage._connection.set_trace_callback(None)
+        storage._database.connection.set_trace_callback(None)
 
 
 def test_a_disk_that_has_no_room_for_it_costs_a_line_in_the_log(
@@ -122,7 +122,9 @@ def test_a_disk_that_has_no_room_for_it_costs_a_line_in_the_log(
 
     with closing(SqliteQueuesStorage(path)) as storage:
         items = fill(storage)
-        monkeypatch.setattr(storage._space, "_connection", NoRoom(storage._connection))
+        monkeypatch.setattr(
+            storage._database.space, "_connection", NoRoom(storage._database.connection)
+        )
         storage.delete("bob", items)
         lines = [record for record in caplog.records if record.levelno == logging.WARNING]
         assert len(lines) == 1

@@ -70,14 +70,14 @@ def test_a_push_whose_answer_was_lost_is_where_it_says(
     server: Server, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     with closing(Storage(server.url)) as storage:
-        insert = storage._insertion._insert
+        insert = storage._database.insertion._insert
 
         def insert_and_lose_the_answer(connection: sa.Connection, rows: Any) -> None:
             monkeypatch.undo()
             insert(connection, rows)
             raise sa.exc.OperationalError("", {}, Exception("lost"), connection_invalidated=True)
 
-        monkeypatch.setattr(storage._insertion, "_insert", insert_and_lose_the_answer)
+        monkeypatch.setattr(storage._database.insertion, "_insert", insert_and_lose_the_answer)
         items = [Message(b"%d" % n, None) for n in range(number)]
         positions = list(storage.push_many("peer", items))
         page = storage.get_page("peer", None, 10)

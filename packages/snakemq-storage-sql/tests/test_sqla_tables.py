@@ -162,7 +162,7 @@ def test_a_damaged_row_is_set_aside_and_holds_up_nobody(
 ) -> None:
     with closing(Storage(url)) as storage:
         storage.push_many("peer", [Message(b"%d" % n, None) for n in range(3)])
-        messages = storage._tables.messages
+        messages = storage._database.tables.messages
     engine = sa.create_engine(url)
     with engine.begin() as connection:
         statement = sa.update(messages).where(messages.c.seq == 2)

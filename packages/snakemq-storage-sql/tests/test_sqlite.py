@@ -63,7 +63,7 @@ def test_close_leaves_the_file_only(path: Path) -> None:
 def test_every_push_is_synced_and_no_deletion_is(path: Path) -> None:
     # What is asked of SQLite is all that can be observed here: no test cuts the power.
     with closing(SqliteQueuesStorage(path)) as storage:
-        connection = storage._connection
+        connection = storage._database.connection
         statements: list[str] = []
 
         def synchronous() -> int:
@@ -123,7 +123,7 @@ def test_push_many_is_all_or_nothing(path: Path) -> None:
 def test_push_many_is_one_commit(path: Path) -> None:
     with closing(SqliteQueuesStorage(path)) as storage:
         statements: list[str] = []
-        storage._connection.set_trace_callback(statements.append)
+        storage._database.connection.set_trace_callback(statements.append)
         storage.push_many("peer", [Message(b"", None) for _ in range(100)])
         assert len(statements) == 1
         statements.clear()
@@ -140,7 +140,7 @@ def test_any_number_of_messages_is_deleted_in_one_commit(path: Path, number: int
         for queue in ("peer", "other"):
             storage.push_many(queue, items)
         statements: list[str] = []
-        storage._connection.set_trace_callback(statements.append)
+        storage._database.connection.set_trace_callback(statements.append)
         storage.delete("peer", items[1:])
         assert statements.count("COMMIT") == 1
         assert [item.uuid for item in storage.get_items("peer")] == [items[0].uuid]

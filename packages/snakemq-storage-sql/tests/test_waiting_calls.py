@@ -12,7 +12,8 @@ import pytest
 
 from snakemq.exceptions import StorageError
 from snakemq.message import Message
-from snakemq.storage.sqla import SqlAlchemyQueuesStorage, _sqla
+from snakemq.queues.parts import _gate, _pushes
+from snakemq.storage.sqla import SqlAlchemyQueuesStorage
 
 PATIENCE = 30.0
 
@@ -43,7 +44,8 @@ def test_they_fail_with_it_and_the_next_one_asks_again(
     """Otherwise each of them would wait for seconds, one after the other."""
     call = CALLS[name]
     clock = Clock()
-    monkeypatch.setattr(_sqla, "time", clock)
+    for module in (_gate, _pushes):
+        monkeypatch.setattr(module, "monotonic", clock.monotonic)
     errors: list[StorageError] = []
     asked: list[object] = []
 
@@ -62,11 +64,14 @@ def test_they_fail_with_it_and_the_next_one_asks_again(
 
         monkeypatch.setattr(storage._session, "run", count)
         waiting = threading.Thread(target=wait_and_fail)
-        with storage._turn.lock:
+        turn = storage._database.gate.turn
+        with turn.lock:
             clock.was_asked.clear()
             waiting.start()
             assert clock.was_asked.wait(PATIENCE)
-            storage._turn.failed(StorageError("no answer within 10 s", temporary=True))
+            storage._database.gate.turn.failed(
+                StorageError("no answer within 10 s", temporary=True)
+            )
         waiting.join(PATIENCE)
         assert not waiting.is_alive()
         assert asked == []
@@ -79,6 +84,7 @@ def test_they_fail_with_it_and_the_next_one_asks_again(
 def test_a_failure_that_is_not_the_servers_fails_nobody_else(path: Path) -> None:
     with closing(SqlAlchemyQueuesStorage(f"sqlite:///{path}")) as storage:
         since = time.monotonic()
-        with storage._turn.call():
-            storage._turn.failed(StorageError("that value does not fit"))
-            storage._turn.check(since)
+        turn = storage._database.gate.turn
+        with turn.call():
+            turn.failed(StorageError("that value does not fit"))
+            turn.check(since)

@@ -18,8 +18,6 @@ class Abilities:
     an event that is never called, a number that is not known, a loop that is never lent.
     """
 
-    __module__ = "snakemq.link"
-
     send_at_once: Callable[[str, BytesLike], bool] | None
     """Of :class:`SendsAtOnce`."""
     report_failure: Callable[[str, Exception], object] | None

@@ -128,8 +128,6 @@ class LinkInterface(Protocol):
 class SendsAtOnce(Protocol):
     """A link that can tell right away that a send is finished."""
 
-    __module__: str = "snakemq.link"
-
     def send_at_once(self, conn_id: str, data: BytesLike) -> bool:
         """Like :meth:`LinkInterface.send`; True if the system has taken over all of the data.
 

@@ -6,6 +6,7 @@ A packet is ``[4 bytes size, network order | payload]``.
 from snakemq._public_home import report_public_home
 from snakemq.link import keep_printable
 
+from ._memory import keep_freed_memory
 from ._packeter import MAX_PACKET_SIZE, Packeter
 from ._split import Packet
 from ._unfinished import MAX_UNFINISHED_BYTES, UNFINISHED_TIMEOUT
@@ -16,6 +17,7 @@ __all__ = [
     "UNFINISHED_TIMEOUT",
     "Packet",
     "Packeter",
+    "keep_freed_memory",
 ]
 
 keep_printable("snakemq.packeter")

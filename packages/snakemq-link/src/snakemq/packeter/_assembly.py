@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import io
 
 from ._split import Packet, SplitPacket
@@ -11,25 +10,8 @@ SPLIT_FROM = 64 * 1024
 """Size in bytes of the smallest packet whose head is kept apart. What a layer above then saves is a
 copy of the rest; below, the copy takes less than two objects do."""
 
-_KEPT_MEMORY = 8 * 1024 * 1024
-"""Bytes; enough for several large packets at once. The process keeps up to twice as much of memory
-that it does not use."""
-
 _MAX_STEP = 4 * 1024 * 1024
 """Bytes of room that are made at a time, at most. Larger steps are not faster."""
-
-
-@functools.cache
-def _keep_freed_memory() -> None:
-    """Let the memory of a large packet that was freed serve for the next one.
-
-    The C library of Linux returns it to the system, and what it gets instead comes page by page,
-    each with a fault: 250 of them for 1 MiB, 0.8 ms where the packet itself takes 0.16. It learns
-    from the largest block that was mapped and freed, up to 32 MiB, that such ones come again, see
-    ``M_MMAP_THRESHOLD`` in mallopt(3). So it is shown one, which nobody touches, and it keeps up to
-    twice as much. Elsewhere this does nothing.
-    """
-    bytes(_KEPT_MEMORY)
 
 
 class Assembly:
@@ -46,8 +28,6 @@ class Assembly:
 
     def __init__(self, size: int, head_size: int = 0) -> None:
         """``size``: of the packet, in bytes; ``head_size``: how many of them come out apart."""
-        if size >= SPLIT_FROM:
-            _keep_freed_memory()
         self.missing = size
         """Bytes that have not arrived yet."""
         self._head = b""

@@ -3,58 +3,26 @@
 from __future__ import annotations
 
 import logging
-from collections import deque
-from collections.abc import Callable, Sequence
-from typing import TypeVar, cast
+from collections.abc import Sequence
 
 from snakemq.callbacks import Callback, Event
 from snakemq.exceptions import (
-    NoConnection,
     SnakeMQBrokenPacket,
     SnakeMQMessageTooLarge,
-    SnakeMQTimeout,
 )
-from snakemq.link import BytesLike, LinkInterface
+from snakemq.link import Abilities, LinkInterface, no_connection
 
-from ._framing import FORMAT_LIMIT, PacketReader, PacketWriter
+from ._connection import Connection, Phase
+from ._deliveries import Deliveries
+from ._framing import FORMAT_LIMIT
+from ._guard import Guard
+from ._sending import Sending
 from ._split import Packet
 from ._unfinished import MAX_UNFINISHED_BYTES, Unfinished
-
-T = TypeVar("T")
 
 MAX_PACKET_SIZE = 1024 * 1024 * 1024
 """Size in bytes of the largest packet that is taken from a peer. The format allows 4 GiB, which
 nobody means to send; memory follows what has arrived, so this bounds one connection, at most."""
-
-
-_AT_ONCE = 1024 * 1024
-"""The most that is sent of what has waited on one connection before the others have their turn, in
-bytes."""
-
-
-class _Connection:
-    __slots__ = (
-        "closed",
-        "conn_id",
-        "dirty",
-        "reader",
-        "reporting",
-        "sending",
-        "unfinished",
-        "unreported",
-        "writer",
-    )
-
-    def __init__(self, conn_id: str, max_packet_size: int, head_size: int) -> None:
-        self.conn_id = conn_id
-        self.reader = PacketReader(max_packet_size, head_size)
-        self.writer = PacketWriter()
-        self.unfinished = 0  # bytes that are counted
-        self.sending = False  # a send of the link is not reported yet
-        self.dirty = False  # is to be looked at at the end of the pass
-        self.closed = False
-        self.reporting = False  # on_packet(s)_sent is being called
-        self.unreported: deque[int] = deque()  # ids of packets that are sent
 
 
 class Packeter:
@@ -123,30 +91,30 @@ class Packeter:
         self.max_packet_size = max_packet_size
         """For connections that are made from now on, in bytes."""
 
+        self._guard = guard = Guard(self.log)
+        self._deliveries = deliveries = Deliveries(guard)
+        self._sending = sending = Sending(link, guard, self.log)
         self.on_connect = Callback()
         self.on_disconnect = Callback()
-        self.on_packet_recv = Callback()
-        self.on_packet_sent = Callback()
-        self.on_packet_send = self.on_packet_sent
-        self.on_error = Callback()
-        self.on_part_recv = Callback()
-        self.on_packets_recv = Callback()
-        self.on_packets_sent = Callback()
+        self.on_packet_recv = deliveries.on_packet_recv
+        self.on_packets_recv = deliveries.on_packets_recv
+        self.on_part_recv = deliveries.on_part_recv
+        self.on_packet_sent = self.on_packet_send = sending.on_packet_sent
+        self.on_packets_sent = sending.on_packets_sent
+        self.on_error = guard.on_error
 
-        self._report_failure: Callable[[str, Exception], object] | None = getattr(
-            link, "report_failure", None
-        )  # of a ReportingLink
-        self._connections: dict[str, _Connection] = {}
+        self._report_failure = Abilities(link).report_failure
+        self._connections: dict[str, Connection] = {}
         self._last_packet_id = 0
         self._head_size = 0
-        self._dirty: deque[_Connection] = deque()
         self._unfinished = Unfinished(link, max_unfinished_bytes, max_packet_size, self._give_up)
 
         link.on_connect.add_internal(self._on_connect)
         link.on_disconnect.add_internal(self._on_disconnect)
         link.on_recv.add_internal(self._on_recv)
         link.on_ready_to_send.add_internal(self._on_ready_to_send)
-        link.on_loop_pass.add_internal(self._on_loop_pass)
+        # Before any layer above joins it, see LinkInterface.on_loop_pass.
+        link.on_loop_pass.add_internal(sending.on_loop_pass)
 
     def send_packet(self, conn_id: str, buf: bytes, *more: bytes) -> int:
         """Queue a packet; it is sent at the end of this pass of the loop at the latest.
@@ -162,7 +130,7 @@ class Packeter:
         try:
             conn = self._connections[conn_id]
         except KeyError:
-            raise _no_connection(conn_id) from None
+            raise no_connection(conn_id) from None
         if more or type(buf) is not bytes or len(buf) > FORMAT_LIMIT:
             size = _checked_size(buf, *more)
             self._last_packet_id = packet_id = self._last_packet_id + 1
@@ -170,10 +138,10 @@ class Packeter:
         else:
             self._last_packet_id = packet_id = self._last_packet_id + 1
             is_full = conn.writer.add(packet_id, buf)
-        if not conn.dirty:
-            self._look_at_it_later(conn)
+        if not conn.is_queued:
+            self._sending.look_later(conn)
         if is_full:
-            self._send(conn, reports_itself=True)
+            self._sending.send(conn, reports_itself=True)
         return packet_id
 
     def send_framed(self, conn_id: str, parts: Sequence[bytes], sizes: Sequence[int]) -> int:
@@ -190,8 +158,8 @@ class Packeter:
         first_id = self._last_packet_id + 1
         self._last_packet_id += len(sizes)
         conn.writer.add_framed(first_id, parts, sizes)
-        if not conn.dirty:
-            self._look_at_it_later(conn)
+        if not conn.is_queued:
+            self._sending.look_later(conn)
         return first_id
 
     def send_framed_at_once(self, conn_id: str, packet: bytes) -> tuple[int, bool] | None:
@@ -206,11 +174,11 @@ class Packeter:
         :exc:`~snakemq.exceptions.NoConnection`.
         """
         conn = self._get(conn_id)
-        at_once = self._link_sends_at_once()
+        at_once = self._sending.at_once
         if (
             at_once is None
-            or conn.sending
-            or conn.closed
+            or conn.is_sending
+            or conn.phase is not Phase.OPEN
             or conn.unreported
             or conn.writer.size
             or self.on_packet_sent.callbacks
@@ -221,7 +189,7 @@ class Packeter:
             conn.writer.total_sent += len(packet)
             return packet_id, True
         conn.writer.begin_block(packet_id, packet)
-        conn.sending = True
+        conn.is_sending = True
         return packet_id, False
 
     def flush(self, conn_id: str) -> None:
@@ -229,7 +197,7 @@ class Packeter:
 
         Raises :exc:`~snakemq.exceptions.NoConnection`.
         """
-        self._send(self._get(conn_id))
+        self._sending.send(self._get(conn_id))
 
     def stop_sending(self, conn_id: str) -> None:
         """Send nothing more on a connection which is about to be closed.
@@ -237,7 +205,7 @@ class Packeter:
         For who was interrupted while it sent, and cannot close it at once: what would be sent now
         might be in the middle of something. Raises :exc:`~snakemq.exceptions.NoConnection`.
         """
-        self._get(conn_id).closed = True
+        self._get(conn_id).phase = Phase.CLOSED
 
     def get_unsent_size(self, conn_id: str) -> int:
         """Bytes that are queued for a connection and not taken over by the system yet.
@@ -276,34 +244,29 @@ class Packeter:
         """
         self._head_size = head_size
 
-    def _get(self, conn_id: str) -> _Connection:
+    def _get(self, conn_id: str) -> Connection:
         try:
             return self._connections[conn_id]
         except KeyError:
-            raise _no_connection(conn_id) from None
+            raise no_connection(conn_id) from None
 
     def _on_connect(self, conn_id: str) -> None:
-        conn = self._connections[conn_id] = _Connection(
+        conn = self._connections[conn_id] = Connection(
             conn_id, self.max_packet_size, self._head_size
         )
         try:
-            self.on_connect.call_while(lambda: not conn.closed, conn_id)
+            self.on_connect.call_while(lambda: conn.phase is not Phase.CLOSED, conn_id)
         except Exception as exc:
-            self._callback_raised(conn_id, exc)
-            if not conn.closed:  # nobody has approved it, as on_connect of a link
+            self._guard.raised(conn_id, exc)
+            if conn.phase is not Phase.CLOSED:  # nobody has approved it, as on_connect of a link
                 self.link.close(conn_id)
 
     def _on_disconnect(self, conn_id: str) -> None:
         conn = self._connections.get(conn_id)
         if conn is None:
             return  # older than this packeter
-        # What the system has taken over in this pass is still to be told. Packets that are queued
-        # in the meantime go the way of all others that are not sent.
-        conn.sending = True
-        if not conn.reporting:  # else it is closed by one who was told; that ends the reports
-            self._report_sent(conn)
+        self._sending.end(conn)
         del self._connections[conn_id]
-        conn.closed = True
         if conn.unfinished:
             self._unfinished.gone(conn_id, conn.unfinished)
         self.on_disconnect(conn_id)
@@ -313,184 +276,39 @@ class Packeter:
         if conn is None:
             return  # an earlier callable of on_recv closed it
         reader = conn.reader
+        # Some can be split only if somebody has asked for that, see split_large().
+        may_be_split = self._head_size > 0
         try:
             packets = reader.receive(data)
             if not packets:
-                self._part_received(conn)
+                self._deliveries.part_came(conn)
             while packets:
-                self._packets_received(conn, packets)
-                if conn.closed or not reader.has_more:
+                self._deliveries.packets_came(conn, packets, may_be_split=may_be_split)
+                if conn.phase is Phase.CLOSED or not reader.has_more:
                     break
                 packets = reader.read()
-            if reader.unfinished != conn.unfinished and not conn.closed:
+            if reader.unfinished != conn.unfinished and conn.phase is not Phase.CLOSED:
                 before, conn.unfinished = conn.unfinished, reader.unfinished
                 self._unfinished.changed(conn_id, before, reader.unfinished, reader.missing)
         except (SnakeMQBrokenPacket, MemoryError) as exc:
             # A packet within the limit may be too large for this machine; what follows it could
             # not be understood without it.
-            if self._report_failure is None:
-                self.log.error("conn=%s %r", conn_id, exc)
-            else:
-                self._report_failure(conn_id, exc)
-            self._report(conn_id, exc)
-            if not conn.closed:
-                self.link.close(conn_id)
+            self._give_up(conn_id, exc)
 
-    def _give_up(self, conn_id: str, exc: SnakeMQTimeout) -> None:
-        """Its peer keeps others waiting."""
-        self.log.error("conn=%s %s", conn_id, exc)
-        self._report(conn_id, exc)
+    def _give_up(self, conn_id: str, exc: Exception) -> None:
+        """Close a connection whose peer breaks the rules, or keeps others waiting."""
+        if self._report_failure is None:
+            self.log.error("conn=%s %r", conn_id, exc)
+        else:
+            self._report_failure(conn_id, exc)
+        self._guard.report(conn_id, exc)
         if conn_id in self._connections:
             self.link.close(conn_id)
 
-    def _part_received(self, conn: _Connection) -> None:
-        try:
-            self.on_part_recv(conn.conn_id)
-        except Exception as exc:
-            self._callback_raised(conn.conn_id, exc)
-
-    def _packets_received(self, conn: _Connection, packets: list[Packet]) -> None:
-        for batch_func in self.on_packets_recv.callbacks:
-            try:
-                batch_func(conn.conn_id, packets)
-            except Exception as exc:
-                self._callback_raised(conn.conn_id, exc)
-        callbacks = self.on_packet_recv.callbacks
-        if callbacks:
-            # Some can be split only if somebody has asked for that, see split_large().
-            whole = [_whole(packet) for packet in packets] if self._head_size else packets
-            self._tell_each(conn, callbacks, cast("list[bytes]", whole))
-
-    def _tell_each(
-        self,
-        conn: _Connection,
-        callbacks: tuple[Callable[[str, bytes], object], ...],
-        packets: list[bytes],
-    ) -> None:
-        event = self.on_packet_recv
-        if len(callbacks) == 1:
-            # The hot path of receiving. A call of the event would take twice as long as this.
-            conn_id = conn.conn_id
-            func = callbacks[0]
-            for number, packet in enumerate(packets):
-                if conn.closed:
-                    return
-                if event.callbacks is not callbacks:
-                    packets = packets[number:]
-                    break
-                try:
-                    func(conn_id, packet)
-                except Exception as exc:
-                    self._callback_raised(conn_id, exc)
-            else:
-                return
-        if event.callbacks:
-            for packet in packets:
-                if conn.closed:
-                    return
-                self._tell(event, conn.conn_id, packet)
-
-    def _tell(self, event: Callback[[str, T]], conn_id: str, what: T) -> None:
-        try:
-            event(conn_id, what)
-        except Exception as exc:
-            self._callback_raised(conn_id, exc)
-
-    def _callback_raised(self, conn_id: str, exc: Exception) -> None:
-        self.log.error("conn=%s a callback raised", conn_id, exc_info=exc)
-        self._report(conn_id, exc)
-
-    def _report(self, conn_id: str, exc: Exception) -> None:
-        try:
-            self.on_error(conn_id, exc)
-        except Exception:
-            self.log.exception("a callback of on_error raised")
-
     def _on_ready_to_send(self, conn_id: str, sent: int) -> None:
         conn = self._connections.get(conn_id)
-        if conn is None or conn.closed:
-            return
-        if conn.sending:  # else somebody else has sent on this connection
-            conn.sending = False
-            self._note_sent(conn, conn.writer.sent(sent))
-            # Before more is sent, because those who listen may have more to send, and larger
-            # blocks mean fewer system calls.
-            self._report_sent(conn)
-        self._send(conn)
-
-    def _note_sent(self, conn: _Connection, ids: list[int]) -> None:
-        conn.unreported += ids if self.on_packet_sent.callbacks else ids[-1:]
-
-    def _report_sent(self, conn: _Connection) -> None:
-        unreported = conn.unreported
-        if not unreported:
-            return
-        conn.reporting = True
-        try:
-            last_id = unreported[-1]
-            if not self.on_packet_sent.callbacks:
-                unreported.clear()
-            if self.on_packets_sent.callbacks:
-                self._tell(self.on_packets_sent, conn.conn_id, last_id)
-            while unreported and unreported[0] <= last_id and not conn.closed:
-                self._tell(self.on_packet_sent, conn.conn_id, unreported.popleft())
-        finally:
-            conn.reporting = False
-
-    def _look_at_it_later(self, conn: _Connection) -> None:
-        conn.dirty = True
-        self._dirty.append(conn)
-        self.link.wakeup_poll()
-
-    def _on_loop_pass(self) -> None:
-        dirty = self._dirty
-        for _ in range(len(dirty)):  # no more: their callbacks may send forever
-            conn = dirty[0]
-            conn.dirty = False
-            try:
-                self._send(conn, reports_itself=True)
-            except Exception as exc:
-                self.log.error("conn=%s cannot send: %r", conn.conn_id, exc)
-                self._report(conn.conn_id, exc)
-            if not conn.closed:
-                self._report_sent(conn)
-            dirty.popleft()  # at last: Ctrl-C in between is to leave nobody behind
-
-    def _link_sends_at_once(self) -> Callable[[str, BytesLike], bool] | None:
-        """Link can, other links need not."""
-        return getattr(self.link, "send_at_once", None)
-
-    def _send(self, conn: _Connection, *, reports_itself: bool = False) -> None:
-        """Give blocks to the link, until it has to report later what it has taken.
-
-        That is after each one, unless it knows at once. Then still the last one is left to its
-        report, so that there is one in this pass; ``reports_itself``: the end of the pass, where
-        it is made for all of them, is still to come.
-        """
-        if conn.sending or conn.closed:
-            return
-        writer = conn.writer
-        at_once = self._link_sends_at_once()
-        left = _AT_ONCE
-        while block := writer.next_block():
-            size = len(block)
-            left -= size
-            conn.sending = True
-            try:
-                if at_once is None or left < 0 or not (reports_itself or writer.size > size):
-                    self.link.send(conn.conn_id, block)
-                    return
-                if not at_once(conn.conn_id, block):
-                    return
-            except Exception:
-                conn.sending = False  # it will not be reported; the block is the next one again
-                raise
-            conn.sending = False
-            self._note_sent(conn, writer.sent(size))
-
-
-def _whole(packet: Packet) -> bytes:
-    return packet if isinstance(packet, bytes) else packet.whole()
+        if conn is not None and conn.phase is Phase.OPEN:
+            self._sending.on_ready_to_send(conn, sent)
 
 
 def _checked_size(*parts: bytes) -> int:
@@ -503,7 +321,3 @@ def _checked_size(*parts: bytes) -> int:
     if size > FORMAT_LIMIT:
         raise SnakeMQMessageTooLarge(f"a packet of {size} bytes; the format ends at 4 GiB")
     return size
-
-
-def _no_connection(conn_id: str) -> NoConnection:
-    return NoConnection(f"there is no connection {conn_id!r} (any more)")

@@ -210,14 +210,14 @@ class Unfinished:
                 if self._link.is_reading(part.conn_id):  # else another reason has paused it
                     part.wasted += TURN
         self._deal()
-        others = len(self._large) - 1
         for part in idle:
             if part.wasted > UNFINISHED_TIMEOUT:
+                # The same text each time, because the link tells each reason once in a while.
                 self._give_up(
                     part.conn_id,
                     SnakeMQTimeout(
                         f"less than {USEFUL / TURN:.0f} bytes of a large packet came in a second "
-                        f"for {part.wasted:.0f} s, and {others} others waited for the memory"
+                        f"for {UNFINISHED_TIMEOUT:g} s, and others waited for the memory"
                     ),
                 )
 

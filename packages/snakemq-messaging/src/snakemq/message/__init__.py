@@ -2,8 +2,8 @@
 
 from snakemq._public_home import report_public_home
 
-from ._message import FLAG_PERSISTENT, MAX_UUID_LENGTH, Message, new_uuid
+from ._message import FLAG_PERSISTENT, MAX_TTL, MAX_UUID_LENGTH, Message, MessageFlags, new_uuid
 
-__all__ = ["FLAG_PERSISTENT", "MAX_UUID_LENGTH", "Message", "new_uuid"]
+__all__ = ["FLAG_PERSISTENT", "MAX_TTL", "MAX_UUID_LENGTH", "Message", "MessageFlags", "new_uuid"]
 
 report_public_home(__name__)

@@ -15,19 +15,21 @@ from snakemq.exceptions import StorageError
 class Turn:
     """The right to call a back end: one thread has it at a time, for one call.
 
-    A signal handler or a finalizer runs between any two steps of a thread, so it may come in the
-    middle of a call, and want to push. It cannot wait for that call to end, which is its own
-    thread's, and the back end may be in the middle of a transaction. What it wants is left to that
-    call then, which does it before it lets go.
+    A signal handler or a finalizer runs between any two steps of a thread. So it may come in the
+    middle of a call and want to push. It cannot wait for the end of that call, which is a call of
+    its own thread, and the back end may be in the middle of a transaction. So it leaves the work to
+    that call, which does it before it gives the turn back.
 
-    It takes a call seconds to find out that a server does not answer. Those that have waited for it
-    meanwhile fail with it, by :meth:`check`, and do not find out once more each.
+    A call takes seconds to find out that a server does not answer. The calls that have waited for
+    it meanwhile fail with it, by :meth:`check`, instead of finding out one after the other.
 
-    ``log``: gets an error if something that was left to the end of a call has failed. It is tried
+    ``log``: gets an error when work that was left to the end of a call has failed. That is tried
     again at the end of the next call.
+
+    ``slow``: see :attr:`slow`.
     """
 
-    def __init__(self, log: Logger) -> None:
+    def __init__(self, log: Logger, slow: float = 0.0) -> None:
         self.lock: threading.RLock = threading.RLock()
         """Held during a call. A thread that holds it may read :attr:`is_taken`."""
         self.is_taken: bool = False
@@ -37,9 +39,9 @@ class Turn:
         self._failure: StorageError | None = None
         self._failed_at = 0.0
         self._began_at = 0.0
-        self.slow: float = 0.0
-        """Seconds. A call that fails sooner was refused, and tells those that wait nothing: the
-        back end may be there again when their turn comes."""
+        self.slow: float = slow
+        """Seconds. A call that fails sooner was refused, and no waiting call fails with it: the
+        back end may be there again when its turn comes."""
 
     @contextmanager
     def call(self) -> Iterator[None]:
@@ -61,15 +63,18 @@ class Turn:
                 self._let_go()
 
     def check(self, since: float) -> None:
-        """Raise the :exc:`~snakemq.exceptions.StorageError` of a call that has failed since then
-        because the back end does not answer. ``since``: in ``time.monotonic()``. Call it with the
-        lock, right before the back end is called."""
+        """Fail with the last call, if that has failed since then because the back end is silent.
+
+        ``since``: by ``time.monotonic()``. Call it with the lock, right before the back end.
+
+        Raises :exc:`~snakemq.exceptions.StorageError`.
+        """
         if self._failure is not None and since < self._failed_at:
             raise StorageError(str(self._failure), temporary=True) from self._failure
         self._began_at = monotonic()
 
     def failed(self, error: StorageError) -> None:
-        """The back end has not answered, or refused. Call it with the lock."""
+        """The back end has refused, or not answered. Call it with the lock."""
         now = monotonic()
         if error.temporary and now - self._began_at >= self.slow:
             self._failure = error
@@ -94,7 +99,7 @@ class Turn:
             goes_on = goes_on and bool(self._late)  # something has come since
 
     def _do_what_was_left(self) -> bool:
-        """False: it has failed, and is tried again at the end of the next call."""
+        """Return False if something has failed; it is tried again at the end of the next call."""
         late = self._late
         while late:
             try:

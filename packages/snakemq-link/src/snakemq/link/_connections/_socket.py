@@ -45,7 +45,6 @@ class Dialler(Protocol):
 class LinkSocket:
     """A connected socket. Users get it from :meth:`snakemq.link.Link.get_socket_by_conn`."""
 
-    __module__ = "snakemq.link"
     __slots__ = (
         "conn_id",
         "connected_at",

@@ -16,16 +16,16 @@ from ._bell import Bell
 Row = TypeVar("Row")
 
 LONGEST_GATHERING = 0.05
-"""Seconds to wait for other writers at most. A commit takes longer only where something is wrong: a
-server that does not answer makes it fail after seconds, and half of that is too long to wait."""
+"""Seconds that a leader waits for other writers, at most. Half of a commit takes longer only where
+something is wrong: it fails after seconds if a server does not answer."""
 
-MUTEX_PATIENCE = 0.05
-"""Seconds. The books are held for microseconds; for longer only by a thread that was interrupted by
-a signal handler, which then may wait for the lock that this thread has."""
+BOOKS_PATIENCE = 0.05
+"""Seconds that a leader waits for the books. Others hold them for microseconds; longer only if a
+signal handler has interrupted the holder, and that handler may be waiting for the leader's lock."""
 
 
 class _Ticket(Generic[Row]):
-    """What one thread wants to have written."""
+    """The rows that one thread wants to have written, and what came of them."""
 
     __slots__ = ("done", "error", "first", "rows")
 
@@ -33,33 +33,51 @@ class _Ticket(Generic[Row]):
         self.rows = rows
         self.done = False
         self.first = 0
+        """The number of the first row."""
         self.error: Exception | None = None
 
 
 class _Group(Generic[Row]):
-    """What is written in one commit. Nobody joins it any more when that begins."""
+    """The tickets that share one commit. None is added once that has begun."""
 
     __slots__ = ("bell", "tickets", "waiting")
 
     def __init__(self) -> None:
         self.tickets: list[_Ticket[Row]] = []
         self.waiting = 0
-        """The threads that wait for the bell, and for which it did not ring yet."""
+        """How many threads wait for the bell, without those for which it has rung."""
         self.bell: Bell | None = None
-        """There is none as long as nobody needs it, and from the last time on that it rings."""
+        """Made when the first thread waits, given away when the bell rings for the last time."""
 
 
 class GroupCommit(Generic[Row]):
     """Collects rows while a commit is under way, and commits them together in the next one.
 
-    One of the waiting threads leads: it commits for all that wait; no thread of its own is
-    needed. It waits a moment for those that were there last time, up to half of what the last
-    commit took and 0.05 s; a lone writer waits for nobody. Threads that wait need four file
-    descriptors all together, mostly; without any they queue for the lock.
+    One of the threads that wait leads its group; no thread of its own is needed. The phases of a
+    group::
+
+        the first thread leads        others take a ticket and wait for the bell
+                │                                      │
+                ▼                                      │
+        OPEN       the leader waits for the lock: the group before is being committed
+                │ it has the lock                      │
+                ▼                                      │
+        GATHERING  it waits for the threads that were there last time, for a moment
+                │ all are there, or its patience ends  │
+                ▼                                      │
+        CLOSED     it commits all rows; those of each ticket alone, if that fails
+                │                                      │   (who comes now is in the next group)
+                ▼                                      ▼
+        DONE       it rings: for one thread of the next group, which leads that,
+                   and for all of this group, which return
+
+    The moment is up to half of what the last commit took, and 0.05 s; a lone writer waits for
+    nobody. Threads that wait need four file descriptors all together, mostly; without any they
+    queue for the lock.
 
     A signal handler or a finalizer that writes in the middle of a write of its own thread, or of
-    anything else for which this thread has the lock, commits at once: whoever would lead may be the
-    thread that it has interrupted.
+    anything else for which this thread has the lock, commits at once: the thread that would lead
+    may be the one that it has interrupted.
 
     ``lock``: held during ``commit``. Others may use it, too. A :class:`threading.RLock`, as that of
     a :class:`Turn`, because ``commit`` is called in the middle of whatever was interrupted; with
@@ -74,24 +92,29 @@ class GroupCommit(Generic[Row]):
     # while those that are quick go in between with a commit for themselves alone. Measured with 16
     # threads on PostgreSQL: 1,900 messages a second, now 6,400.
     #
-    # Any number of threads may lead: the lock lets one of them commit at a time, and who finds that
-    # it is done has nothing to do. So whenever it is not clear who goes on, somebody more is woken.
+    # Any number of threads may lead: the lock lets one of them commit at a time, and a leader whose
+    # ticket is done has nothing to do. So where it is not clear who goes on, one more is woken.
 
     def __init__(
         self, lock: AbstractContextManager[object], commit: Callable[[Sequence[Row]], int]
     ) -> None:
         self._pid = os.getpid()
         self._lock = lock
-        self._has_lock: Callable[[], bool] = getattr(lock, "_is_owned", _no)  # as Condition does
+        self._has_lock: Callable[[], bool] = getattr(lock, "_is_owned", _never)  # as Condition does
         self._commit = commit
         self._writers: set[int] = set()
         """Threads that are inside :meth:`write`."""
-        self._mutex = threading.RLock()  # for all of these, and never held for long
-        self._open = _Group[Row]()  # whoever comes is in it
-        self._is_led = False  # will somebody commit the open group?
-        self._gathering: threading.Lock | None = None  # of the leader, while it waits for others
+        self._books = threading.RLock()  # for what follows, and never held for long
+        self._open = _Group[Row]()
+        """The group that a thread joins which comes now."""
+        self._is_led = False
+        """Will a thread commit the open group?"""
+        self._complete: threading.Lock | None = None
+        """The leader waits for it while it gathers: released when all are there."""
         self._expected = 1
+        """How many tickets make a group complete."""
         self._patience = 0.0
+        """How many seconds a leader waits for that."""
         self._spare_bells: list[Bell] = []
 
     def write(self, rows: Sequence[Row]) -> range:
@@ -100,7 +123,7 @@ class GroupCommit(Generic[Row]):
         Raises what ``commit`` raised for them, and :exc:`~snakemq.exceptions.StorageError` in a
         process that has inherited this through a fork.
         """
-        if os.getpid() != self._pid:  # who waits here would take the turn of a thread of the parent
+        if os.getpid() != self._pid:  # a wait here would take the turn of a parent's thread
             raise StorageError("this storage belongs to the parent process; after a fork open one")
         thread = threading.get_ident()
         if thread in self._writers or self._has_lock():
@@ -117,7 +140,7 @@ class GroupCommit(Generic[Row]):
         ticket = _Ticket(rows)
         group, bell = None, None
         try:
-            with self._mutex:
+            with self._books:
                 group = self._open
                 if self._is_led:
                     bell = self._bell_of(group)  # without one this thread leads as well
@@ -125,9 +148,9 @@ class GroupCommit(Generic[Row]):
                 group.tickets.append(ticket)
                 if bell is not None:
                     group.waiting += 1
-                if self._gathering is not None and len(group.tickets) == self._expected:
-                    self._gathering.release()
-                    self._gathering = None
+                if self._complete is not None and len(group.tickets) == self._expected:
+                    self._complete.release()
+                    self._complete = None
             if bell is not None and bell.wait():
                 self._spare_bells.append(bell)
             if not ticket.done:
@@ -149,14 +172,14 @@ class GroupCommit(Generic[Row]):
         return group.bell
 
     def _lead(self, group: _Group[Row]) -> None:
-        while not self._led(group):
+        while not self._commit_group(group):
             pass
         self._wake(group)
 
-    def _led(self, group: _Group[Row]) -> bool:
+    def _commit_group(self, group: _Group[Row]) -> bool:
         """Returns False if another thread needs the lock for a moment before this can be done."""
         with self._lock:
-            if group is self._open and self._gather(group):
+            if group is self._open and not self._gather(group):
                 return False
             tickets = [ticket for ticket in group.tickets if not ticket.done]
             if tickets:
@@ -168,7 +191,8 @@ class GroupCommit(Generic[Row]):
         return True
 
     def _gather(self, group: _Group[Row]) -> bool:
-        """Close the group when all are there that can be expected. True: not done, try again."""
+        """Close the group when all are there that can be expected. Returns False if it is still
+        open, because another thread keeps the books."""
         # Otherwise threads that do nothing but write come in two halves: one prepares its next rows
         # while those of the other are committed. Measured with 16 of them: 30 % more messages a
         # second if a commit takes 1 ms, 5 % more if it takes 0.25.
@@ -179,35 +203,36 @@ class GroupCommit(Generic[Row]):
         def look() -> None:
             nonlocal is_complete
             is_complete = len(group.tickets) >= self._expected
-            self._gathering = None if is_complete else complete
+            self._complete = None if is_complete else complete
 
         def close() -> None:
-            self._gathering = None
+            self._complete = None
             self._open = _Group()
 
-        if not self._with_mutex(look):
-            return True
+        if not self._with_books(look):
+            return False
         if not is_complete:
             complete.acquire(timeout=self._patience)
-        return not self._with_mutex(close)
+        return self._with_books(close)
 
-    def _with_mutex(self, change: Callable[[], None]) -> bool:
-        """While this thread has the lock. False: not done, see MUTEX_PATIENCE."""
+    def _with_books(self, change: Callable[[], None]) -> bool:
+        """Change the books, with the lock. Returns False if it was not done: see
+        ``BOOKS_PATIENCE``."""
         try:
-            if not self._mutex.acquire(timeout=MUTEX_PATIENCE):
+            if not self._books.acquire(timeout=BOOKS_PATIENCE):
                 return False
             change()
             return True
         finally:
             # Ctrl-C may have come anywhere, so it may have been acquired or not.
             try:  # noqa: SIM105
-                self._mutex.release()
+                self._books.release()
             except RuntimeError:
                 pass
 
     def _wake(self, group: _Group[Row]) -> None:
-        """Wake the next leader, if a thread has come meanwhile, and the threads of this group."""
-        with self._mutex:
+        """Wake the leader of the next group, if a thread waits there, and those of this group."""
+        with self._books:
             following = self._open.bell if self._open.waiting else None
             if following is not None:
                 self._open.waiting -= 1
@@ -224,10 +249,13 @@ class GroupCommit(Generic[Row]):
             group.bell = None  # not before: a thread that is interrupted comes here again
 
     def _withdraw(self, group: _Group[Row], ticket: _Ticket[Row]) -> None:
-        """This thread was interrupted. What was not accepted must not be stored later, and nobody
-        may wait for a leader that is gone: threads that are woken and not done lead."""
+        """This thread was interrupted, by Ctrl-C for example.
+
+        What was not accepted must not be stored later, and no thread may wait for a leader that is
+        gone: a thread that is woken and not done leads.
+        """
         ticket.rows = ()
-        with self._mutex:
+        with self._books:
             if group is self._open and ticket in group.tickets:
                 group.tickets.remove(ticket)
         self._wake(group)
@@ -245,8 +273,8 @@ class GroupCommit(Generic[Row]):
             ticket.done = True
 
     def _commit_each(self, tickets: list[_Ticket[Row]], error: Exception) -> None:
-        """One may be at fault for all; but not if the back end is away, which takes its time to
-        find out."""
+        """One ticket may be at fault for all. But not if the back end is away: then it would take
+        its time to find that out again for each of them."""
         goes_on = len(tickets) > 1
         for ticket in tickets:
             try:
@@ -259,5 +287,5 @@ class GroupCommit(Generic[Row]):
             ticket.done = True
 
 
-def _no() -> bool:
+def _never() -> bool:
     return False

@@ -9,7 +9,7 @@ from typing import Any
 
 from snakemq.exceptions import SnakeMQMessageTooLarge
 from snakemq.message import Message
-from snakemq.queues.parts import ttl_left
+from snakemq.queues.parts import UnreadableItem, ttl_left, ttl_of_v16
 
 Document = dict[str, Any]
 
@@ -18,12 +18,6 @@ MAX_DOCUMENT = 16 * 1024 * 1024
 
 FIELDS_SIZE = 512
 """More than what the other fields of a message take, the name of the queue excepted."""
-
-LONGEST_TTL = 0xFFFFFFFE
-
-
-class UnreadableDocument(ValueError):
-    """A document is not a message. The text says why."""
 
 
 def document_of(seq: int, queue_name: str, item: Message, now: float) -> Document:
@@ -43,52 +37,51 @@ def document_of(seq: int, queue_name: str, item: Message, now: float) -> Documen
 def read_message(document: Mapping[str, Any], now: float) -> Message:
     """The message in a document, its ttl as it is left at ``now``.
 
-    Raises :exc:`UnreadableDocument`.
+    Raises :exc:`UnreadableItem`.
     """
     uuid, data, flags = (_get(document, name) for name in ("uuid", "data", "flags"))
     ttl, stored_at = _get(document, "ttl"), _get(document, "stored_at")
     if type(stored_at) is not float:
-        raise UnreadableDocument(f"stored_at is {stored_at!r}")
+        raise UnreadableItem(f"stored_at is {stored_at!r}")
     return _message(data, ttl, flags, uuid, stored_at, now)
 
 
 def read_v16_message(document: Mapping[str, Any]) -> tuple[str, Message]:
     """The name of the queue and the message in a document of snakeMQ 1.6.
 
-    It keeps uuid and data in base64; as a string when written by Python 2. It counts ttl below
-    zero before it drops a message, and takes one that its own wire format cannot carry; such a
-    message is kept without a limit. Raises :exc:`UnreadableDocument`.
+    It keeps uuid and data in base64; as a string when written by Python 2. Raises
+    :exc:`UnreadableItem`.
     """
     queue_name, ttl = _get(document, "queue_name"), _get(document, "ttl")
     if not isinstance(queue_name, str):
-        raise UnreadableDocument(f"queue_name is {queue_name!r:.100}")
+        raise UnreadableItem(f"queue_name is {queue_name!r:.100}")
     if isinstance(ttl, int | float):
-        ttl = max(0.0, float(ttl)) if ttl <= LONGEST_TTL else None
+        ttl = ttl_of_v16(float(ttl))
     try:
         uuid, data = (a2b_base64(_get(document, name)) for name in ("uuid", "data"))
     except (Base64Error, TypeError, ValueError) as error:
-        raise UnreadableDocument(f"uuid or data is not base64: {error}") from None
+        raise UnreadableItem(f"uuid or data is not base64: {error}") from None
     return queue_name, _message(data, ttl, _get(document, "flags"), uuid, 0.0, 0.0)
 
 
 def _message(data: Any, ttl: Any, flags: Any, uuid: Any, stored_at: float, now: float) -> Message:
     if not isinstance(flags, int) or isinstance(flags, bool):  # it may be a bson.Int64
-        raise UnreadableDocument(f"flags is {flags!r:.100}")
+        raise UnreadableItem(f"flags is {flags!r:.100}")
     if ttl is not None and type(ttl) is not float:
-        raise UnreadableDocument(f"ttl is {ttl!r:.100}")
+        raise UnreadableItem(f"ttl is {ttl!r:.100}")
     try:
         # NaN passes a comparison with zero, but not Message.
         left = ttl if ttl is not None and ttl != ttl else ttl_left(ttl, stored_at, now)
         return Message(data, left, int(flags), uuid)
     except (TypeError, ValueError) as error:
-        raise UnreadableDocument(str(error)) from None
+        raise UnreadableItem(str(error)) from None
 
 
 def _get(document: Mapping[str, Any], name: str) -> Any:
     try:
         return document[name]
     except KeyError:
-        raise UnreadableDocument(f"it has no {name}") from None
+        raise UnreadableItem(f"it has no {name}") from None
 
 
 def check_size(queue_name: str, item: Message) -> None:

@@ -1,33 +1,41 @@
-"""The border: what pymongo raises leaves this package as a StorageError."""
+"""What the errors of pymongo mean."""
 
 from __future__ import annotations
-
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from bson.errors import BSONError
 from pymongo import errors
 
-from snakemq.exceptions import StorageError
+from snakemq.queues.parts import Failure, in_use
+
+from ._lease import InUse, Lost
 
 # Out of disk space, write conflict, exceeded time limit, interrupted, too many open cursors.
 _TEMPORARY_CODES = frozenset({14031, 112, 50, 262, 11601, 11602})
 
 
-@contextmanager
-def translated(place: str) -> Iterator[None]:
-    """Raise :exc:`StorageError` for whatever pymongo raises in the ``with`` block.
+def explain(error: Exception) -> Failure | None:
+    """What an exception means: see :data:`~snakemq.queues.parts.Explain`.
 
-    It is ``temporary`` when the server is away or elects a primary, or is out of resources.
-    ``OverflowError`` is an integer above 64 bits, which no document holds.
+    It is temporary when the server is away or elects a primary, or is out of resources, or when
+    another owner holds the storage. ``OverflowError`` is an integer above 64 bits, which no
+    document holds.
     """
-    try:
-        yield
-    except (errors.PyMongoError, BSONError, OverflowError) as error:
-        temporary = isinstance(error, errors.ConnectionFailure | errors.WTimeoutError) or (
-            isinstance(error, errors.OperationFailure) and error.code in _TEMPORARY_CODES
-        )
-        raise StorageError(f"MongoDB storage {place}: {error}", temporary=temporary) from error
+    match error:
+        case errors.ConnectionFailure() | errors.WTimeoutError():
+            return Failure(str(error), is_temporary=True)
+        case errors.OperationFailure():
+            return Failure(str(error), error.code in _TEMPORARY_CODES)
+        case errors.PyMongoError() | BSONError() | OverflowError():
+            return Failure(str(error), is_temporary=False)
+        case InUse():
+            return Failure(in_use(owner=f"another storage object, {error}"), is_temporary=True)
+        case Lost():
+            return Failure(
+                "this process did not renew its ownership in time and another one has taken it;"
+                " open the storage again",
+                is_temporary=False,
+            )
+    return None
 
 
 def is_lost(error: errors.PyMongoError) -> bool:

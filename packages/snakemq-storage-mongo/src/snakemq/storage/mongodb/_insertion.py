@@ -8,6 +8,7 @@ from pymongo.collection import Collection
 from pymongo.errors import BulkWriteError, DuplicateKeyError
 
 from snakemq.message import Message
+from snakemq.queues.parts import Leftovers, Positions
 
 from ._documents import Document, document_of
 from ._lease import Lost
@@ -16,18 +17,12 @@ _DUPLICATE = 11000
 
 
 class Insertion:
-    """Not thread-safe. ``seq``: the first number that is free."""
+    """Appends messages to their queues. Not thread-safe."""
 
-    def __init__(self, messages: Collection[Document], seq: int) -> None:
+    def __init__(self, messages: Collection[Document], positions: Positions) -> None:
         self._messages = messages
-        self._seq = seq
-        self._doubtful: list[Document] = []
-
-    def reserve(self, count: int) -> int:
-        """Takes ``count`` numbers and returns the first one."""
-        # At once: a signal handler may want some as well.
-        seq, self._seq = self._seq, self._seq + count
-        return seq
+        self._positions = positions
+        self._leftovers = Leftovers[Document]()
 
     def insert(
         self, rows: Sequence[tuple[str, Message]], now: float, first: int | None = None
@@ -40,7 +35,7 @@ class Insertion:
         :meth:`undo`. Raises :exc:`Lost` if the numbers are those of another owner.
         """
         if first is None:
-            first = self.reserve(len(rows))
+            first = self._positions.reserve(len(rows))
         documents = [
             document_of(seq, queue_name, item, now)
             for seq, (queue_name, item) in enumerate(rows, first)
@@ -51,17 +46,17 @@ class Insertion:
             else:
                 self._insert_many(documents)
         except BaseException:
-            self._doubtful += [{"_id": d["_id"], "uuid": d["uuid"]} for d in documents]
+            self._leftovers.add([{"_id": d["_id"], "uuid": d["uuid"]} for d in documents])
             raise
         return first
 
     def undo(self) -> None:
         """Delete what insertions that failed may have left behind."""
-        if self._doubtful:
-            doubtful = self._doubtful
-            for start in range(0, len(doubtful), 1000):
-                self._messages.delete_many({"$or": doubtful[start : start + 1000]})
-            self._doubtful = []
+        self._leftovers.remove(self._delete)
+
+    def _delete(self, leftovers: list[Document]) -> None:
+        for start in range(0, len(leftovers), 1000):
+            self._messages.delete_many({"$or": leftovers[start : start + 1000]})
 
     def _insert_one(self, document: Document) -> None:
         try:

@@ -1,39 +1,24 @@
+"""The storage that keeps queues in collections of MongoDB."""
+
 from __future__ import annotations
 
-import logging
-import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
-from typing import Any, TypeAlias, TypeVar
+from typing import Any
 
-from pymongo import ASCENDING, DESCENDING, MongoClient, UpdateMany
-from pymongo.errors import PyMongoError
-from pymongo.write_concern import WriteConcern
+from pymongo import MongoClient, UpdateMany
 
-from snakemq.exceptions import StorageError
 from snakemq.message import Message
 from snakemq.queues import QueuesStorageBase, StoredMessage
-from snakemq.queues.parts import GroupCommit, OwnerClock, Turn
+from snakemq.queues.parts import Border, Pushes
 
-from . import _inbox
-from ._client import durable, make_client
+from ._client import make_client
+from ._database import Database
 from ._deletion import delete, delete_all
 from ._documents import Document, check_size
-from ._errors import is_lost, translated
-from ._insertion import Insertion
-from ._lease import InUse, Lease, Lost
-from ._reading import read_page, read_queue_names, set_aside
-from ._takeover import take_over_v16
-
-T = TypeVar("T")
-
-log = logging.getLogger("snakemq.storage.mongodb")
-
-_Row: TypeAlias = tuple[str, Message, float]
-"""The name of a queue, a message, and since when it waits to be stored."""
-
-SCHEMA_VERSION = 1
+from ._errors import explain
+from ._inbox import Inbox
+from ._reading import read_page, read_queue_names
 
 
 class MongoDbQueuesStorage(QueuesStorageBase):
@@ -106,103 +91,37 @@ class MongoDbQueuesStorage(QueuesStorageBase):
         clock: Callable[[], float] = time.monotonic,
         **client_options: Any,
     ) -> None:
-        self._turn = Turn(log)
-        self._pid = os.getpid()
-        self._unusable = ""
-        self._place = f"{collection!r}"
-        self._inbox_ends: dict[str, int] = {}
-        with translated(self._place):
-            self._own_client: MongoClient[Document] | None = None
-            if isinstance(host, str):
+        self._own_client: MongoClient[Document] | None = None
+        if isinstance(host, str):
+            with Border(f"MongoDB storage {collection!r}", explain):
                 host = self._own_client = make_client(host, port, client_options)
-            # To wait for a silent server takes that long; one that is away refuses sooner.
-            self._turn.slow = (host.options.pool_options.socket_timeout or 0.0) / 2
-            try:
-                if database is None:
-                    database = host.get_default_database("snakemq").name
-                self._parent = host[database][collection]
-                self._place = f"{self._parent.full_name!r}"
-                concern = durable(host.write_concern)
-                self._messages = self._parent["messages"].with_options(write_concern=concern)
-                lazily = WriteConcern(w=1)
-                self._lazy_messages = self._messages.with_options(write_concern=lazily)
-                self._inbox = self._parent["inbox"].with_options(write_concern=concern)
-                self._state = self._parent["state"].with_options(write_concern=concern)
-                self._become_owner(owner_timeout, owner_lease, clock)
-            except BaseException:
-                if self._own_client is not None:
-                    self._own_client.close()
-                raise
-
-    def _become_owner(self, timeout: float, lease: float, clock: Callable[[], float]) -> None:
-        self._clock = OwnerClock(clock, 0.0)
-        self._lease = Lease(self._state, lease, lambda: self._clock.now())
         try:
-            self._lease.acquire(timeout)
-        except InUse as error:
-            raise StorageError(
-                f"MongoDB storage {self._place}: it is in use by another storage object,"
-                f" {error}; two owners would deliver its messages twice",
-                temporary=True,
-            ) from error
-        try:
-            self._prepare(clock)
-        except BaseException:
-            with suppress(PyMongoError):
-                self._lease.release()
-            raise
-        self._lease.keep()
-
-    def _prepare(self, clock: Callable[[], float]) -> None:
-        schema = self._state.find_one({"_id": "schema"})
-        version = schema["version"] if schema else None
-        if version not in (None, SCHEMA_VERSION):
-            raise StorageError(
-                f"MongoDB storage {self._place} has schema version {version}, this"
-                f" snakemq-storage-mongo knows versions up to {SCHEMA_VERSION}; upgrade it."
-                " Nothing was changed."
+            self._database = Database(
+                host,
+                database,
+                collection,
+                owner_timeout=owner_timeout,
+                owner_lease=owner_lease,
+                clock=clock,
             )
-        self._messages.create_index([("queue_name", ASCENDING), ("_id", ASCENDING)])
-        by_uuid = [("uuid", ASCENDING), ("queue_name", ASCENDING)]
-        self._messages.create_index(by_uuid, unique=True)
-        self._inbox.create_index([("ident", ASCENDING), ("end", ASCENDING)], unique=True)
-        self._state.replace_one({"_id": "schema"}, {"version": SCHEMA_VERSION}, upsert=True)
-        last = self._messages.find_one({}, {"stored_at": True}, sort=[("_id", DESCENDING)]) or {
-            "_id": 0
-        }
-        owner = self._state.find_one({"_id": "owner"}) or {}
-        readings = [owner.get("seconds"), last.get("stored_at")]
-        known = [reading for reading in readings if isinstance(reading, float)]
-        self._clock = OwnerClock(clock, max(known, default=0.0))
-        self._insertion = Insertion(self._messages, last["_id"] + 1)
-        self._group = GroupCommit(self._turn.lock, self._insert)
-        take_over_v16(
-            self._parent,
-            lambda rows: self._insertion.insert(rows, self._clock.now()),
-            lambda _, document, reason: set_aside(self._parent, document, reason),
-        )
+        except BaseException:
+            self._close_client()
+            raise
+        self._collections = self._database.collections
+        self._inbox = Inbox(self._collections.inbox)
+        self._pushes = Pushes(self._database.gate, self._database.positions, self._store)
 
     def close(self) -> None:
         """Let go of the storage. Idempotent."""
-        if self._unusable:
-            return
-        with self._turn.call():
-            if self._unusable:
-                return
-            self._unusable = "it is closed"
-            if os.getpid() == self._pid:
-                with suppress(PyMongoError):  # the next owner has to wait a little
-                    self._lease.release()
-                if self._own_client is not None:
-                    self._own_client.close()
+        self._database.close(finish=self._close_client)
 
     def get_queues(self) -> Sequence[str]:
         """Names of the queues that have at least one item."""
-        return self._run(lambda: read_queue_names(self._parent, self._messages))
+        return self._database.run(lambda: read_queue_names(self._collections))
 
     def get_items(self, queue_name: str) -> Sequence[Message]:
         """The messages of a queue in their order, with what is left of their ttl."""
-        return [stored.message for stored in self._read(queue_name, None, 0, None)]
+        return [stored.message for stored in self._read(queue_name, None, None, None)]
 
     def get_page(
         self, queue_name: str, after: int | None, limit: int, max_bytes: int | None = None
@@ -212,7 +131,8 @@ class MongoDbQueuesStorage(QueuesStorageBase):
 
     def count(self, queue_name: str) -> int:
         """How many messages the queue has. The server counts them in an index."""
-        return self._run(lambda: self._messages.count_documents({"queue_name": queue_name}))
+        messages = self._collections.messages
+        return self._database.run(lambda: messages.count_documents({"queue_name": queue_name}))
 
     def push(self, queue_name: str, item: Message) -> int:
         """Append a message; it is durable when this returns.
@@ -220,17 +140,14 @@ class MongoDbQueuesStorage(QueuesStorageBase):
         A message whose uuid is in this queue already is ignored.
         """
         check_size(queue_name, item)
-        self._check_usable()
-        return self._group.write(((queue_name, item, time.monotonic()),))[0]
+        return self._pushes.push(queue_name, (item,))[0]
 
     def push_many(self, queue_name: str, items: Iterable[Message]) -> Sequence[int]:
         """Append messages; when this raises, none of them stays."""
-        now = time.monotonic()
-        rows = [(queue_name, item, now) for item in items]
-        for _, item, _ in rows:
+        items = list(items)
+        for item in items:
             check_size(queue_name, item)
-        self._check_usable()
-        return self._group.write(rows) if rows else ()
+        return self._pushes.push(queue_name, items)
 
     def delete_items(self, items: Iterable[Message]) -> None:
         """Delete messages by their uuid, from every queue that has them."""
@@ -242,7 +159,7 @@ class MongoDbQueuesStorage(QueuesStorageBase):
 
     def delete_all(self) -> None:
         """Delete all items and queues. What was set aside stays."""
-        self._run(lambda: delete_all(self._lazy_messages))
+        self._database.run(lambda: delete_all(self._collections.lazy_messages))
 
     def update_items_ttl(self, items: Iterable[Message]) -> None:
         """Store the present ``ttl`` of each message, found by its uuid.
@@ -252,8 +169,8 @@ class MongoDbQueuesStorage(QueuesStorageBase):
         ttls = [(item.uuid, item.ttl) for item in items]
 
         def update() -> None:
-            now = self._clock.now()
-            self._lazy_messages.bulk_write(
+            now = self._database.clock.now()
+            self._collections.lazy_messages.bulk_write(
                 [
                     UpdateMany({"uuid": uuid}, {"$set": {"ttl": ttl, "stored_at": now}})
                     for uuid, ttl in ttls
@@ -261,110 +178,51 @@ class MongoDbQueuesStorage(QueuesStorageBase):
             )
 
         if ttls:
-            self._run(update)
+            self._database.run(update)
 
     def remember(self, ident: str, uuids: Sequence[bytes], keep: int) -> None:
         """Messages of a peer were processed; durable when this returns.
 
         What is older than the last ``keep`` uuids of that peer is forgotten, by batches.
         """
-        ends = self._inbox_ends
-        self._run(lambda: _inbox.remember(self._inbox, ends, ident, list(uuids), keep))
+        self._database.run(lambda: self._inbox.remember(ident, list(uuids), keep))
 
     def recall(self, ident: str, count: int) -> Sequence[bytes]:
         """The last ``count`` uuids of a peer, the oldest first; fewer if there are no more."""
-        return self._run(lambda: _inbox.recall(self._inbox, ident, count))
+        return self._database.run(lambda: self._inbox.recall(ident, count))
 
     def remembered(self) -> Mapping[str, int]:
         """How many uuids of each peer are kept."""
-        return self._run(lambda: _inbox.remembered(self._inbox))
+        return self._database.run(self._inbox.remembered)
 
     def forget(self, idents: Sequence[str]) -> None:
         """Forget all uuids of these peers."""
-        ends = self._inbox_ends
-        self._run(lambda: _inbox.forget(self._inbox, ends, list(idents)))
+        self._database.run(lambda: self._inbox.forget(list(idents)))
 
     def checkpoint_clock(self) -> None:
         """Write down for how long the storage has been open; the owner's thread does it as well."""
-        self._run(self._lease.renew)
+        self._database.run(self._database.lease.renew)
 
-    def _run(self, work: Callable[[], T]) -> T:
-        """Run ``work``, once more if the connection turns out to be lost; so it must not mind if
-        it was done already."""
-        self._check_usable()
-        since = time.monotonic()
-        with self._turn.call():
-            return self._run_locked(work, since)
-
-    def _run_locked(self, work: Callable[[], T], since: float) -> T:
-        self._check_usable()
-        self._turn.check(since)
-        try:
-            result = self._run_twice(work)
-        except StorageError as error:
-            self._turn.failed(error)
-            raise
-        self._turn.worked()
-        return result
-
-    def _run_twice(self, work: Callable[[], T]) -> T:
-        with translated(self._place):
-            try:
-                try:
-                    return self._owned(work)
-                except PyMongoError as error:
-                    if not is_lost(error):
-                        raise
-                return self._owned(work)
-            except Lost:
-                self._lease.is_lost = True
-                raise StorageError(
-                    f"MongoDB storage {self._place}: this process did not renew its ownership in"
-                    " time and another one has taken it; open the storage again"
-                ) from None
-
-    def _owned(self, work: Callable[[], T]) -> T:
-        self._lease.ensure()
-        self._insertion.undo()
-        return work()
-
-    def _check_usable(self) -> None:
-        # Before the lock as well: in a forked child nobody may be left to release it.
-        if os.getpid() != self._pid:
-            raise StorageError(
-                f"MongoDB storage {self._place}: a forked process cannot use the storage of its"
-                " parent; open its own"
-            )
-        if self._unusable:
-            raise StorageError(f"MongoDB storage {self._place}: {self._unusable}")
-
-    def _insert(self, rows: Sequence[_Row]) -> int:
-        """Called by the group commit, with the lock held. Returns the first one's position."""
-        self._check_usable()
-        if not self._turn.is_taken:
-            with self._turn.call():
-                return self._store(rows, None)
-        # A signal handler in the middle of a call of this thread.
-        seq = self._insertion.reserve(len(rows))
-        self._turn.leave(lambda: self._store(rows, seq))
-        return seq
-
-    def _store(self, rows: Sequence[_Row], seq: int | None) -> int:
-        """``seq``: the number of the first row; ``None``: the next one."""
-        messages = [(name, item) for name, item, _ in rows]
-        return self._run_locked(
-            lambda: self._insertion.insert(messages, self._clock.now(), seq),
-            max([since for _, _, since in rows]),
+    def _store(self, messages: Sequence[tuple[str, Message]], first: int | None) -> int:
+        """Called in turn, see :class:`Pushes`."""
+        database = self._database
+        return database.run_in_turn(
+            lambda: database.insertion.insert(messages, database.clock.now(), first)
         )
 
     def _delete(self, queue: Document, items: Iterable[Message]) -> None:
         uuids = [item.uuid for item in items]
-
         if uuids:
-            self._run(lambda: delete(self._lazy_messages, queue, uuids))
+            self._database.run(lambda: delete(self._collections.lazy_messages, queue, uuids))
 
     def _read(
-        self, queue_name: str, after: int | None, limit: int, max_bytes: int | None
+        self, queue_name: str, after: int | None, limit: int | None, max_bytes: int | None
     ) -> list[StoredMessage]:
         wanted = (queue_name, after or 0, limit, max_bytes)
-        return self._run(lambda: read_page(self._parent, self._messages, self._clock.now(), wanted))
+        return self._database.run(
+            lambda: read_page(self._collections, self._database.clock.now(), wanted)
+        )
+
+    def _close_client(self) -> None:
+        if self._own_client is not None:
+            self._own_client.close()

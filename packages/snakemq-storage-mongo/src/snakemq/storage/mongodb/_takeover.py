@@ -8,8 +8,9 @@ from collections.abc import Callable
 from pymongo.collection import Collection
 
 from snakemq.message import Message
+from snakemq.queues.parts import UnreadableItem, free_name
 
-from ._documents import Document, UnreadableDocument, read_v16_message
+from ._documents import Document, read_v16_message
 
 log = logging.getLogger("snakemq.storage.mongodb")
 
@@ -19,7 +20,7 @@ _CHUNK = 200
 def take_over_v16(
     parent: Collection[Document],
     push: Callable[[list[tuple[str, Message]]], object],
-    set_aside: Callable[[Collection[Document], Document, str], None],
+    set_aside: Callable[[Document, str], None],
 ) -> None:
     """Copy the messages of ``PARENT.snakemq_items``, if it exists, and rename it to a backup.
 
@@ -34,16 +35,13 @@ def take_over_v16(
     for document in old.find().sort("$natural", 1):
         try:
             chunk.append(read_v16_message(document))
-        except UnreadableDocument as error:
-            set_aside(old, document, str(error))
+        except UnreadableItem as error:
+            set_aside(document, str(error))
         if len(chunk) >= _CHUNK:
             push(chunk)
             chunk = []
     if chunk:
         push(chunk)
-    backup, number = f"{old.name}_v16_backup", 1
-    while backup in names:
-        number += 1
-        backup = f"{old.name}_v16_backup_{number}"
+    backup = free_name(f"{old.name}_v16_backup", names.__contains__, "_")
     log.info("%s of snakeMQ 1.6 was taken over; it is renamed to %s", old.full_name, backup)
     old.rename(backup)

@@ -14,11 +14,6 @@ from ._rows import Row
 CONNECT_TIMEOUT = 5
 """Seconds until a server that does not answer counts as being away."""
 
-IN_USE = (
-    "it is in use by another process or another storage object;"
-    " two owners would deliver its messages twice"
-)
-
 
 class InUse(Exception):
     """Another session owns the storage."""

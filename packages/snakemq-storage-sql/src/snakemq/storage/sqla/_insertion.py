@@ -8,6 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from snakemq.message import Message
+from snakemq.queues.parts import Leftovers, Positions
 
 from ._dialect import Dialect
 from ._rows import Row
@@ -16,57 +17,50 @@ from ._statements import Prepared, Statements
 
 
 class Insertion:
-    """Not thread-safe. ``next_seq``: the first number that is free."""
+    """Appends messages to their queues. Not thread-safe."""
 
-    def __init__(self, session: OwnerSession, dialect: Dialect, sql: Statements) -> None:
-        self.next_seq = 1
+    def __init__(
+        self, session: OwnerSession, dialect: Dialect, sql: Statements, positions: Positions
+    ) -> None:
         self._session = session
         self._dialect = dialect
         self._sql = sql
-        # Pushes that raised after they had been sent: by number, what the server may have done.
-        self._doubtful: list[dict[str, Any]] = []
-
-    def reserve(self, count: int) -> int:
-        """Takes ``count`` numbers and returns the first one."""
-        # At once: a signal handler may want some as well.
-        seq, self.next_seq = self.next_seq, self.next_seq + count
-        return seq
+        self._positions = positions
+        self._leftovers = Leftovers[dict[str, Any]]()
 
     def insert(
         self,
         connection: sa.Connection,
         rows: Sequence[tuple[bytes, Message]],
         now: float,
-        seq: int | None = None,
+        first: int | None = None,
     ) -> int:
         """Append messages, but those whose uuid is in their queue already; number the first.
 
-        ``seq``: the number that was reserved for the first; ``None``: the next one.
+        ``first``: the number that was reserved for the first; ``None``: the next one.
 
         All or none. Raises what SQLAlchemy raises; :meth:`undo` deletes what the server may have
         done before the connection was lost.
         """
-        if seq is None:
-            seq = self.reserve(len(rows))
+        if first is None:
+            first = self._positions.reserve(len(rows))
         numbered = [
             Row(n, name, item.uuid, item.ttl, now, item.flags, item.data)
-            for n, (name, item) in enumerate(rows, seq)
+            for n, (name, item) in enumerate(rows, first)
         ]
         try:
             self._insert(connection, numbered)
         except BaseException as error:
             if self._session.ends_with(error):  # and with it the outcome is lost
-                self._doubtful += [
-                    {"s": row.seq, "name": row.queue_name, "u": row.uuid} for row in numbered
-                ]
+                self._leftovers.add(
+                    [{"s": row.seq, "name": row.queue_name, "u": row.uuid} for row in numbered]
+                )
             raise
-        return seq
+        return first
 
     def undo(self, connection: sa.Connection) -> None:
         """Delete what insertions that failed may have left behind."""
-        if self._doubtful:
-            connection.execute(self._sql.delete_seq, self._doubtful)
-            self._doubtful = []
+        self._leftovers.remove(lambda rows: connection.execute(self._sql.delete_seq, rows))
 
     def _insert(self, connection: sa.Connection, rows: list[Row]) -> None:
         insert: Prepared = self._sql.insert

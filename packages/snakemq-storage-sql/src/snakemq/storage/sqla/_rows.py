@@ -8,9 +8,8 @@ from typing import NamedTuple
 import sqlalchemy as sa
 
 from snakemq.message import Message
-from snakemq.queues.parts import ttl_left
+from snakemq.queues.parts import UnreadableItem, read_v16_message, ttl_left
 
-from ..sqlite._rows import UnreadableRow, read_v16_message
 from ._schema import LONGEST_NAME
 
 
@@ -35,37 +34,34 @@ def encoded(queue_name: str) -> bytes:
 
 
 def read_queue_name(value: bytes) -> str:
-    """Raises :exc:`UnreadableRow`."""
+    """Raises :exc:`UnreadableItem`."""
     try:
         return bytes(value).decode()
     except UnicodeDecodeError as error:
-        raise UnreadableRow(f"queue_name is not UTF-8: {error}") from None
+        raise UnreadableItem(f"queue_name is not UTF-8: {error}") from None
 
 
 def read_message(row: sa.RowMapping, now: float) -> Message:
-    """The message in a row, its ttl as it is left at ``now``. Raises :exc:`UnreadableRow`."""
+    """The message in a row, its ttl as it is left at ``now``. Raises :exc:`UnreadableItem`."""
     ttl, stored_at = row["ttl"], row["stored_at"]
     if not math.isfinite(stored_at) or (ttl is not None and not math.isfinite(ttl)):
-        raise UnreadableRow(f"ttl {ttl} or stored_at {stored_at} is not a number of seconds")
+        raise UnreadableItem(f"ttl {ttl} or stored_at {stored_at} is not a number of seconds")
     try:
         left = ttl_left(ttl, stored_at, now)
         return Message(bytes(row["data"]), left, row["flags"], bytes(row["uuid"]))
     except (TypeError, ValueError) as error:
-        raise UnreadableRow(str(error)) from None
+        raise UnreadableItem(str(error)) from None
 
 
 def read_v16_row(row: sa.RowMapping) -> tuple[bytes, Message]:
-    """The name of the queue and the message in a row of 1.6. Raises :exc:`UnreadableRow`."""
+    """The name of the queue and the message in a row of 1.6. Raises :exc:`UnreadableItem`."""
     queue_name, uuid = row["queue_name"], row["uuid"]
     if isinstance(uuid, str):
         uuid = uuid.encode(errors="replace")
     if not isinstance(queue_name, str):
-        raise UnreadableRow(f"queue_name is {queue_name!r}")
+        raise UnreadableItem(f"queue_name is {queue_name!r}")
     try:
         name = encoded(queue_name)
     except ValueError as error:
-        raise UnreadableRow(str(error)) from None
+        raise UnreadableItem(str(error)) from None
     return name, read_v16_message(uuid, row["ttl"], row["flags"], row["data"])
-
-
-__all__ = ["Row", "UnreadableRow", "encoded", "read_message", "read_queue_name", "read_v16_row"]

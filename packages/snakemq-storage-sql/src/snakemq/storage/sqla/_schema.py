@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
 
-from snakemq.exceptions import StorageError
+from snakemq.queues.parts import too_new
 
 SCHEMA_VERSION = 1
 
@@ -88,7 +88,7 @@ class Tables:
     def create(self, connection: sa.Connection) -> None:
         """Create what is missing. Safe to repeat after an interruption at any place.
 
-        Raises :exc:`StorageError`, and changes nothing, if a newer version has made the tables.
+        Raises ``StorageError``, and changes nothing, if a newer version has made the tables.
         """
         state = self.state
         if sa.inspect(connection).has_table(state.name):
@@ -96,11 +96,8 @@ class Tables:
             if version == SCHEMA_VERSION:
                 return
             if version is not None:
-                raise StorageError(
-                    f"the table {state.name} has schema version {version}, this"
-                    f" snakemq-storage-sql knows versions up to {SCHEMA_VERSION}; upgrade it."
-                    " Nothing was changed."
-                )
+                what = f"the table {state.name}"
+                raise too_new(what, version, SCHEMA_VERSION, "snakemq-storage-sql")
         self.metadata.create_all(connection)
         row = {"id": 1, "version": SCHEMA_VERSION, "seconds": 0.0, "v16_taken": 0}
         connection.execute(sa.insert(state), row)

@@ -1,38 +1,25 @@
+"""The storage that keeps queues in the tables of a server."""
+
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, TypeAlias, TypeVar
+from typing import Any
 
 import sqlalchemy as sa
 
-from snakemq.exceptions import StorageError
 from snakemq.message import Message
 from snakemq.queues import QueuesStorageBase, StoredMessage
-from snakemq.queues.parts import GroupCommit, OwnerClock, Turn
+from snakemq.queues.parts import Pushes, UnreadableItem
 
-from ..sqlite import _fork
-from ._dialects import dialect_of
-from ._errors import translated
+from ._database import Database
+from ._engine import engine_of
 from ._inbox import Inbox
-from ._insertion import Insertion
-from ._reading import read_page, read_queue_names
-from ._rows import UnreadableRow, encoded, read_queue_name
-from ._schema import Tables
-from ._session import OwnerSession
-from ._statements import Statements
-from ._takeover import take_over_v16
+from ._reading import Reading
+from ._rows import encoded, read_queue_name
 
-T = TypeVar("T")
-
-log = logging.getLogger("snakemq.storage.sqla")
-
-_Row: TypeAlias = tuple[bytes, Message, float]
-"""The name of a queue, a message, and since when it waits to be stored."""
-
-FOR_EVER = 7 * 86400.0
+FOREVER = 7 * 86400.0
 
 BYTES_PER_SECOND = 1_000_000
 """A slow network. What is pushed may take as long as that, beyond ``answer_timeout``."""
@@ -102,74 +89,38 @@ class SqlAlchemyQueuesStorage(QueuesStorageBase):
         clock: Callable[[], float] = time.monotonic,
         **engine_options: Any,
     ) -> None:
-        if isinstance(url_or_engine, sa.Engine):
-            engine = url_or_engine
-            self._dialect = dialect_of(engine.dialect.name)
-        else:
-            url = sa.make_url(url_or_engine)
-            self._dialect = dialect_of(url.get_backend_name())
-            # The user's own connect_args add to ours; what the URL says counts more than ours.
-            defaults = self._dialect.engine_options(url)
-            ours = {k: v for k, v in defaults["connect_args"].items() if k not in url.query}
-            options = {"poolclass": sa.pool.NullPool} | engine_options
-            options["connect_args"] = ours | options.get("connect_args", {})
-            engine = sa.create_engine(url, **options)
-        self._place = engine.url.render_as_string(hide_password=True)
-        self._prefix = table_prefix
-        self._owner_timeout = owner_timeout
-        self._time = clock
-        self._tables = Tables(table_prefix)
-        self._sql = Statements(self._tables, self._dialect, engine.dialect)
-        self._turn = Turn(log)
-        self._group = GroupCommit(self._turn.lock, self._insert)
-        self._session = OwnerSession(
-            engine, self._dialect, self._own, self._settled, answer_timeout, owner_timeout
+        engine, self._dialect = engine_of(url_or_engine, engine_options)
+        self._database = Database(
+            engine,
+            self._dialect,
+            table_prefix,
+            owner_timeout=owner_timeout,
+            answer_timeout=answer_timeout,
+            clock=clock,
         )
-        self._insertion = Insertion(self._session, self._dialect, self._sql)
-        self._unusable = ""
-        self._clock: OwnerClock | None = None
-        self._clock_written = 0.0
-        try:
-            self._run(lambda connection: None)
-        except BaseException:
-            self._session.end()
-            raise
-        _fork.watch(self)
+        self._sql = self._database.sql
+        self._session = self._database.session
+        self._reading = Reading(self._session, self._database.tables, self._sql)
+        self._pushes = Pushes(self._database.gate, self._database.positions, self._store)
 
     def close(self) -> None:
         """End the session and let go of the storage. Idempotent."""
-        if self._unusable:
-            return
-        with self._turn.call():
-            if self._unusable:
-                return
-            if self._session.connection is not None:
-                with suppress(sa.exc.SQLAlchemyError):  # costs some seconds of ttl, no message
-                    self._write_clock(self._session.connection, 0.0)
-            self._unusable = "it is closed"
-            _fork.unwatch(self)
-            self._session.end()
+        self._database.close()
 
     def create_structures(self) -> None:
         """Create the tables that are missing. Opening the storage has done that already."""
-
-        def create(connection: sa.Connection) -> None:
-            self._settled(connection)
-
-        self._run(create, FOR_EVER)
+        self._database.run(self._database.settle, FOREVER)
 
     def drop_structures(self) -> None:
         """Drop the tables with all that is in them; backups of 1.6's table stay.
 
         Nothing works then before :meth:`create_structures`.
         """
-        self._run(self._tables.drop, FOR_EVER)
+        self._database.run(self._database.tables.drop, FOREVER)
 
     def get_queues(self) -> Sequence[str]:
         """Names of the queues that have at least one item."""
-        return self._run(
-            lambda connection: read_queue_names(self._session, connection, self._tables, self._sql)
-        )
+        return self._database.run(self._reading.queue_names)
 
     def get_items(self, queue_name: str) -> Sequence[Message]:
         """The messages of a queue in their order, with what is left of their ttl."""
@@ -184,7 +135,7 @@ class SqlAlchemyQueuesStorage(QueuesStorageBase):
     def count(self, queue_name: str) -> int:
         """How many messages the queue has. The server counts them in an index."""
         name = {"name": encoded(queue_name)}
-        return self._run(lambda c: c.execute(self._sql.count, name).scalar() or 0)
+        return self._database.run(lambda c: c.execute(self._sql.count, name).scalar() or 0)
 
     def push(self, queue_name: str, item: Message) -> int:
         """Append a message; it is durable when this returns.
@@ -193,16 +144,14 @@ class SqlAlchemyQueuesStorage(QueuesStorageBase):
         :exc:`SnakeMQMessageTooLarge` for one that the server never takes.
         """
         self._dialect.check_size(item.data)
-        return self._group.write(((encoded(queue_name), item, time.monotonic()),))[0]
+        return self._pushes.push(encoded(queue_name), (item,))[0]
 
     def push_many(self, queue_name: str, items: Iterable[Message]) -> Sequence[int]:
         """Append messages in one commit: when this raises, none of them was stored."""
-        name = encoded(queue_name)
-        now = time.monotonic()
-        rows = [(name, item, now) for item in items]
-        for _, item, _ in rows:
+        name, items = encoded(queue_name), list(items)
+        for item in items:
             self._dialect.check_size(item.data)
-        return self._group.write(rows) if rows else ()
+        return self._pushes.push(name, items)
 
     def delete_items(self, items: Iterable[Message]) -> None:
         """Delete messages by their uuid, from every queue that has them. One commit."""
@@ -214,7 +163,7 @@ class SqlAlchemyQueuesStorage(QueuesStorageBase):
 
     def delete_all(self) -> None:
         """Delete all items and queues. What was set aside stays."""
-        self._run(lambda connection: connection.execute(self._sql.delete_all), FOR_EVER)
+        self._database.run(lambda connection: connection.execute(self._sql.delete_all), FOREVER)
 
     def update_items_ttl(self, items: Iterable[Message]) -> None:
         """Store the present ``ttl`` of each message, found by its uuid. One commit.
@@ -224,14 +173,14 @@ class SqlAlchemyQueuesStorage(QueuesStorageBase):
         ttls = [(item.uuid, item.ttl) for item in items]
 
         def update(connection: sa.Connection) -> None:
-            now = self._now()
+            now = self._database.now()
             with self._session.transaction(connection, lazy=True):
                 rows = [{"u": uuid, "t": ttl, "now": now} for uuid, ttl in ttls]
                 connection.execute(self._sql.update_ttl, rows)
-                self._write_clock(connection, 0.0)
+                self._database.write_clock(connection)
 
         if ttls:
-            self._run(update, FOR_EVER)
+            self._database.run(update, FOREVER)
 
     def remember(self, ident: str, uuids: Sequence[bytes], keep: int) -> None:
         """Messages of a peer were processed; durable when this returns. One commit.
@@ -239,12 +188,12 @@ class SqlAlchemyQueuesStorage(QueuesStorageBase):
         All but the last ``keep`` uuids of that peer are forgotten.
         """
         inbox = Inbox(self._session, self._sql, encoded(ident))
-        self._run(lambda connection: inbox.remember(connection, uuids, keep))
+        self._database.run(lambda connection: inbox.remember(connection, uuids, keep))
 
     def recall(self, ident: str, count: int) -> Sequence[bytes]:
         """The last ``count`` uuids of a peer, the oldest first; fewer if there are no more."""
         inbox = Inbox(self._session, self._sql, encoded(ident))
-        return self._run(lambda connection: inbox.recall(connection, count))
+        return self._database.run(lambda connection: inbox.recall(connection, count))
 
     def remembered(self) -> Mapping[str, int]:
         """How many uuids of each peer are kept."""
@@ -252,11 +201,11 @@ class SqlAlchemyQueuesStorage(QueuesStorageBase):
         def count(connection: sa.Connection) -> dict[str, int]:
             counts: dict[str, int] = {}
             for ident, number in connection.execute(self._sql.remembered):
-                with suppress(UnreadableRow):  # it belongs to nobody
+                with suppress(UnreadableItem):  # it belongs to nobody
                     counts[read_queue_name(ident)] = number
             return counts
 
-        return self._run(count)
+        return self._database.run(count)
 
     def forget(self, idents: Sequence[str]) -> None:
         """Forget all uuids of these peers. One commit."""
@@ -267,7 +216,7 @@ class SqlAlchemyQueuesStorage(QueuesStorageBase):
                 connection.execute(self._sql.forget_peer, names)
 
         if names:
-            self._run(forget)
+            self._database.run(forget)
 
     def checkpoint_clock(self) -> None:
         """Write down for how long the storage has been open.
@@ -275,84 +224,14 @@ class SqlAlchemyQueuesStorage(QueuesStorageBase):
         Other writes do that as well, once a second. A process that may be idle for long calls
         this now and then: a crash forgets only the time since the last write.
         """
-        self._run(lambda connection: self._write_clock(connection, 0.0))
+        self._database.run(lambda connection: self._database.write_clock(connection))
 
-    def after_fork_in_child(self) -> object:
-        """For the fork handler of this package only."""
-        self._unusable = "a forked process cannot use the storage of its parent; open its own"
-        return self._session
-
-    def _run(self, work: Callable[[sa.Connection], T], extra: float = 0.0) -> T:
-        # Before the lock as well: in a forked child nobody may be left to release it.
-        self._check_usable()
-        since = time.monotonic()
-        with self._turn.call():
-            return self._run_locked(work, extra, since)
-
-    def _run_locked(self, work: Callable[[sa.Connection], T], extra: float, since: float) -> T:
-        self._check_usable()
-        self._turn.check(since)
-        try:
-            with translated(self._place, self._dialect):
-                result = self._session.run(work, extra)
-        except StorageError as error:
-            self._turn.failed(error)
-            raise
-        self._turn.worked()
-        return result
-
-    def _check_usable(self) -> None:
-        if self._unusable:
-            raise StorageError(f"SQL storage {self._place}: {self._unusable}")
-
-    def _own(self, connection: sa.Connection) -> None:
-        self._dialect.own(connection, self._prefix, self._owner_timeout)
-
-    def _settled(self, connection: sa.Connection) -> None:
-        """We are the owner, perhaps again, and perhaps another one was it meanwhile."""
-        self._tables.create(connection)
-        rows = connection.execute(self._sql.last).all()
-        name, last = max(rows, key=lambda row: row.seq, default=(b"", 0))
-        readings = [
-            connection.execute(self._sql.seconds).scalar(),
-            connection.execute(self._sql.stored_at, {"name": name, "seq": last}).scalar(),
-            self._clock and self._clock.now(),
-        ]
-        self._clock = OwnerClock(self._time, max(reading or 0.0 for reading in readings))
-        insertion = self._insertion
-        insertion.next_seq = max(insertion.next_seq, last + 1)
-        insertion.undo(connection)
-        insertion.next_seq = take_over_v16(
-            self._session,
-            connection,
-            self._tables,
-            self._sql.insert_message,
-            insertion.next_seq,
-            self._now(),
-        )
-
-    def _now(self) -> float:
-        assert self._clock is not None
-        return self._clock.now()
-
-    def _insert(self, rows: Sequence[_Row]) -> int:
-        """Called by the group commit, with the lock held. Returns the first row's position."""
-        self._check_usable()
-        if not self._turn.is_taken:
-            with self._turn.call():
-                return self._store(rows, None)
-        # A signal handler in the middle of a call of this thread.
-        seq = self._insertion.reserve(len(rows))
-        self._turn.leave(lambda: self._store(rows, seq))
-        return seq
-
-    def _store(self, rows: Sequence[_Row], seq: int | None) -> int:
-        """``seq``: the number of the first row; ``None``: the next one."""
-        messages = [(name, item) for name, item, _ in rows]
-        return self._run_locked(
-            lambda c: self._insertion.insert(c, messages, self._now(), seq),
+    def _store(self, messages: Sequence[tuple[bytes, Message]], first: int | None) -> int:
+        """Called in turn, see :class:`Pushes`."""
+        database = self._database
+        return self._session.run(
+            lambda c: database.insertion.insert(c, messages, database.now(), first),
             sum([len(item.data) for _, item in messages]) / BYTES_PER_SECOND,
-            max([since for _, _, since in rows]),
         )
 
     def _delete(self, items: Iterable[Message], queue_name: bytes | None) -> None:
@@ -362,29 +241,16 @@ class SqlAlchemyQueuesStorage(QueuesStorageBase):
             with self._session.transaction(connection, lazy=True):
                 for statement in self._sql.delete(uuids, queue_name):
                     connection.exec_driver_sql(statement)
-                self._write_clock(connection, CLOCK_INTERVAL)
+                self._database.write_clock(connection, CLOCK_INTERVAL)
 
         if uuids:
-            self._run(delete)
-
-    def _write_clock(self, connection: sa.Connection, interval: float) -> None:
-        now = self._now()
-        if now - self._clock_written >= interval:
-            connection.execute(self._sql.update_clock, {"now": now})
-            self._clock_written = now
+            self._database.run(delete)
 
     def _read(
         self, queue_name: str, after: int | None, limit: int | None, max_bytes: int | None
     ) -> list[StoredMessage]:
-        name = encoded(queue_name)
-        return self._run(
-            lambda connection: read_page(
-                self._session,
-                connection,
-                self._tables,
-                self._sql,
-                self._now(),
-                (name, after or 0, limit, max_bytes),
-            ),
-            FOR_EVER if limit is None else 0.0,
+        wanted = (encoded(queue_name), after or 0, limit, max_bytes)
+        return self._database.run(
+            lambda connection: self._reading.page(connection, self._database.now(), wanted),
+            FOREVER if limit is None else 0.0,
         )

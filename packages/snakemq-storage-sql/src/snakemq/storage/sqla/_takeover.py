@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import sqlalchemy as sa
 
-from ._rows import UnreadableRow, read_v16_row
+from snakemq.queues.parts import Positions, UnreadableItem, free_name
+
+from ._rows import Row, read_v16_row
 from ._schema import Tables
 from ._session import OwnerSession
 
@@ -23,78 +27,75 @@ def take_over_v16(
     connection: sa.Connection,
     tables: Tables,
     insert: sa.Insert,
-    seq: int,
+    positions: Positions,
     now: float,
-) -> int:
+) -> None:
     """Copy the messages of 1.6's table, if there is one, and rename it to a backup.
 
-    ``seq``: the first number for them. ``now``: the reading of the owners' clock.
+    ``now``: the reading of the owners' clock.
 
-    Returns the next free number. Interrupted at any place, it goes on at the next opening: the
-    copy is one transaction, in which the storage also notes that it was made.
+    Interrupted at any place, it goes on at the next opening: the copy is one transaction, in which
+    the storage also notes that it was made.
     """
-    names = sa.inspect(connection).get_table_names()
-    old = tables.v16_name
-    is_there = old in names and {
-        column["name"] for column in sa.inspect(connection).get_columns(old)
-    } == set(V16_COLUMNS)
     state = tables.state
-    if is_there:
+    names = sa.inspect(connection).get_table_names()
+    if _is_v16(connection, tables.v16_name, names):
         if not connection.execute(sa.select(state.c.v16_taken)).scalar():
-            seq = _copy(session, connection, tables, insert, seq, now)
-        backup, number = f"{old}_v16_backup", 1
-        while backup in names:
-            number += 1
-            backup = f"{old}_v16_backup_{number}"
-        quote = connection.dialect.identifier_preparer.quote
-        connection.exec_driver_sql(f"ALTER TABLE {quote(old)} RENAME TO {quote(backup)}")
-        log.info("the table %s of snakeMQ 1.6 was taken over and renamed to %s", old, backup)
+            with session.transaction(connection):
+                for rows in _pages(connection, tables.v16_name):
+                    _copy(connection, tables, insert, positions, now, rows)
+                connection.execute(sa.update(state).values(v16_taken=1))
+        _rename(connection, tables.v16_name, names)
     connection.execute(sa.update(state).where(state.c.v16_taken == 1).values(v16_taken=0))
-    return seq
+
+
+def _is_v16(connection: sa.Connection, name: str, names: Sequence[str]) -> bool:
+    """Is that table there, and of 1.6?"""
+    if name not in names:
+        return False
+    columns = {column["name"] for column in sa.inspect(connection).get_columns(name)}
+    return columns == set(V16_COLUMNS)
+
+
+def _pages(connection: sa.Connection, name: str) -> Iterator[Sequence[sa.RowMapping]]:
+    """The rows of that table in their order: a backlog may have many."""
+    old = sa.table(name, *(sa.column(column) for column in V16_COLUMNS))
+    page = sa.select(old).order_by(old.c.id_).limit(_CHUNK)
+    rows = connection.execute(page).mappings().all()
+    while rows:
+        yield rows
+        behind = page.where(old.c.id_ > rows[-1]["id_"])
+        rows = connection.execute(behind).mappings().all()
 
 
 def _copy(
-    session: OwnerSession,
     connection: sa.Connection,
     tables: Tables,
     insert: sa.Insert,
-    seq: int,
+    positions: Positions,
     now: float,
-) -> int:
-    old = sa.table(tables.v16_name, *(sa.column(name) for name in V16_COLUMNS))
-    last = None
-    with session.transaction(connection):
-        while True:
-            page = sa.select(old).order_by(old.c.id_).limit(_CHUNK)
-            if last is not None:
-                page = page.where(old.c.id_ > last)
-            rows = connection.execute(page).mappings().all()
-            if not rows:
-                break
-            last = rows[-1]["id_"]
-            good = []
-            for row in rows:
-                seq += 1
-                try:
-                    name, item = read_v16_row(row)
-                except UnreadableRow as error:
-                    _set_aside(connection, tables, seq, row, str(error))
-                    continue
-                good.append(
-                    {
-                        "seq": seq,
-                        "queue_name": name,
-                        "uuid": item.uuid,
-                        "ttl": item.ttl,
-                        "stored_at": now,
-                        "flags": item.flags,
-                        "data": item.data,
-                    }
-                )
-            if good:
-                connection.execute(insert, good)
-        connection.execute(sa.update(tables.state).values(v16_taken=1))
-    return seq + 1
+    rows: Sequence[sa.RowMapping],
+) -> None:
+    """Insert what is a message, and set the rest aside."""
+    good: list[dict[str, Any]] = []
+    for row in rows:
+        seq = positions.reserve(1)
+        try:
+            name, item = read_v16_row(row)
+        except UnreadableItem as error:
+            _set_aside(connection, tables, seq, row, str(error))
+            continue
+        values = Row(seq, name, item.uuid, item.ttl, now, item.flags, item.data)
+        good.append(values._asdict())
+    if good:
+        connection.execute(insert, good)
+
+
+def _rename(connection: sa.Connection, name: str, names: Sequence[str]) -> None:
+    backup = free_name(f"{name}_v16_backup", names.__contains__, "_")
+    quote = connection.dialect.identifier_preparer.quote
+    connection.exec_driver_sql(f"ALTER TABLE {quote(name)} RENAME TO {quote(backup)}")
+    log.info("the table %s of snakeMQ 1.6 was taken over and renamed to %s", name, backup)
 
 
 def _set_aside(

@@ -1,14 +1,12 @@
-"""The border: what sqlite3 raises leaves this package as a StorageError."""
+"""What the errors of sqlite3 mean."""
 
 from __future__ import annotations
 
 import errno
 import os
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
 
-from snakemq.exceptions import StorageError
+from snakemq.queues.parts import Failure, in_use
 
 # The primary result code is the low byte of the extended one.
 _PRIMARY = 0xFF
@@ -16,8 +14,7 @@ _PRIMARY = 0xFF
 _TEMPORARY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL})
 
 _ADVICE = {
-    sqlite3.SQLITE_BUSY: "the file is in use by another process or another storage object;"
-    " two owners would deliver its messages twice",
+    sqlite3.SQLITE_BUSY: in_use("the file"),
     sqlite3.SQLITE_FULL: "there is no space left for it",
     sqlite3.SQLITE_READONLY: "the file and its directory must be writable",
     sqlite3.SQLITE_NOTADB: "this file is not an SQLite database",
@@ -25,30 +22,23 @@ _ADVICE = {
 }
 
 
-@contextmanager
-def translated(filename: str) -> Iterator[None]:
-    """Raise :exc:`StorageError` for whatever the database raises in the ``with`` block.
+def explain(filename: str, error: Exception) -> Failure | None:
+    """What an exception means: see :data:`~snakemq.queues.parts.Explain`.
 
-    It is ``temporary`` when another owner holds the file or when the disk is full.
+    It is temporary when another owner holds the file or when the disk is full.
     ``OverflowError`` is an integer above 64 bits, which no column holds; ``OSError`` comes from
     work on files beside the database.
     """
-    try:
-        yield
-    except OSError as error:
-        raise StorageError(
-            f"SQLite storage {filename!r}: {error}", temporary=error.errno == errno.ENOSPC
-        ) from error
-    except (sqlite3.Error, OverflowError) as error:
-        code = getattr(error, "sqlite_errorcode", None)
-        primary = None if code is None else code & _PRIMARY
-        advice = _ADVICE.get(primary) if primary is not None else None
-        if primary in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR):
-            advice = _what_the_file_system_says(filename)
-        raise StorageError(
-            f"SQLite storage {filename!r}: {error}" + (f": {advice}" if advice else ""),
-            temporary=primary in _TEMPORARY,
-        ) from error
+    if isinstance(error, OSError):
+        return Failure(str(error), is_temporary=error.errno == errno.ENOSPC)
+    if not isinstance(error, sqlite3.Error | OverflowError):
+        return None
+    code = getattr(error, "sqlite_errorcode", None)
+    primary = None if code is None else code & _PRIMARY
+    advice = _ADVICE.get(primary) if primary is not None else None
+    if primary in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR):
+        advice = _what_the_file_system_says(filename)
+    return Failure(f"{error}: {advice}" if advice else str(error), primary in _TEMPORARY)
 
 
 def _what_the_file_system_says(filename: str) -> str | None:

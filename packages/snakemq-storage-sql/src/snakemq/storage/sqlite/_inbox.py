@@ -6,7 +6,9 @@ import sqlite3
 from collections.abc import Sequence
 from contextlib import suppress
 
-from ._rows import UnreadableRow, read_queue_name
+from snakemq.queues.parts import UnreadableItem
+
+from ._rows import read_queue_name
 
 
 def remember(connection: sqlite3.Connection, ident: str, uuids: Sequence[bytes], keep: int) -> None:
@@ -36,7 +38,7 @@ def remembered(connection: sqlite3.Connection) -> dict[str, int]:
     """How many uuids of each peer there are. What is not an ident is left out."""
     counts: dict[str, int] = {}
     for ident, count in connection.execute("SELECT ident, count(*) FROM inbox GROUP BY ident"):
-        with suppress(UnreadableRow):
+        with suppress(UnreadableItem):
             counts[read_queue_name(ident)] = count
     return counts
 

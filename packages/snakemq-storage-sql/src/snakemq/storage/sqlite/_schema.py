@@ -11,6 +11,7 @@ from collections.abc import Callable
 from enum import Enum
 
 from snakemq.exceptions import StorageError
+from snakemq.queues.parts import too_new
 
 from ._takeover import V16_COLUMNS, back_up, take_over_v16
 
@@ -100,11 +101,8 @@ def _recognise(connection: sqlite3.Connection, filename: str) -> tuple[Content, 
     version = _pragma(connection, "user_version")
     if application_id == APPLICATION_ID:
         if version > SCHEMA_VERSION:
-            raise StorageError(
-                f"SQLite storage {filename!r} has schema version {version}, this"
-                f" snakemq-storage-sql knows versions up to {SCHEMA_VERSION}; upgrade it."
-                " Nothing was changed."
-            )
+            name = f"SQLite storage {filename!r}"
+            raise too_new(name, version, SCHEMA_VERSION, "snakemq-storage-sql")
         return Content.STORAGE, version
     if application_id == 0 and version == 0:
         if not connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchall():

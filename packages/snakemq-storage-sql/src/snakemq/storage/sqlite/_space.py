@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 from time import monotonic
 
-from ._statements import log
+log = logging.getLogger("snakemq.storage.sqlite")
 
 INTERVAL = 10.0
 """Seconds between two attempts while the storage is in use: what shrinks has to grow again."""

@@ -7,8 +7,11 @@ import os
 import sqlite3
 from contextlib import closing
 
-from ._rows import Columns, UnreadableRow, read_queue_name, read_v16_message
-from ._statements import INSERT, set_aside
+from snakemq.queues.parts import UnreadableItem, free_name, read_v16_message
+
+from ._aside import set_aside
+from ._rows import Columns, read_queue_name
+from ._statements import INSERT
 
 log = logging.getLogger("snakemq.storage.sqlite")
 
@@ -35,10 +38,7 @@ def back_up(connection: sqlite3.Connection, filename: str) -> None:
     # too, as soon as it closes any descriptor of that file.
     with closing(sqlite3.connect(partial, isolation_level=None)) as target:
         connection.backup(target, pages=_PAGES_PER_STEP)
-    name, number = base, 1
-    while os.path.exists(name):
-        number += 1
-        name = f"{base}-{number}"
+    name = free_name(base, os.path.exists, "-")
     os.rename(partial, name)
     log.info("%s is of snakeMQ 1.6 and is taken over; backup: %s", filename, name)
 
@@ -59,9 +59,9 @@ def take_over_v16(connection: sqlite3.Connection, filename: str) -> None:
                 INSERT, (seq, name, message.uuid, message.ttl, 0.0, message.flags, message.data)
             ).rowcount
             if not inserted:
-                raise UnreadableRow("its uuid is in this queue already")
+                raise UnreadableItem("its uuid is in this queue already")
             taken += 1
-        except UnreadableRow as error:
+        except UnreadableItem as error:
             columns = Columns(queue_name, uuid, ttl, None, flags, data)
             set_aside(connection, filename, columns, str(error))
     connection.execute("DROP TABLE items")

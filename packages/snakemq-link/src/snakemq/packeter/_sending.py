@@ -1,0 +1,118 @@
+"""Blocks of packets on their way to the link, and the reports of those that it has sent."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+
+from snakemq.callbacks import Callback
+from snakemq.link import Abilities, LinkInterface
+
+from ._connection import Connection, Phase
+from ._guard import Guard
+
+_AT_ONCE = 1024 * 1024
+"""The most that is sent of what has waited on one connection before the others have their turn, in
+bytes."""
+
+
+class Sending:
+    """Sends what is queued at the end of a pass, and tells who waits for it."""
+
+    def __init__(self, link: LinkInterface, guard: Guard, log: logging.Logger) -> None:
+        self.on_packet_sent: Callback[[str, int]] = Callback()
+        self.on_packets_sent: Callback[[str, int]] = Callback()
+        self.at_once = Abilities(link).send_at_once
+        self._link = link
+        self._guard = guard
+        self._log = log
+        self._queue: deque[Connection] = deque()
+
+    def look_later(self, conn: Connection) -> None:
+        """Look at a connection at the end of the pass."""
+        conn.is_queued = True
+        self._queue.append(conn)
+        self._link.wakeup_poll()
+
+    def on_loop_pass(self) -> None:
+        """See :attr:`LinkInterface.on_loop_pass`."""
+        queue = self._queue
+        for _ in range(len(queue)):  # no more: their callbacks may send forever
+            conn = queue[0]
+            conn.is_queued = False
+            try:
+                self.send(conn, reports_itself=True)
+            except Exception as exc:
+                self._log.error("conn=%s cannot send: %r", conn.conn_id, exc)
+                self._guard.report(conn.conn_id, exc)
+            if conn.phase is not Phase.CLOSED:
+                self._report(conn)
+            queue.popleft()  # at last: Ctrl-C in between is to leave nobody behind
+
+    def send(self, conn: Connection, *, reports_itself: bool = False) -> None:
+        """Give blocks to the link, until it has to report later what it has taken.
+
+        That is after each one, unless it knows at once. Then still the last one is left to its
+        report, so that there is one in this pass; ``reports_itself``: the end of the pass, where
+        it is made for all of them, is still to come.
+        """
+        if conn.is_sending or conn.phase is not Phase.OPEN:
+            return
+        writer = conn.writer
+        at_once = self.at_once
+        left = _AT_ONCE
+        while block := writer.next_block():
+            size = len(block)
+            left -= size
+            conn.is_sending = True
+            try:
+                if at_once is None or left < 0 or not (reports_itself or writer.size > size):
+                    self._link.send(conn.conn_id, block)
+                    return
+                if not at_once(conn.conn_id, block):
+                    return
+            except Exception:
+                conn.is_sending = False  # it will not be reported; the block is the next one again
+                raise
+            conn.is_sending = False
+            self._note(conn, writer.sent(size))
+
+    def on_ready_to_send(self, conn: Connection, sent: int) -> None:
+        """See :attr:`LinkInterface.on_ready_to_send`."""
+        if conn.is_sending:  # else somebody else has sent on this connection
+            conn.is_sending = False
+            self._note(conn, conn.writer.sent(sent))
+            # Before more is sent, because those who listen may have more to send, and larger
+            # blocks mean fewer system calls.
+            self._report(conn)
+        self.send(conn)
+
+    def end(self, conn: Connection) -> None:
+        """The link has closed a connection. Tell what it has taken over in this pass.
+
+        Packets that are queued in the meantime go the way of all others that are not sent.
+        """
+        if conn.phase is Phase.OPEN:
+            conn.phase = Phase.ENDING
+        if not conn.is_reporting:  # else it is closed by one who was told; that ends the reports
+            self._report(conn)
+        conn.phase = Phase.CLOSED
+
+    def _note(self, conn: Connection, ids: list[int]) -> None:
+        conn.unreported += ids if self.on_packet_sent.callbacks else ids[-1:]
+
+    def _report(self, conn: Connection) -> None:
+        unreported = conn.unreported
+        if not unreported:
+            return
+        conn.is_reporting = True
+        try:
+            last_id = unreported[-1]
+            if not self.on_packet_sent.callbacks:
+                unreported.clear()
+            if self.on_packets_sent.callbacks:
+                self._guard.call(self.on_packets_sent, conn.conn_id, last_id)
+            while unreported and unreported[0] <= last_id and conn.phase is not Phase.CLOSED:
+                self._guard.call(self.on_packet_sent, conn.conn_id, unreported.popleft())
+        finally:
+            conn.is_reporting = False

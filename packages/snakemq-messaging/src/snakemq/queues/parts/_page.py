@@ -1,0 +1,44 @@
+"""Filling a page with the messages of a queue."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+
+from .._storage import StoredMessage
+from ._unreadable import UnreadableItem
+
+Item = TypeVar("Item")
+
+
+def fill_page(
+    items: Iterable[Item],
+    read: Callable[[Item], StoredMessage],
+    limit: int | None = None,
+    max_bytes: int | None = None,
+) -> tuple[list[StoredMessage], list[tuple[Item, str]]]:
+    """Read items up to the end of a page: see :meth:`snakemq.queues.QueuesStorageBase.get_page`.
+
+    ``items``: what the back end has behind the page's beginning, in order. Taken one by one, so
+    that no more is read than what fits.
+
+    ``read``: makes a message of an item, or raises :exc:`UnreadableItem`.
+
+    ``limit``, ``max_bytes``: ``None``: without limit.
+
+    Returns the page, and what has to be set aside with the reasons.
+    """
+    page: list[StoredMessage] = []
+    unreadable: list[tuple[Item, str]] = []
+    size = 0
+    for item in items:
+        try:
+            stored = read(item)
+        except UnreadableItem as error:
+            unreadable.append((item, str(error)))
+            continue
+        page.append(stored)
+        size += len(stored.message.data)
+        if len(page) == limit or (max_bytes is not None and size >= max_bytes):
+            break
+    return page, unreadable

@@ -1,0 +1,73 @@
+"""Reading queues, and setting aside what is not a message."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Any
+
+from snakemq.queues import StoredMessage
+from snakemq.queues.parts import UnreadableItem, fill_page
+
+from ._aside import set_aside
+from ._database import atomic
+from ._rows import Columns, read_message, read_queue_name
+from ._statements import COUNT, PAGE, QUEUE_NAMES
+
+Wanted = tuple[str, int, int | None, int | None]
+"""Name of the queue, after which position, how many messages, how many bytes at most."""
+
+
+def read_queue_names(connection: sqlite3.Connection, filename: str) -> list[str]:
+    """What cannot be the name of a queue is set aside with all that is in it."""
+    values = [value for (value,) in connection.execute(QUEUE_NAMES)]
+    try:
+        return [read_queue_name(value) for value in values]
+    except UnreadableItem:
+        _set_aside_nameless(connection, filename)
+        return [read_queue_name(value) for (value,) in connection.execute(QUEUE_NAMES)]
+
+
+def read_page(
+    connection: sqlite3.Connection, filename: str, now: float, wanted: Wanted
+) -> list[StoredMessage]:
+    """Empty only if there is nothing behind the position."""
+    queue_name, after, limit, max_bytes = wanted
+
+    def read(row: Any) -> StoredMessage:
+        uuid, ttl, stored_at, flags, data, position = row
+        return StoredMessage(position, read_message(uuid, ttl, stored_at, flags, data, now))
+
+    rows = connection.execute(PAGE, (queue_name, after))
+    page, unreadable = fill_page(rows, read, limit, max_bytes)
+    rows.close()
+    if unreadable:
+        _move_aside(connection, filename, [(row[5], reason) for row, reason in unreadable])
+    return page
+
+
+def count(connection: sqlite3.Connection, queue_name: str) -> int:
+    """How many messages the queue has."""
+    number: int = connection.execute(COUNT, (queue_name,)).fetchone()[0]
+    return number
+
+
+def _set_aside_nameless(connection: sqlite3.Connection, filename: str) -> None:
+    unreadable: list[tuple[int, str]] = []
+    for position, queue_name in connection.execute("SELECT seq, queue_name FROM messages"):
+        try:
+            read_queue_name(queue_name)
+        except UnreadableItem as error:
+            unreadable.append((position, str(error)))
+    _move_aside(connection, filename, unreadable)
+
+
+def _move_aside(connection: sqlite3.Connection, filename: str, rows: list[tuple[int, str]]) -> None:
+    """``rows``: positions, and why the row there is not a message."""
+    with atomic(connection):
+        for position, reason in rows:
+            (columns,) = connection.execute(
+                "SELECT queue_name, uuid, ttl, stored_at, flags, data FROM messages WHERE seq = ?",
+                (position,),
+            )
+            set_aside(connection, filename, Columns(*columns), reason)
+            connection.execute("DELETE FROM messages WHERE seq = ?", (position,))
