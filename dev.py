@@ -79,6 +79,8 @@ def run_nox(*arguments: str) -> NoReturn:
         run(sys.executable, "-m", "venv", "--clear", str(ENVIRONMENT))
         run(str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", NOX)
         stamp.write_text(made_of)
+    # pyenv says by this which Python it runs here, and noxfile.py would not see the others.
+    os.environ.pop("PYENV_VERSION", None)
     # noxfile.py looks for Pythons on the PATH, where this one need not be.
     os.environ["PATH"] += os.pathsep + str(Path(sys.executable).resolve().parent)
     if has_certificates():

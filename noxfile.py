@@ -94,7 +94,7 @@ DEPENDENT = [name for name in PACKAGE_SUITES if foreign(complete([name]))]
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Style; no package imports what it does not declare, and no module from a floor above it."""
+    """Style and words; imports go only to what is declared, and only down."""
     session.install(*tools_of("lint"), "packaging")
     without = [f"--extend-exclude={path}" for path in tracked.scripts_of_the_reader()]
     session.run("ruff", "check", *without)
@@ -116,7 +116,9 @@ def types(session: nox.Session) -> None:
     # Without the peers: most of those are not typed, and none of them is installed here.
     parts = ("__main__.py", "harness", "report", "workloads")
     suite = [f"benchmarks/suite/{part}" for part in parts]
-    session.run("mypy", *sources, "noxfile.py", "tools", "tests/packaging", "tests/types", *suite)
+    session.run(
+        "mypy", *sources, "noxfile.py", "dev.py", "tools", "tests/packaging", "tests/types", *suite
+    )
 
 
 #: What GitHub reads, and the schema for it.

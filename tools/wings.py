@@ -14,9 +14,6 @@ from graphlib import CycleError, TopologicalSorter
 from tools.layers import imports
 from tools.packages import Packages, discover
 
-#: Whose circles are not untangled yet: links and network are one machine, in four files.
-TANGLED = ("snakemq.link.testing.",)
-
 Floors = Sequence[Sequence[str]]
 """Names of wings and single files, from the top floor down. Wings that share a floor do not know
 each other."""
@@ -56,7 +53,7 @@ def violations(packages: Packages, plan: Mapping[str, Floors] = FLOORS) -> Itera
             imported = _module(name, modules)
             if imported is None or imported == importer:
                 continue
-            if not imported.endswith(".__init__") and not importer.startswith(TANGLED):
+            if not imported.endswith(".__init__"):
                 graph.setdefault(importer, set()).add(imported)
             for root, floors in plan.items():
                 if _breaks(floors, root, importer, imported, modules):

@@ -62,7 +62,7 @@ class Report:
 
 
 class Director:
-    """One run."""
+    """Carries out one run."""
 
     def __init__(self, plan: Plan, folder: Path) -> None:
         self._plan = plan
@@ -92,7 +92,7 @@ class Director:
         )
 
     def _kill_and_restart(self, deadline: float) -> None:
-        """Until the sender has ended by itself: all is delivered."""
+        """Kill and restart until the sender has ended by itself, when all is delivered."""
         sender = self._processes["sender"]
         while time.monotonic() < deadline:
             kills_left = self._plan.kills is None or self._kills.total() < self._plan.kills

@@ -12,7 +12,7 @@ from pathlib import Path
 
 
 class Journal:
-    """For the process that writes."""
+    """What the writing process has of a journal."""
 
     def __init__(self, path: Path) -> None:
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
@@ -22,7 +22,7 @@ class Journal:
 
 
 def read(path: Path) -> Iterator[list[str]]:
-    """The lines, as words."""
+    """Read the lines, each cut into words."""
     if path.exists():
         for line in path.read_text().splitlines():
             yield line.split()

@@ -31,7 +31,7 @@ class Calls(NamedTuple):
     names: Counter[str]
     """How often each was called."""
     seconds: float
-    """How long it took, under strace; for what comes by time."""
+    """How long it took under strace, which bounds what comes by time."""
 
 
 class Traced:
@@ -61,7 +61,7 @@ class Traced:
         )
 
     def calls(self) -> Calls:
-        """Wait for the end; what was called between the first mark and the last one."""
+        """Wait for the end, and return what was called between the first mark and the last."""
         assert self.script.wait() == 0, self.script
         lines = self._trace.read_text().splitlines()
         calls = [match.groups() for line in lines if (match := _CALL.match(line))]

@@ -45,6 +45,12 @@ def test_a_module_or_wing_is_on_the_map(folder: str) -> None:
     assert f"`{folder}`" in TEXT
 
 
+def test_each_suite_of_the_tests_is_on_the_map() -> None:
+    suites = [folder.parent.name for folder in (DOCS.parent / "tests").glob("*/__init__.py")]
+    assert suites
+    assert [name for name in suites if f"`tests/{name}/`" not in TEXT] == []
+
+
 def test_modules_are_in_the_packages_that_the_table_says() -> None:
     modules = rows(TEXT, "module")
     assert modules

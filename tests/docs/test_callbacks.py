@@ -89,7 +89,7 @@ def test_the_table_names_every_event_with_its_arguments() -> None:
 
 
 def test_no_public_class_has_an_event_that_is_not_found_above() -> None:
-    """An attribute that is a plain Callback, or a class in another module, for example."""
+    """It could be an attribute that is a plain Callback, or a class in another module."""
     link = Link()
     packeter = Packeter(link)
     found = {

@@ -353,7 +353,8 @@ class SignalWorld(World):
 
     def outcome(self) -> str:
         self.go_on.set()
-        self.network.run_until(lambda: not self.server._pool._unfinished, timeout=5, patience=5)
+        pool = self.server._dispatcher.pool
+        self.network.run_until(lambda: not pool._unfinished, timeout=5, patience=5)
         return super().outcome()
 
 

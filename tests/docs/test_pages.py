@@ -17,6 +17,7 @@ PAGES = [
     DOCS / "tutorial.md",
     DOCS / "migrating-from-1.6.md",
     DOCS / "storages.md",
+    DOCS / "writing-a-storage.md",
 ]
 #: They show nothing to run, or have tests of their own.
 OTHER_PAGES = [
@@ -109,7 +110,7 @@ def test_nothing_that_looks_like_code_is_left_out(page: Path) -> None:
 
 
 def test_only_the_storages_on_servers_need_anything_from_elsewhere() -> None:
-    """As the README says. Of the SQL one it is an extra."""
+    """The README says so. For the SQL storage it is an extra."""
     for project in (ROOT / "packages").glob("*/pyproject.toml"):
         if project.parent.name == "snakemq-storage-mongo":
             continue
@@ -129,7 +130,7 @@ FOREIGN = {"trustme"}
 
 
 def check_command(words: list[str], where: str) -> None:
-    """What cannot be run by a test must at least exist."""
+    """Check that what a test cannot run at least exists."""
     match words:
         case ["python", name]:
             assert name.endswith(".py"), where

@@ -22,7 +22,7 @@ for _cls in CLASSES:
 
 
 def shape(value: object) -> bytes | None:
-    """To compare by; None for what holds itself or is too deep to be written."""
+    """Bytes to compare a value by; ``None`` if it holds itself or is too deep to be written."""
     try:
         return pickle.dumps(value, 4)
     except (RecursionError, pickle.PicklingError, TypeError, AttributeError):
@@ -30,7 +30,7 @@ def shape(value: object) -> bytes | None:
 
 
 def run(data: bytes, builder: Any) -> tuple[bool, Any]:
-    """Was it taken, and what came out? Checks the account."""
+    """Run a pickle: was it taken, and what came out? Checks that no cost was above its limit."""
     max_memory = FREE_MEMORY + MEMORY_FACTOR * len(data)
     machine = Machine(data, builder, max_memory)
     try:
@@ -67,7 +67,7 @@ def check(data: bytes) -> bool:
 
 
 def check_honest(rng: random.Random) -> None:
-    """What the codec takes arrives."""
+    """Check that a value that can be sent arrives."""
     value = honest(rng, 0)
     data = PICKLER.dumps(value)
     loaded = PICKLER.loads(data)

@@ -90,7 +90,7 @@ class Program:
         self.emit(arguments + self.rng.choice((b"R", b"R", b"\x81")), pops=count)
 
     def double(self) -> None:
-        """Each level holds the last one twice: 2**n leaves."""
+        """Make levels that each hold the last one twice: 2**n leaves."""
         for _ in range(self.rng.randrange(1, 30)):
             self.remember()
             if self.memo:

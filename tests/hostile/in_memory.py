@@ -87,7 +87,7 @@ class Attacker:
 
 
 def assert_serving(network: MemoryNetwork, victim: MemoryStack) -> None:
-    """The next peer that comes is served."""
+    """Check that the next peer that comes is served."""
     guest = Attacker(network, victim, "guest")
     guest.introduce("guest")
     guest.say(message(b"hello"))
@@ -98,7 +98,7 @@ def assert_serving(network: MemoryNetwork, victim: MemoryStack) -> None:
 
 
 def quiet_log() -> Iterator[None]:
-    """Thousands of refusals need not be written down."""
+    """Turn off the log: thousands of refusals need not be written down."""
     logging.disable(logging.CRITICAL)
     yield
     logging.disable(logging.NOTSET)

@@ -77,7 +77,7 @@ class Stranger:
         self._unread = b""
 
     def send(self, data: bytes) -> None:
-        """Say this; whether anybody still listens is another matter."""
+        """Send this, whether or not anybody still listens."""
         with suppress(ConnectionError):
             self.socket.sendall(data)
 
@@ -85,7 +85,7 @@ class Stranger:
         self.send(packets(*frames))
 
     def introduce(self, ident: str = "stranger", *, features: bytes | None = None) -> None:
-        """As a 1.6 peer would do it; with ``features`` as one of ours."""
+        """Introduce itself as a 1.6 peer does; with ``features``, as one of ours does."""
         self.say(VERSION, *([features] if features else []), identification(ident))
 
     def hear(self) -> bytes | None:
@@ -116,8 +116,8 @@ class Stranger:
         return list(iter(self.hear, None))
 
     def assert_welcome(self) -> None:
-        """It is answered: all that it said before was handled, and none of it was held against
-        it."""
+        """Check that a ping is answered: all that came before was handled, and none of it held
+        against the stranger."""
         self.say(PING)
         self.hear_until(5)
 

@@ -21,7 +21,7 @@ LIMIT = 8 * MEBI
 LARGEST = 16 * MEBI
 STRANGERS = 8
 BLOCKS = STRANGERS * MEBI
-"""For what the link has read when somebody is paused, and for all the rest."""
+"""Room for what the link has read when a stranger is paused, and for all the rest."""
 
 
 class Victim(Diary):

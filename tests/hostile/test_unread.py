@@ -18,7 +18,7 @@ quiet = pytest.fixture(autouse=True)(quiet_log)
 
 CAPACITY = 1000
 ENOUGH = 5_000
-"""Bytes that may wait for a peer that does not read what is not worth keeping for it."""
+"""The most bytes of things not worth keeping that may wait for a peer that does not read."""
 
 
 @pytest.fixture

@@ -78,7 +78,7 @@ class Pair:
         return self
 
     def assert_undisturbed(self) -> None:
-        """Nobody has anything to complain about."""
+        """Check that neither side has anything to complain about."""
         self.theirs.assert_undisturbed()
         assert not self.ours.problems
 

@@ -57,7 +57,7 @@ class Genuine(Diary):
         self._reader.start()
 
     def until(self, predicate: Callable[[], T | None], timeout: float = PATIENCE) -> T:
-        """As ever, but whatever it is, a crashed peer will not do it."""
+        """Wait as every diary does, but fail at once if the peer has crashed."""
 
         def check() -> T | None:
             value = predicate()
@@ -109,16 +109,16 @@ class Genuine(Diary):
         return self.until(lambda: self.outcomes()[before:])[0]
 
     def kill(self) -> None:
-        """Without a word."""
+        """Kill it, so that it cannot say goodbye."""
         self._process.kill()
         self._process.wait(PATIENCE)
 
     def suspend(self) -> None:
-        """The process stands still, its system keeps its connections."""
+        """Stop the process; its system keeps its connections."""
         self._process.send_signal(signal.SIGSTOP)
 
     def assert_undisturbed(self) -> None:
-        """It has nothing to complain about."""
+        """Check that it has nothing to complain about."""
         assert not self.all("crashed")
         assert not self.all("log")
         assert not self.all("error")

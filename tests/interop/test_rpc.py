@@ -277,7 +277,7 @@ def test_errors_of_calls_that_our_method_made_are_others_for_1_6(
 
 
 def test_a_call_with_a_time_out_is_answered_by_1_6(rpc: RpcPair) -> None:
-    """It ignores the time that is told."""
+    """1.6 ignores the time that a request tells."""
     assert rpc.method("echo", timeout=30)(timeout=1) == ((), {"timeout": 1})
 
 

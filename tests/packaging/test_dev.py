@@ -116,6 +116,14 @@ def test_noxfile_finds_the_python_that_runs_dev(
     assert os.environ["PATH"].split(os.pathsep)[-1] == str(BARE_PYTHON.parent)
 
 
+def test_noxfile_finds_all_pythons_of_pyenv_though_pyenv_runs_dev(
+    monkeypatch: pytest.MonkeyPatch, commands: list[tuple[str, ...]]
+) -> None:
+    os.environ["PYENV_VERSION"] = "3.11.7"
+    call(monkeypatch, "nox")
+    assert "PYENV_VERSION" not in os.environ
+
+
 def test_an_old_python_hands_over_to_the_newest_that_is_installed(
     monkeypatch: pytest.MonkeyPatch,
     commands: list[tuple[str, ...]],

@@ -44,7 +44,7 @@ class PostgreSql(Server):
         return lines[:1] == [str(self.process.pid)] and [s.strip() for s in lines[7:]] == ["ready"]
 
     def pids(self) -> list[int]:
-        """Its children as well: they are who answers."""
+        """The server and its children, which are the ones that answer."""
         pids = super().pids()
         for folder in glob("/proc/[0-9]*"):
             with suppress(OSError):  # it has ended meanwhile

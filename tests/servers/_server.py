@@ -79,15 +79,15 @@ class Server(ABC):
             time.sleep(0.02)
 
     def stop(self) -> None:
-        """As an administrator does it."""
+        """Stop it as an administrator does."""
         self._end(self.quit_signal)
 
     def crash(self) -> None:
-        """Without a chance to write anything down."""
+        """Kill it, so that it cannot write anything down."""
         self._end(self.crash_signal)
 
     def suspend(self) -> None:
-        """It stands still, its connections stay."""
+        """Stop its processes; its connections stay."""
         for pid in self.pids():
             os.kill(pid, signal.SIGSTOP)
         for pid in self.pids():  # it takes a moment, in which they may answer

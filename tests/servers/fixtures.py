@@ -1,4 +1,4 @@
-"""For fixtures of pytest."""
+"""What fixtures of pytest are made of."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pytest
 from ._server import Server, ServerNotFound
 
 MEMORY_NEEDED = 2 << 30
-"""Bytes, for several servers at once."""
+"""Bytes of memory that several servers need at once."""
 
 
 @contextmanager
@@ -45,7 +45,7 @@ class SmallDisk:
         self._ballast = folder / "ballast"
 
     def fill(self) -> None:
-        """Leave three megabytes."""
+        """Fill the disk up to the last three megabytes."""
         with open(self._ballast, "wb") as file:
             os.posix_fallocate(file.fileno(), 0, shutil.disk_usage(self.folder).free - self.LEFT)
 
@@ -55,7 +55,7 @@ class SmallDisk:
 
 @contextmanager
 def small_disk() -> Iterator[SmallDisk]:
-    """Where it cannot be mounted the test is skipped."""
+    """Mount a small disk; where that is not possible the test is skipped."""
     folder = Path(tempfile.mkdtemp(prefix="small-disk-"))  # every account gets there
     folder.chmod(0o755)
     mount = ["mount", "-t", "tmpfs", "-o", "size=300m,mode=755", "tmpfs", str(folder)]

@@ -37,7 +37,7 @@ class Call:
         self.timeout = timeout
         self.begun_at = caller.world.now
         self.executions: Counter[int] = Counter()
-        """For each life of the server."""
+        """How often each life of the server has executed it."""
         self.done = False
 
     def __repr__(self) -> str:

@@ -79,7 +79,7 @@ class Entry:
         self.offers: Counter[int] = Counter()
         """How often it was offered to the application, by the life of the receiver."""
         self.standing: dict[int, Standing] = {}
-        """For each life of the receiver."""
+        """What each life of the receiver has done with it."""
         self.recorded = False
         """Has an inbox storage ever recorded it?"""
         self.sent_in: set[int] = set()
@@ -89,7 +89,7 @@ class Entry:
 
     @property
     def number(self) -> int:
-        """Messages are numbered in the order in which they were sent."""
+        """The number of the message, counted in the order of sending."""
         return int.from_bytes(self.uuid, "big")
 
     @property
@@ -111,13 +111,13 @@ class Ledger:
         self.entries: dict[bytes, Entry] = {}
         self._peers = peers
         self._unrecorded: dict[bytes, Entry] = {}
-        """Processed by a living receiver, and not in its inbox storage."""
+        """Messages that a living receiver has processed and not recorded in its inbox storage."""
         self._last_offer: dict[tuple[str, int, str, str], int] = {}
 
     # -- the sender's side
 
     def attempted(self, sender: Peer, receiver: str, message: Message) -> Entry:
-        """Before ``send_message``."""
+        """Note that ``send_message`` is about to be called."""
         entry = self.entries[message.uuid] = Entry(message.uuid, sender, receiver, message)
         process = sender.process
         entry.connected_at_acceptance = receiver in process.connected
@@ -127,7 +127,7 @@ class Ledger:
         return entry
 
     def accepted(self, entry: Entry) -> None:
-        """``send_message`` has returned."""
+        """Note that ``send_message`` has returned."""
         entry.accepted = True
         entry.live_in = entry.life
         if entry.durable and not entry.in_storage:

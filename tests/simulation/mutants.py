@@ -164,7 +164,7 @@ def ignores_the_window() -> Iterator[None]:
 
 @_mutant
 def does_not_report_drops() -> Iterator[None]:
-    with mock.patch.object(Sender, "_dropped", return_value=None):
+    with mock.patch.object(Sender, "dropped", return_value=None):
         yield
 
 
@@ -177,7 +177,7 @@ def reports_drops_twice() -> Iterator[None]:
 
         return twice
 
-    with _replaced(Sender, "_dropped", make):
+    with _replaced(Sender, "dropped", make):
         yield
 
 

@@ -95,14 +95,14 @@ class Peer:
         self.process.dial(self)
 
     def kill(self, how: str) -> None:
-        """``crash``: its system closes its connections. ``vanish``: nobody is told."""
+        """End the process. ``crash``: its system closes the connections. ``vanish``: they stay."""
         self.world.happened(how, self.ident)
         network = self.world.network
         (network.crash if how == "crash" else network.vanish)(self.process.link)
         self._end()
 
     def shut_down(self) -> None:
-        """End in order."""
+        """End the process in order."""
         self.world.happened("shutdown", self.ident)
         for connector in self.process.connectors:
             connector.close()
@@ -122,7 +122,7 @@ class Peer:
         self.world.ledger.ended(self)
 
     def reach(self, point: str) -> None:
-        """The process is at one of those points at which it can be killed."""
+        """Note that the process is at a point at which it can be killed."""
         if self.crash_point == point:
             self.crash_countdown -= 1
             if self.crash_countdown <= 0:
@@ -143,7 +143,7 @@ class Peer:
 
     @property
     def storage_was_broken(self) -> bool:
-        """In this life."""
+        """Was the storage broken at any time in this life?"""
         return self.process.storage.broken_until > 0.0
 
     def acks_with(self, ident: str) -> bool:
@@ -152,19 +152,19 @@ class Peer:
         return not self.settings.is_old and other is not None and not other.settings.is_old
 
     def may_drop_at_any_time(self, entry: Entry) -> bool:
-        """Its queue was full, or it was for now, and the receiver does not take that size."""
+        """May it be dropped because its queue was full, or as it is too large and has ttl 0?"""
         limits = self.settings.queue_limits
         if limits is not None and limits.when_full is WhenFull.DROP_OLDEST:
             return True
         return entry.ttl == 0 and self.may_have_been_too_large(entry)
 
     def may_have_been_too_large(self, entry: Entry) -> bool:
-        """Then it may come later than those behind it."""
+        """May it have been set aside, and so come later than those behind it?"""
         receiver = self.world.peers.get(entry.receiver)
         return receiver is not None and len(entry.data) + MESSAGE_HEADER > receiver.smallest_limit
 
     def takes_all_sizes(self) -> None:
-        """It is started again, and takes what was too large for it."""
+        """Start it again with a limit that takes what was too large."""
         self.settings = replace(self.settings, max_packet_size=MAX_PACKET_SIZE)
         self.kill("crash")
         self.start()

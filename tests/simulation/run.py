@@ -76,7 +76,7 @@ def run(seed: int, *, whole_story: bool = False) -> Outcome:
 
 @contextmanager
 def _silence() -> Iterator[None]:
-    """The log would tell of every fault."""
+    """Turn off the log, which would report every fault."""
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:
@@ -87,7 +87,7 @@ def _silence() -> Iterator[None]:
 
 @contextmanager
 def _no_other_randomness(seed: int) -> Iterator[None]:
-    """If two peers dial each other the epoch decides, which is drawn from os.urandom."""
+    """Draw from the seed what comes from os.urandom, such as the epochs of peers."""
     random = Random(f"urandom {seed}")
     with mock.patch("os.urandom", random.randbytes):
         yield
@@ -95,7 +95,7 @@ def _no_other_randomness(seed: int) -> Iterator[None]:
 
 @contextmanager
 def _small_memory(world: World) -> Iterator[None]:
-    """Backlogs begin early, have small pages and are swept often."""
+    """Let backlogs begin early, have small pages, and be swept often."""
     if world.settings.in_memory is None:
         yield
         return

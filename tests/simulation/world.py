@@ -95,16 +95,16 @@ class World:
         self.diary.append(Happening(self.now, who, what, detail))
 
     def happened(self, fault: str, who: str, detail: str = "") -> None:
-        """Something went wrong as it was meant to."""
+        """Note that something went wrong as it was meant to."""
         self.faults[fault] += 1
         self.note(who, fault, detail)
 
     def is_of_liar(self, conn_id: str) -> bool:
-        """What a certificate would tell."""
+        """Is it a connection of a liar? A certificate would tell."""
         return self.network.other_side(conn_id).startswith(PREFIX)
 
     def is_of_ledger(self, uuid: bytes) -> bool:
-        """Or is it a message of a remote call?"""
+        """Is it in the ledger, and so not a message of a remote call?"""
         return uuid in self.ledger.entries
 
     def draw_mood(self) -> Mood:
@@ -132,7 +132,7 @@ class World:
     # -- sending
 
     def send_something(self, peer: Peer, ident: str | None = None) -> None:
-        """From a callback; not without end."""
+        """Send something from a callback, but not without end."""
         if self._sent_in_callbacks < MAX_DEPTH and not self.is_calm:
             self._sent_in_callbacks += 1
             self.send(peer, ident)

@@ -27,11 +27,11 @@ IMPATIENT: dict[type[Server], dict[str, Any]] = {
 """Options for a server that does not answer."""
 
 AGAIN = 30.0
-"""Seconds after which a server that is back must be in use again, by far."""
+"""Seconds until a server that is back must be in use again, and far more than it takes."""
 
 
 def is_refused(alice: Durable, *texts: bytes) -> bool:
-    """A push fails; that it returns at all is what the time-outs are for."""
+    """Check that pushes fail; the time-outs see to it that they return at all."""
     for send in (
         lambda: alice.messaging.send_messages("bob", persistent(*texts)),
         lambda: alice.messaging.send_message("bob", persistent(*texts)[0]),
@@ -48,7 +48,7 @@ def test_backlog_is_delivered_in_order_when_the_server_is_back(
     make_stack: MakeStack,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """It is killed while the peer is away."""
+    """The server is killed while the peer is away."""
     alice = durable("alice", store_on(server))
     bob, carol = make_stack("bob"), make_stack("carol")
     address = alice.listen()
@@ -176,7 +176,7 @@ def test_messages_delivered_without_the_server_are_deleted_with_it(
 def test_transient_messages_to_the_same_peer_go_on(
     server: Server, durable: MakeDurable, make_stack: MakeStack
 ) -> None:
-    """If none of its messages waits in the storage."""
+    """Messages go on to a peer that has none in the storage."""
     alice, bob = durable("alice", store_on(server)), make_stack("bob")
     bob.dial(alice.listen())
     alice.until_connected("bob")

@@ -125,7 +125,7 @@ class Script:
         return self._stderr.read()
 
     def end(self) -> None:
-        """Whatever state it is in: nothing of it stays behind."""
+        """End it, whatever state it is in: nothing of it stays behind."""
         self.kill()
         self._reader.join(DEADLINE)
         assert self.process.stdout is not None

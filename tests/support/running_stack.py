@@ -84,7 +84,7 @@ class LoopThread(Diary):
 
 
 class Received(NamedTuple):
-    """A message that came."""
+    """A message that has arrived."""
 
     ident: str
     data: bytes

@@ -143,10 +143,16 @@ def test_what_the_parent_closes_ends_while_a_child_lives(
 def test_a_child_that_goes_on_in_the_loop_of_its_parent_is_told(link: DiaryLink) -> None:
     """A callback has forked, and the child returns from it."""
     told, tell = os.pipe()
-    link.call_later(0, lambda: forks.append(os.fork()))
     forks: list[int] = []
+
+    def fork() -> None:
+        forks.append(os.fork())
+        if forks != [0]:
+            link.stop()
+
+    link.call_later(0, fork)
     try:
-        link.loop(runtime=0.1)
+        link.loop(runtime=20)
     except LoopError as exc:
         os.write(tell, str(exc).encode())
     finally:

@@ -26,6 +26,7 @@ from snakemq.link.testing import (
     byte_by_byte,
     check_link,
 )
+from snakemq.link.testing._machine import Machine
 from snakemq.throttle import Throttle
 
 MEBI = 1024 * 1024
@@ -280,68 +281,76 @@ class TellsInsideSend(Broken):
 class TellsAllAsSent(Broken):
     caught_by = "bytes_arrive_exactly_and_in_order"
 
-    def _sent(self, end, size):  # type: ignore[no-untyped-def]
-        super()._sent(end, size + 1 if size > 1000 else size)
+    class MachineType(Machine):
+        def sent(self, end, size):  # type: ignore[no-untyped-def]
+            super().sent(end, size + 1 if size > 1000 else size)
 
 
 class TellsSendsTwice(Broken):
     caught_by = "on_ready_to_send_is_called_later_and_once_for_each_send"
     says = "without a send"
 
-    def _sent(self, end, size):  # type: ignore[no-untyped-def]
-        super()._sent(end, size)
-        self.call_later(0, lambda: self.on_ready_to_send(end.conn_id, size))
+    class MachineType(Machine):
+        def sent(self, end, size):  # type: ignore[no-untyped-def]
+            super().sent(end, size)
+            self.call_later(0, lambda: self.on_ready_to_send(end.conn_id, size))
 
 
 class DropsAByte(Broken):
     caught_by = "bytes_arrive_exactly_and_in_order"
     says = "waited in vain"
 
-    def _received(self, end, data):  # type: ignore[no-untyped-def]
-        super()._received(end, data[:-1] if len(data) > 1000 else data)
+    class MachineType(Machine):
+        def received(self, end, data):  # type: ignore[no-untyped-def]
+            super().received(end, data[:-1] if len(data) > 1000 else data)
 
 
 class SwapsBytes(Broken):
     caught_by = "bytes_arrive_exactly_and_in_order"
     says = "other bytes arrived on a"
 
-    def _received(self, end, data):  # type: ignore[no-untyped-def]
-        super()._received(end, data[::-1])
+    class MachineType(Machine):
+        def received(self, end, data):  # type: ignore[no-untyped-def]
+            super().received(end, data[::-1])
 
 
 class GivesBytearrays(Broken):
     caught_by = "bytes_arrive_exactly_and_in_order"
     says = "on_recv gives bytes"
 
-    def _received(self, end, data):  # type: ignore[no-untyped-def]
-        super()._received(end, bytearray(data))  # type: ignore[arg-type]
+    class MachineType(Machine):
+        def received(self, end, data):  # type: ignore[no-untyped-def]
+            super().received(end, bytearray(data))  # type: ignore[arg-type]
 
 
 class ReusesIds(Broken):
     caught_by = "ids_of_connections_are_not_reused"
     says = "a second time"
 
-    def _announce(self, end):  # type: ignore[no-untyped-def]
-        del self._network._ends[end.conn_id]
-        end.conn_id = "the connection"
-        super()._announce(end)
+    class MachineType(Machine):
+        def announce(self, end):  # type: ignore[no-untyped-def]
+            del self.all_ends[end.conn_id]
+            end.conn_id = "the connection"
+            super().announce(end)
 
 
 class ConnectsTwice(Broken):
     caught_by = "on_connect_is_called_once_on_both_sides"
 
-    def _announce(self, end):  # type: ignore[no-untyped-def]
-        super()._announce(end)
-        super()._announce(end)
+    class MachineType(Machine):
+        def announce(self, end):  # type: ignore[no-untyped-def]
+            super().announce(end)
+            super().announce(end)
 
 
 class DisconnectsTwice(Broken):
     caught_by = "close_calls_on_disconnect_once_before_it_returns"
     says = "a second time"
 
-    def _drop(self, end):  # type: ignore[no-untyped-def]
-        super()._drop(end)
-        self.call_later(0, lambda: self.on_disconnect(end.conn_id))
+    class MachineType(Machine):
+        def drop(self, end):  # type: ignore[no-untyped-def]
+            super().drop(end)
+            self.call_later(0, lambda: self.on_disconnect(end.conn_id))
 
 
 class DisconnectsLater(Broken):
@@ -349,21 +358,21 @@ class DisconnectsLater(Broken):
     says = "0 times when close returned"
 
     def close(self, conn_id: str) -> None:
-        self.call_later(0, lambda: self._drop(self._end(conn_id)))
+        self.call_later(0, lambda: self.machine.drop(self.machine.end(conn_id)))
 
 
 class ClosesSilently(Broken):
     caught_by = "close_calls_on_disconnect_once_before_it_returns"
 
     def close(self, conn_id: str) -> None:
-        self._forget(self._end(conn_id))
+        self.machine.forget(self.machine.end(conn_id))
 
 
 class LosesWhatItTookOver(Broken):
     caught_by = "what_was_taken_over_arrives_before_on_disconnect"
 
     def close(self, conn_id: str) -> None:
-        self._end(conn_id).out.arrived.clear()
+        self.machine.end(conn_id).out.arrived.clear()
         super().close(conn_id)
 
 
@@ -392,14 +401,14 @@ class ReplacesAPendingSend(Broken):
         try:
             super().send(conn_id, data)
         except SendNotFinished:
-            self._end(conn_id).pending = data
+            self.machine.end(conn_id).pending = data
 
 
 class OneSendForAll(Broken):
     caught_by = "connections_send_independently"
 
     def send(self, conn_id: str, data: BytesLike) -> None:
-        if any(end.pending for end in self._ends.values()):
+        if any(end.pending for end in self.machine.ends.values()):
             raise SendNotFinished
         super().send(conn_id, data)
 
@@ -426,17 +435,18 @@ class AnnouncesTheDead(Broken):
     caught_by = "who_comes_after_a_close_inside_on_connect_is_not_told"
     says = "although the connection was closed"
 
-    def _call(self, func, *args, **kwargs):  # type: ignore[no-untyped-def]
-        if func == self.on_connect.call_while:
-            func, args = self.on_connect, args[1:]
-        super()._call(func, *args, **kwargs)
+    class MachineType(Machine):
+        def call(self, func, *args, **kwargs):  # type: ignore[no-untyped-def]
+            if func == self.on_connect.call_while:
+                func, args = self.on_connect, args[1:]
+            super().call(func, *args, **kwargs)
 
 
 class RefusesToSendToTheDead(Broken):
     caught_by = "a_send_to_a_peer_that_has_closed_does_not_raise"
 
     def send(self, conn_id: str, data: BytesLike) -> None:
-        if self._end(conn_id).inp.fin:
+        if self.machine.end(conn_id).inp.fin:
             raise AssertionError("broken pipe")
         super().send(conn_id, data)
 
@@ -455,7 +465,7 @@ class PausesSending(Broken):
 
     def pause_reading(self, conn_id: str, reason: object = None) -> None:
         super().pause_reading(conn_id, reason)
-        self._end(conn_id).out.stalled = True
+        self.machine.end(conn_id).out.stalled = True
 
 
 class ReadsAllThatIsComing(Broken):
@@ -471,7 +481,7 @@ class KnowsOneReason(Broken):
     says = "undone the other"
 
     def resume_reading(self, conn_id: str, reason: object = None) -> None:
-        self._end(conn_id).inp.paused_by.clear()
+        self.machine.end(conn_id).inp.paused_by.clear()
         super().resume_reading(conn_id, reason)
 
 
@@ -481,7 +491,7 @@ class ReadsOnceAfterResuming(Broken):
 
     def resume_reading(self, conn_id: str, reason: object = None) -> None:
         super().resume_reading(conn_id, reason)
-        end = self._end(conn_id)
+        end = self.machine.end(conn_id)
         if end.inp.arrived:
             self.call_later(0, lambda: end._deliver(end.inp))
 
@@ -489,9 +499,10 @@ class ReadsOnceAfterResuming(Broken):
 class ForgetsToPauseNewConnections(Broken):
     caught_by = "pause_inside_on_connect"
 
-    def _announce(self, end):  # type: ignore[no-untyped-def]
-        super()._announce(end)
-        end.inp.paused_by.clear()
+    class MachineType(Machine):
+        def announce(self, end):  # type: ignore[no-untyped-def]
+            super().announce(end)
+            end.inp.paused_by.clear()
 
 
 class EndsBeforeItsData(Broken):
@@ -500,11 +511,11 @@ class EndsBeforeItsData(Broken):
 
     def pause_reading(self, conn_id: str, reason: object = None) -> None:
         super().pause_reading(conn_id, reason)
-        end = self._end(conn_id)
+        end = self.machine.end(conn_id)
 
         def look() -> None:
             if end.inp.fin and conn_id in self.connections:
-                self._drop(end)
+                self.machine.drop(end)
 
         self.on_loop_pass.add(look)
 
@@ -546,8 +557,9 @@ class AdmitsWhatNobodyHasChecked(Broken):
     caught_by = "connection_is_closed_if_a_callback_of_on_connect_raises"
     says = "waited in vain: on_disconnect"
 
-    def _drop_if_open(self, end):  # type: ignore[no-untyped-def]
-        pass
+    class MachineType(Machine):
+        def drop_if_open(self, end):  # type: ignore[no-untyped-def]
+            pass
 
 
 class TimersAreEarly(Broken):
@@ -610,8 +622,9 @@ class AlwaysInLoop(Broken):
 class DiesOfCallbacks(Broken):
     caught_by = "callbacks_that_raise_stop_nothing"
 
-    def _call(self, func, *args, **kwargs):  # type: ignore[no-untyped-def]
-        func(*args, **kwargs)
+    class MachineType(Machine):
+        def call(self, func, *args, **kwargs):  # type: ignore[no-untyped-def]
+            func(*args, **kwargs)
 
 
 BROKEN = Broken.__subclasses__()

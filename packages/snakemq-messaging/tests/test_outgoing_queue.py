@@ -10,7 +10,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from snakemq.message import Message
 from snakemq.messaging._outgoing._lane import OutgoingLane
-from snakemq.messaging._outgoing._queue._queue import OutgoingQueue, deadline_of
+from snakemq.messaging._outgoing._queue._expiry import deadline_of
+from snakemq.messaging._outgoing._queue._queue import OutgoingQueue
 from snakemq.messaging._wire._conversation import Conversation
 
 EPOCH = 1000.0
@@ -109,6 +110,15 @@ def test_message_for_a_connection_that_is_gone_finds_no_place() -> None:
     queue.incoming.extend([homeless, patient])
     assert queue.absorb() == [homeless]
     assert list(queue) == [patient]
+
+
+def test_message_that_expires_aside_is_dropped_with_the_connection() -> None:
+    queue = OutgoingQueue("bob")
+    mortal = entry(5, data=b"long")
+    push(queue, mortal)
+    assert queue.take(EPOCH, 1, 1000, [], largest=3) == []
+    assert queue.disconnected(EPOCH + 5) == [mortal]
+    assert not queue
 
 
 ttls = st.none() | st.sampled_from([0, 0.5, 1, 2, 2, 3, 7.25])
@@ -214,9 +224,9 @@ class QueueMachine(RuleBasedStateMachine):
         assert list(self.queue.in_flight) == self.in_flight
         assert len(self.queue) == len(self.aside) + len(self.waiting)
         assert bool(self.queue) == bool(self.in_flight or self.aside or self.waiting)
-        assert self.queue.aside_count == len(self.aside)
-        assert self.queue.aside_bytes == sum(len(e.data) for e in self.aside)
-        assert self.queue.waiting_bytes == sum(len(e.data) for e in self.waiting)
+        assert self.queue.aside.count == len(self.aside)
+        assert self.queue.aside.bytes == sum(len(e.data) for e in self.aside)
+        assert self.queue.waiting.bytes == sum(len(e.data) for e in self.waiting)
         assert self.queue.in_flight_bytes == sum(len(e.data) for e in self.in_flight)
 
 

@@ -436,6 +436,21 @@ def test_requests_held_for_a_client_go_on_when_it_leaves(
     assert server._replies.full == set()
 
 
+def test_clients_that_left_without_reading_are_forgotten_like_others(
+    start: Start, raw_client: MakeRawClient, server_node: Node, network: MemoryNetwork
+) -> None:
+    server = start(threads=1, max_unread_bytes=10_000, max_idents=3)
+    for number in range(10):
+        client = raw_client(f"client {number}")
+        conn_id = client.connect(server_node)
+        client.link.pause_reading(conn_id, "test")
+        client.call("big_inline", 40_000)
+        network.run_until_idle()
+        network.disconnect(conn_id)
+        network.run_until_idle()
+    assert len(server._replies._clients) <= 3
+
+
 def test_one_reply_may_have_any_size(
     start: Start, client: RawClient, network: MemoryNetwork
 ) -> None:
@@ -509,7 +524,7 @@ def test_busy_threads_that_get_something_done_are_not_told(
     client.call("echo", 1, req_id=b"1")
     for _ in range(10):
         network.advance(STUCK_AFTER - 1)
-        server._pool.finished += 1
+        server._dispatcher.pool.finished += 1
     assert "busy" not in caplog.text
 
 

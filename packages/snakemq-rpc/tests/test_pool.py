@@ -25,7 +25,7 @@ class Work(Job):
     def __init__(self, func: Callable[[], object], ident: str = "client") -> None:
         request: Any = {"command": "signal", "object": "", "method": ""}
         super().__init__(ident, Message(b""), 0.0)
-        self.decoded(request, None)
+        self.decoded(request)
         self.func = func
 
 

@@ -81,12 +81,6 @@ def test_running_requests_are_never_forgotten() -> None:
             assert memory.begin(ident, req_id) is RUNNING
 
 
-def test_whether_a_reply_fits_is_known_beforehand() -> None:
-    memory = ReplyMemory(max_bytes=10)
-    assert memory.fits(b"x" * 10)
-    assert not memory.fits(b"x" * 11)
-
-
 def test_a_dropped_reply_is_found_by_the_message_that_brought_it_last() -> None:
     memory = ReplyMemory()
     finished(memory, "a", b"1")

@@ -170,6 +170,7 @@ class Messaging:
         self.domain = domain
         self.packeter = packeter
         self.queues_storage = queues_storage
+        self.queue_limits: QueueLimits | None = queue_limits
         self.log: logging.Logger = logging.getLogger("snakemq.messaging")
 
         self._forks = self._open_in = forks.count

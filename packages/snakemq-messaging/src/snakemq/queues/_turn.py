@@ -25,11 +25,9 @@ class Turn:
 
     ``log``: gets an error when work that was left to the end of a call has failed. That is tried
     again at the end of the next call.
-
-    ``slow``: see :attr:`slow`.
     """
 
-    def __init__(self, log: Logger, slow: float = 0.0) -> None:
+    def __init__(self, log: Logger) -> None:
         self.lock: threading.RLock = threading.RLock()
         """Held during a call. A thread that holds it may read :attr:`is_taken`."""
         self.is_taken: bool = False
@@ -39,7 +37,7 @@ class Turn:
         self._failure: StorageError | None = None
         self._failed_at = 0.0
         self._began_at = 0.0
-        self.slow: float = slow
+        self.slow: float = 0.0
         """Seconds. A call that fails sooner was refused, and no waiting call fails with it: the
         back end may be there again when its turn comes."""
 

@@ -17,12 +17,13 @@ from snakemq._public_home import report_public_home
 
 from ._clock import FakeClock
 from ._conformance import LINK_CHECKS, check_link
-from ._connection import Latency
 from ._cut import Cut, byte_by_byte, pieces_of, random_pieces, whole
 from ._link_pair import LinkCheck, LinkPair
 from ._memory_connector import MemoryConnector
 from ._memory_link import MemoryLink
-from ._network import MemoryNetwork, TraceEvent
+from ._network import MemoryNetwork
+from ._pipe import Latency
+from ._world import TraceEvent
 
 __all__ = [
     "LINK_CHECKS",

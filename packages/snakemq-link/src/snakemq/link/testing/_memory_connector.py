@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from random import Random
+from typing import TYPE_CHECKING, Protocol
 
-from ._connection import Latency
+from ._memory_link import MemoryLink
+from ._pipe import Latency
 
 if TYPE_CHECKING:
     from snakemq.link import TimerHandle
 
-    from ._memory_link import MemoryLink
-    from ._network import MemoryNetwork
+
+class Network(Protocol):
+    """What a connector needs of its network."""
+
+    random: Random
+
+    @property
+    def links(self) -> Mapping[str, MemoryLink]: ...
+    def connect(self, a: MemoryLink, b: MemoryLink) -> tuple[str, str]: ...
 
 
 class MemoryConnector:
@@ -20,9 +30,7 @@ class MemoryConnector:
     because nobody has the name now, or because of a partition. It ends with its link.
     """
 
-    def __init__(
-        self, network: MemoryNetwork, link: MemoryLink, name: str, interval: Latency
-    ) -> None:
+    def __init__(self, network: Network, link: MemoryLink, name: str, interval: Latency) -> None:
         self.name = name
         """The address of the link that is dialled."""
         self.interval = interval

@@ -2,35 +2,23 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from random import Random
-from typing import NamedTuple
 
 from snakemq.exceptions import LoopError
 from snakemq.link._interface import no_connection
-from snakemq.link._loop._timers import TimerHeap
 
 from ._clock import FakeClock
-from ._connection import End, Latency, Pipe, State
 from ._cut import Cut, random_pieces, whole
+from ._end import End, State
+from ._machine import Machine
 from ._memory_connector import MemoryConnector
 from ._memory_link import MemoryLink
-
-
-class TraceEvent(NamedTuple):
-    """One thing that happened in a :class:`MemoryNetwork`."""
-
-    time: float
-    link: str
-    event: str
-    """``connect``, ``recv``, ``sent``, ``disconnect``, ``timer``, or the name of a fault."""
-    conn_id: str
-    size: int
-    """Bytes, of ``recv`` and ``sent``."""
+from ._pipe import Latency, Pipe
+from ._world import TraceEvent, World
 
 
 class MemoryNetwork:
@@ -69,10 +57,10 @@ class MemoryNetwork:
         default_cut = whole if seed is None else random_pieces
         self.seed = seed
         self.seeded: bool = seed is not None
-        self.at_once = at_once
-        self.random: Random = Random(0 if seed is None else seed)
+        self._world = world = World(seed, clock, at_once)
+        self.random: Random = world.random
         """The source of all decisions. A test that draws its own from it replays as a whole."""
-        self.clock: FakeClock = FakeClock() if clock is None else clock
+        self.clock: FakeClock = world.clock
         self.capacity = capacity
         self.latency = latency
         self.send_cut: Cut = send_cut or default_cut
@@ -80,23 +68,21 @@ class MemoryNetwork:
         self.step_limit = step_limit
 
         self.links: dict[str, MemoryLink] = {}
-        self.trace: list[TraceEvent] = []
+        self.trace: list[TraceEvent] = world.trace
         """What happened, in order. The same seed and the same calls give the same trace."""
-        self.errors: list[Exception] = []
+        self.errors: list[Exception] = world.errors
         """What the callbacks of all links, also of those that are gone, have raised."""
-        self.faults: Counter[str] = Counter()
+        self.faults: Counter[str] = world.faults
         """How often each kind of fault was injected."""
 
-        # For the links and connections of this package:
-        self._timers = TimerHeap()
-        self._runnable: deque[MemoryLink] = deque()
         self._ends: dict[str, End] = {}
-
-        self._woken: deque[MemoryLink] = deque()
-        self._bell = threading.Event()
         self._conn_count = 0
         self._partitions: dict[frozenset[str], object] = {}
         self._running = False
+
+    @property
+    def at_once(self) -> bool:
+        return self._world.at_once
 
     @property
     def bytes_under_way(self) -> int:
@@ -109,6 +95,13 @@ class MemoryNetwork:
         """A new link. The name of one that is gone can be taken again: a process restarted."""
         return MemoryLink(self, name)
 
+    def join(self, link: MemoryLink, name: str) -> Machine:
+        """Take a link in, and give it a machine to run on. For the constructor of the link."""
+        if name in self.links:
+            raise ValueError(f"there is a link {name!r} already")
+        self.links[name] = link
+        return link.MachineType(self._world, name, self._ends)
+
     def connect(self, a: MemoryLink, b: MemoryLink) -> tuple[str, str]:
         """Connect two links; returns the ids that it has on ``a`` and on ``b``.
 
@@ -120,12 +113,12 @@ class MemoryNetwork:
                 raise ConnectionRefusedError(f"{link.name!r} is gone")
         if frozenset((a.name, b.name)) in self._partitions:
             raise TimeoutError(f"{a.name!r} and {b.name!r} are partitioned")
-        there = Pipe(self, self.capacity, self.latency, self.send_cut, self.recv_cut)
-        back = Pipe(self, self.capacity, self.latency, self.send_cut, self.recv_cut)
+        there = Pipe(self._world, self.capacity, self.latency, self.send_cut, self.recv_cut)
+        back = Pipe(self._world, self.capacity, self.latency, self.send_cut, self.recv_cut)
         self._conn_count += 1
-        end_a = End(a, f"{a.name}#{self._conn_count}", inp=back, out=there)
+        end_a = End(a.machine, f"{a.name}#{self._conn_count}", inp=back, out=there)
         self._conn_count += 1
-        end_b = End(b, f"{b.name}#{self._conn_count}", inp=there, out=back)
+        end_b = End(b.machine, f"{b.name}#{self._conn_count}", inp=there, out=back)
         end_a.peer, end_b.peer = end_b, end_a
         for end in (end_a, end_b):
             self._ends[end.conn_id] = end
@@ -171,7 +164,7 @@ class MemoryNetwork:
 
     def other_side(self, conn_id: str) -> str:
         """The name of the link at the other end of a connection."""
-        return self._end(conn_id).peer.link.name
+        return self._end(conn_id).peer.owner.name
 
     # -- running
 
@@ -226,7 +219,7 @@ class MemoryNetwork:
                     pass
                 elif self._move_clock(deadline):
                     passes = 0
-                elif self._timers.next_time() is None:
+                elif self._world.timers.next_time() is None:
                     raise TimeoutError(f"it never will be: nothing is left to do{self._story()}")
                 else:
                     raise TimeoutError(f"not within {timeout:g} s{self._story()}")
@@ -235,7 +228,7 @@ class MemoryNetwork:
 
     def disconnect(self, conn_id: str) -> None:
         """Break a connection: both sides are told, and the bytes in flight are lost."""
-        self._broke(self._end(conn_id))
+        self._end(conn_id).reset()
 
     def reset_after(self, conn_id: str, size: int) -> None:
         """Break a connection when the other side has received ``size`` more bytes of this one."""
@@ -243,11 +236,13 @@ class MemoryNetwork:
         if size:
             end.out.reset_in = size
         else:
-            self._broke(end)
+            end.reset()
 
     def stall(self, conn_id: str) -> None:
         """Let no ``send`` of this side finish; :meth:`unstall` ends it."""
-        self._fault("stall", self._end(conn_id)).out.stalled = True
+        end = self._end(conn_id)
+        self._world.fault(end.owner.name, "stall", conn_id)
+        end.out.stalled = True
 
     def unstall(self, conn_id: str) -> None:
         """Undo :meth:`stall`."""
@@ -268,14 +263,14 @@ class MemoryNetwork:
             end.pending = None
             end.inp.held = True  # nobody acknowledges what is sent to it
             end.out.kill()
-        link._ends.clear()
+        link.machine.ends.clear()
 
     def crash(self, link: MemoryLink) -> None:
         """Kill the process of a link: none of its callbacks is called, but its system closes its
         connections, so that its peers receive what was taken over and then ``on_disconnect``."""
         self._remove(link, "crash")
         for end in self._ends_of(link):
-            link._forget(end)
+            link.machine.forget(end)
 
     def partition(self, a: MemoryLink, b: MemoryLink, seconds: float | None = None) -> None:
         """Let nothing pass between two links, for a time or until :meth:`heal`.
@@ -285,12 +280,11 @@ class MemoryNetwork:
         the same partition.
         """
         names = frozenset((a.name, b.name))
-        self.faults["partition"] += 1
-        self._note(a.name, "partition", b.name)
+        self._world.fault(a.name, "partition", b.name)
         this = self._partitions[names] = object()
         self._hold(names, True)
         if seconds is not None:
-            self._timers.add(
+            self._world.timers.add(
                 self.clock.time() + seconds,
                 # not one that was begun later
                 lambda: self._heal(names) if self._partitions.get(names) is this else None,
@@ -299,19 +293,6 @@ class MemoryNetwork:
     def heal(self, a: MemoryLink, b: MemoryLink) -> None:
         """Undo :meth:`partition`; what was waiting arrives."""
         self._heal(frozenset((a.name, b.name)))
-
-    # -- for the links and connections of this package
-
-    def _note(self, link: str, event: str, conn_id: str = "", size: int = 0) -> None:
-        self.trace.append(TraceEvent(self.clock.time(), link, event, conn_id, size))
-
-    def _broke(self, end: End) -> None:
-        self._fault("reset", end).reset()
-
-    def _woken_by(self, link: MemoryLink) -> None:
-        """Thread-safe."""
-        self._woken.append(link)
-        self._bell.set()
 
     # -- inside
 
@@ -327,16 +308,17 @@ class MemoryNetwork:
 
     def _one_pass(self) -> bool:
         """Run a pass of one link. False when no link has anything to do."""
-        while self._woken:
-            self._woken.popleft()._plan()
-        runnable = self._runnable
+        woken = self._world.woken
+        while woken:
+            woken.popleft().plan()
+        runnable = self._world.runnable
         if not runnable:
             return False
         if self.seeded and len(runnable) > 1:
             runnable.rotate(-int(self.random.random() * len(runnable)))
-        link = runnable.popleft()
-        if not link.gone:
-            link._run_pass()
+        machine = runnable.popleft()
+        if not machine.gone:
+            machine.run_pass()
         return True
 
     def _exhaust(self) -> None:
@@ -347,12 +329,12 @@ class MemoryNetwork:
 
     def _move_clock(self, limit: float) -> bool:
         """Go on to the next timer that is due until ``limit``. False when there is none."""
-        when = self._timers.next_time()
+        when = self._world.timers.next_time()
         if when is None or when > limit:
             return False
         now = max(when, self.clock.time())  # somebody may have moved the clock without us
         self.clock.advance_to(now)
-        for func in self._timers.pop_due(now):
+        for func in self._world.timers.pop_due(now):
             func()
         return True
 
@@ -365,14 +347,14 @@ class MemoryNetwork:
 
     def _wait_for_threads(self, predicate: Callable[[], bool], patience: float) -> bool:
         deadline = time.monotonic() + patience
-        while not self._woken:
+        while not self._world.woken:
             remaining = deadline - time.monotonic()
             if remaining <= 0:
                 return False
             # What a predicate looks at may change without a wake-up, so it is asked now and then.
-            self._bell.clear()
-            if not self._woken and not predicate():
-                self._bell.wait(min(remaining, 0.005))
+            self._world.bell.clear()
+            if not self._world.woken and not predicate():
+                self._world.bell.wait(min(remaining, 0.005))
             if predicate():
                 return True
         return True
@@ -390,19 +372,13 @@ class MemoryNetwork:
             raise no_connection(conn_id) from None
 
     def _ends_of(self, link: MemoryLink) -> list[End]:
-        return [end for end in self._ends.values() if end.link is link]
-
-    def _fault(self, kind: str, end: End) -> End:
-        self.faults[kind] += 1
-        self._note(end.link.name, kind, end.conn_id)
-        return end
+        return [end for end in self._ends.values() if end.owner is link.machine]
 
     def _remove(self, link: MemoryLink, kind: str) -> None:
         if link.gone:
             raise ValueError(f"{link!r} is gone already")
-        self.faults[kind] += 1
-        self._note(link.name, kind)
-        link.gone = True
+        self._world.fault(link.name, kind)
+        link.machine.gone = True
         del self.links[link.name]
 
     def _heal(self, names: frozenset[str]) -> None:
@@ -412,6 +388,6 @@ class MemoryNetwork:
 
     def _hold(self, names: frozenset[str], held: bool) -> None:
         for end in list(self._ends.values()):
-            if frozenset((end.link.name, end.peer.link.name)) == names:
+            if frozenset((end.owner.name, end.peer.owner.name)) == names:
                 end.inp.held = held
                 end.wake_input()

@@ -14,7 +14,7 @@ class WhenFull(Enum):
 
     BLOCK = "block"
     """Wait until there is, ``timeout`` seconds at most, then raise ``QueueFull``. On the loop's own
-    thread it is raised at once: nobody else could make room."""
+    thread it is raised at once: only the loop makes room."""
     RAISE = "raise"
     """Raise ``QueueFull``."""
     DROP_OLDEST = "drop oldest"
@@ -79,7 +79,10 @@ class _Load:
         self.bytes = 0
 
     def has_room(self, count: int, size: int, messages: int | None, bytes_: int | None) -> bool:
-        """For ``count`` messages of ``size`` bytes in all? A single one has room in no company."""
+        """Is there room for ``count`` messages of ``size`` bytes in all?
+
+        For a single one there always is where nothing else is queued.
+        """
         return (count == 1 and not self.messages) or (
             (messages is None or self.messages + count <= messages)
             and (bytes_ is None or self.bytes + size <= bytes_)
@@ -89,7 +92,7 @@ class _Load:
 class Occupancy:
     """Counts what is queued, and admits or refuses more. Thread-safe.
 
-    It is there only if there are limits: without them no lock is taken for a message.
+    Made only for a stack with limits: without them no lock is taken for a message.
     """
 
     def __init__(self, limits: QueueLimits, in_loop: Callable[[], bool]) -> None:
@@ -107,7 +110,7 @@ class Occupancy:
             self._changed.notify_all()
 
     def enter(self, ident: str, count: int, size: int) -> None:
-        """``count`` messages of ``size`` bytes in all want to be queued, all or none.
+        """Admit ``count`` messages of ``size`` bytes in all, all or none.
 
         Raises :exc:`~snakemq.exceptions.QueueFull`.
         """
@@ -128,7 +131,7 @@ class Occupancy:
             self._count(ident, count, size)
 
     def found(self, ident: str, messages: int, size: int) -> None:
-        """An earlier process has left so many."""
+        """Count what an earlier process has left."""
         with self._changed:
             self._count(ident, messages, size)
             load = self._found.setdefault(ident, _Load())
@@ -136,19 +139,19 @@ class Occupancy:
             load.bytes += size
 
     def correct(self, ident: str, messages: int, size: int) -> None:
-        """So many more are queued, or fewer: the storage has told."""
+        """Count more or fewer, because the storage has told."""
         with self._changed:
             self._count(ident, messages, size)
             self._changed.notify_all()
 
     def leave(self, ident: str, size: int) -> None:
-        """A message has left its queue."""
+        """Count out a message that has left its queue."""
         with self._changed:
             self._count(ident, -1, -size)
             self._changed.notify_all()
 
     def is_over(self, ident: str) -> bool:
-        """Is there more for this peer than its limits allow? Then the oldest is to be dropped."""
+        """Is there more for this peer than its limits allow, so that the oldest must be dropped?"""
         with self._changed:
             limits = self._limits_for(ident)
             peer = self._peers.get(ident)
@@ -183,8 +186,11 @@ class Occupancy:
             )
 
     def _may_overflow(self, ident: str, count: int, size: int, limits: QueueLimits) -> bool:
-        """May the oldest be dropped for this one? The loop does that, so as long as it does not
-        run there is an end, too: twice the limits, and what was there at the start."""
+        """May this one come, and the oldest be dropped for it?
+
+        The loop drops. While it does not run, twice the limits may be queued, and what was there at
+        the start.
+        """
         peer = self._peers.get(ident) or _Load()
         found = self._found.get(ident) or _Load()
         return self._total.has_room(

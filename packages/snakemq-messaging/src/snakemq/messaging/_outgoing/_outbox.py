@@ -1,19 +1,18 @@
-"""Where any thread leaves messages for the loop."""
+"""The place where any thread leaves messages for the loop."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from snakemq.link import LinkInterface
 from snakemq.message import FLAG_PERSISTENT, Message
-from snakemq.queues import QueuesStorageBase
 
 from .._registry import Registry
-from ._limits import Occupancy
 from ._queue._queue import OutgoingQueue
 from ._queues import UNKNOWN, OutgoingQueues
 from ._singles import Singles
+from ._warnings import Warnings
 
 
 class Outbox:
@@ -23,31 +22,27 @@ class Outbox:
         self,
         link: LinkInterface,
         queues: OutgoingQueues,
-        storage: QueuesStorageBase | None,
-        occupancy: Occupancy | None,
         registry: Registry,
         singles: Singles,
-        not_stored: Callable[[], None],
+        warnings: Warnings,
     ) -> None:
-        """``not_stored()`` is called for persistent
-        messages if there is no storage, from any thread."""
         # Appending to a deque, and popping from it, is atomic.
         self.announced: deque[OutgoingQueue] = deque()
         """Queues into which something was put. To look at one, reset its ``is_announced`` first."""
         self.absent: deque[tuple[str, Message, bool]] = deque()
-        """Messages with ttl 0 for peers that were not connected. True: its sender waits for an
+        """Messages with ttl 0 for peers that were not connected. True: the sender waits for an
         answer, and so will notice."""
         self.queue_of = queues.known
         # Is there nothing to be done for a message but to put it into its queue?
-        self._is_plain = storage is None and occupancy is None
+        self._is_plain = not queues.are_stored and queues.occupancy is None
         self._link = link
         self._time = link.time
         self._queues = queues
-        self._storage = storage
-        self._occupancy = occupancy
+        self._store = self._push if queues.are_stored else self._only_warn
+        self._occupancy = queues.occupancy
         self._registry = registry
         self._send_single = singles.send_from_any_thread
-        self._not_stored = not_stored
+        self._warnings = warnings
 
     def accept(
         self,
@@ -56,18 +51,18 @@ class Outbox:
         queue: OutgoingQueue | None,
         is_awaited: bool = False,
     ) -> None:
-        """As :meth:`accept_many`, for one message. ``queue``: of that peer, if there is one."""
+        """Accept one message. ``queue``: that of the peer, if there is one."""
         if not self._is_plain:
             self.accept_many(ident, [message], is_awaited)
             return
         if message.flags & FLAG_PERSISTENT:
-            self._not_stored()
+            self._warnings.not_stored()
         message.queued_at = self._time()
         message.position = None
         if queue is None or (message.ttl == 0 and queue.lane is None):
             self._put(ident, message, is_awaited)
             return
-        # As in _put(), whose call would be a tenth of the time.
+        # copy of _put(), whose call would be a tenth of the time
         queue.incoming.append(message)
         if queue.is_forgotten:
             queue = self._queues.keep(queue, message)
@@ -88,7 +83,7 @@ class Outbox:
     def accept_many(
         self, ident: str, messages: Sequence[Message], is_awaited: bool = False
     ) -> None:
-        """All or none of them. ``is_awaited``: as of :attr:`absent`.
+        """Store messages and queue them, all or none. ``is_awaited``: see :attr:`absent`.
 
         Raises :exc:`~snakemq.exceptions.QueueFull` and :exc:`~snakemq.exceptions.StorageError`;
         then nothing has happened.
@@ -103,15 +98,12 @@ class Outbox:
         for message in messages:
             message.queued_at = now
             message.position = None
-        if self._storage is not None:
-            try:
-                self._store(self._storage, ident, messages)
-            except BaseException:
-                if occupancy is not None:
-                    occupancy.correct(ident, -len(messages), -size)
-                raise
-        elif any(message.flags & FLAG_PERSISTENT for message in messages):
-            self._not_stored()
+        try:
+            self._store(ident, messages)
+        except BaseException:
+            if occupancy is not None:
+                occupancy.correct(ident, -len(messages), -size)
+            raise
         for message in messages:
             self._put(ident, message, is_awaited)
 
@@ -131,18 +123,23 @@ class Outbox:
 
     def announce(self, queue: OutgoingQueue) -> None:
         """Have the loop look at a queue."""
-        # The loop takes this back before it looks at the queue. So it is told once for all messages
-        # that come until then.
+        # The loop resets the flag before it looks at the queue, so one announcement covers all
+        # messages until then.
         try:
             queue.is_announced = True
             self.announced.append(queue)
             self._link.wakeup_poll()
-        except BaseException:  # Ctrl-C; and others who find it announced rely on it
+        except BaseException:  # Ctrl-C; other threads that see the flag rely on the announcement
             self.announced.append(queue)
             self._link.wakeup_poll()
             raise
 
-    def _store(self, storage: QueuesStorageBase, ident: str, messages: Sequence[Message]) -> None:
+    def _only_warn(self, ident: str, messages: Sequence[Message]) -> None:
+        if any(message.flags & FLAG_PERSISTENT for message in messages):
+            self._warnings.not_stored()
+
+    def _push(self, ident: str, messages: Sequence[Message]) -> None:
+        storage = self._queues.storage
         durable = [m for m in messages if m.flags & FLAG_PERSISTENT and m.ttl != 0]
         for message in durable:
             if message.sent_to is None:
@@ -157,6 +154,6 @@ class Outbox:
             message.position = position
 
     def size(self) -> int:
-        """Messages that the loop has not seen yet."""
+        """Count the messages that the loop has not seen yet."""
         unseen = sum(len(queue.incoming) for queue in self._queues if queue.is_announced)
         return unseen + len(self.absent)

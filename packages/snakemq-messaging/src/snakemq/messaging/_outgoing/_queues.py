@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
+from typing import Protocol
 
 from snakemq.exceptions import StorageError
 from snakemq.link import LinkInterface, TimerHandle
@@ -13,21 +14,36 @@ from snakemq.queues import QueuesStorageBase, StoredMessage
 
 from .._stats import DropReason, Statistics
 from ._limits import Occupancy
+from ._queue._expiry import ttl_left
 from ._queue._queue import OutgoingQueue
 from ._stored._checkpoints import Checkpoints
 from ._stored._deletions import Deletions
+from ._stored._null import NullStorage
 from ._stored._pages import PAGE_BYTES, PAGE_MESSAGES, Pages
 from ._stored._sweep import Sweep
 
 SWEEP_AFTER = 1.0
-"""Seconds from the start until the backlogs of those who have not connected are looked at."""
+"""Seconds from the start until the backlogs of absent peers are searched for expired messages."""
 
 UNKNOWN = -1
-"""The position of a message in a storage that does not tell positions."""
+"""Stands for the position of a message in a storage that does not tell positions."""
 
 LOOK_DELAY = 1.0
-"""Messages that a window leaves over are taken by the next one, mostly. Seconds until those that
-are not are looked at, for when they expire. Not sooner: it would double what their queue costs."""
+"""Messages that did not fit the window usually go out with the next one. After this many seconds
+the rest is sorted by deadline; to do so at once would double what their queue costs."""
+
+
+class QueuesOwner(Protocol):
+    """What the queues tell their owner, in the loop."""
+
+    def dropped(self, ident: str, uuid: bytes) -> None:
+        """A message was dropped from a queue."""
+
+    def resume(self, ident: str) -> None:
+        """There are messages to be taken again: the storage works, or the row goes on."""
+
+    def storage_failed(self, exc: Exception) -> None:
+        """The storage has raised. The call will be repeated."""
 
 
 class OutgoingQueues:
@@ -39,43 +55,39 @@ class OutgoingQueues:
         storage: QueuesStorageBase | None,
         occupancy: Occupancy | None,
         statistics: Statistics,
-        dropped: Callable[[str, bytes], None],
-        failed: Callable[[Exception], None],
-        resume: Callable[[str], None],
+        owner: QueuesOwner,
     ) -> None:
-        """``dropped(ident, uuid)`` is called for each message that is dropped from a queue,
-        ``failed(exception)`` when the storage fails, ``resume(ident)`` when messages can be read
-        from it again, or taken from the queue."""
+        self.are_stored = storage is not None
+        """Is there a storage for persistent messages?"""
+        self.storage = storage if storage is not None else NullStorage()
+        self.occupancy = occupancy
         self._link = link
-        self._storage = storage
-        self._occupancy = occupancy
         self._statistics = statistics
-        self._dropped = dropped
-        self._resume = resume
+        self._owner = owner
         self._log = logging.getLogger("snakemq.messaging")
         self._queues: dict[str, OutgoingQueue] = {}
         self.known = self._queues.get
-        """The queue of a peer, if there is one. Thread-safe."""
+        """Returns the queue of a peer, if there is one. Thread-safe."""
         self._forgetting = threading.RLock()
         self._in_question: OutgoingQueue | None = None
         """The queue that the loop is forgetting, while it has that lock."""
         self._timers: dict[str, tuple[float, TimerHandle]] = {}
-        if storage is not None:
-            self.deletions = Deletions(link, storage, failed)
-            self._pages = Pages(link, storage, failed, resume)
-            self._sweep = Sweep(
-                link, storage, self._queues.get, self._expired_there, self._emptied, failed
-            )
-            self._checkpoints = Checkpoints(link, storage, self._is_ttl_counted, failed)
-            self._load(storage)
+        self.resume = owner.resume
+        self.storage_failed = owner.storage_failed
+        self.deletions = Deletions(link, self.storage, self)
+        self._pages = Pages(link, self.storage, self)
+        self._sweep = Sweep(link, self.storage, self)
+        self._checkpoints = Checkpoints(link, self.storage, self)
+        self._load()
 
-    def _load(self, storage: QueuesStorageBase) -> None:
+    def _load(self) -> None:
+        storage = self.storage
         now = self._link.time()
         for ident in storage.get_queues():
             queue = self.get(ident)
             queue.has_stored = True
             if storage.pageable:
-                size = self._measure(storage, ident) if self._occupancy is not None else None
+                size = self._measure(storage, ident) if self.occupancy is not None else None
                 queue.backlog.open_with(storage.count(ident), size)
                 self._sweep.plan(ident, now + SWEEP_AFTER)
                 self._checkpoints.plan()
@@ -84,31 +96,31 @@ class OutgoingQueues:
                 message.queued_at = now
                 message.position = UNKNOWN
                 queue.incoming.append(message)
-                if self._occupancy is not None:
-                    self._occupancy.found(ident, 1, len(message.data))
+                if self.occupancy is not None:
+                    self.occupancy.found(ident, 1, len(message.data))
             queue.absorb()
             self.watch(queue)
 
     def _measure(self, storage: QueuesStorageBase, ident: str) -> int:
-        """Limits need to know the bytes, so all pages are read once."""
-        assert self._occupancy is not None
+        """Read all pages once, because limits need to know the bytes."""
+        assert self.occupancy is not None
         total = 0
         after = None
         while page := storage.get_page(ident, after, PAGE_MESSAGES, PAGE_BYTES):
             after = page[-1].position
             size = sum(len(stored.message.data) for stored in page)
-            self._occupancy.found(ident, len(page), size)
+            self.occupancy.found(ident, len(page), size)
             total += size
         return total
 
     # -- from any thread
 
     def keep(self, queue: OutgoingQueue, message: Message) -> OutgoingQueue:
-        """A message was appended to a queue that is forgotten; or it is not, after all.
+        """Move a message out of a queue that was forgotten while the message was appended to it.
 
-        Returns the queue that the message is in then. Thread-safe. To be called whenever
-        ``is_forgotten`` is set after an append: the loop looks at an empty queue once more after it
-        has set it. Either it sees the message then, and keeps the queue, or nobody ever will.
+        Returns the queue that the message is in then. Thread-safe. Call it whenever
+        ``is_forgotten`` is set after an append. The loop looks into an empty queue once more after
+        it has set that flag: if it does not see the message then, it never will.
         """
         while queue.is_forgotten:
             with self._forgetting:
@@ -121,7 +133,7 @@ class OutgoingQueues:
         return queue
 
     def get(self, ident: str) -> OutgoingQueue:
-        """The queue of a peer; made when there is none. Thread-safe."""
+        """Return the queue of a peer; make one if there is none. Thread-safe."""
         queue = self._queues.get(ident)
         if queue is None:
             queue = self._queues.setdefault(ident, OutgoingQueue(ident))
@@ -133,7 +145,7 @@ class OutgoingQueues:
     # -- in the loop
 
     def forget_if_empty(self, queue: OutgoingQueue) -> None:
-        """Forget the queue of a peer that is away and gets nothing."""
+        """Forget the queue of an absent peer for which nothing waits."""
         if queue or queue.lane is not None or self._queues.get(queue.ident) is not queue:
             return
         with self._forgetting:  # see keep()
@@ -148,12 +160,13 @@ class OutgoingQueues:
                 self._in_question = None
                 queue.is_forgotten = self._queues.get(queue.ident) is not queue
         self._statistics.not_needed_any_more()
-        if self._storage is not None:
-            self._sweep.forget(queue.ident)
+        self._sweep.forget(queue.ident)
 
     def revived(self, queue: OutgoingQueue) -> OutgoingQueue:
-        """A queue was announced. Returns the one that is to be looked at: another one if a signal
-        handler has put something into this one while it was being forgotten."""
+        """Return the queue to look at in place of an announced one.
+
+        It is another one if a signal handler put something into this one while it was forgotten.
+        """
         if not queue.is_forgotten:
             return queue
         present = self.get(queue.ident)
@@ -191,17 +204,19 @@ class OutgoingQueues:
         return True
 
     def _close_books(self, queue: OutgoingQueue) -> None:
-        """What is counted though there is no backlog any more is not there, see Backlog.merge;
-        a message that comes after its page is the other way round."""
+        """Reconcile the counts once the backlog is closed, see :meth:`Backlog.merge`.
+
+        A positive rest never existed in the storage, a negative one was read before it was counted.
+        """
         backlog = queue.backlog
         if backlog.is_open or not (backlog.count or backlog.bytes):
             return
-        if self._occupancy is not None:
-            self._occupancy.correct(queue.ident, -backlog.count, -backlog.bytes)
+        if self.occupancy is not None:
+            self.occupancy.correct(queue.ident, -backlog.count, -backlog.bytes)
         backlog.count = backlog.bytes = 0
 
     def watch(self, queue: OutgoingQueue) -> None:
-        """Plan the expiry of what waits in a queue. To be called when something was left in it."""
+        """Plan the expiry of what waits. Call it when something is left in a queue."""
         deadline = queue.next_deadline()
         if queue.has_stored and (deadline is not None or queue.backlog.is_open):
             self._checkpoints.plan()
@@ -225,15 +240,15 @@ class OutgoingQueues:
         queue = self._queues.get(ident)
         if queue is not None:
             self.absorb(queue)
-            was_stalled = queue.is_stalled
+            was_stalled = queue.aside.is_stalled
             self.drop(queue, queue.expire(self._link.time()), DropReason.EXPIRED)
             self.watch(queue)
-            if was_stalled and not queue.is_stalled:
-                self._resume(ident)
+            if was_stalled and not queue.aside.is_stalled:
+                self.resume(ident)
             self.forget_if_empty(queue)
 
-    def _expired_there(self, queue: OutgoingQueue, found: list[StoredMessage]) -> None:
-        """Messages of a backlog have expired."""
+    def expired_there(self, queue: OutgoingQueue, found: list[StoredMessage]) -> None:
+        """Drop messages of a backlog that have expired."""
         deleted = self.deletions.pending(queue.ident)  # those were found before
         found = [stored for stored in found if stored.message.uuid not in deleted]
         queue.backlog.lost(found)
@@ -241,13 +256,13 @@ class OutgoingQueues:
             stored.message.position = stored.position
         self.drop(queue, [stored.message for stored in found], DropReason.EXPIRED)
 
-    def _emptied(self, queue: OutgoingQueue) -> None:
-        """A sweep has found nothing in a backlog that can be sent."""
+    def emptied(self, queue: OutgoingQueue) -> None:
+        """Close a backlog in which a sweep has found nothing that can be sent."""
         self._read_page(queue)
         self.watch(queue)
         self.forget_if_empty(queue)
 
-    def _is_ttl_counted(self) -> bool:
+    def is_ttl_counted(self) -> bool:
         """Does a message wait that is in the storage, and may have a ttl?"""
         return any(
             queue.has_stored and (queue.backlog.is_open or queue.next_deadline() is not None)
@@ -255,16 +270,16 @@ class OutgoingQueues:
         )
 
     def sweep(self, queue: OutgoingQueue) -> None:
-        """A peer went away: find out what of its backlog expires when."""
+        """Find out when the backlog of a peer that went away expires."""
         if queue.backlog.is_open:
             self._sweep.plan(queue.ident, self._link.time())
 
     def trim(self, queue: OutgoingQueue) -> None:
         """Drop the oldest messages if there are more than the limits allow."""
-        if self._occupancy is None:
+        if self.occupancy is None:
             return
         self.absorb(queue)
-        while self._occupancy.is_over(queue.ident):
+        while self.occupancy.is_over(queue.ident):
             self.fill(queue)
             message = queue.drop_oldest()
             if message is None:
@@ -272,18 +287,18 @@ class OutgoingQueues:
             self.drop(queue, [message], DropReason.QUEUE_FULL)
 
     def drop(self, queue: OutgoingQueue, messages: Iterable[Message], reason: DropReason) -> None:
-        """Messages that left the queue without being delivered."""
+        """Report messages that left the queue without being delivered, and retire them."""
         for message in messages:
             self.retire(queue, [message])
             self._statistics.of(queue.ident).count_drop(reason)
             self._log.debug("ident=%s drop %s", queue.ident, message)
-            self._dropped(queue.ident, message.uuid)
+            self._owner.dropped(queue.ident, message.uuid)
 
     def retire(self, queue: OutgoingQueue, messages: Iterable[Message]) -> None:
-        """Messages left the queue for good: they are deleted from the storage, soon."""
-        if self._occupancy is not None:
+        """Delete messages that left the queue for good from the storage, soon."""
+        if self.occupancy is not None:
             for message in messages:
-                self._occupancy.leave(queue.ident, len(message.data))
+                self.occupancy.leave(queue.ident, len(message.data))
         if queue.has_stored:
             for message in messages:
                 if message.position is not None:
@@ -296,12 +311,13 @@ class OutgoingQueues:
             self.deletions.keep_up(queue.ident, window)
 
     def finish_deletion(self, ident: str, uuid: bytes) -> None:
-        """A message with a uuid of the user's is about to be stored, perhaps by a callback that
-        was told that it was dropped. If its row is still there, the storage would keep that one,
-        and it is about to be deleted.
+        """Delete the row of an earlier message with this uuid, before the next one is stored.
 
-        Raises :exc:`~snakemq.exceptions.StorageError`. For the loop only. Another thread cannot
-        delete; mostly it is too late for that anyway, because a callback had to tell it.
+        A callback that learns that its message was dropped may send it once more under the same
+        uuid. The storage would ignore it for the sake of the row, which is about to be deleted.
+
+        Raises :exc:`~snakemq.exceptions.StorageError`. Does nothing outside of the loop: only the
+        loop deletes, and it has usually done so before another thread hears of the drop.
         """
         if uuid in self.deletions.pending(ident) and self._link.in_loop():
             self.deletions.flush()
@@ -312,22 +328,9 @@ class OutgoingQueues:
                     temporary=True,
                 )
 
-    def flush_deletions(self) -> None:
-        """Bring the storage up to date, as far as it does not fail."""
-        if self._storage is not None:
-            self.deletions.flush()
-
-    def flush_deletions_unless_failing(self) -> None:
-        if self._storage is not None:
-            self.deletions.flush_unless_failing()
-
-    def flush_deletions_if_many(self) -> None:
-        if self._storage is not None:
-            self.deletions.flush_if_many()
-
     def store_ttls(self) -> None:
         """Bring the ttls in the storage up to date, if it does not count them itself."""
-        if self._storage is None or self._storage.pageable:
+        if self.storage.pageable:
             return
         now = self._link.time()
         for queue in self:
@@ -335,7 +338,7 @@ class OutgoingQueues:
             outdated = []
             for message in queue:
                 if message.position is not None and message.ttl:
-                    left = max(0.0, message.queued_at + message.ttl - now)
+                    left = ttl_left(message, now)
                     outdated.append(Message(message.data, left, message.flags, message.uuid))
             if outdated:
-                self._storage.update_items_ttl(outdated)
+                self.storage.update_items_ttl(outdated)

@@ -52,36 +52,21 @@ class Sender:
         self._time = packeter.link.time
         self._events = events
         self._statistics = statistics
-        self._storage = storage
         self._warnings = Warnings(self._time, events.log, self.on_message_drop)
         self._has_limits = occupancy is not None
-        self._queues = OutgoingQueues(
-            self._link,
-            storage,
-            occupancy,
-            statistics,
-            self._dropped,
-            events.storage_failed,
-            self._resume,
-        )
+        self.storage_failed = events.storage_failed
+        self._queues = OutgoingQueues(self._link, storage, occupancy, statistics, self)
+        self._deletions = self._queues.deletions
         self._singles = Singles(packeter, self.on_message_sent, self._tell_sent)
-        self.outbox = Outbox(
-            self._link,
-            self._queues,
-            storage,
-            occupancy,
-            registry,
-            self._singles,
-            self._warnings.not_stored,
-        )
+        self.outbox = Outbox(self._link, self._queues, registry, self._singles, self._warnings)
 
     def limits_changed(self, ident: str) -> None:
         """There may be more for a peer than is allowed now. Thread-safe."""
         self.outbox.announce(self._queues.get(ident))
 
     def on_loop_pass(self) -> None:
-        if self._storage is not None:
-            self._queues.flush_deletions_if_many()
+        if self._deletions.count:
+            self._deletions.flush_if_many()
         if self.outbox.announced or self.outbox.absent:
             try:
                 self._serve_announced()
@@ -155,7 +140,7 @@ class Sender:
         self._queues.drop(queue, dropped, DropReason.DISCONNECTED)
         self._queues.watch(queue)
         self._queues.sweep(queue)
-        self._queues.flush_deletions_unless_failing()
+        self._deletions.flush_unless_failing()
         self._queues.forget_if_empty(queue)
 
     def pump(self, queue: OutgoingQueue) -> None:
@@ -178,7 +163,7 @@ class Sender:
                     return False  # closed by a callback that was told that the storage fails
         now = self._time()
         resent = queue.resent
-        aside = queue.aside_count
+        aside = queue.aside.count
         expired: list[Message] = []
         too_large: list[Message] = []
         messages = queue.take(
@@ -187,12 +172,12 @@ class Sender:
         if messages:
             self._send(lane, queue, messages, now)
             lane.counters.resent += queue.resent - resent
-        is_aside = queue.aside_count != aside
+        is_aside = queue.aside.count != aside
         if is_aside or queue.has_more():
             self._queues.watch(queue)
         if expired or too_large or is_aside:
             # Others have their turn before more is taken out of the queue.
-            if queue.has_more() and not queue.is_stalled:
+            if queue.has_more() and not queue.aside.is_stalled:
                 self.outbox.announce(queue)
             # Callbacks come last, because one may close the connection.
             self._queues.drop(queue, expired, DropReason.EXPIRED)
@@ -204,7 +189,7 @@ class Sender:
         self, conversation: Conversation, queue: OutgoingQueue, messages: list[Message]
     ) -> None:
         """Messages are too large for the peer: report them, and drop those with a ttl of 0."""
-        if queue.aside_count:
+        if queue.aside.count:
             self._warnings.too_large(queue, conversation.largest_message)
         for message in messages:
             self._events.report(
@@ -256,7 +241,7 @@ class Sender:
 
         An empty window lets one message in, however large it is.
         """
-        if queue.is_stalled:
+        if queue.aside.is_stalled:
             return 0, 0
         max_bytes = SEND_AHEAD - self._packeter.get_unsent_size(conversation.conn_id)
         features = conversation.features
@@ -361,8 +346,8 @@ class Sender:
         if queue.incoming:
             self._queues.absorb(queue)  # so that each is counted once, however often this is asked
         return (
-            queue.waiting_count + len(queue.in_flight),
-            queue.waiting_bytes + queue.in_flight_bytes,
+            queue.waiting.count + len(queue.in_flight),
+            queue.waiting.bytes + queue.in_flight_bytes,
         )
 
     def queues(self) -> list[OutgoingQueue]:
@@ -371,13 +356,13 @@ class Sender:
 
     def close(self) -> None:
         """Bring the storage up to date. Raises :exc:`~snakemq.exceptions.StorageError`."""
-        self._queues.flush_deletions()
+        self._deletions.flush()
         self._queues.store_ttls()
 
-    def _dropped(self, ident: str, uuid: bytes) -> None:
+    def dropped(self, ident: str, uuid: bytes) -> None:
         self._events.emit(None, self.on_message_drop, ident, uuid)
 
-    def _resume(self, ident: str) -> None:
+    def resume(self, ident: str) -> None:
         self._serve(self._queues.get(ident))
 
 

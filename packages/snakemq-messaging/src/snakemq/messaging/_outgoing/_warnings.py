@@ -48,8 +48,8 @@ class Warnings:
                 " larger max_packet_size%s",
                 queue.ident,
                 max(0, largest),
-                queue.aside_count,
-                ", and all others behind them" if queue.is_stalled else "",
+                queue.aside.count,
+                ", and all others behind them" if queue.aside.is_stalled else "",
             )
 
     def not_stored(self) -> None:

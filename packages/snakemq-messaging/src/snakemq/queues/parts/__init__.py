@@ -4,7 +4,8 @@ A storage may use any of them, and none. Those of snakeMQ consist of a back end 
 
 *The way to the back end*
 
-:class:`Gate`: one call at a time, as long as the storage is usable. It consists of
+:class:`Gate`: one call at a time, as long as the storage is usable.
+:class:`ServerGate`: the same for a server, which may stop answering. They consist of
 :class:`Turn`: one thread at a time, although signal handlers may push, and
 :class:`Border`: what the back end raises becomes a ``StorageError``, as an :data:`Explain` says
 by a :class:`Failure`. :func:`never_close`: for a connection whose closing would do
@@ -12,7 +13,7 @@ harm.
 
 *Pushing*
 
-:class:`Pushes`: threads and signal handlers push to a server. It consists of a gate and
+:class:`Pushes`: threads and signal handlers push. It consists of a gate and
 :class:`GroupCommit`: threads that push at the same time share a commit, and
 :class:`Positions`: numbers that ascend in the order of pushes.
 :class:`Leftovers`: what a push that raised may have left behind is deleted.
@@ -35,7 +36,7 @@ from snakemq._public_home import report_public_home
 from .._clock import OwnerClock, ttl_left
 from .._turn import Turn
 from ._border import Border, Explain, Failure
-from ._gate import Gate
+from ._gate import Gate, ServerGate
 from ._group import GroupCommit
 from ._never_close import never_close
 from ._page import fill_page
@@ -55,6 +56,7 @@ __all__ = [
     "OwnerClock",
     "Positions",
     "Pushes",
+    "ServerGate",
     "Turn",
     "UnreadableItem",
     "fill_page",

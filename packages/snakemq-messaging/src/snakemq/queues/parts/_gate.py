@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from logging import Logger
-from math import inf
 from time import monotonic
 
 from snakemq.exceptions import StorageError
@@ -28,14 +27,13 @@ class Gate:
 
     ``name``, ``explain``: see :class:`Border`. ``log``: see :class:`Turn`.
 
-    ``slow``: see :attr:`Turn.slow`. By default no call fails because of another one that it has
-    waited for: right for a back end that always answers, such as a file.
+    For a back end that may stop answering there is :class:`ServerGate`.
     """
 
-    def __init__(self, name: str, explain: Explain, log: Logger, *, slow: float = inf) -> None:
+    def __init__(self, name: str, explain: Explain, log: Logger) -> None:
         self.border: Border = Border(name, explain)
         """For what is done before the gate is opened."""
-        self.turn: Turn = Turn(log, slow)
+        self.turn: Turn = Turn(log)
         self._shut_because: str | None = None
         self._connection: object = None
 
@@ -79,12 +77,38 @@ class Gate:
         with self.turn.call(), self.in_turn(since):
             yield
 
-    @contextmanager
-    def in_turn(self, since: float) -> Iterator[None]:
+    def in_turn(self, since: float) -> AbstractContextManager[None]:
         """Call the back end in the ``with`` block, in a turn that this thread has already.
 
         ``since``: when this thread began to wait for its turn, by ``time.monotonic()``.
         """
+        self.check()
+        return self.border
+
+    def abandon(self) -> None:
+        """Called in a forked child, see :class:`snakemq.link.forks.Owner`."""
+        connection = self._connection
+        self.shut("a forked process cannot use the storage of its parent; open its own")
+        if connection is not None:
+            never_close(connection)
+
+
+class ServerGate(Gate):
+    """The gate to a server, which may be away, or silent.
+
+    It takes a call seconds to find out that a server is silent. The calls that have waited for it
+    meanwhile fail with it, instead of finding out one after the other: see :meth:`Turn.check`.
+
+    ``slow``: see :attr:`Turn.slow`.
+    """
+
+    def __init__(self, name: str, explain: Explain, log: Logger, *, slow: float) -> None:
+        super().__init__(name, explain, log)
+        self.turn.slow = slow
+
+    @contextmanager
+    def in_turn(self, since: float) -> Iterator[None]:
+        """See :meth:`Gate.in_turn`."""
         self.check()
         self.turn.check(since)
         try:
@@ -94,10 +118,3 @@ class Gate:
             self.turn.failed(error)
             raise
         self.turn.worked()
-
-    def abandon(self) -> None:
-        """Called in a forked child, see :class:`snakemq.link.forks.Owner`."""
-        connection = self._connection
-        self.shut("a forked process cannot use the storage of its parent; open its own")
-        if connection is not None:
-            never_close(connection)

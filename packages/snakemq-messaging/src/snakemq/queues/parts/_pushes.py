@@ -1,4 +1,4 @@
-"""The way of pushed messages to a server."""
+"""The way of pushed messages to the back end."""
 
 from __future__ import annotations
 
@@ -49,7 +49,6 @@ class Pushes(Generic[Name]):
 
         Raises :exc:`~snakemq.exceptions.StorageError`.
         """
-        self._gate.check()
         now = monotonic()
         rows = [(queue_name, item, now) for item in items]
         return self._group.write(rows) if rows else ()

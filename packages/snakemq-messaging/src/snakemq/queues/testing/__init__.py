@@ -1,6 +1,6 @@
 """Does a storage keep the contract of :class:`~snakemq.queues.QueuesStorageBase`?
 
-For anybody who writes a storage. All at once::
+Every author of a storage can ask. All checks at once::
 
     check_storage(OpenFrom(MyStorage, "/tmp/{token}.db"), durable=True)
 
@@ -12,7 +12,7 @@ or check by check, with pytest for example::
 
 A check takes a function that opens a storage by a token: a new token is an empty storage, the
 same token after a ``close()`` is the same storage again. Every check makes up its own tokens.
-What is violated is said by an ``AssertionError``.
+An ``AssertionError`` says what is violated.
 
 ``DURABILITY_CHECKS`` start a process and kill it. The function travels there by pickle:
 :class:`OpenFrom` does, and so does any function of a module that the child can import. These
@@ -20,7 +20,7 @@ checks are not for storages in memory.
 
 ``INBOX_CHECKS`` are for a storage that is an :class:`~snakemq.queues.InboxStorage` as well.
 
-There is no need of pytest here.
+Nothing here needs pytest.
 """
 
 from snakemq._public_home import report_public_home
@@ -36,7 +36,7 @@ from ._paging import PAGING_CHECKS
 STORAGE_CHECKS: tuple[Check, ...] = (
     KEEPING_CHECKS + IDENTITY_CHECKS + PAGING_CHECKS + LIFETIME_CHECKS
 )
-"""For every storage, also one in memory."""
+"""The checks for every storage, also one in memory."""
 
 
 def check_storage(open_storage: OpenStorage, *, durable: bool = False, inbox: bool = False) -> None:

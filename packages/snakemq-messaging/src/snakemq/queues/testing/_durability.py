@@ -26,12 +26,12 @@ def survives_kill(open_storage: OpenStorage) -> None:
 
 
 def survives_kill_in_batches(open_storage: OpenStorage) -> None:
-    """The same for push_many, among deletions; of the last batch, all or the first ones."""
+    """So is each message of push_many; of the last batch, all or the first ones."""
     _kill_while(push_in_batches, open_storage, rounds=(30, 200))
 
 
 def push_one_by_one(open_storage: OpenStorage, token: str) -> None:
-    """The child: says each uuid after its push returned, until it is killed."""
+    """Run in the child: print each uuid after its push has returned, until it is killed."""
     storage = open_storage(token)
     while True:
         item = message(b"x" * 100)
@@ -40,7 +40,7 @@ def push_one_by_one(open_storage: OpenStorage, token: str) -> None:
 
 
 def push_in_batches(open_storage: OpenStorage, token: str) -> None:
-    """The child: the same with batches, and with other messages that come and go."""
+    """Run in the child: do so with batches, while other messages come and go."""
     storage: QueuesStorageBase = open_storage(token)
     while True:
         passing = message(b"y" * 1000)
@@ -54,7 +54,7 @@ def push_in_batches(open_storage: OpenStorage, token: str) -> None:
 def _kill_while(
     push: Callable[[OpenStorage, str], None], open_storage: OpenStorage, rounds: tuple[int, ...]
 ) -> None:
-    """Kill the child after that many messages, on the same storage again and again."""
+    """Kill the child after this many messages, on the same storage again and again."""
     token = new_token()
     before: list[bytes] = []
     for wanted in rounds:
@@ -72,7 +72,7 @@ def _kill_while(
 
 
 def _returned_pushes(child: partial[None], wanted: int) -> list[bytes]:
-    """Run the child, kill it when it has pushed that many; everything that it said."""
+    """Run the child, kill it when it has pushed this many, and return all that it printed."""
     command = [sys.executable, "-c", _CHILD]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdin is not None

@@ -151,7 +151,7 @@ def keeps_copies(open_storage: OpenStorage) -> None:
 
 
 def require_ttls(found: list[float | None], expected: list[float | None], *, passed: float) -> None:
-    """Each ttl is as expected, or shorter by no more than the seconds that have passed."""
+    """Require that each ttl is as expected, or shorter by no more than the seconds passed."""
     slack = passed + 0.002  # some back ends count milliseconds
     require(len(found) == len(expected), f"{len(expected)} messages became {len(found)}")
     for got, wanted in zip(found, expected, strict=True):

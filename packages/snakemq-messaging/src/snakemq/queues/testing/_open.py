@@ -1,3 +1,5 @@
+"""What every check needs: a storage to open, messages, and a way to say what is wrong."""
+
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
@@ -14,7 +16,7 @@ OpenStorage = Callable[[str], QueuesStorageBase]
 
 
 class Check(Protocol):
-    """One named demand. Raises ``AssertionError`` when the storage does not meet it."""
+    """Checks one named demand. Raises ``AssertionError`` when the storage does not meet it."""
 
     __name__: str
 
@@ -23,7 +25,7 @@ class Check(Protocol):
 
 @dataclass(frozen=True)
 class OpenFrom:
-    """Opens storages whose place is told by one string; can be pickled.
+    """Opens storages whose place is named by one string; can be pickled.
 
     ``storage``: the class, called with that string.
 
@@ -39,25 +41,28 @@ class OpenFrom:
 
 
 def new_token() -> str:
-    """A token that was never used before."""
+    """Make up a token that was never used before."""
     return f"check_{uuid4().hex}"
 
 
 @contextmanager
 def fresh(open_storage: OpenStorage) -> Iterator[QueuesStorageBase]:
-    """An empty storage, closed in the end."""
+    """Open an empty storage and close it in the end."""
     with closing(open_storage(new_token())) as storage:
         yield storage
 
 
 def require(condition: object, violated: str) -> None:
-    """Not an ``assert`` statement: those disappear under ``python -O``."""
+    """Raise ``AssertionError`` unless the condition is met.
+
+    ``assert`` statements would disappear under ``python -O``.
+    """
     if not condition:
         raise AssertionError(violated)
 
 
 def message(data: bytes = b"data", ttl: float | None = None, uuid: bytes | None = None) -> Message:
-    """A message as messaging stores it."""
+    """Make a message as messaging stores it."""
     return Message(data, ttl, FLAG_PERSISTENT, uuid)
 
 
@@ -68,7 +73,7 @@ def uuids(items: Iterable[Message]) -> list[bytes]:
 def require_items(
     storage: QueuesStorageBase, queue_name: str, expected: Iterable[Message], violated: str
 ) -> None:
-    """The queue holds exactly the expected messages, in this order, with their content."""
+    """Require that the queue holds exactly these messages, in this order, with their content."""
     found = list(storage.get_items(queue_name))
     expected = list(expected)
     require(

@@ -176,7 +176,7 @@ def _pages(
 
 
 def _can_page(storage: QueuesStorageBase) -> bool:
-    """Or is it the default, which returns everything at once?"""
+    """Does it end its pages? The default returns everything at once."""
     return type(storage).get_page is not QueuesStorageBase.get_page
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections import deque
+from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from snakemq.exceptions import SnakeMQBrokenMessage
 from snakemq.message import Message, new_uuid
@@ -22,18 +23,27 @@ from ._outstanding import Outstanding
 from ._waiters import BlockedThread, CallFuture, Sleepers, Waiter
 
 
+class Settings(Protocol):
+    """An ``RpcClient``, as far as its user can set something there at any time."""
+
+    exception_handler: Callable[[Exception], object] | None
+    log: logging.Logger
+    pickler: Pickler
+    timeout: float | None
+
+
 class Caller:
     """Sends requests, and hands the outcomes of calls to those who wait for them."""
 
-    def __init__(self, messaging: Messaging, pickler: Pickler, log: logging.Logger) -> None:
+    def __init__(self, messaging: Messaging, settings: Settings) -> None:
         self.is_closed: bool = False
+        self.settings: Settings = settings
         self._messaging = messaging
         self._link = messaging.packeter.link
-        self._pickler = pickler
+        pickler = settings.pickler
         self._dumps = dumps_of(pickler)
         # So that every server of today finds the id of a request.
         self._writes_ids_first = type(pickler) is SafePickler or pickler is TRUSTING
-        self._log = log
         self._outstanding = Outstanding()
         # Calls of futures whose time has to be taken by the loop.
         self._untimed: deque[Call] = deque()
@@ -133,7 +143,9 @@ class Caller:
     def on_reply(self, conn_id: str, ident: str, message: Message) -> None:
         """Called by the receive hook: a reply came, maybe to a call of another client."""
         try:
-            req_id, value, error = read_reply(self._pickler, message.data[len(REPLY_PREFIX) :])
+            req_id, value, error = read_reply(
+                self.settings.pickler, message.data[len(REPLY_PREFIX) :]
+            )
         except SnakeMQBrokenMessage as exc:
             self._on_broken_reply(ident, exc)
             raise
@@ -141,7 +153,7 @@ class Caller:
         if call is None and error is not None and not self._writes_ids_first:
             call = self._outstanding.take_sent_in(ident, req_id)
         if call is None:
-            self._log.debug("reply of %r that nobody waits for: %r", ident, req_id)
+            self.settings.log.debug("reply of %r that nobody waits for: %r", ident, req_id)
             return
         if error is None:
             call.succeed(value)

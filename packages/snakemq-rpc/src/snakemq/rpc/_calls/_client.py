@@ -44,12 +44,12 @@ class RpcClient:
         self.pickler: Pickler = SafePickler() if pickler is None else pickler
         self.timeout: float | None = check_timeout(timeout)
         self.exception_handler = None
-        self._caller = Caller(receive_hook.messaging, self.pickler, self.log)
+        self._caller = Caller(receive_hook.messaging, self)
         add_client(receive_hook, self._caller)
 
     def get_proxy(self, remote_ident: str, name: str) -> RpcInstProxy:
         """A stand-in for the object that the peer has registered under this name."""
-        return RpcInstProxy(RemoteObject(self, self._caller, remote_ident, name))
+        return RpcInstProxy(RemoteObject(self._caller, remote_ident, name))
 
     def close(self) -> None:
         """Let go of messaging; calls without a reply fail as if their time was over. Idempotent."""

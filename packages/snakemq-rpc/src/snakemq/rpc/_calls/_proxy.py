@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Any, NoReturn, Protocol
+from typing import Any, NoReturn
 
 from .._errors import CallError, Error
 from .._protocol import Request
@@ -12,20 +11,12 @@ from ._call import check_timeout
 from ._caller import Caller
 
 
-class Settings(Protocol):
-    """What an ``RpcClient`` lets its user set for all of its proxies."""
-
-    timeout: float | None
-    exception_handler: Callable[[Exception], object] | None
-
-
 class RemoteObject:
     """The object behind a proxy, and how to get there: it has this name at the peer ``ident``."""
 
-    __slots__ = ("caller", "ident", "name", "settings")
+    __slots__ = ("caller", "ident", "name")
 
-    def __init__(self, settings: Settings, caller: Caller, ident: str, name: str) -> None:
-        self.settings: Settings = settings
+    def __init__(self, caller: Caller, ident: str, name: str) -> None:
         self.caller: Caller = caller
         self.ident: str = ident
         self.name: str = name
@@ -52,7 +43,7 @@ class RemoteMethod:
     def __init__(self, iproxy: RpcInstProxy, name: str, remote: RemoteObject) -> None:
         self.iproxy = iproxy
         self.name = name
-        self.call_timeout = remote.settings.timeout
+        self.call_timeout = remote.caller.settings.timeout
         self.signal_timeout: float | None = None
         self._remote = remote
 
@@ -86,7 +77,7 @@ class RemoteMethod:
         except CallError:
             raise
         except Exception as exc:
-            handler = remote.settings.exception_handler
+            handler = caller.settings.exception_handler
             if handler is None:
                 raise
             handler(exc)

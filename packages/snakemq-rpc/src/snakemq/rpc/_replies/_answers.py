@@ -61,26 +61,19 @@ class ReplyWriter:
         except Exception:  # it could be pickled a moment ago
             return self.error(req_id, f"{name}: {text}")
 
+    def hidden_failure(self, req_id: bytes) -> bytes:
+        """The reply with an exception of which the client is to know nothing."""
+        return self.error(req_id, "remote call failed")
+
     def error(self, req_id: bytes, text: str) -> bytes:
         """The reply with an :exc:`Error` of the server itself."""
-        reply: Reply = {
-            "req_id": req_id,
-            "ok": False,
-            "exception": Error(text),
-            "exception_format": "",
-        }
-        return REPLY_PREFIX + self._dumps_unchecked(reply)
+        return REPLY_PREFIX + self._dumps_unchecked(_error(req_id, text))
 
     def busy(self, req_id: bytes, text: str = "server busy, not executed") -> bytes:
         """The reply to a request that the server refuses because of its load: :exc:`ServerBusy`
         for clients that know it, and :exc:`Error` for those of 1.6 and 2.0.0."""
-        reply: Reply = {
-            "req_id": req_id,
-            "ok": False,
-            "exception": Error(text),
-            "exception_format": "",
-            "busy": True,
-        }
+        reply = _error(req_id, text)
+        reply["busy"] = True
         return REPLY_PREFIX + self._dumps_unchecked(reply)
 
     def _pickle(self, exc: BaseException) -> bytes | None:
@@ -104,6 +97,10 @@ class ReplyWriter:
             return type(self._pickler.loads(pickled)) is type(exc) and not kills_16(pickled)
         except (Exception, SystemExit):
             return False
+
+
+def _error(req_id: bytes, text: str) -> Reply:
+    return {"req_id": req_id, "ok": False, "exception": Error(text), "exception_format": ""}
 
 
 def _traceback(exc: BaseException) -> str:

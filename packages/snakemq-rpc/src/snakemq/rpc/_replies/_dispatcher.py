@@ -1,23 +1,33 @@
 """Decides when a request is executed: now, when a thread is free, or when its client reads."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable
+from typing import NamedTuple
 
 from snakemq.link import TimerHandle
 from snakemq.message import Message
 from snakemq.messaging import Messaging
 
 from .._acks import acknowledge
+from ._delivery import Delivery
 from ._jobs import Backlog, Job
 from ._pool import WorkerPool
-from ._replies import ReplyMemory
 from ._watch import StuckWatch
 
 TICK = 0.02
 """Seconds between two looks at what requests wait for, while some do: has a client read what it
 was sent, can a thread be started? Threads that become free take waiting requests themselves."""
+
+
+class Room(NamedTuple):
+    """How many requests are executed at once, and how many may wait."""
+
+    threads: int
+    """0: there are only inline methods."""
+    calls: int
+    """that may wait for a thread."""
+    bytes: int
+    """of all requests that wait."""
 
 
 class Dispatcher:
@@ -30,42 +40,33 @@ class Dispatcher:
     def __init__(
         self,
         messaging: Messaging,
-        replies: ReplyMemory,
+        delivery: Delivery,
+        room: Room,
         *,
-        threads: int,
-        max_waiting: int,
-        max_waiting_bytes: int,
         run: Callable[[Job], None],
         take: Callable[[Job], None],
-        turn_away: Callable[[str, bytes], None],
         log: logging.Logger,
     ) -> None:
-        """``threads``: 0: there are only inline methods. ``run(job)`` executes a job in a thread;
-        ``take(job)`` looks at one that was held, as at a request that has just come;
-        ``turn_away(ident, req_id)`` tells a client that its call is not executed."""
-        if max_waiting < 0 or max_waiting_bytes < 0:
+        """``run(job)`` executes a job in a thread; ``take(job)`` looks at one that was held, as at
+        a request that has just come."""
+        if room.calls < 0 or room.bytes < 0:
             raise ValueError(
                 "max_waiting and max_waiting_bytes must be at least 0,"
-                f" not {max_waiting!r} and {max_waiting_bytes!r}"
+                f" not {room.calls!r} and {room.bytes!r}"
             )
         self._messaging = messaging
         self._link = messaging.packeter.link
-        self._replies = replies
-        self._max_waiting = max_waiting
-        self._max_waiting_bytes = max_waiting_bytes
+        self._full = delivery.full
+        self._delivery = delivery
+        self._room = room
         self._run = run
         self._take = take
-        self._turn_away = turn_away
         self._log = log
-        self._backlog = Backlog(replies.full)
-        self.pool = WorkerPool(max(1, threads), "snakemq-rpc", self._work, self._backlog)
+        self._backlog = Backlog(delivery.full)
+        self.pool = WorkerPool(max(1, room.threads), "snakemq-rpc", self._work, self._backlog)
         self._watch = StuckWatch(self.pool, log)
         self._timer: TimerHandle | None = None
         self._has_told_shortage = False
-
-    def must_wait(self, ident: str) -> bool:
-        """Does a client have too many unread replies to cause more of them?"""
-        return ident in self._replies.full and not self._replies.look_again(ident)
 
     def start(self, job: Job) -> bool:
         """Execute a request in a thread, now or later. False: too much waits, it is not taken."""
@@ -96,7 +97,7 @@ class Dispatcher:
     def close(self) -> None:
         """Execute what waits, and end the threads after that."""
         for ident in self._backlog.held_clients():
-            self._replies.full.discard(ident)
+            self._full.discard(ident)
             self._release(ident, all_of_them=True)
         self.pool.close()
 
@@ -106,13 +107,11 @@ class Dispatcher:
         """May a call wait? If there is no room, calls are turned away of the client that has the
         most of them waiting, so that one client does not keep out the others."""
         backlog = self._backlog
-        while (
-            backlog.calls >= self._max_waiting or backlog.bytes + job.size > self._max_waiting_bytes
-        ):
+        while backlog.calls >= self._room.calls or backlog.bytes + job.size > self._room.bytes:
             other = self.pool.newest_of_largest(job.ident)
             if other is None or other.req_id is None:
                 return False
-            self._turn_away(other.ident, other.req_id)
+            self._delivery.busy(other.ident, other.req_id)
             self.acknowledge(other)
         return True
 
@@ -144,7 +143,7 @@ class Dispatcher:
     def _look(self) -> None:
         self._timer = None
         for ident in self._backlog.held_clients():
-            if not self.must_wait(ident):
+            if not self._delivery.must_wait(ident):
                 self._release(ident)
         self.pool.work_off()
         self._tell_shortage()
@@ -154,8 +153,10 @@ class Dispatcher:
 
     def _release(self, ident: str, *, all_of_them: bool = False) -> None:
         """Let held requests of a client go on, but do not fill the room of others with them."""
-        share = max(self.pool.size, self._max_waiting // 4)
-        while all_of_them or (self._backlog.waiting(ident) < share and not self.must_wait(ident)):
+        share = max(self.pool.size, self._room.calls // 4)
+        while all_of_them or (
+            self._backlog.waiting(ident) < share and not self._delivery.must_wait(ident)
+        ):
             job = self.pool.release(ident)
             if job is None:
                 break

@@ -8,6 +8,7 @@ from collections.abc import Container
 from snakemq.message import Message
 
 from .._protocol import Request
+from ._requests import remaining
 
 JOB_OVERHEAD = 512
 """Bytes that a waiting request is taken to need besides its data."""
@@ -55,16 +56,21 @@ class Job:
         self.req_id = self.deadline = None
         self.has_begun = self.is_open = False
 
-    def decoded(self, request: Request, remaining: float | None) -> None:
-        """It is to be executed. ``remaining``: seconds that its caller still waited then."""
+    def decoded(self, request: Request) -> None:
+        """Note what the request says, which is to be executed."""
         self.has_begun = True
         self.request = request
         self.object = request["object"]
         self.method = request["method"]
         if request["command"] == "call":
             self.req_id = request["req_id"]
-            if remaining is not None:
-                self.deadline = self.arrived + remaining
+            seconds = remaining(request)
+            if seconds is not None:
+                self.deadline = self.arrived + seconds
+
+    def is_late(self, now: float) -> bool:
+        """Has its caller given up?"""
+        return self.deadline is not None and now > self.deadline
 
     @property
     def size(self) -> int:

@@ -1,3 +1,5 @@
+"""What was answered: so that a repeated request is not executed again."""
+
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
@@ -70,7 +72,8 @@ class ReplyMemory:
         if max_replies < 0 or max_bytes < 0 or max_idents < 1:
             raise ValueError("the reply memory needs bounds of at least 0, and one ident")
         self._max_replies = max_replies
-        self._max_bytes = max_bytes
+        self.max_bytes = max_bytes
+        """A reply that is longer cannot be remembered."""
         self._max_idents = max_idents
         self._lock = threading.Lock()
         self._clients: OrderedDict[str, _Client] = OrderedDict()
@@ -98,10 +101,6 @@ class ReplyMemory:
             client.running.add(req_id)
             return None
 
-    def fits(self, reply: bytes) -> bool:
-        """Is this reply short enough to be remembered?"""
-        return len(reply) <= self._max_bytes
-
     def finish(self, ident: str, req_id: bytes, reply: bytes, uuid: bytes, size: int) -> None:
         """A running request is done. ``uuid``: of the message that will bring the reply;
         ``size``: of its data, which may be others than those to be remembered."""
@@ -110,7 +109,7 @@ class ReplyMemory:
             client.running.remove(req_id)
             client.finished[req_id] = _Finished(reply, uuid)
             client.size += len(reply)
-            while client.size > self._max_bytes or len(client.finished) > self._max_replies:
+            while client.size > self.max_bytes or len(client.finished) > self._max_replies:
                 client.size -= len(client.finished.popitem(last=False)[1].reply)
             self._count_unread(ident, client, size)
             self._forget_silent(self._max_idents)

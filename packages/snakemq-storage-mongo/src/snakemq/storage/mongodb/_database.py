@@ -10,7 +10,7 @@ from typing import TypeVar
 from pymongo import DESCENDING, MongoClient
 from pymongo.errors import PyMongoError
 
-from snakemq.queues.parts import Border, Gate, OwnerClock, Positions
+from snakemq.queues.parts import Border, OwnerClock, Positions, ServerGate
 
 from ._aside import set_aside
 from ._collections import Collections
@@ -46,7 +46,7 @@ class Database:
         # To wait for a silent server takes that long; one that is away refuses sooner.
         slow = (client.options.pool_options.socket_timeout or 0.0) / 2
         name = f"MongoDB storage {self.collections.parent.full_name!r}"
-        self.gate = Gate(name, explain, log, slow=slow)
+        self.gate = ServerGate(name, explain, log, slow=slow)
         self.clock = OwnerClock(clock, 0.0)
         self.lease = Lease(self.collections.state, owner_lease, lambda: self.clock.now())
         with self.gate.border:
@@ -97,7 +97,7 @@ class Database:
         return work()
 
     def _settle(self, clock: Callable[[], float]) -> None:
-        """We are the owner."""
+        """Find out what is there, now that we are the owner."""
         collections = self.collections
         collections.create()
         newest = collections.messages.find_one(

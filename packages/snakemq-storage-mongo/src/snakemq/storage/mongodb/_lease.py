@@ -18,15 +18,15 @@ from ._documents import Document
 
 
 class Lost(Exception):
-    """Somebody else has become the owner."""
+    """Another storage object has become the owner."""
 
 
 class InUse(Exception):
-    """Somebody else is the owner. The text says who."""
+    """Another storage object is the owner. The text says which."""
 
 
 class Lease:
-    """The ownership of a storage, valid for so many ``seconds`` and renewed three times as often.
+    """The ownership of a storage, valid for ``seconds`` and renewed three times as often.
 
     MongoDB has no lock that ends with a connection. All times are the server's. An owner whose
     process is dead is replaced at once if it ran on the same machine, which Linux lets us see;
@@ -70,7 +70,7 @@ class Lease:
         self._thread.start()
 
     def ensure(self) -> None:
-        """Before each write: are we the owner still? Raises :exc:`Lost`."""
+        """Make sure, before each write, that we are still the owner. Raises :exc:`Lost`."""
         if self.is_lost:
             raise Lost
         if time.monotonic() - self._renewed > self._seconds / 2:
@@ -122,7 +122,7 @@ class Lease:
             except Lost:
                 return
             except PyMongoError:
-                continue  # whoever uses the storage will hear of it
+                continue  # the next call of the storage will say so
 
 
 def _host() -> str:

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import sqlalchemy as sa
 
-from snakemq.queues.parts import Gate, OwnerClock, Positions
+from snakemq.queues.parts import OwnerClock, Positions, ServerGate
 
 from ._dialect import Dialect
 from ._errors import explain
@@ -42,8 +42,8 @@ class Database:
         clock: Callable[[], float],
     ) -> None:
         name = f"SQL storage {engine.url.render_as_string(hide_password=True)}"
-        # Any failure may be that of a server that is away: who has waited for it, fails with it.
-        self.gate = Gate(name, partial(explain, dialect), log, slow=0.0)
+        # However fast a call fails, the calls that have waited for it fail with it.
+        self.gate = ServerGate(name, partial(explain, dialect), log, slow=0.0)
         self.tables = Tables(prefix)
         self.sql = Statements(self.tables, dialect, engine.dialect)
         self.session = OwnerSession(
@@ -72,7 +72,7 @@ class Database:
             return self.session.run(work, extra)
 
     def settle(self, connection: sa.Connection) -> None:
-        """We are the owner, perhaps again, and perhaps another one was it meanwhile."""
+        """Find out what is there, now that we are the owner; perhaps again, after another one."""
         self.tables.create(connection)
         rows = connection.execute(self.sql.last).all()
         name, last = max(rows, key=lambda row: row.seq, default=(b"", 0))

@@ -1,3 +1,5 @@
+"""Which dialect a database speaks."""
+
 from __future__ import annotations
 
 from ._dialect import Dialect

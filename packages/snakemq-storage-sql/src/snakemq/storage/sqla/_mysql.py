@@ -1,3 +1,5 @@
+"""How to talk to MySQL and MariaDB."""
+
 from __future__ import annotations
 
 import hashlib

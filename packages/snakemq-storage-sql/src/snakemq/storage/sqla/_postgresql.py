@@ -1,3 +1,5 @@
+"""How to talk to PostgreSQL."""
+
 from __future__ import annotations
 
 import hashlib

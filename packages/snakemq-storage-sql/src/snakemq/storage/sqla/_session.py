@@ -53,7 +53,7 @@ class OwnerSession:
         So ``work`` must not mind if it was done already: the answer to a commit may be what was
         lost. A connection that had just been made is not tried a second time.
 
-        ``extra``: so many seconds more for the server's answers.
+        ``extra``: seconds more to wait for the server's answers.
 
         Raises :exc:`sqlalchemy.exc.SQLAlchemyError`, :exc:`Silent`, and what the functions raise.
         """
@@ -103,8 +103,8 @@ class OwnerSession:
         self._driver = connection.connection.dbapi_connection
         try:
             # Without a transaction around everything: one statement costs one round trip then, not
-            # three. And out of the pool, whoever's it is: what owns the storage is the session,
-            # which must end when it is closed.
+            # three. And out of the pool, no matter whose that is: the owner of the storage is the
+            # session, which must end when it is closed.
             connection = connection.execution_options(isolation_level="AUTOCOMMIT")
             connection.detach()
             self._cursor = self._driver.cursor()
@@ -143,7 +143,7 @@ class OwnerSession:
             self._close(connection)
 
     def end(self) -> None:
-        """The last thing that is done with it."""
+        """Drop the session for good."""
         self.drop()
         self._watchdog.end()
 

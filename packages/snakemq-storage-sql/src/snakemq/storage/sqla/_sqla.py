@@ -20,12 +20,13 @@ from ._reading import Reading
 from ._rows import encoded, read_queue_name
 
 FOREVER = 7 * 86400.0
+"""Seconds that a call may take which may take as long as it needs."""
 
 BYTES_PER_SECOND = 1_000_000
 """A slow network. What is pushed may take as long as that, beyond ``answer_timeout``."""
 
 CLOCK_INTERVAL = 1.0
-"""Deletions write the clock down when so many seconds have passed since the last time."""
+"""Seconds between two times that deletions write the clock down."""
 
 
 class SqlAlchemyQueuesStorage(QueuesStorageBase):

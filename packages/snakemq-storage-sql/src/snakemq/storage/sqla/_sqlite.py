@@ -1,3 +1,5 @@
+"""SQLite through SQLAlchemy: for what snakeMQ 1.6 has stored that way."""
+
 from __future__ import annotations
 
 from typing import Any

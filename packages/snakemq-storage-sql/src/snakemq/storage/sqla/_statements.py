@@ -1,4 +1,4 @@
-"""The SQL of messages, each statement made once."""
+"""The SQL of messages and of the inbox."""
 
 from __future__ import annotations
 
@@ -30,6 +30,13 @@ class Prepared:
 
 
 class Statements:
+    """The statements of one storage, each compiled by SQLAlchemy once and then cached by it.
+
+    Their parameters: ``name`` is that of a queue or a peer, ``after`` a position or the number of
+    an inbox, ``limit`` how many rows; ``s``, ``u``, ``t`` and ``now`` are the position, the uuid,
+    the ttl and the clock of one message, because a parameter cannot be called like a column.
+    """
+
     def __init__(self, tables: Tables, dialect: Dialect, engine_dialect: sa.Dialect) -> None:
         m, inbox = tables.messages.c, tables.inbox.c
         self.table = engine_dialect.identifier_preparer.format_table(tables.messages)

@@ -15,7 +15,7 @@ class Silent(Exception):
 
 
 class Watchdog:
-    """Shuts a connection down that waits for longer than so many ``seconds``, twice that at most.
+    """Shuts a connection down that waits for longer than ``seconds``, twice that at most.
 
     A thread of its own does it, which sleeps while there is nothing to watch. For a statement it
     costs 2 µs; a time limit of the server's own would not help against a server that stands still.
@@ -36,7 +36,7 @@ class Watchdog:
     def watch(self, connection: socket.socket | None, extra: float = 0.0) -> Iterator[None]:
         """Run the block; raise :exc:`Silent` if it fails because it took too long.
 
-        ``connection``: None: nothing can be done. ``extra``: so many seconds more.
+        ``connection``: ``None``: nothing can be done. ``extra``: seconds more to wait.
         """
         if connection is None:
             yield
@@ -71,7 +71,7 @@ class Watchdog:
             deadline = self._deadline
             if deadline is None:
                 self._is_asleep = True
-                if self._deadline is None:  # whoever sets it from now on sees that this sleeps
+                if self._deadline is None:  # if it is set from now on, so is _wake
                     self._wake.wait()
                 self._is_asleep = False
                 self._wake.clear()

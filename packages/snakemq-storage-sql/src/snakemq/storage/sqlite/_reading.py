@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from typing import Any
+from functools import partial
 
 from snakemq.queues import StoredMessage
 from snakemq.queues.parts import UnreadableItem, fill_page
@@ -32,13 +32,8 @@ def read_page(
 ) -> list[StoredMessage]:
     """Empty only if there is nothing behind the position."""
     queue_name, after, limit, max_bytes = wanted
-
-    def read(row: Any) -> StoredMessage:
-        uuid, ttl, stored_at, flags, data, position = row
-        return StoredMessage(position, read_message(uuid, ttl, stored_at, flags, data, now))
-
     rows = connection.execute(PAGE, (queue_name, after))
-    page, unreadable = fill_page(rows, read, limit, max_bytes)
+    page, unreadable = fill_page(rows, partial(read_message, now), limit, max_bytes)
     rows.close()
     if unreadable:
         _move_aside(connection, filename, [(row[5], reason) for row, reason in unreadable])

@@ -3,6 +3,7 @@
 from typing import Any, NamedTuple
 
 from snakemq.message import Message
+from snakemq.queues import StoredMessage
 from snakemq.queues.parts import UnreadableItem, sql_type, ttl_left
 
 
@@ -34,8 +35,12 @@ def read_queue_name(value: Any) -> str:
         raise UnreadableItem(f"queue_name is not UTF-8: {error}") from None
 
 
-def read_message(uuid: Any, ttl: Any, stored_at: Any, flags: Any, data: Any, now: float) -> Message:
-    """The message in a row, its ttl as it is left at ``now``. Raises :exc:`UnreadableItem`."""
+def read_message(now: float, row: Any) -> StoredMessage:
+    """The message in a row of a page, its ttl as it is left at ``now``.
+
+    Raises :exc:`UnreadableItem`.
+    """
+    uuid, ttl, stored_at, flags, data, position = row
     # Exact types: a Text is bytes as well, and Message would take it.
     if type(uuid) is not bytes:
         raise UnreadableItem(f"uuid is {sql_type(uuid)}, not BLOB")
@@ -48,6 +53,7 @@ def read_message(uuid: Any, ttl: Any, stored_at: Any, flags: Any, data: Any, now
     if type(stored_at) is not float:
         raise UnreadableItem(f"stored_at is {sql_type(stored_at)}, not REAL")
     try:
-        return Message(data, ttl_left(ttl, stored_at, now), flags, uuid)
+        message = Message(data, ttl_left(ttl, stored_at, now), flags, uuid)
     except ValueError as error:
         raise UnreadableItem(str(error)) from None
+    return StoredMessage(position, message)

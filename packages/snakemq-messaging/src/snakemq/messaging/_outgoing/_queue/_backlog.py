@@ -1,4 +1,4 @@
-"""The part of a queue that is in the storage only. Pure: it is told what the storage has.
+"""The part of a queue that is in the storage only.
 
 A queue in the order of its messages::
 
@@ -16,9 +16,11 @@ from enum import Enum
 from snakemq.message import Message
 from snakemq.queues import StoredMessage
 
+from ._expiry import deadline_of
+
 MAX_OPENINGS = 100
-"""How many openings of a backlog are remembered. A thread that sleeps for longer, between storing a
-message and appending it to the queue, sends it twice."""
+"""How many openings of a backlog are remembered. A thread that sleeps through more of them, between
+storing a message and appending it to the queue, sends it twice."""
 
 _NOTHING: deque[tuple[int | None, Message]] = deque(maxlen=0)
 
@@ -42,8 +44,8 @@ class Backlog:
     *Order*. Threads push, and append to the queue only then; so a message can be in a page before
     the queue sees it, and two of different threads can come in the wrong order. What holds is: a
     position is above all those whose push had returned before, and a thread's messages come in
-    its order. Whoever reads a page lets the queue see all that was sent so far before it merges
-    the page.
+    its order. Before a page is merged, the queue must see everything that was sent until the page
+    was read.
     """
 
     # There is one for each connection, and hardly ever anything in it.
@@ -67,20 +69,20 @@ class Backlog:
         self.is_open = False
         """Is there anything in the storage that is not in memory?"""
         self.count = 0
-        """How many messages that are; those that cannot be read any more are counted as well."""
+        """How many messages that is, including those that cannot be read any more."""
         self.bytes = 0
-        """The data of those that are counted, as far as it is known."""
+        """The data of these, as far as it is known."""
         self.soonest: float | None = None
-        """When the first of those expires that were left there since this was reset."""
+        """Earliest deadline among the messages left in the storage since the last reset."""
         self.cursor: int | None = None
-        """All up to this position were in memory once. ``None``: nothing was read yet."""
+        """Everything up to this position has been in memory. ``None``: nothing was read yet."""
         self.behind: deque[tuple[int | None, Message]] = _NOTHING
-        """Messages that are not in the storage, and the position they are behind of; ``None``:
-        all that an earlier process has left."""
+        """Messages that are not in the storage, each with the position it comes after. ``None``:
+        after everything that an earlier process has left."""
         self._start: int | None = None
         """Pages have covered all from above this position, of this opening, up to the cursor."""
         self._covered: list[tuple[int, int]] = []
-        """The same of earlier openings: a slow thread may append what a page has brought then."""
+        """What pages of earlier openings have covered. A slow thread may append it now."""
         self._end: int | None = None
         """The highest position that was left; ``None``: none since the start."""
         self._first: int | None = None
@@ -92,7 +94,7 @@ class Backlog:
         """The highest position that waits, or waited, in memory and not in a page."""
 
     def open_with(self, count: int, size: int | None) -> None:
-        """An earlier process has left so many messages, with ``size`` bytes (``None``: unknown)."""
+        """Take on ``count`` messages of an earlier process; ``size``: their bytes, if known."""
         self.is_open = True
         self.behind = deque()
         self.count = self._old = count
@@ -100,7 +102,7 @@ class Backlog:
         self._old_is_measured = size is not None
 
     def admit(self, message: Message, is_full: bool) -> Fate:
-        """A message was sent. ``is_full``: no more stored messages should wait in memory."""
+        """Decide where a message that was sent waits. ``is_full``: is there no room in memory?"""
         position = message.position
         if position is None:
             if not self.is_open:
@@ -142,13 +144,12 @@ class Backlog:
         self._first = position if self._first is None else min(self._first, position)
         self.count += 1
         self.bytes += len(message.data)
-        if message.ttl is not None:
-            deadline = message.queued_at + message.ttl
-            if self.soonest is None or deadline < self.soonest:
-                self.soonest = deadline
+        deadline = deadline_of(message)
+        if deadline is not None and (self.soonest is None or deadline < self.soonest):
+            self.soonest = deadline
 
     def lost(self, found: Sequence[StoredMessage]) -> None:
-        """Messages have expired before it was their turn."""
+        """Count out messages that have expired before it was their turn."""
         for stored in found:
             self._count_down(stored)
 
@@ -163,12 +164,12 @@ class Backlog:
         return self._first is None or position < self._first
 
     def merge(self, page: Sequence[StoredMessage], deleted: Container[bytes]) -> Iterator[Message]:
-        """The messages whose turn it is, now that the page behind :attr:`cursor` was read.
+        """Yield the messages whose turn it is, now that the page behind :attr:`cursor` was read.
 
         ``deleted``: uuids of those that :meth:`lost` was called for.
 
-        When that closes the backlog, what is counted is what the storage did not have after all,
-        less the messages of the page that :meth:`admit` has not seen yet.
+        When this closes the backlog, the count that remains is of messages that the storage did not
+        have after all, less those of the page that :meth:`admit` has not seen yet.
         """
         behind = self.behind
         for stored in page:
@@ -196,7 +197,7 @@ class Backlog:
             yield from self._turns(cursor + 1)
 
     def _turns(self, position: int) -> Iterator[Message]:
-        """Messages that are not behind that position."""
+        """Yield the transient messages that come before that position."""
         behind = self.behind
         while behind and (self._old <= 0 if behind[0][0] is None else behind[0][0] < position):
             yield behind.popleft()[1]

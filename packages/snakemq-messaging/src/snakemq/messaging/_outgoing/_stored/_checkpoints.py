@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from snakemq.link import LinkInterface
 from snakemq.queues import QueuesStorageBase
+
+from ._owner import Owner
 
 CHECKPOINT_INTERVAL = 10.0
 """Seconds. Each crash of the sender can extend the ttl of a stored message by up to this long."""
@@ -14,32 +14,23 @@ CHECKPOINT_INTERVAL = 10.0
 class Checkpoints:
     """Checkpoints of the storage's clock, while messages wait whose ttl it counts. For the loop."""
 
-    def __init__(
-        self,
-        link: LinkInterface,
-        storage: QueuesStorageBase,
-        are_needed: Callable[[], bool],
-        failed: Callable[[Exception], None],
-    ) -> None:
-        """``are_needed()``: does such a message wait? ``failed(exception)`` is called when the
-        storage fails."""
+    def __init__(self, link: LinkInterface, storage: QueuesStorageBase, owner: Owner) -> None:
         self._link = link
         self._storage = storage
-        self._are_needed = are_needed
-        self._failed = failed
+        self._owner = owner
         self._is_planned = False
 
     def plan(self) -> None:
-        """A message may wait now."""
+        """Write checkpoints from now on: a message may wait."""
         if not self._is_planned:
             self._is_planned = True
             self._link.call_later(CHECKPOINT_INTERVAL, self._do)
 
     def _do(self) -> None:
         self._is_planned = False
-        if self._are_needed():
+        if self._owner.is_ttl_counted():
             try:
                 self._storage.checkpoint_clock()
             except Exception as exc:  # StorageError, if the storage keeps its contract
-                self._failed(exc)
+                self._owner.storage_failed(exc)
             self.plan()

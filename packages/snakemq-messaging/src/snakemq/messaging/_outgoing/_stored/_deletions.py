@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
+from collections.abc import Container
 
 from snakemq.link import LinkInterface, TimerHandle
 from snakemq.message import Message
 from snakemq.queues import QueuesStorageBase
 
+from ._owner import Owner
 from ._patience import Patience
 
 DELETE_DELAY = 0.02
@@ -15,67 +16,61 @@ DELETE_DELAY = 0.02
 crash in between costs duplicates, which the storage's promise allows."""
 
 DELETE_BATCH = 1000
-"""Deletions are not collected beyond this number."""
+"""More deletions than this do not wait to be collected."""
 
 
 class Deletions:
     """Collects deletions, and repeats those that failed. For the loop's thread only."""
 
-    def __init__(
-        self,
-        link: LinkInterface,
-        storage: QueuesStorageBase,
-        failed: Callable[[Exception], None],
-    ) -> None:
-        """``failed(exception)`` is called when the storage fails."""
+    def __init__(self, link: LinkInterface, storage: QueuesStorageBase, owner: Owner) -> None:
+        self.count = 0
+        """How many messages are to be deleted."""
         self._link = link
         self._storage = storage
-        self._failed = failed
+        self._owner = owner
         self._pending: dict[str, dict[bytes, Message]] = {}
-        self._count = 0
         self._timer: TimerHandle | None = None
         self._patience = Patience()
         self._lag: dict[str, int] = {}
-        """For each ident: how many messages have been retired since the oldest one that is to be
-        deleted."""
+        """For each ident: how many messages were retired since the oldest pending deletion."""
 
     def add(self, ident: str, message: Message) -> None:
-        """A message that is in the storage left its queue for good."""
+        """Delete a message soon, that is in the storage and left its queue for good."""
         messages = self._pending.setdefault(ident, {})
-        self._count += message.uuid not in messages
+        self.count += message.uuid not in messages
         messages[message.uuid] = message
         if self._timer is None:
             self._timer = self._link.call_later(DELETE_DELAY, self.flush)
 
     def retired(self, ident: str) -> None:
-        """A message left its queue for good, stored or not."""
+        """Count a message that left its queue for good, stored or not."""
         if ident in self._pending:
             self._lag[ident] = self._lag.get(ident, 0) + 1
 
     def pending(self, ident: str) -> Container[bytes]:
-        """The uuids of messages that are in the storage, and have left their queue for good."""
+        """Return the uuids of messages in the storage that have left their queue for good."""
         return self._pending.get(ident, ())
 
     def keep_up(self, ident: str, window: int) -> None:
         """Delete now if a window of messages was acknowledged since a deletion became due.
 
-        What is in the storage is sent again after a crash. The receiver remembers two windows of
-        messages, of which one may be in flight.
+        After a crash, what is in the storage is sent again. The receiver remembers two windows of
+        messages, and one of them may be in flight.
         """
-        if self._lag.get(ident, 0) >= window and not self._patience.is_tried:
+        if self._lag.get(ident, 0) >= window and not self._patience.has_failed:
             self.flush()
 
     def flush_if_many(self) -> None:
-        if self._count >= DELETE_BATCH and not self._patience.is_tried:
+        if self.count >= DELETE_BATCH and not self._patience.has_failed:
             self.flush()
 
     def flush_unless_failing(self) -> None:
-        """A storage that fails is asked at its times: each attempt may hold up the loop."""
-        if not self._patience.is_tried:
+        """Delete now, unless the storage fails: each attempt may hold up the loop."""
+        if not self._patience.has_failed:
             self.flush()
 
     def flush(self) -> None:
-        """Delete all that was collected. A failure is reported, and tried again later."""
+        """Delete all that was collected. A failure is reported, and the call repeated later."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -85,9 +80,9 @@ class Deletions:
                 self._storage.delete(ident, list(messages.values()))
             except Exception as exc:  # StorageError, if the storage keeps its contract
                 self._timer = self._link.call_later(self._patience.next_delay(), self.flush)
-                self._failed(exc)
+                self._owner.storage_failed(exc)
                 return
             self._patience.reset()
             del self._pending[ident]
             self._lag.pop(ident, None)
-            self._count -= len(messages)
+            self.count -= len(messages)

@@ -2,43 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from snakemq.link import LinkInterface
 from snakemq.queues import QueuesStorageBase, StoredMessage
 
 from .._queue._queue import OutgoingQueue
+from ._owner import Owner
 from ._patience import Patience
 
 PAGE_MESSAGES = 1000
 """A page costs some milliseconds, during which the loop does nothing else."""
 
 PAGE_BYTES = 1024 * 1024
-"""The same in bytes of message data; a page may go beyond it by one message."""
+"""The same limit in bytes of message data. A page may go beyond it by one message."""
 
 
 class Pages:
     """Pages for the queues. A storage that fails is left alone for a while. For the loop only."""
 
-    def __init__(
-        self,
-        link: LinkInterface,
-        storage: QueuesStorageBase,
-        failed: Callable[[Exception], None],
-        resume: Callable[[str], None],
-    ) -> None:
-        """``failed(exception)`` is called when the storage fails, ``resume(ident)`` for each queue
-        that wanted a page since then, when it is time to try again."""
+    def __init__(self, link: LinkInterface, storage: QueuesStorageBase, owner: Owner) -> None:
         self._link = link
         self._storage = storage
-        self._failed = failed
-        self._resume = resume
+        self._owner = owner
         self._patience = Patience()
         self._refused: dict[str, None] = {}  # a set with an order
         self._is_waiting = False
 
     def read(self, queue: OutgoingQueue) -> Sequence[StoredMessage] | None:
-        """What follows the cursor of a backlog. ``None``: not now."""
+        """Return what follows the cursor of a backlog. ``None``: not now."""
         if not self._is_waiting:
             try:
                 page = self._storage.get_page(
@@ -47,7 +39,7 @@ class Pages:
             except Exception as exc:  # StorageError, if the storage keeps its contract
                 self._is_waiting = True
                 self._link.call_later(self._patience.next_delay(), self._try_again)
-                self._failed(exc)
+                self._owner.storage_failed(exc)
             else:
                 self._patience.reset()
                 return page
@@ -58,4 +50,4 @@ class Pages:
         self._is_waiting = False
         refused, self._refused = self._refused, {}
         for ident in refused:
-            self._resume(ident)
+            self._owner.resume(ident)

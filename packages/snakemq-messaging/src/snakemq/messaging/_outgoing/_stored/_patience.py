@@ -12,18 +12,18 @@ class Patience:
 
     def __init__(self) -> None:
         self.delay = 0.0
-        """Seconds from the last attempt to the next one; 0 if that has not failed."""
+        """Seconds from the last attempt to the next one; 0 unless it failed."""
 
     @property
-    def is_tried(self) -> bool:
+    def has_failed(self) -> bool:
         """Has the last attempt failed?"""
         return self.delay > 0
 
     def next_delay(self) -> float:
-        """An attempt failed: how many seconds until the next one?"""
+        """Note that an attempt failed, and return the seconds until the next one."""
         self.delay = min(MAX_DELAY, 2 * self.delay or FIRST_DELAY)
         return self.delay
 
     def reset(self) -> None:
-        """An attempt succeeded."""
+        """Note that an attempt succeeded."""
         self.delay = 0.0

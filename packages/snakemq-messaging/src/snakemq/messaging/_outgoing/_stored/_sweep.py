@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from snakemq.link import LinkInterface, TimerHandle
-from snakemq.queues import QueuesStorageBase, StoredMessage
+from snakemq.queues import QueuesStorageBase
 
-from .._queue._queue import OutgoingQueue
+from .._queue._expiry import has_expired_in_storage
+from ._owner import Owner
 from ._patience import Patience
 
 PAGE_MESSAGES = 250
@@ -24,29 +23,14 @@ reported late by this much plus one sweep."""
 class Sweep:
     """Goes through backlogs page by page, with pauses. For the loop's thread only.
 
-    So nobody keeps a list of what expires when: neither in memory, nor in an index for which each
-    push would have to pay. A peer that is connected is left out: its messages are looked at when
-    their turn comes.
+    So there is no list of what expires when, neither in memory nor in an index for which each push
+    would pay. Connected peers are left out: their messages are looked at when their turn comes.
     """
 
-    def __init__(
-        self,
-        link: LinkInterface,
-        storage: QueuesStorageBase,
-        get_queue: Callable[[str], OutgoingQueue | None],
-        expired: Callable[[OutgoingQueue, list[StoredMessage]], None],
-        found_nothing: Callable[[OutgoingQueue], None],
-        failed: Callable[[Exception], None],
-    ) -> None:
-        """``expired(queue, messages)`` is called for messages whose time has come, as often as they
-        are found; ``found_nothing(queue)`` if there were no others; ``failed(exception)`` when the
-        storage fails."""
+    def __init__(self, link: LinkInterface, storage: QueuesStorageBase, owner: Owner) -> None:
         self._link = link
         self._storage = storage
-        self._get_queue = get_queue
-        self._expired = expired
-        self._found_nothing = found_nothing
-        self._failed = failed
+        self._owner = owner
         self._patience = Patience()
         self._due: dict[str, float] = {}
         self._rested: dict[str, float] = {}
@@ -59,7 +43,7 @@ class Sweep:
         self._timer_at = 0.0
 
     def plan(self, ident: str, deadline: float) -> None:
-        """In the backlog of that peer something may expire at that time, and nothing before."""
+        """Sweep the backlog of a peer at that time: nothing in it expires before."""
         planned = self._due.get(ident)
         if planned is not None and planned <= deadline:
             return
@@ -68,7 +52,7 @@ class Sweep:
             self._wake_at(self._due[ident])
 
     def forget(self, ident: str) -> None:
-        """There is no backlog any more."""
+        """Forget the plans for a backlog that is closed."""
         self._due.pop(ident, None)
         self._rested.pop(ident, None)
 
@@ -97,7 +81,7 @@ class Sweep:
             self._wake_at(min(self._due.values()))
 
     def _look_at_page(self, ident: str, now: float) -> None:
-        queue = self._get_queue(ident)
+        queue = self._owner.known(ident)
         if queue is None or queue.lane is not None or not queue.backlog.is_open:
             self._ident = None
             return
@@ -109,12 +93,12 @@ class Sweep:
             page = self._storage.get_page(ident, self._place, PAGE_MESSAGES)
         except Exception as exc:  # StorageError, if the storage keeps its contract
             self._patience.next_delay()
-            self._failed(exc)
+            self._owner.storage_failed(exc)
             return
         self._patience.reset()
-        over = [stored for stored in page if stored.message.ttl == 0]
+        over = [stored for stored in page if has_expired_in_storage(stored.message)]
         if over:
-            self._expired(queue, over)
+            self._owner.expired_there(queue, over)
         self._has_found |= len(over) < len(page)
         for stored in page:
             ttl = stored.message.ttl
@@ -125,9 +109,9 @@ class Sweep:
             return
         self._ident = None
         rested = self._rested[ident] = now + INTERVAL
-        if ident in self._due:  # somebody has planned it meanwhile
+        if ident in self._due:  # it was planned meanwhile
             self._due[ident] = max(self._due[ident], rested)
         if self._soonest is not None:
             self.plan(ident, self._soonest)
         if not self._has_found:
-            self._found_nothing(queue)
+            self._owner.emptied(queue)

@@ -1,0 +1,62 @@
+"""Messages that wait, in their order."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+
+from snakemq.message import Message
+
+from ._stages import GONE, WAITING
+
+_NOTHING: deque[Message] = deque(maxlen=0)
+"""An empty deque has 0.6 KiB, and there are rows for each connection, hardly ever with anything in
+them."""
+
+
+class Row:
+    """First in, first out. A message that leaves from the middle stays in the deque for a while.
+
+    The counts are of those that wait, wherever they stand: the queue also counts messages that wait
+    behind its backlog.
+    """
+
+    __slots__ = ("bytes", "count", "messages")
+
+    def __init__(self) -> None:
+        self.messages = _NOTHING
+        """Those that wait, with gone ones in between."""
+        self.count = 0
+        """How many messages wait."""
+        self.bytes = 0
+        """Their data."""
+
+    def append(self, message: Message) -> None:
+        """Put a message at the end. It is counted by :meth:`enter`."""
+        if self.messages is _NOTHING:
+            self.messages = deque()
+        self.messages.append(message)
+
+    def enter(self, message: Message, stage: int) -> None:
+        """Count a message that waits from now on."""
+        message.stage = stage
+        self.count += 1
+        self.bytes += len(message.data)
+
+    def leave(self, message: Message, stage: int = GONE) -> None:
+        """Count a message that does not wait here any more."""
+        message.stage = stage
+        self.count -= 1
+        self.bytes -= len(message.data)
+
+    def strip(self) -> None:
+        """Let go of the gone ones in front, and of all if they are the majority."""
+        messages = self.messages
+        while messages and messages[0].stage < WAITING:
+            messages.popleft()
+        if len(messages) > 2 * self.count + 100:
+            self.messages = deque(self)
+
+    def __iter__(self) -> Iterator[Message]:
+        """Yield those that wait."""
+        return (message for message in self.messages if message.stage >= WAITING)

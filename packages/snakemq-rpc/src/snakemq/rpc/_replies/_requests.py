@@ -1,0 +1,31 @@
+"""What a received request says."""
+
+from __future__ import annotations
+
+from snakemq.message import Message
+
+from .._pickling._pickler import Pickler
+from .._protocol import REQUEST_PREFIX, Request, check_request
+
+_LONGEST_TIMEOUT = 1e9
+"""Seconds. A caller that waits longer is taken to wait forever."""
+
+
+def body_of(message: Message) -> bytes:
+    """Return what is pickled in the message of a request."""
+    return message.data[len(REQUEST_PREFIX) :]
+
+
+def read_request(pickler: Pickler, message: Message) -> Request:
+    """Decode a request. Raises whatever the pickler and the classes registered with it raise, and
+    ``SnakeMQBrokenMessage``."""
+    return check_request(pickler.loads(message.data[len(REQUEST_PREFIX) :]))
+
+
+def remaining(request: Request) -> float | None:
+    """Return for how many seconds the caller still waited when it sent the request; ``None``:
+    forever, or it does not say."""
+    seconds: object = request.get("timeout")
+    if isinstance(seconds, (int, float)) and 0 <= seconds < _LONGEST_TIMEOUT:
+        return seconds
+    return None
