@@ -28,7 +28,9 @@ FLOORS: Mapping[str, Floors] = {
     "snakemq.messaging": (
         ("__init__", "_messaging", "_receive_hook"),
         ("_peers", "_picture"),
-        ("_incoming", "_outgoing", "_session"),
+        ("_incoming", "_outgoing"),
+        ("_registry",),
+        ("_wire",),
     ),
     "snakemq.rpc": (
         ("__init__",),

@@ -11,17 +11,20 @@ from typing import Any, TypeAlias
 from unittest import mock
 
 from snakemq.message import Message
-from snakemq.messaging._frames import encode_ack
-from snakemq.messaging._inbox import Delivery, Receipts, RecentUuids
 from snakemq.messaging._incoming._acks import Acks
 from snakemq.messaging._incoming._deliveries import Deliveries, ReceiverSettings
+from snakemq.messaging._incoming._inbox import Inbox, RecentUuids
 from snakemq.messaging._incoming._inboxes import Inboxes
+from snakemq.messaging._incoming._lane import Delivery, IncomingLane, Receipts
 from snakemq.messaging._outgoing._outbox import Outbox
 from snakemq.messaging._outgoing._queue._queue import OutgoingQueue
 from snakemq.messaging._outgoing._queues import OutgoingQueues
 from snakemq.messaging._outgoing._sender import Sender
 from snakemq.messaging._outgoing._stored._deletions import Deletions
 from snakemq.messaging._peers._checks import Checks
+from snakemq.messaging._peers._connection import Connection
+from snakemq.messaging._wire._frames import encode_ack
+from snakemq.messaging._wire._phases import Phase
 from snakemq.rpc._replies._replies import ReplyMemory
 
 Mutant: TypeAlias = Callable[[], AbstractContextManager[object]]
@@ -49,13 +52,15 @@ def acks_before_processing() -> Iterator[None]:
 
 @_mutant
 def acks_one_too_many() -> Iterator[None]:
-    with mock.patch("snakemq.messaging._frames.encode_ack", lambda n: encode_ack(n + 1)):
+    with mock.patch("snakemq.messaging._wire._frames.encode_ack", lambda n: encode_ack(n + 1)):
         yield
 
 
 @_mutant
 def acks_one_too_few() -> Iterator[None]:
-    with mock.patch("snakemq.messaging._frames.encode_ack", lambda n: encode_ack(max(0, n - 1))):
+    with mock.patch(
+        "snakemq.messaging._wire._frames.encode_ack", lambda n: encode_ack(max(0, n - 1))
+    ):
         yield
 
 
@@ -124,11 +129,11 @@ def forgets_what_is_in_flight() -> Iterator[None]:
 @_mutant
 def deletes_before_the_ack() -> Iterator[None]:
     def make(pump: Any) -> Any:
-        def delete(self: Sender, session: Any) -> None:
-            pump(self, session)
-            if self._storage is not None and session.queue is not None:
-                stored = [m for m in session.queue.in_flight if m.position is not None]
-                self._storage.delete(session.queue.ident, stored)
+        def delete(self: Sender, queue: OutgoingQueue) -> None:
+            pump(self, queue)
+            if self._storage is not None:
+                stored = [m for m in queue.in_flight if m.position is not None]
+                self._storage.delete(queue.ident, stored)
 
         return delete
 
@@ -214,11 +219,11 @@ def does_not_record_in_the_inbox() -> Iterator[None]:
 @_mutant
 def records_after_the_ack() -> Iterator[None]:
     def make(send: Any) -> Any:
-        def acks_first(self: Acks, session: Any) -> None:
+        def acks_first(self: Acks, inbox: Inbox, lane: IncomingLane) -> None:
             inboxes = self._inboxes
             with mock.patch.object(inboxes, "record", return_value=True):
-                send(self, session)
-            self._link.call_later(0.001, lambda: inboxes.record(session.ident, session.inbox))
+                send(self, inbox, lane)
+            self._link.call_later(0.001, lambda: inboxes.record(inbox))
 
         return acks_first
 
@@ -229,9 +234,10 @@ def records_after_the_ack() -> Iterator[None]:
 @_mutant
 def records_only_what_it_acks() -> Iterator[None]:
     def make(send_if_due: Any) -> Any:
-        def only_acks(self: Acks, session: Any) -> None:
-            if session.receipts.processed > session.receipts.acked:
-                send_if_due(self, session)
+        def only_acks(self: Acks, inbox: Inbox) -> None:
+            lane = inbox.lane
+            if lane is not None and lane.receipts.processed > lane.receipts.acked:
+                send_if_due(self, inbox)
 
         return only_acks
 
@@ -294,11 +300,12 @@ def executes_repeated_calls_again() -> Iterator[None]:
 
 @_mutant
 def admits_whom_a_callback_has_refused() -> Iterator[None]:
-    def ask(self: Checks, session: Any, ident: str) -> bool:
+    def ask(self: Checks, connection: Connection, ident: str) -> bool:
+        conversation = connection.conversation
         for check in self.on_connect.callbacks:
             with suppress(Exception):
-                check(session.conn_id, ident)
-        return not session.closed
+                check(conversation.conn_id, ident)
+        return conversation.phase is not Phase.CLOSED
 
     with mock.patch.object(Checks, "is_agreed", ask):
         yield

@@ -11,8 +11,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from snakemq.link.testing import FakeClock
 from snakemq.message import FLAG_PERSISTENT, Message
+from snakemq.messaging._outgoing._lane import OutgoingLane
 from snakemq.messaging._outgoing._queue import _queue
 from snakemq.messaging._outgoing._queue._queue import OutgoingQueue
+from snakemq.messaging._wire._conversation import Conversation
 from snakemq.queues import MemoryQueuesStorage
 
 IN_MEMORY = 3
@@ -29,7 +31,7 @@ class BacklogMachine(RuleBasedStateMachine):
         self.clock = FakeClock()
         self.storage = MemoryQueuesStorage(clock=self.clock.time)
         self.queue = OutgoingQueue("bob")
-        self.queue.is_connected = True
+        self.queue.lane = OutgoingLane(Conversation("", 0.0))
         self.half_sent: dict[int, Message] = {}
         """For each thread: what is in the storage, and not in the queue yet."""
         self.sent: dict[int, list[bytes]] = defaultdict(list)
@@ -119,7 +121,7 @@ class BacklogMachine(RuleBasedStateMachine):
     def connection_breaks(self) -> None:
         self.queue.absorb()
         assert self.queue.disconnected(self.clock.time()) == []
-        self.queue.is_connected = True
+        self.queue.lane = OutgoingLane(Conversation("", 0.0))
 
     @invariant()
     def memory_is_bounded(self) -> None:

@@ -13,7 +13,7 @@ from snakemq.exceptions import SnakeMQBrokenMessage
 from snakemq.link.testing import MemoryNetwork
 from snakemq.message import Message
 from snakemq.messaging import MAX_IDENT_LENGTH, PROTOCOL_VERSION
-from snakemq.messaging import _frames as frames
+from snakemq.messaging._wire import _frames as frames
 
 bits = st.integers(0, 0xFFFFFFFF)
 idents = st.text(st.characters(exclude_categories=["Cs"]), max_size=MAX_IDENT_LENGTH)

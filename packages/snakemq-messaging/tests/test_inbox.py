@@ -13,9 +13,9 @@ from memory_peers import message as message_frame
 from snakemq.exceptions import SnakeMQBrokenFormat, StorageError
 from snakemq.link.testing import MemoryNetwork
 from snakemq.message import Message
-from snakemq.messaging._inbox import RecentUuids
 from snakemq.messaging._incoming import _inboxes
 from snakemq.messaging._incoming._acks import RECORD_RETRY_DELAY
+from snakemq.messaging._incoming._inbox import RecentUuids
 from snakemq.messaging._incoming._inboxes import MAX_ABSENT_INBOXES
 from snakemq.queues import MemoryQueuesStorage
 

@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from snakemq.message import Message
+from snakemq.messaging._outgoing._lane import OutgoingLane
 from snakemq.messaging._outgoing._queue._expiry import deadline_of
 from snakemq.messaging._outgoing._queue._queue import OutgoingQueue
+from snakemq.messaging._wire._conversation import Conversation
 
 EPOCH = 1000.0
 
@@ -23,7 +25,7 @@ def entry(ttl: float | None, now: float = EPOCH, data: bytes = b"") -> Message:
 
 
 def push(queue: OutgoingQueue, message: Message) -> None:
-    queue.is_connected = True
+    queue.lane = OutgoingLane(Conversation("", 0.0))
     queue.incoming.append(message)
     queue.absorb()
 

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import pytest
 
-from snakemq.messaging._probe import Prober
+from snakemq.messaging._peers._probe import Prober
 from snakemq.packeter import Packeter
 
 PING_SIZE = 5

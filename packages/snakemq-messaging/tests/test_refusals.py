@@ -19,7 +19,7 @@ from snakemq.exceptions import (
 from snakemq.link import Link
 from snakemq.link.testing import MemoryNetwork
 from snakemq.messaging import Messaging
-from snakemq.messaging import _frames as frames
+from snakemq.messaging._wire import _frames as frames
 from snakemq.packeter import Packeter
 
 DEADLINE = 20.0

@@ -10,7 +10,7 @@ from memory_peers import VERSION, MakePeer, MakeRawPeer, Peer, features, identif
 from snakemq.exceptions import SnakeMQFlood
 from snakemq.link.testing import MemoryNetwork
 from snakemq.message import FLAG_PERSISTENT, Message
-from snakemq.messaging import _session
+from snakemq.messaging._wire import _conversation
 from snakemq.queues import MemoryQueuesStorage
 
 ACKS = 1
@@ -65,7 +65,7 @@ def test_one_message_may_be_larger_than_the_window(
 def test_a_huge_window_does_not_bring_the_whole_backlog_into_memory(
     monkeypatch: pytest.MonkeyPatch, peer: MakePeer, raw: MakeRawPeer, name: str, flags: int
 ) -> None:
-    monkeypatch.setattr(_session, name, 10)
+    monkeypatch.setattr(_conversation, name, 10)
     storing = peer("storing", MemoryQueuesStorage())
     for _ in range(25):
         storing.send("bob", b"x", flags=flags)

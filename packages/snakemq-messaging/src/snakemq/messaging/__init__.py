@@ -4,7 +4,6 @@ from snakemq._public_home import report_public_home
 from snakemq.link import keep_printable
 from snakemq.queues import open_storage
 
-from ._frames import MAX_IDENT_LENGTH, PROTOCOL_VERSION
 from ._incoming._backpressure import MAX_UNPROCESSED_BYTES
 from ._messaging import MAX_ATTEMPTS, RETRY_DELAY, WINDOW_BYTES, WINDOW_MESSAGES, Messaging
 from ._outgoing._limits import QueueLimits, WhenFull
@@ -12,8 +11,9 @@ from ._peers._connections import IDENTIFICATION_TIMEOUT, MAX_HANDSHAKE_PACKET_SI
 from ._peers._contest import CONTEST_WAIT
 from ._peers._keepalive import KEEPALIVE_WAIT
 from ._receive_hook import ReceiveHook
-from ._session import MAX_IN_FLIGHT_BYTES, MAX_IN_FLIGHT_MESSAGES, MAX_PINGS_PER_SECOND
 from ._stats import DropReason, MessagingStats, PeerStats
+from ._wire._conversation import MAX_IN_FLIGHT_BYTES, MAX_IN_FLIGHT_MESSAGES, MAX_PINGS_PER_SECOND
+from ._wire._frames import MAX_IDENT_LENGTH, PROTOCOL_VERSION
 
 __all__ = [
     "CONTEST_WAIT",

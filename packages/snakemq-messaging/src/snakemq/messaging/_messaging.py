@@ -13,7 +13,6 @@ from snakemq.message import Message
 from snakemq.packeter import Packeter
 from snakemq.queues import InboxStorage, QueuesStorageBase, open_storage
 
-from . import _frames as frames
 from ._events import Events
 from ._incoming._backpressure import MAX_UNPROCESSED_BYTES
 from ._incoming._deliveries import ReceiverSettings
@@ -22,7 +21,9 @@ from ._outgoing._limits import Occupancy, QueueLimits
 from ._outgoing._sender import Sender
 from ._peers._connections import Connections
 from ._picture import take_picture
+from ._registry import Registry
 from ._stats import MessagingStats, Statistics
+from ._wire import _frames as frames
 
 WINDOW_MESSAGES = 4096
 """How many messages a sender may have unacknowledged: several times what one batch off the network
@@ -176,8 +177,14 @@ class Messaging:
         self._events = Events(self.log)
         self._statistics = Statistics(lambda ident: self._queue_of(ident) is not None)
         self._occupancy = Occupancy(queue_limits, packeter.link.in_loop) if queue_limits else None
+        self._registry = Registry()
         self._sender = Sender(
-            packeter, queues_storage, self._occupancy, self._statistics, self._events
+            packeter,
+            queues_storage,
+            self._occupancy,
+            self._registry,
+            self._statistics,
+            self._events,
         )
         outbox = self._sender.outbox
         self._accept = outbox.accept  # for send_message, each look-up less is 2 % of it
@@ -196,6 +203,7 @@ class Messaging:
             ),
             self._statistics,
             self._events,
+            self._sender.owes_acks,
         )
         self._manual_ack = manual_ack
         self._connections = Connections(
@@ -208,6 +216,7 @@ class Messaging:
                 window_bytes=window_bytes,
                 max_packet_size=packeter.max_packet_size,
             ),
+            self._registry,
             self._sender,
             self._receiver,
             self._statistics,
@@ -420,7 +429,7 @@ class Messaging:
 
     def is_connected(self, ident: str) -> bool:
         """Is there a connection with that peer now? Thread-safe."""
-        return ident in self._connections.by_ident
+        return ident in self._registry
 
     def announce(self, bits: int) -> None:
         """Tell peers on connections made from now on that a layer above has these abilities.
@@ -435,8 +444,8 @@ class Messaging:
     def announced_by(self, ident: str) -> int:
         """The feature bits that a connected peer has announced; 0 for one that is not connected,
         or is a 1.6 peer. Thread-safe."""
-        session = self._connections.by_ident.get(ident)
-        features = session.features if session is not None else None
+        conversation = self._registry.get(ident)
+        features = conversation.features if conversation is not None else None
         return features.bits if features is not None else 0
 
     def outstanding(self, ident: str) -> tuple[int, int]:
@@ -466,7 +475,7 @@ class Messaging:
             self._statistics,
             self.packeter.link.time(),
             self._sender.queues(),
-            self._connections.by_ident,
+            self._registry,
             self._sender.outbox.size(),
         )
 

@@ -52,7 +52,7 @@ def _with_queue(
         queued += len(left_over)
         size += sum([len(message.data) for message in left_over])
     if not (queued or in_flight):
-        return _peer_stats(counters, connected) if queue.is_connected else None
+        return _peer_stats(counters, connected) if queue.lane is not None else None
     oldest = queue.oldest()
     age = None if oldest is None else max(0.0, now - oldest.queued_at)
     return _peer_stats(

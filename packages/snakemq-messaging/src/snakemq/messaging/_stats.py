@@ -143,6 +143,14 @@ class Statistics:
             self._row.append(ident)
         return counters
 
+    def count_connection(self, ident: str) -> None:
+        """A peer was admitted."""
+        counters = self.of(ident)
+        counters.connections += 1
+        self.connected += 1
+        if counters.connections > 1:
+            self.reconnected += 1
+
     def not_needed_any_more(self) -> None:
         """The queue of some peer was forgotten."""
         if len(self.peers) > MAX_PEERS:

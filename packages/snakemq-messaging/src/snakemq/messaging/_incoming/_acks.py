@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from snakemq.packeter import Packeter
 
-from .. import _frames as frames
-from .._session import Session
+from .._wire import _frames as frames
+from ._inbox import Inbox
 from ._inboxes import Inboxes
+from ._lane import IncomingLane
 
 ACK_DELAY = 0.05
 """Seconds that an ack may wait when nobody does: a sender forgets messages with ttl 0 anyway, it
@@ -28,45 +29,53 @@ class Acks:
         self._window_messages = window_messages
         self._window_bytes = window_bytes
 
-    def send_if_due(self, session: Session) -> None:
-        """To be called when a batch of frames is handled, and when packets were sent."""
-        if not session.acks:
+    def send_if_due(self, inbox: Inbox) -> None:
+        """To be called when a batch of frames is handled, and when an ack was sent."""
+        lane = inbox.lane
+        if lane is None or not lane.conversation.acks:
             return
-        receipts = session.receipts
+        receipts = lane.receipts
         unacked = receipts.processed - receipts.acked
         if not unacked:
             # Behind a gap: it cannot be acked yet, but must not be forgotten either.
-            if session.ident is not None and session.inbox is not None:
-                self._inboxes.record(session.ident, session.inbox)
+            self._inboxes.record(inbox)
             return
         if (
             receipts.urgent
             or unacked * 4 >= self._window_messages
             or receipts.unacked_bytes * 4 >= self._window_bytes
         ):
-            self._send(session)
-        elif session.ack_timer is None:
-            session.ack_timer = self._link.call_later(ACK_DELAY, lambda: self._send(session))
+            self._send(inbox, lane)
+        elif lane.ack_timer is None:
+            lane.ack_timer = self._link.call_later(ACK_DELAY, lambda: self._send(inbox, lane))
 
-    def _send(self, session: Session) -> None:
-        if session.ack_timer is not None:
-            session.ack_timer.cancel()
-            session.ack_timer = None
-        if session.closed:
-            return
-        assert session.ident is not None
-        if session.inbox is not None and not self._inboxes.record(session.ident, session.inbox):
-            session.ack_timer = self._link.call_later(
-                RECORD_RETRY_DELAY, lambda: self._send(session)
+    def packets_sent(self, inbox: Inbox, packet_id: int) -> None:
+        """The system has taken over all packets of this connection up to that one."""
+        lane = inbox.lane
+        if lane is None:
+            return  # closed by a callback of on_message_sent
+        if lane.ack_packet_id is not None and lane.ack_packet_id <= packet_id:
+            lane.ack_packet_id = None
+        self.send_if_due(inbox)
+
+    def _send(self, inbox: Inbox, lane: IncomingLane) -> None:
+        if lane.ack_timer is not None:
+            lane.ack_timer.cancel()
+            lane.ack_timer = None
+        if inbox.lane is not lane:
+            return  # this connection is closed
+        if not self._inboxes.record(inbox):
+            lane.ack_timer = self._link.call_later(
+                RECORD_RETRY_DELAY, lambda: self._send(inbox, lane)
             )
             return
         # A peer that does not read must not make the send buffer grow. When the last ack is sent,
         # the next one is due.
-        if session.ack_packet_id > session.sent_packet_id:
+        if lane.ack_packet_id is not None:
             return
-        receipts = session.receipts
+        receipts = lane.receipts
         if receipts.processed > receipts.acked:
             receipts.ack_sent()
-            session.ack_packet_id = self._packeter.send_packet(
-                session.conn_id, frames.encode_ack(receipts.processed)
+            lane.ack_packet_id = self._packeter.send_packet(
+                lane.conversation.conn_id, frames.encode_ack(receipts.processed)
             )

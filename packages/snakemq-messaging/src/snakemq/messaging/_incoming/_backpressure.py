@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from snakemq.exceptions import NoConnection
 from snakemq.link import LinkInterface, TimerHandle
 
-from .._inbox import Inbox
-from .._session import Session
+from ._inbox import Inbox
+from ._lane import IncomingLane
 
 MAX_UNPROCESSED_BYTES = 128 * 1024 * 1024
 """Default of ``max_unprocessed_bytes``: room for the windows of eight senders."""
@@ -28,40 +30,48 @@ class Backpressure:
     """
 
     def __init__(
-        self, link: LinkInterface, max_bytes: int, window_messages: int, window_bytes: int
+        self,
+        link: LinkInterface,
+        max_bytes: int,
+        window_messages: int,
+        window_bytes: int,
+        owes_acks: Callable[[str], bool],
     ) -> None:
+        """``owes_acks(ident)``: has that peer messages of ours to acknowledge?"""
         self.bytes = 0
         """Bytes that the unprocessed messages of connected peers need."""
         self._link = link
         self._max_bytes = max_bytes
         self._window_messages = window_messages
         self._window_bytes = window_bytes
-        self._paused: dict[Session, None] = {}
+        self._owes_acks = owes_acks
+        self._paused: dict[IncomingLane, Inbox] = {}
         self._timer: TimerHandle | None = None
 
-    def check(self, session: Session) -> None:
+    def check(self, inbox: Inbox) -> None:
         """Some messages of this peer were not processed at once."""
-        if session not in self._paused and not session.closed and self._is_over(session, 1):
+        lane = inbox.lane
+        if lane is not None and lane not in self._paused and self._is_over(inbox, lane, 1):
             try:
-                self._link.pause_reading(session.conn_id, self)
+                self._link.pause_reading(lane.conversation.conn_id, self)
             except NoConnection:
-                return  # it has just ended, and the session has not been told yet
-            self._paused[session] = None
+                return  # it has just ended, and the lane has not been told yet
+            self._paused[lane] = inbox
             if self._timer is None:
                 self._timer = self._link.call_later(TICK, self._look)
 
-    def relieve(self, session: Session | None = None) -> None:
-        """There may be room again; ``session``: messages of this one were processed."""
+    def relieve(self, lane: IncomingLane | None = None) -> None:
+        """There may be room again; ``lane``: messages of this one were processed."""
         if not self._paused:
             return
         if self.bytes * 2 <= self._max_bytes:
             self._resume_who_may_go_on()
-        elif session in self._paused:
-            self._resume_if_it_may_go_on(session)
+        elif lane in self._paused:
+            self._resume_if_it_may_go_on(lane)
 
-    def disconnected(self, session: Session) -> None:
+    def disconnected(self, lane: IncomingLane) -> None:
         """A connection is gone."""
-        self._paused.pop(session, None)
+        self._paused.pop(lane, None)
 
     def _look(self) -> None:
         self._timer = None
@@ -70,20 +80,18 @@ class Backpressure:
             self._timer = self._link.call_later(TICK, self._look)
 
     def _resume_who_may_go_on(self) -> None:
-        for session in list(self._paused):
-            self._resume_if_it_may_go_on(session)
+        for lane in list(self._paused):
+            self._resume_if_it_may_go_on(lane)
 
-    def _resume_if_it_may_go_on(self, session: Session) -> None:
-        if not self._is_over(session, 2):
-            del self._paused[session]
-            self._link.resume_reading(session.conn_id, self)
+    def _resume_if_it_may_go_on(self, lane: IncomingLane) -> None:
+        if not self._is_over(self._paused[lane], lane, 2):
+            del self._paused[lane]
+            self._link.resume_reading(lane.conversation.conn_id, self)
 
-    def _is_over(self, session: Session, part: int) -> bool:
+    def _is_over(self, inbox: Inbox, lane: IncomingLane, part: int) -> bool:
         """Is more than that part of the room taken: 1 for all, 2 for half?"""
-        if session.acks:
-            return self.bytes * part > self._max_bytes and not _owes_acks(session)
-        inbox = session.inbox
-        assert inbox is not None
+        if lane.conversation.acks:
+            return self.bytes * part > self._max_bytes and not self._owes_acks(inbox.ident)
         return (
             self.bytes * part > self._max_bytes
             or inbox.open_messages * part > self._window_messages
@@ -94,7 +102,3 @@ class Backpressure:
 def load_of(inbox: Inbox) -> int:
     """What the unprocessed messages of one peer need."""
     return inbox.open_bytes + MESSAGE_OVERHEAD * inbox.open_messages
-
-
-def _owes_acks(session: Session) -> bool:
-    return session.queue is not None and bool(session.queue.in_flight)

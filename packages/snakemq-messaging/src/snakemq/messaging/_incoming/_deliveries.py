@@ -3,6 +3,7 @@
 import logging
 import threading
 from collections import OrderedDict, deque
+from collections.abc import Callable
 from typing import NamedTuple
 
 from snakemq.callbacks import Callback
@@ -11,13 +12,14 @@ from snakemq.link import LinkInterface
 from snakemq.message import Message
 
 from .._events import Events
-from .._inbox import FORGOTTEN, Delivery
 from .._rate import Rate
-from .._session import Session
 from .._stats import Statistics
+from .._wire._phases import Phase
 from ._acks import Acks
 from ._backpressure import MESSAGE_OVERHEAD, Backpressure, load_of
+from ._inbox import Inbox
 from ._inboxes import Inboxes
+from ._lane import FORGOTTEN, Delivery, IncomingLane
 
 
 class ReceiverSettings(NamedTuple):
@@ -42,12 +44,12 @@ class Deliveries:
         link: LinkInterface,
         inboxes: Inboxes,
         acks: Acks,
-        connected: dict[str, Session],
         settings: ReceiverSettings,
         statistics: Statistics,
         events: Events,
+        owes_acks: Callable[[str], bool],
     ) -> None:
-        """``connected``: the sessions by ident."""
+        """``owes_acks(ident)``: has that peer messages of ours to acknowledge?"""
         self.on_message_recv: Callback[[str, str, Message]] = Callback()
         self.on_message_reject: Callback[[str, str, Message]] = Callback()
         self.on_message_forgotten: Callback[[str, Message]] = Callback()
@@ -56,12 +58,13 @@ class Deliveries:
             settings.max_unprocessed_bytes,
             settings.window_messages,
             settings.window_bytes,
+            owes_acks,
         )
         # What is going on in the loop, for defer().
         self.thread = 0
         """The one that offers messages: that of the loop, or any one while no loop runs."""
-        self.session: Session | None = None
-        """The connection whose messages are being offered for the first time."""
+        self.lane: IncomingLane | None = None
+        """That of the connection whose messages are being offered for the first time."""
         self.offered: Message | None = None
         """The message whose callbacks are being called, if its acknowledgement can be deferred."""
         self.deferred: Delivery | None = None
@@ -70,7 +73,6 @@ class Deliveries:
         self._link = link
         self._inboxes = inboxes
         self._acks = acks
-        self._connected = connected
         self._settings = settings
         self._statistics = statistics
         self._events = events
@@ -120,26 +122,27 @@ class Deliveries:
                 return
             raise ValueError(f"{message!r} is not being offered: defer its ack in the callback")
         self.offered = None
-        session = self.session
-        if session is None:  # it is offered again, and open since the first time
+        lane = self.lane
+        if lane is None:  # it is offered again, and open since the first time
             self.deferred = self.offered_again
             return
-        assert session.ident is not None
-        self.deferred = self.open(session, session.ident, message)
+        self.deferred = self.open(lane, message)
 
-    def open(self, session: Session, ident: str, message: Message) -> Delivery:
+    def open(self, lane: IncomingLane, message: Message) -> Delivery:
         """A message is not processed when its callbacks have returned."""
-        if session.closed:  # by a callback; its inbox may be forgotten already
-            session.inbox = self._inboxes.hold(ident)
-        inbox = session.inbox
-        assert inbox is not None
+        ident = lane.conversation.ident
+        assert ident is not None
+        if lane.conversation.phase is Phase.CLOSED:  # by a callback; its inbox may be forgotten
+            inbox = self._inboxes.hold(ident)
+        else:
+            inbox = self._inboxes.by_ident[ident]
         delivery = Delivery(ident, message)
         self._open[message] = delivery
-        session.receipts.frame_open(delivery)
+        lane.receipts.frame_open(delivery)
         inbox.deliveries[delivery] = None
         inbox.open_bytes += delivery.size
-        self._count(ident, delivery.size + MESSAGE_OVERHEAD)
-        if session.acks and message.ttl != 0:
+        self._count(inbox, delivery.size + MESSAGE_OVERHEAD)
+        if lane.conversation.acks and message.ttl != 0:
             inbox.seen.discard(message.uuid)
             inbox.open[message.uuid] = delivery
         return delivery
@@ -165,9 +168,9 @@ class Deliveries:
     def _offer_again(self, delivery: Delivery) -> None:
         if delivery.message not in self._open:
             return
-        session = self._connected.get(delivery.ident)
-        conn_id = session.conn_id if session is not None else ""
-        self.session, self.offered_again = None, delivery
+        lane = self._inboxes.by_ident[delivery.ident].lane
+        conn_id = lane.conversation.conn_id if lane is not None else ""
+        self.lane, self.offered_again = None, delivery
         self.offered, self.deferred = delivery.message, None
         self.thread = threading.get_ident()
         try:
@@ -177,7 +180,7 @@ class Deliveries:
             if fault is None:
                 self.failed(conn_id, delivery, exc)
             else:
-                self._proved_broken(delivery, session, fault)
+                self._proved_broken(delivery, lane, fault)
         except BaseException:  # Ctrl-C
             self._link.call_later(self._settings.retry_delay, lambda: self._offer_again(delivery))
             raise
@@ -189,15 +192,15 @@ class Deliveries:
             self.offered_again = self.offered = self.deferred = None
 
     def _proved_broken(
-        self, delivery: Delivery, session: Session | None, fault: SnakeMQBrokenFormat
+        self, delivery: Delivery, lane: IncomingLane | None, fault: SnakeMQBrokenFormat
     ) -> None:
         """As when it is offered for the first time, but the connection may be another one."""
         self.finish(delivery)
         self._after_gaps_closed(delivery.ident)
-        conn_id = session.conn_id if session is not None else ""
+        conn_id = lane.conversation.conn_id if lane is not None else ""
         self._log.error("conn=%s ident=%r %s", conn_id, delivery.ident, fault)
         self._events.report(conn_id, fault)
-        if session is not None and not session.closed:
+        if lane is not None and lane.conversation.phase is not Phase.CLOSED:
             self._link.close(conn_id)
 
     def finish(self, delivery: Delivery) -> None:
@@ -222,34 +225,36 @@ class Deliveries:
             del inbox.open[uuid]
         del inbox.deliveries[delivery]
         inbox.open_bytes -= delivery.size
-        self._count(delivery.ident, -delivery.size - MESSAGE_OVERHEAD)
-        if not inbox.deliveries and delivery.ident not in self._connected:
-            self._inboxes.record(delivery.ident, inbox)
+        self._count(inbox, -delivery.size - MESSAGE_OVERHEAD)
+        if not inbox.deliveries and inbox.lane is None:
+            self._inboxes.record(inbox)
             self._inboxes.let_go(delivery.ident)
 
     def _after_gaps_closed(self, ident: str) -> None:
-        session = self._connected.get(ident)
-        if session is not None:
-            session.receipts.close_gaps()
-            self._acks.send_if_due(session)
-            self.backpressure.relieve(session)
-        elif ident in self._inboxes.by_ident:  # a callback may have made room for others
-            self._inboxes.record(ident, self._inboxes.by_ident[ident])
+        inbox = self._inboxes.by_ident.get(ident)
+        if inbox is None:
+            return  # a callback may have made room for others
+        if inbox.lane is None:
+            self._inboxes.record(inbox)
+            return
+        inbox.lane.receipts.close_gaps()
+        self._acks.send_if_due(inbox)
+        self.backpressure.relieve(inbox.lane)
 
     # -- how much is open
 
-    def connected(self, session: Session, ident: str) -> None:
+    def connected(self, inbox: Inbox) -> None:
         """A peer is there; something of it may be open from earlier connections."""
-        size = self._absent.pop(ident, 0)
+        size = self._absent.pop(inbox.ident, 0)
         if size:
             self._absent_bytes -= size
             self.backpressure.bytes += size
-            self.backpressure.check(session)
+            self.backpressure.check(inbox)
 
-    def disconnected(self, session: Session, ident: str) -> None:
+    def disconnected(self, ident: str, lane: IncomingLane) -> None:
         """A peer is absent: what is open of it is kept if there is room."""
         backpressure = self.backpressure
-        backpressure.disconnected(session)
+        backpressure.disconnected(lane)
         size = load_of(self._inboxes.by_ident[ident]) if ident in self._inboxes.by_ident else 0
         if not size:
             return
@@ -259,11 +264,12 @@ class Deliveries:
         self._forget_longest_absent()
         backpressure.relieve()
 
-    def _count(self, ident: str, size: int) -> None:
-        """So much more is open, or less."""
-        if ident in self._connected:
+    def _count(self, inbox: Inbox, size: int) -> None:
+        """This much more of a peer is open; below 0: less."""
+        if inbox.lane is not None:
             self.backpressure.bytes += size
             return
+        ident = inbox.ident
         left = self._absent.get(ident, 0) + size
         self._absent_bytes += size
         if left:

@@ -8,7 +8,7 @@ from snakemq.exceptions import StorageError
 from snakemq.queues import ForgetfulInbox, InboxStorage
 
 from .._events import Events
-from .._inbox import Inbox
+from ._inbox import Inbox
 
 MAX_ABSENT_INBOXES = 1024
 """Absent peers whose last messages are remembered."""
@@ -51,10 +51,10 @@ class Inboxes:
         self._forgotten.pop(ident, None)
         inbox = self.by_ident.get(ident)
         if inbox is None:
-            inbox = self.by_ident[ident] = Inbox(self._capacity)
+            inbox = self.by_ident[ident] = Inbox(ident, self._capacity)
             if self._storage is not None:
                 try:
-                    self.recall(ident, inbox)
+                    self.recall(inbox)
                 except StorageError as exc:
                     self._events.storage_failed(exc)
         return inbox
@@ -109,25 +109,25 @@ class Inboxes:
             self._knows_stored = False  # too many to be kept; the storage still has them
         self._forgotten.clear()
 
-    def recall(self, ident: str, inbox: Inbox) -> None:
+    def recall(self, inbox: Inbox) -> None:
         """Read what was processed before this process. Raises ``StorageError``: then no message
         can be taken, because it may be a repetition."""
         assert self._storage is not None
         inbox.is_recalled = False
         try:
-            inbox.seen.update(self._storage.recall(ident, self._capacity))
+            inbox.seen.update(self._storage.recall(inbox.ident, self._capacity))
         except StorageError:
             raise
         except Exception as exc:  # it breaks its contract
             raise StorageError(f"the inbox storage: {exc}") from exc
         inbox.is_recalled = True
 
-    def record(self, ident: str, inbox: Inbox) -> bool:
+    def record(self, inbox: Inbox) -> bool:
         """Make durable what was processed; True if it is."""
         if self._storage is None or not inbox.unrecorded:
             return True
         try:
-            self._storage.remember(ident, inbox.unrecorded, self._capacity)
+            self._storage.remember(inbox.ident, inbox.unrecorded, self._capacity)
         except Exception as exc:  # StorageError, if it keeps its contract
             # nor would it keep more; a peer may come many times
             del inbox.unrecorded[: -self._capacity]

@@ -1,20 +1,23 @@
 """The incoming side: offers messages to the application, and recognises repeated ones."""
 
 import threading
+from collections.abc import Callable
 
 from snakemq.exceptions import SnakeMQBrokenMessage, SnakeMQFlood
 from snakemq.message import Message
 from snakemq.packeter import Packet, Packeter
 from snakemq.queues import InboxStorage
 
-from .. import _frames as frames
 from .._events import Events
-from .._inbox import Inbox
-from .._session import Session
 from .._stats import Statistics
+from .._wire import _frames as frames
+from .._wire._conversation import Conversation
+from .._wire._phases import Phase
 from ._acks import Acks
 from ._deliveries import Deliveries, ReceiverSettings
+from ._inbox import Inbox
 from ._inboxes import Inboxes
+from ._lane import IncomingLane
 
 WINDOWS_OF_OLD_PEERS = 16
 """What a peer that knows no window may leave unprocessed, in windows."""
@@ -35,38 +38,42 @@ class Receiver:
         settings: ReceiverSettings,
         statistics: Statistics,
         events: Events,
+        owes_acks: Callable[[str], bool],
     ) -> None:
-        self._connected: dict[str, Session] = {}
+        """``owes_acks(ident)``: has that peer messages of ours to acknowledge?"""
         self.inboxes = Inboxes(storage, settings.window_messages, events)
         self.acks = Acks(packeter, self.inboxes, settings.window_messages, settings.window_bytes)
         self.deliveries = Deliveries(
             packeter.link,
             self.inboxes,
             self.acks,
-            self._connected,
             settings,
             statistics,
             events,
+            owes_acks,
         )
         self._settings = settings
         self._manual_ack = settings.manual_ack
         self._statistics = statistics
         self._events = events
 
-    def connected(self, session: Session, ident: str) -> None:
-        session.inbox = self.inboxes.open(ident)
-        self._connected[ident] = session
-        self.deliveries.connected(session, ident)
+    def admitted(self, conversation: Conversation, ident: str) -> Inbox:
+        """From now on messages may come on this connection."""
+        inbox = self.inboxes.open(ident)
+        inbox.lane = IncomingLane(conversation, self._statistics.of(ident))
+        self.deliveries.connected(inbox)
+        return inbox
 
-    def disconnected(self, ident: str) -> None:
-        session = self._connected.pop(ident)
-        inbox = self.inboxes.by_ident[ident]
-        self.inboxes.record(ident, inbox)
+    def disconnected(self, inbox: Inbox) -> None:
+        """The connection has ended."""
+        lane, inbox.lane = inbox.lane, None
+        assert lane is not None
+        self.inboxes.record(inbox)
         if not inbox.deliveries:
-            self.inboxes.let_go(ident)
-        self.deliveries.disconnected(session, ident)
+            self.inboxes.let_go(inbox.ident)
+        self.deliveries.disconnected(inbox.ident, lane)
 
-    def receive(self, session: Session, ident: str, packets: list[Packet], begin: int) -> int:
+    def receive(self, inbox: Inbox, packets: list[Packet], begin: int) -> int:
         """Offer the messages of a batch to the application, unless they are known already.
 
         From packet number ``begin`` on, up to the first that is no message, whose number is
@@ -75,15 +82,17 @@ class Receiver:
         This is the hot path of receiving: what can be said of the batch is not asked again for
         each message.
         """
-        conn_id = session.conn_id
+        lane = inbox.lane
+        assert lane is not None
+        conversation = lane.conversation
+        conn_id, ident = conversation.conn_id, inbox.ident
+        closed = Phase.CLOSED
         settings = self._settings
-        receipts = session.receipts
+        receipts = lane.receipts
         deliveries = self.deliveries
         event = deliveries.on_message_recv
         are_recorded = self.inboxes.are_recorded
-        acks = session.acks
-        inbox = session.inbox
-        assert inbox is not None
+        acks = conversation.acks
         open_here, add_to_seen = inbox.open, inbox.seen.add
         window_messages, window_bytes = UNLIMITED
         if acks:
@@ -91,17 +100,17 @@ class Receiver:
                 settings.window_messages, settings.window_bytes
             )
             if not inbox.is_recalled:
-                self.inboxes.recall(ident, inbox)
+                self.inboxes.recall(inbox)
         elif inbox.deliveries:
-            self._check_open(session, inbox, b"")
+            self._check_open(conversation, inbox, b"")
         received = received_bytes = 0
         number = begin
         # A callback may close this connection, and so begin with the messages of another one.
-        outer = deliveries.session, deliveries.offered, deliveries.deferred
-        deliveries.session, deliveries.deferred = session, None
+        outer = deliveries.lane, deliveries.offered, deliveries.deferred
+        deliveries.lane, deliveries.deferred = lane, None
         deliveries.thread = threading.get_ident()
         try:
-            while number < len(packets) and not session.closed:
+            while number < len(packets) and conversation.phase is not closed:
                 packet = packets[number]
                 if isinstance(packet, bytes):
                     frame, data = packet, packet[_HEADER_SIZE:]
@@ -129,13 +138,13 @@ class Receiver:
                 if may_come_again:
                     receipts.urgent = True
                     if uuid in open_here:
-                        session.counters.duplicates += 1
+                        lane.counters.duplicates += 1
                         receipts.frame_open(open_here[uuid])
                         continue
                     # Added before it is processed, which saves a look-up, and taken out if it
                     # cannot be.
                     if not add_to_seen(uuid):
-                        session.counters.duplicates += 1
+                        lane.counters.duplicates += 1
                         if are_recorded:
                             inbox.unrecorded.append(uuid)  # as the latest, see RecentUuids
                         receipts.frame_processed(size)
@@ -144,9 +153,9 @@ class Receiver:
                     data, None if ttl == frames.INFINITE_TTL else float(ttl), flags, uuid
                 )
                 if acks and inbox.deliveries:  # now: once offered it has to be counted
-                    self._check_open(session, inbox, uuid)
+                    self._check_open(conversation, inbox, uuid)
                 if self._manual_ack:
-                    self._offer_for_ack(session, ident, message)
+                    self._offer_for_ack(lane, ident, message)
                     continue
                 deliveries.offered = message
                 try:
@@ -166,7 +175,7 @@ class Receiver:
                             inbox.unrecorded.append(uuid)
                         raise fault from None
                     if delivery is None:
-                        delivery = deliveries.open(session, ident, message)
+                        delivery = deliveries.open(lane, message)
                     deliveries.failed(conn_id, delivery, exc)
                     continue
                 except BaseException:  # Ctrl-C: the link closes the connection
@@ -187,30 +196,31 @@ class Receiver:
                     receipts.unacked_bytes += size
             return number
         finally:
-            deliveries.session, deliveries.offered, deliveries.deferred = outer
-            session.counters.received += received
-            session.counters.received_bytes += received_bytes
-            if session.closed:  # by a callback, which has returned after that
-                self.inboxes.record(ident, inbox)
+            deliveries.lane, deliveries.offered, deliveries.deferred = outer
+            lane.counters.received += received
+            lane.counters.received_bytes += received_bytes
+            if conversation.phase is closed:  # by a callback, which has returned after that
+                self.inboxes.record(inbox)
             elif inbox.deliveries:
-                deliveries.backpressure.check(session)
+                deliveries.backpressure.check(inbox)
 
-    def _offer_for_ack(self, session: Session, ident: str, message: Message) -> None:
+    def _offer_for_ack(self, lane: IncomingLane, ident: str, message: Message) -> None:
+        conn_id = lane.conversation.conn_id
         deliveries = self.deliveries
-        delivery = deliveries.open(session, ident, message)
+        delivery = deliveries.open(lane, message)
         try:
-            deliveries.on_message_recv(session.conn_id, ident, message)
+            deliveries.on_message_recv(conn_id, ident, message)
         except Exception as exc:
-            fault = self._events.fault_of_peer(session.conn_id, exc)
+            fault = self._events.fault_of_peer(conn_id, exc)
             if fault is not None:
                 deliveries.finish(delivery)
                 raise fault from None
-            deliveries.failed(session.conn_id, delivery, exc)
+            deliveries.failed(conn_id, delivery, exc)
         except BaseException:  # Ctrl-C: the link closes the connection, and it will come again
             deliveries.withdraw(delivery)
             raise
 
-    def _check_open(self, session: Session, inbox: Inbox, uuid: bytes) -> None:
+    def _check_open(self, conversation: Conversation, inbox: Inbox, uuid: bytes) -> None:
         """The window is one of a connection; here a peer is stopped that comes again and again.
 
         Two windows, because what it had sent before may have expired there, or died with it. It
@@ -218,18 +228,18 @@ class Receiver:
         no window and keeps nothing. It is paused in time, so only one that comes again and again,
         each time with as much as can be read at once, gets as far as this.
         """
-        if self._is_too_much(session, inbox):
+        if self._is_too_much(conversation, inbox):
             self.deliveries.on_loop_pass()  # what was acknowledged meanwhile is not open any more
-        if self._is_too_much(session, inbox):
+        if self._is_too_much(conversation, inbox):
             inbox.seen.discard(uuid)
             raise SnakeMQFlood(
                 f"{inbox.open_messages} messages with {inbox.open_bytes} bytes, of this connection"
                 " and earlier ones, wait to be processed"
             )
 
-    def _is_too_much(self, session: Session, inbox: Inbox) -> bool:
+    def _is_too_much(self, conversation: Conversation, inbox: Inbox) -> bool:
         settings = self._settings
-        windows = 2 if session.acks else WINDOWS_OF_OLD_PEERS
+        windows = 2 if conversation.acks else WINDOWS_OF_OLD_PEERS
         return (
             inbox.open_messages >= windows * settings.window_messages
             or inbox.open_bytes >= windows * settings.window_bytes

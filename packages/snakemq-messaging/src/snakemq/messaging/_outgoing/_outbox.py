@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Container, Sequence
+from collections.abc import Sequence
 
 from snakemq.link import LinkInterface
 from snakemq.message import FLAG_PERSISTENT, Message
 
+from .._registry import Registry
 from ._queue._queue import OutgoingQueue
 from ._queues import UNKNOWN, OutgoingQueues
 from ._singles import Singles
@@ -21,11 +22,10 @@ class Outbox:
         self,
         link: LinkInterface,
         queues: OutgoingQueues,
-        connected: Container[str],
+        registry: Registry,
         singles: Singles,
         warnings: Warnings,
     ) -> None:
-        """``connected``: idents of connected peers."""
         # Appending to a deque, and popping from it, is atomic.
         self.announced: deque[OutgoingQueue] = deque()
         """Queues into which something was put. To look at one, reset its ``is_announced`` first."""
@@ -40,7 +40,7 @@ class Outbox:
         self._queues = queues
         self._store = self._push if queues.are_stored else self._only_warn
         self._occupancy = queues.occupancy
-        self._connected = connected
+        self._registry = registry
         self._send_single = singles.send_from_any_thread
         self._warnings = warnings
 
@@ -59,7 +59,7 @@ class Outbox:
             self._warnings.not_stored()
         message.queued_at = self._time()
         message.position = None
-        if queue is None or (message.ttl == 0 and not queue.is_connected):
+        if queue is None or (message.ttl == 0 and queue.lane is None):
             self._put(ident, message, is_awaited)
             return
         # copy of _put(), whose call would be a tenth of the time
@@ -73,10 +73,10 @@ class Outbox:
         """As :meth:`accept`, for who is about to wait for an answer: see :class:`Singles`."""
         if (
             queue is None
-            or not queue.is_connected
+            or queue.lane is None
             or self._occupancy is not None
             or message.flags & FLAG_PERSISTENT
-            or not self._send_single(ident, message, queue)
+            or not self._send_single(message, queue)
         ):
             self.accept(ident, message, queue, is_awaited=True)
 
@@ -108,7 +108,7 @@ class Outbox:
             self._put(ident, message, is_awaited)
 
     def _put(self, ident: str, message: Message, is_awaited: bool) -> None:
-        if message.ttl == 0 and ident not in self._connected:
+        if message.ttl == 0 and ident not in self._registry:
             self.absent.append((ident, message, is_awaited))
             self._link.wakeup_poll()
             return

@@ -110,7 +110,7 @@ class OutgoingQueues(QueueTable):
 
     def forget_if_empty(self, queue: OutgoingQueue) -> None:
         """Forget the queue of an absent peer for which nothing waits."""
-        if not (queue or queue.is_connected) and self.forget(queue):
+        if not queue and queue.lane is None and self.forget(queue):
             self._statistics.not_needed_any_more()
             self._sweep.forget(queue.ident)
 

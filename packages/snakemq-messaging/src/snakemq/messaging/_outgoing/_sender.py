@@ -10,10 +10,12 @@ from snakemq.message import Message
 from snakemq.packeter import Packeter
 from snakemq.queues import QueuesStorageBase
 
-from .. import _frames as frames
 from .._events import Events
-from .._session import Session
+from .._registry import Registry
 from .._stats import DropReason, Statistics
+from .._wire import _frames as frames
+from .._wire._conversation import Conversation
+from ._lane import OutgoingLane
 from ._limits import Occupancy
 from ._outbox import Outbox
 from ._queue._queue import OutgoingQueue
@@ -38,6 +40,7 @@ class Sender:
         packeter: Packeter,
         storage: QueuesStorageBase | None,
         occupancy: Occupancy | None,
+        registry: Registry,
         statistics: Statistics,
         events: Events,
     ) -> None:
@@ -48,16 +51,14 @@ class Sender:
         self._link = packeter.link
         self._time = packeter.link.time
         self._events = events
-        self._connected: dict[str, Session] = {}
+        self._statistics = statistics
         self._warnings = Warnings(self._time, events.log, self.on_message_drop)
         self._has_limits = occupancy is not None
         self.storage_failed = events.storage_failed
         self._queues = OutgoingQueues(self._link, storage, occupancy, statistics, self)
         self._deletions = self._queues.deletions
-        self._singles = Singles(packeter, self._connected, self.on_message_sent, self._tell_sent)
-        self.outbox = Outbox(
-            self._link, self._queues, self._connected, self._singles, self._warnings
-        )
+        self._singles = Singles(packeter, self.on_message_sent, self._tell_sent)
+        self.outbox = Outbox(self._link, self._queues, registry, self._singles, self._warnings)
 
     def limits_changed(self, ident: str) -> None:
         """There may be more for a peer than is allowed now. Thread-safe."""
@@ -91,10 +92,10 @@ class Sender:
             self._link.wakeup_poll()
 
     def _serve(self, queue: OutgoingQueue) -> None:
-        session = self._connected.get(queue.ident)
-        if session is not None:
-            if self._has_limits or not self._singles.serve(session, queue):
-                self.pump(session)
+        lane = queue.lane
+        if lane is not None:
+            if self._has_limits or lane.is_held or not self._singles.serve(lane, queue):
+                self.pump(queue)
                 self._queues.trim(queue)
             return
         self._queues.absorb(queue)
@@ -102,64 +103,75 @@ class Sender:
         self._queues.watch(queue)
         self._queues.forget_if_empty(queue)
 
-    def expected(self, session: Session, ident: str) -> None:
-        """Messages for ``ident`` wait for this connection, those with ttl 0 too."""
-        self._connected[ident] = session
+    def expected(self, conversation: Conversation, ident: str) -> OutgoingQueue:
+        """Messages for ``ident`` wait for this connection, those with ttl 0 too, until it is
+        admitted."""
+        queue = self._queues.get(ident)
+        queue.lane = OutgoingLane(conversation)
+        return queue
 
-    def connected(self, session: Session, ident: str) -> None:
-        """From now on messages for ``ident`` go to this connection."""
-        session.queue = self._queues.get(ident)
-        session.queue.is_connected = True
+    def admitted(self, queue: OutgoingQueue) -> None:
+        """From now on they go to this connection, with the next :meth:`pump`."""
+        lane = queue.lane
+        assert lane is not None
+        lane.counters = self._statistics.of(queue.ident)
+        lane.is_held = False
 
-    def disconnected(self, session: Session) -> list[Message]:
+    def hold(self, queue: OutgoingQueue) -> None:
+        """Let nothing leave that would be lost if the peer is dead, until :meth:`release`."""
+        lane = queue.lane
+        if lane is not None:
+            # What it does not acknowledge comes back when the connection ends.
+            lane.is_held = not lane.conversation.acks
+
+    def release(self, queue: OutgoingQueue) -> None:
+        """Let messages leave again."""
+        lane = queue.lane
+        if lane is not None:
+            lane.is_held = False
+
+    def disconnected(self, queue: OutgoingQueue) -> list[Message]:
         """Messages wait again. Returns those that do not, to be given to :meth:`settle`."""
-        queue = session.queue
-        if queue is None:  # it was expected, and not admitted
-            assert session.ident is not None
-            queue = session.queue = self._queues.get(session.ident)
-            queue.is_connected = True  # until queue.disconnected(): what has waited was for it
-        del self._connected[queue.ident]
         self._queues.absorb(queue)
         return queue.disconnected(self._time())
 
-    def settle(self, session: Session, dropped: list[Message]) -> None:
+    def settle(self, queue: OutgoingQueue, dropped: list[Message]) -> None:
         """After the disconnection was told: report what was dropped with it, and tidy up."""
-        queue = session.queue
-        assert queue is not None
         self._queues.drop(queue, dropped, DropReason.DISCONNECTED)
         self._queues.watch(queue)
         self._queues.sweep(queue)
         self._deletions.flush_unless_failing()
         self._queues.forget_if_empty(queue)
 
-    def pump(self, session: Session) -> None:
+    def pump(self, queue: OutgoingQueue) -> None:
         """Give waiting messages to the packeter, until enough is there."""
-        while self._pump_batch(session):
+        while self._pump_batch(queue):
             pass
 
-    def _pump_batch(self, session: Session) -> bool:
+    def _pump_batch(self, queue: OutgoingQueue) -> bool:
         """True if it is to be called again: there may be more to send."""
-        queue = session.queue
-        if queue is None or session.closed or session.is_held or not queue.has_more():
+        lane = queue.lane
+        if lane is None or lane.is_held or not queue.has_more():
             return False
-        max_messages, max_bytes = self._room(session, queue)
+        conversation = lane.conversation
+        max_messages, max_bytes = self._room(conversation, queue)
         if queue.has_stored:
             self._queues.absorb(queue)
             if max_messages > 0 and max_bytes > 0:
                 self._queues.fill(queue)
-                if session.closed:
-                    return False  # by a callback that was told that the storage fails
+                if queue.lane is not lane:
+                    return False  # closed by a callback that was told that the storage fails
         now = self._time()
         resent = queue.resent
         aside = queue.aside.count
         expired: list[Message] = []
         too_large: list[Message] = []
         messages = queue.take(
-            now, max_messages, max_bytes, expired, session.largest_message, too_large
+            now, max_messages, max_bytes, expired, conversation.largest_message, too_large
         )
         if messages:
-            self._send(session, queue, messages, now)
-            session.counters.resent += queue.resent - resent
+            self._send(lane, queue, messages, now)
+            lane.counters.resent += queue.resent - resent
         is_aside = queue.aside.count != aside
         if is_aside or queue.has_more():
             self._queues.watch(queue)
@@ -169,25 +181,30 @@ class Sender:
                 self.outbox.announce(queue)
             # Callbacks come last, because one may close the connection.
             self._queues.drop(queue, expired, DropReason.EXPIRED)
-            self._refuse(session, queue, too_large)
+            self._refuse(conversation, queue, too_large)
             return False
         return bool(messages) and queue.has_more()
 
-    def _refuse(self, session: Session, queue: OutgoingQueue, messages: list[Message]) -> None:
+    def _refuse(
+        self, conversation: Conversation, queue: OutgoingQueue, messages: list[Message]
+    ) -> None:
         """Messages are too large for the peer: report them, and drop those with a ttl of 0."""
         if queue.aside.count:
-            self._warnings.too_large(queue, session.largest_message)
+            self._warnings.too_large(queue, conversation.largest_message)
         for message in messages:
-            self._events.report(session.conn_id, _too_large(queue.ident, session, message))
+            self._events.report(
+                conversation.conn_id, _too_large(queue.ident, conversation, message)
+            )
             if message.ttl == 0:
                 self._queues.drop(queue, [message], DropReason.TOO_LARGE)
 
     def _send(
-        self, session: Session, queue: OutgoingQueue, messages: list[Message], now: float
+        self, lane: OutgoingLane, queue: OutgoingQueue, messages: list[Message], now: float
     ) -> None:
         # One struct for both headers, one call for all packets: a quarter of the cost of a call
         # of send_packet() for each message.
         pack = frames.pack_message_packet
+        conversation = lane.conversation
         parts: list[bytes] = []
         sizes: list[int] = []
         data_size = 0
@@ -203,32 +220,32 @@ class Sender:
                 waited = now - message.queued_at
                 seconds = int(ttl - int(waited))  # as ttl_left(), whose call takes 5 % of all this
                 if seconds <= 0:
-                    seconds = frames.ttl_left(ttl, waited, session.acks)
+                    seconds = frames.ttl_left(ttl, waited, conversation.acks)
             parts.append(
                 pack(size, frames.FRAME_TYPE_MESSAGE, message.uuid, seconds, message.flags)
             )
             parts.append(data)
             sizes.append(size + frames.PACKET_SIZE_LENGTH)
         packeter = self._packeter
-        first_id = packeter.send_framed(session.conn_id, parts, sizes)
-        session.unsent.append((first_id, first_id + len(sizes) - 1))
-        counters = session.counters
+        first_id = packeter.send_framed(conversation.conn_id, parts, sizes)
+        lane.unsent.append((first_id, first_id + len(sizes) - 1))
+        counters = lane.counters
         counters.sent += len(sizes)
         counters.sent_bytes += data_size
-        if session.acks and session.round_trip_probe is None:
-            session.round_trip_probe = (session.acked + len(queue.in_flight), now)
-        packeter.flush(session.conn_id)
+        if conversation.acks and lane.round_trip_probe is None:
+            lane.round_trip_probe = (lane.acked + len(queue.in_flight), now)
+        packeter.flush(conversation.conn_id)
 
-    def _room(self, session: Session, queue: OutgoingQueue) -> tuple[int, int]:
+    def _room(self, conversation: Conversation, queue: OutgoingQueue) -> tuple[int, int]:
         """How many messages and bytes may be given to the packeter now.
 
         An empty window lets one message in, however large it is.
         """
         if queue.aside.is_stalled:
             return 0, 0
-        max_bytes = SEND_AHEAD - self._packeter.get_unsent_size(session.conn_id)
-        features = session.features
-        if features is None or not session.acks:
+        max_bytes = SEND_AHEAD - self._packeter.get_unsent_size(conversation.conn_id)
+        features = conversation.features
+        if features is None or not conversation.acks:
             return MAX_BATCH, max_bytes
         if not queue.in_flight:
             return (
@@ -240,58 +257,58 @@ class Sender:
             min(max_bytes, features.window_bytes - queue.in_flight_bytes),
         )
 
-    def packets_sent(self, session: Session, packet_id: int) -> None:
+    def packets_sent(self, queue: OutgoingQueue, packet_id: int) -> None:
         """The system has taken over all packets of this connection up to that one."""
-        queue = session.queue
-        if queue is None:
-            return
-        count = session.count_sent(packet_id)
+        lane = queue.lane
+        assert lane is not None
+        count = lane.count_sent(packet_id)
         if count:
-            if session.acks:
-                begin = session.sent
-                session.sent += count
-                sent = self._in_flight_for(self.on_message_sent, queue, begin, session.sent)
+            if lane.conversation.acks:
+                begin = lane.sent
+                lane.sent += count
+                sent = self._in_flight_for(self.on_message_sent, queue, begin, lane.sent)
             else:
                 sent = queue.landed(count)
                 self._queues.retire(queue, sent)
-            self._tell(self.on_message_sent, session, queue, sent)
+            self._tell(self.on_message_sent, lane, queue, sent)
         if not queue.is_announced:  # else it is served in this pass
-            self.pump(session)
+            self.pump(queue)
 
-    def acked(self, session: Session, processed: int) -> None:
+    def acked(self, queue: OutgoingQueue, processed: int) -> None:
         """The peer has processed that many messages of this connection.
 
         Raises :exc:`~snakemq.exceptions.SnakeMQBrokenMessage` if that cannot be.
         """
-        queue = session.queue
-        assert queue is not None
-        count = processed - session.acked
+        lane = queue.lane
+        assert lane is not None
+        count = processed - lane.acked
         if not 0 <= count <= len(queue.in_flight):
             raise SnakeMQBrokenMessage(
-                f"{processed} messages acknowledged, after {session.acked},"
+                f"{processed} messages acknowledged, after {lane.acked},"
                 f" with {len(queue.in_flight)} in flight"
             )
-        session.acked = processed
-        session.counters.delivered += count
-        probe = session.round_trip_probe
+        lane.acked = processed
+        lane.counters.delivered += count
+        probe = lane.round_trip_probe
         if probe is not None and processed >= probe[0]:
-            session.round_trip_probe = None
-            session.counters.measured_round_trip(self._link.time() - probe[1])
+            lane.round_trip_probe = None
+            lane.counters.measured_round_trip(self._link.time() - probe[1])
         early: list[Message] = []
-        if count > session.sent:
+        if count > lane.sent:
             # The ack is here before the link has reported the send.
-            early = self._in_flight_for(self.on_message_sent, queue, session.sent, count)
-            session.skip_sent(count - session.sent)
-            session.sent = count
-        session.sent -= count
+            early = self._in_flight_for(self.on_message_sent, queue, lane.sent, count)
+            lane.skip_sent(count - lane.sent)
+            lane.sent = count
+        lane.sent -= count
         delivered = queue.landed(count)
         self._queues.retire(queue, delivered)
-        self._tell(self.on_message_sent, session, queue, early)
-        if session.features is not None:
-            self._queues.keep_up(queue, session.features.window_messages)
-        self._tell(self.on_message_delivered, session, queue, delivered)
+        self._tell(self.on_message_sent, lane, queue, early)
+        features = lane.conversation.features
+        if features is not None:
+            self._queues.keep_up(queue, features.window_messages)
+        self._tell(self.on_message_delivered, lane, queue, delivered)
         if not queue.is_announced:
-            self.pump(session)
+            self.pump(queue)
 
     @staticmethod
     def _in_flight_for(
@@ -303,18 +320,23 @@ class Sender:
     def _tell(
         self,
         callback: Callback[[str, str, bytes]],
-        session: Session,
+        lane: OutgoingLane,
         queue: OutgoingQueue,
         messages: list[Message],
     ) -> None:
         """Not before the books are closed: a callback may close the connection."""
         if callback.callbacks:
-            conn_id = session.conn_id
+            conn_id = lane.conversation.conn_id
             for message in messages:
                 self._events.emit(conn_id, callback, conn_id, queue.ident, message.uuid)
 
-    def _tell_sent(self, session: Session, queue: OutgoingQueue, messages: list[Message]) -> None:
-        self._tell(self.on_message_sent, session, queue, messages)
+    def _tell_sent(self, lane: OutgoingLane, queue: OutgoingQueue, messages: list[Message]) -> None:
+        self._tell(self.on_message_sent, lane, queue, messages)
+
+    def owes_acks(self, ident: str) -> bool:
+        """Has that peer messages to acknowledge?"""
+        queue = self._queues.known(ident)
+        return queue is not None and queue.lane is not None and bool(queue.in_flight)
 
     def outstanding(self, ident: str) -> tuple[int, int]:
         """Messages for a peer in memory, and bytes of their data."""
@@ -344,11 +366,11 @@ class Sender:
         self._serve(self._queues.get(ident))
 
 
-def _too_large(ident: str, session: Session, message: Message) -> SnakeMQMessageTooLarge:
-    assert session.features is not None
+def _too_large(ident: str, conversation: Conversation, message: Message) -> SnakeMQMessageTooLarge:
+    assert conversation.features is not None
     becomes = "dropped, as its ttl is 0" if message.ttl == 0 else "kept for its next connection"
     return SnakeMQMessageTooLarge(
-        f"{ident!r} takes packets of up to {session.features.max_packet_size} bytes, message"
+        f"{ident!r} takes packets of up to {conversation.features.max_packet_size} bytes, message"
         f" {message.uuid.hex()} needs {frames.MESSAGE_HEADER_SIZE + len(message.data)}: it is"
         f" {becomes}"
     )

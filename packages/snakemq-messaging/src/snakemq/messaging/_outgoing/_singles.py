@@ -10,8 +10,10 @@ from snakemq.exceptions import NoConnection
 from snakemq.message import Message
 from snakemq.packeter import Packeter
 
-from .. import _frames as frames
-from .._session import Session
+from .._wire import _frames as frames
+from .._wire._conversation import Conversation
+from .._wire._phases import Phase
+from ._lane import OutgoingLane
 from ._queue._queue import OutgoingQueue
 
 MAX_SINGLE = 16 * 1024
@@ -36,29 +38,27 @@ class Singles:
     def __init__(
         self,
         packeter: Packeter,
-        connected: dict[str, Session],
         on_message_sent: Callback[[str, str, bytes]],
-        tell_sent: Callable[[Session, OutgoingQueue, list[Message]], None],
+        tell_sent: Callable[[OutgoingLane, OutgoingQueue, list[Message]], None],
     ) -> None:
-        """``connected``: by ident; ``tell_sent``: calls ``on_message_sent`` for messages."""
+        """``tell_sent``: calls ``on_message_sent`` for messages."""
         self._packeter = packeter
         self._link = packeter.link
         self._time = packeter.link.time
         self._borrow: Callable[[], bool] = getattr(packeter.link, "borrow", _never)
         self._give_back: Callable[[], None] = getattr(packeter.link, "give_back", _nothing)
-        self._connected = connected
         self._on_message_sent = on_message_sent
         self._tell_sent = tell_sent
         self._is_sending = False
         """Tells a signal handler that sends not to come between the books and the wire."""
 
-    def send_from_any_thread(self, ident: str, message: Message, queue: OutgoingQueue) -> bool:
+    def send_from_any_thread(self, message: Message, queue: OutgoingQueue) -> bool:
         """True if the message is on its way. Thread-safe, never waits.
 
         It is if the loop sleeps, or this thread is the loop, and nothing else is to be sent before.
         """
         try:
-            return self._borrow() and self._send_now(ident, message, queue)
+            return self._borrow() and self._send_now(message, queue)
         finally:
             # Whatever borrow() has said, as Ctrl-C can come before that is known. And not in a
             # context manager, in which it could come before this is called.
@@ -67,13 +67,13 @@ class Singles:
             except RuntimeError:
                 pass  # it was not borrowed
 
-    def _send_now(self, ident: str, message: Message, queue: OutgoingQueue) -> bool:
+    def _send_now(self, message: Message, queue: OutgoingQueue) -> bool:
         """While this thread is the loop, or has borrowed it. True if the message is on its way."""
-        session = self._connected.get(ident)
+        lane = queue.lane
         if (
-            session is None
-            or session.queue is not queue  # the peer has gone and come since it was looked up
-            or session.has_more_to_handle  # there may be more to answer
+            lane is None  # the peer has gone since the queue was looked up
+            or lane.is_held
+            or lane.conversation.has_more_to_handle  # there may be more to answer
             or queue.incoming
             or self._on_message_sent.callbacks  # which are called by the loop, not from in here
         ):
@@ -81,14 +81,14 @@ class Singles:
         message.queued_at = now = self._time()
         message.position = None
         try:
-            if not self._send(session, queue, message, now):
+            if not self._send(lane, queue, message, now):
                 return False
         except BaseException:
-            self._give_up(session)
+            self._give_up(lane.conversation)
             raise
         return True
 
-    def serve(self, session: Session, queue: OutgoingQueue) -> bool:
+    def serve(self, lane: OutgoingLane, queue: OutgoingQueue) -> bool:
         """Send the one message that has come in, and the next one if that was the answer to its
         being sent, and so on. False if there is something that has to go the way of many."""
         incoming = queue.incoming
@@ -97,33 +97,34 @@ class Singles:
         for _ in range(MAX_CHAIN):
             message = incoming.popleft()
             try:
-                is_sent = self._send(session, queue, message, self._time())
+                is_sent = self._send(lane, queue, message, self._time())
             except BaseException:
-                self._give_up(session)
+                self._give_up(lane.conversation)
                 if message not in queue.in_flight:
                     incoming.appendleft(message)
                 raise
             if not is_sent:
                 incoming.appendleft(message)
                 return False
-            if session.unsent or not self._on_message_sent.callbacks:
+            if lane.unsent or not self._on_message_sent.callbacks:
                 break
-            self._tell_sent(session, queue, [message])
-            if len(incoming) != 1 or session.closed:
+            self._tell_sent(lane, queue, [message])
+            if len(incoming) != 1 or queue.lane is not lane:
                 break
         return len(incoming) <= 1
 
-    def _send(self, session: Session, queue: OutgoingQueue, message: Message, now: float) -> bool:
+    def _send(self, lane: OutgoingLane, queue: OutgoingQueue, message: Message, now: float) -> bool:
         """True if it is sent, and in the books. Not if something waits to be sent before it."""
         data = message.data
         size = len(data)
         packet_size = frames.MESSAGE_HEADER_SIZE + size
-        features = session.features
+        conversation = lane.conversation
+        features = conversation.features
         in_flight = queue.in_flight
         ttl = message.ttl
         if (
             features is None
-            or not session.acks
+            or not conversation.acks
             or self._is_sending
             or size > MAX_SINGLE
             or packet_size > features.max_packet_size
@@ -143,7 +144,7 @@ class Singles:
             waited = now - message.queued_at
             if ttl and waited >= ttl:
                 return False
-            seconds = frames.ttl_left(ttl, waited, session.acks)
+            seconds = frames.ttl_left(ttl, waited, conversation.acks)
         header = frames.pack_message_packet(
             packet_size, frames.FRAME_TYPE_MESSAGE, message.uuid, seconds, message.flags
         )
@@ -153,7 +154,7 @@ class Singles:
             self._is_sending = True
             in_flight.append(message)
             queue.in_flight_bytes += size
-            sent = self._packeter.send_framed_at_once(session.conn_id, header + data)
+            sent = self._packeter.send_framed_at_once(conversation.conn_id, header + data)
         except Exception:  # the connection ends right now, for example
             sent = None  # whatever it is, the way of all messages leads there, too
         finally:
@@ -164,26 +165,25 @@ class Singles:
             return False
         packet_id, is_taken_over = sent
         if is_taken_over:
-            session.sent += 1
-            session.sent_packet_id = packet_id
+            lane.sent += 1
         else:
-            session.unsent.append((packet_id, packet_id))
-        counters = session.counters
+            lane.unsent.append((packet_id, packet_id))
+        counters = lane.counters
         counters.sent += 1
         counters.sent_bytes += size
-        if session.round_trip_probe is None:
-            session.round_trip_probe = (session.acked + len(in_flight), now)
+        if lane.round_trip_probe is None:
+            lane.round_trip_probe = (lane.acked + len(in_flight), now)
         return True
 
-    def _give_up(self, session: Session) -> None:
+    def _give_up(self, conversation: Conversation) -> None:
         """After Ctrl-C in the middle of a send nobody knows how far it got, so it costs the
         connection. While this thread is the loop, or has borrowed it."""
         with contextlib.suppress(NoConnection):
-            self._packeter.stop_sending(session.conn_id)
+            self._packeter.stop_sending(conversation.conn_id)
 
         def close() -> None:
-            if not session.closed:
-                self._link.close(session.conn_id)
+            if conversation.phase is not Phase.CLOSED:
+                self._link.close(conversation.conn_id)
 
         self._link.call_later(0.0, close)
 

@@ -10,7 +10,9 @@ from snakemq.exceptions import NoConnection, SnakeMQNotAdmitted
 
 from .._events import Events
 from .._rate import INTERVAL, Rate
-from .._session import Session
+from .._wire._phases import Phase
+from ._connection import Connection
+from ._endings import Endings
 
 
 class Checks:
@@ -21,21 +23,18 @@ class Checks:
         self,
         events: Events,
         time: Callable[[], float],
-        fail: Callable[[Session, Exception], None],
-        close: Callable[[Session], None],
+        endings: Endings,
     ) -> None:
-        """``fail`` closes a connection because of its peer, and reports that; ``close`` does not
-        report it."""
         self.on_connect: Callback[[str, str]] = Callback()
         self._events = events
-        self._fail = fail
-        self._close = close
+        self._endings = endings
         self._rate = Rate(time)
 
-    def is_agreed(self, session: Session, ident: str) -> bool:
+    def is_agreed(self, connection: Connection, ident: str) -> bool:
         """Has every callback of ``on_connect`` returned, and none has closed the connection? One
         that raises ends it, too, and those after it are not called."""
-        conn_id = session.conn_id
+        conversation = connection.conversation
+        conn_id = conversation.conn_id
         for check in self.on_connect.callbacks:
             raised: Exception | None = None
             try:
@@ -44,26 +43,27 @@ class Checks:
                 raised = exc
             except BaseException:  # Ctrl-C: nothing is known of those that were not called
                 with contextlib.suppress(NoConnection):
-                    self._close(session)
+                    self._endings.close(connection)
                 raise
             if raised is not None:
-                self._has_raised(session, ident, raised)
-            if session.closed:
+                self._has_raised(connection, ident, raised)
+            if conversation.phase is Phase.CLOSED:
                 return False
         return True
 
-    def _has_raised(self, session: Session, ident: str, raised: Exception) -> None:
-        self._log(session, raised)
-        if session.closed:  # by the callback, before it raised
-            self._events.report(session.conn_id, raised)
+    def _has_raised(self, connection: Connection, ident: str, raised: Exception) -> None:
+        conversation = connection.conversation
+        self._log(conversation.conn_id, ident, raised)
+        if conversation.phase is Phase.CLOSED:  # by the callback, before it raised
+            self._events.report(conversation.conn_id, raised)
             return
         error = SnakeMQNotAdmitted(
             f"{ident!r} is refused: a callback of on_connect raised {type(raised).__name__}"
         )
         error.__cause__ = raised
-        self._fail(session, error)
+        self._endings.fail(connection, error)
 
-    def _log(self, session: Session, raised: Exception) -> None:
+    def _log(self, conn_id: str, ident: str, raised: Exception) -> None:
         """A check that raised may have a fault of its own, and its author needs the traceback. But
         strangers come as often as they like."""
         place = raised.__traceback__
@@ -73,6 +73,6 @@ class Checks:
         if self._rate.count(f"{type(raised).__qualname__} {line}"):
             self._events.log.error(
                 "conn=%s ident=%r a callback of on_connect raised; not told again within %g s",
-                *(session.conn_id, session.ident, INTERVAL),
+                *(conn_id, ident, INTERVAL),
                 exc_info=raised,
             )

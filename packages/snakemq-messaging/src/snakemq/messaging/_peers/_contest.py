@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from snakemq.exceptions import SnakeMQDuplicateIdent
 from snakemq.packeter import Packet
 
-from .._probe import Probe
-from .._session import NO_PROBE, Session
+from ._connection import Connection
+from ._probe import NO_PROBE, Probe
 
 if TYPE_CHECKING:
     from snakemq.link import TimerHandle
@@ -34,10 +34,13 @@ class Contest:
     challenger sends meanwhile is held back, up to a limit.
     """
 
-    def __init__(self, ident: str, owner: Session, challenger: Session) -> None:
+    def __init__(self, ident: str, owner: Connection, challenger: Connection) -> None:
         self.ident = ident
         self.owner = owner
         self.challenger = challenger
+        assert owner.queue is not None
+        self.queue = owner.queue
+        """What waits for the peer."""
         self.is_decided_here = False
         """Was the owner pinged?"""
         self.probe: Probe = NO_PROBE
@@ -52,21 +55,23 @@ class Contest:
     @property
     def is_same_process(self) -> bool:
         """Is the challenger a second connection of the owner's own stack? 1.6 does not tell."""
-        owner, challenger = self.owner.features, self.challenger.features
+        owner = self.owner.conversation.features
+        challenger = self.challenger.conversation.features
         return owner is not None and challenger is not None and owner.epoch == challenger.epoch
 
     @property
     def epoch(self) -> int:
         """The epoch of the challenger; 0 if it is a 1.6 peer."""
-        features = self.challenger.features
+        features = self.challenger.conversation.features
         return 0 if features is None else features.epoch
 
-    def hold(self, packets: list[Packet]) -> None:
-        """Raises :exc:`~snakemq.exceptions.SnakeMQDuplicateIdent` above the limit."""
-        self.held += packets
-        self._held_bytes += sum(
-            len(packet) if isinstance(packet, bytes) else len(packet.body) for packet in packets
-        )
+    def hold(self, packet: Packet) -> None:
+        """Keep for later what the challenger sends.
+
+        Raises :exc:`~snakemq.exceptions.SnakeMQDuplicateIdent` above the limit.
+        """
+        self.held.append(packet)
+        self._held_bytes += len(packet) if isinstance(packet, bytes) else len(packet.body)
         if self._held_bytes > MAX_HELD_BYTES:
             raise SnakeMQDuplicateIdent(
                 f"{self.ident!r} is connected already, and this one sends too much to wait"

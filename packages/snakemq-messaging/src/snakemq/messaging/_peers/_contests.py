@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 
-from snakemq.exceptions import SnakeMQDuplicateIdent
+from snakemq.exceptions import SnakeMQDuplicateIdent, SnakeMQTimeout
 from snakemq.link import LinkInterface
 
-from .._probe import Prober
-from .._session import Session
+from .._outgoing._sender import Sender
+from ._connection import Connection
 from ._contest import CONTEST_PAUSE, CONTEST_WAIT, Contest, patience
+from ._endings import Endings
 from ._keepalive import KeepAlive
+from ._probe import Prober
 
 
 class Contests:
     """All contests that go on, one at most for an ident. For the loop only.
 
-    ``epoch``: of this process. ``refuse(contest)`` is called when the owner is alive,
-    ``replace(contest)`` when it is dead, and ``release(owner)`` when messages may go to it again.
+    ``epoch``: of this process.
     """
 
     def __init__(
@@ -27,24 +27,22 @@ class Contests:
         epoch: int,
         keepalive: KeepAlive,
         prober: Prober,
-        refuse: Callable[[Contest], None],
-        replace: Callable[[Contest], None],
-        release: Callable[[Session], None],
+        endings: Endings,
+        sender: Sender,
     ) -> None:
         self.wait: float = CONTEST_WAIT
         self.by_ident: dict[str, Contest] = {}
         """The contests, by the ident that is claimed."""
-        self.of_challenger: dict[Session, Contest] = {}
+        self.of_challenger: dict[Connection, Contest] = {}
         self._link = link
         self._epoch = epoch
         self._keepalive = keepalive
         self._prober = prober
-        self._refuse = refuse
-        self._replace = replace
-        self._release = release
+        self._endings = endings
+        self._sender = sender
         self._log = logging.getLogger("snakemq.messaging")
 
-    def begin(self, ident: str, owner: Session, challenger: Session) -> None:
+    def begin(self, ident: str, owner: Connection, challenger: Connection) -> None:
         """A connection claims the ident of another one.
 
         Raises :exc:`~snakemq.exceptions.SnakeMQDuplicateIdent` if a third one does so, too.
@@ -53,7 +51,7 @@ class Contests:
             raise SnakeMQDuplicateIdent(f"{ident!r} is connected already")
         contest = Contest(ident, owner, challenger)
         self.by_ident[ident] = self.of_challenger[challenger] = contest
-        self._log.info("conn=%s claims %r", challenger.conn_id, ident)
+        self._log.info("conn=%s claims %r", challenger.conversation.conn_id, ident)
         proved_at = owner.proved_alive_at
         if contest.is_same_process and self._epoch > contest.epoch:
             # Both sides dial each other, and each may have taken another connection first. If
@@ -72,28 +70,31 @@ class Contests:
             contest.timer.cancel()
         self.by_ident.pop(contest.ident, None)
         self.of_challenger.pop(contest.challenger, None)
-        contest.owner.is_held = False
+        self._sender.release(contest.queue)
 
-    def heard(self, session: Session) -> None:
+    def _of_owner(self, connection: Connection) -> Contest | None:
+        ident = connection.conversation.ident
+        return None if ident is None else self.by_ident.get(ident)
+
+    def heard(self, connection: Connection) -> None:
         """A sign of life."""
-        contest = self.by_ident.get(session.ident) if session.ident is not None else None
+        contest = self._of_owner(connection)
         if contest is not None and contest.is_decided_here:
-            session.proved_alive_at = self._link.time()
+            connection.proved_alive_at = self._link.time()
             self._owner_is_alive(contest)
 
-    def has_moved(self, session: Session) -> None:
+    def has_moved(self, connection: Connection) -> None:
         """Bytes were sent, maybe those that are before the ping."""
-        contest = self.by_ident.get(session.ident) if session.ident is not None else None
-        if contest is not None and contest.probe.packet_id > session.sent_packet_id:
+        contest = self._of_owner(connection)
+        if contest is not None and contest.probe.packet_id > connection.sent_packet_id:
             contest.waited = 0.0
             self._wait(contest, self._keepalive.wait)
 
     def _ask(self, contest: Contest) -> None:
         owner = contest.owner
         contest.is_decided_here = True
-        contest.probe = self._prober.ping(owner.conn_id)
-        # Whatever left for a dead one that acknowledges nothing would be lost.
-        owner.is_held = not owner.acks
+        contest.probe = self._prober.ping(owner.conversation.conn_id)
+        self._sender.hold(contest.queue)
         self._wait(contest, self._keepalive.wait)
 
     def _wait(self, contest: Contest, seconds: float) -> None:
@@ -103,7 +104,7 @@ class Contests:
 
     def _look(self, contest: Contest, seconds: float) -> None:
         """The owner has been silent for that long."""
-        conn_id = contest.owner.conn_id
+        conn_id = contest.owner.conversation.conn_id
         if self._prober.is_ours(conn_id):
             self._owner_is_alive(contest)
             return
@@ -119,9 +120,21 @@ class Contests:
         if left > 0:
             self._wait(contest, left)
         else:
-            self._replace(contest)
+            # Its disconnection admits the challenger.
+            error = SnakeMQTimeout(f"{contest.ident!r} came back; this one is dead")
+            self._endings.fail(contest.owner, error)
 
     def _owner_is_alive(self, contest: Contest) -> None:
         self.end(contest)
         self._refuse(contest)
-        self._release(contest.owner)
+        self._sender.pump(contest.queue)
+
+    def _refuse(self, contest: Contest) -> None:
+        challenger = contest.challenger
+        if contest.is_same_process:
+            # Both sides dial each other. One connection is enough, and this is no fault.
+            self._log.info("conn=%s is one too many", challenger.conversation.conn_id)
+            self._endings.close(challenger)
+            return
+        error = SnakeMQDuplicateIdent(f"{contest.ident!r} is connected already, and alive")
+        self._endings.fail(challenger, error)

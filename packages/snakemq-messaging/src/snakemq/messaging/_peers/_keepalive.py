@@ -4,11 +4,14 @@ from collections.abc import Callable
 from enum import Enum
 from typing import NamedTuple, Protocol
 
+from snakemq.exceptions import SnakeMQTimeout
 from snakemq.link import TimerHandle
 from snakemq.packeter import Packeter
 
-from .._probe import Prober
-from .._session import Session
+from .._wire._phases import Phase
+from ._connection import Connection
+from ._endings import Endings
+from ._probe import Prober
 
 KEEPALIVE_WAIT = 0.5
 """Default of :attr:`Messaging.keepalive_wait`, in seconds."""
@@ -57,51 +60,56 @@ class HasTimer(Protocol):
 
 
 class KeepAlive:
-    """Watches over identified sessions. ``give_up(session)`` is called for those that are dead."""
+    """Watches over admitted connections, and ends those that are dead."""
 
-    def __init__(
-        self, packeter: Packeter, prober: Prober, give_up: Callable[[Session], None]
-    ) -> None:
+    def __init__(self, packeter: Packeter, prober: Prober, endings: Endings) -> None:
         self.interval: float | None = None
         self.wait: float = KEEPALIVE_WAIT
         self._prober = prober
         self._link = packeter.link
-        self._give_up = give_up
+        self._endings = endings
 
-    def plan(self, session: Session) -> None:
-        """Look at a session now and whenever it is due, in place of its present timer."""
-        if session.timer is not None:
-            session.timer.cancel()
-        if session.closed:
+    def plan(self, connection: Connection) -> None:
+        """Look at a connection now and whenever it is due, in place of its present timer."""
+        if connection.timer is not None:
+            connection.timer.cancel()
+        if connection.conversation.phase is Phase.CLOSED:
             return
         if self.interval is None:
-            session.last_ping = None  # whether it was answered is not looked at any more
+            connection.last_ping = None  # whether it was answered is not looked at any more
             return
         now = self._link.time()
-        conn_id = session.conn_id
+        conn_id = connection.conversation.conn_id
         if self._prober.is_ours(conn_id):
-            session.last_recv = now
-            session.last_ping = None
-        elif session.last_ping is not None and self._prober.is_under_way(
-            conn_id, session.probe, self.wait, self.interval
+            connection.last_recv = now
+            connection.last_ping = None
+        elif connection.last_ping is not None and self._prober.is_under_way(
+            conn_id, connection.probe, self.wait, self.interval
         ):
-            session.last_ping = now
-        action, delay = decide(now, session.last_recv, session.last_ping, self.interval, self.wait)
+            connection.last_ping = now
+        action, delay = decide(
+            now, connection.last_recv, connection.last_ping, self.interval, self.wait
+        )
         if action is Action.GIVE_UP:
-            self._give_up(session)
+            self._endings.fail(
+                connection, SnakeMQTimeout(f"no answer to a ping in {self.wait:g} s")
+            )
             return
         if action is Action.PING:
-            session.last_ping = now
-            session.probe = self._prober.ping(conn_id)
-        if session.last_ping is not None:
-            self.set_deadline(session, delay, lambda: self.plan(session))
+            connection.last_ping = now
+            connection.probe = self._prober.ping(conn_id)
+        if connection.last_ping is not None:
+            self.set_deadline(connection, delay, lambda: self.plan(connection))
         else:
-            session.timer = self._link.call_later(delay, lambda: self.plan(session))
+            connection.timer = self._link.call_later(delay, lambda: self.plan(connection))
 
-    def bytes_sent(self, session: Session) -> None:
+    def bytes_sent(self, connection: Connection) -> None:
         """While something moves the peer reads, so a ping that is not sent yet has time."""
-        if session.last_ping is not None and session.probe.packet_id > session.sent_packet_id:
-            session.last_ping = self._link.time()
+        if (
+            connection.last_ping is not None
+            and connection.probe.packet_id > connection.sent_packet_id
+        ):
+            connection.last_ping = self._link.time()
 
     def set_deadline(self, holder: HasTimer, wait: float, func: Callable[[], object]) -> None:
         """Call ``func()`` when the other side has had ``wait`` seconds; in ``holder.timer``.

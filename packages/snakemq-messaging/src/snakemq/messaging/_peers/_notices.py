@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from snakemq.packeter import Packeter
 
-from .. import _frames as frames
-from .._probe import Prober
-from .._session import Session
+from .._wire import _frames as frames
+from .._wire._phases import Phase
+from ._connection import Connection
+from ._probe import Prober
 
 ARRIVAL_NOTICE = 0.2
 """Seconds after which a peer that sends all the time is told that it arrives, if nothing else was
@@ -21,32 +22,43 @@ class Notices:
         self._link = packeter.link
         self._prober = prober
 
-    def tell_that_it_arrives(self, session: Session) -> None:
+    def tell_that_it_arrives(self, connection: Connection) -> None:
         """Give a sign of life to a peer that has sent for some time and heard nothing.
 
         Its ping may be far behind, and a relay between may have taken everything, so that it cannot
         know whether anything moves. An ack or a message says that as well.
         """
-        session.notice_due = session.last_recv + ARRIVAL_NOTICE
-        sent = session.sent_packet_id
-        if session.notice_packet_id == sent and session.features is not None:
-            session.notice_packet_id = session.pong_packet_id = self._packeter.send_packet(
-                session.conn_id, frames.PONG
-            )
+        connection.notice_due = connection.last_recv + ARRIVAL_NOTICE
+        conversation = connection.conversation
+        sent, _ = self._packeter.get_progress(conversation.conn_id)
+        if connection.notice_position == sent and conversation.features is not None:
+            self._send(connection)
+            connection.notice_position = sum(self._packeter.get_progress(conversation.conn_id))
         else:
-            session.notice_packet_id = sent
+            connection.notice_position = sent
 
-    def look_later_whether_it_is_read(self, session: Session) -> None:
-        session.notice_timer = self._link.call_later(
-            ARRIVAL_NOTICE, lambda: self._look_whether_it_is_read(session)
+    def look_later_whether_it_is_read(self, connection: Connection) -> None:
+        connection.notice_timer = self._link.call_later(
+            ARRIVAL_NOTICE, lambda: self._look_whether_it_is_read(connection)
         )
 
-    def _look_whether_it_is_read(self, session: Session) -> None:
+    def _look_whether_it_is_read(self, connection: Connection) -> None:
         """A connection may be paused because of what has arrived. Then the pings of the peer are
         not read, and it must not take this side for dead."""
-        session.notice_timer = None
-        if session.closed or not self._prober.is_ours(session.conn_id):
+        connection.notice_timer = None
+        conversation = connection.conversation
+        if conversation.phase is Phase.CLOSED or not self._prober.is_ours(conversation.conn_id):
             return
-        if session.pong_packet_id <= session.sent_packet_id:
-            session.pong_packet_id = self._packeter.send_packet(session.conn_id, frames.PONG)
-        self.look_later_whether_it_is_read(session)
+        self.answer(connection)
+        self.look_later_whether_it_is_read(connection)
+
+    def answer(self, connection: Connection) -> None:
+        """Send a pong, unless the last one waits to be sent: it answers all pings, and a peer that
+        does not read must not make the send buffer grow."""
+        if connection.pong_packet_id <= connection.sent_packet_id:
+            self._send(connection)
+
+    def _send(self, connection: Connection) -> None:
+        connection.pong_packet_id = self._packeter.send_packet(
+            connection.conversation.conn_id, frames.PONG
+        )

@@ -8,6 +8,7 @@ from collections.abc import Container, Iterator, Sequence
 from snakemq.message import Message
 from snakemq.queues import StoredMessage
 
+from .._lane import OutgoingLane
 from ._aside import Aside
 from ._backlog import Backlog, Fate
 from ._deadlines import Deadlines
@@ -48,16 +49,16 @@ class OutgoingQueue:
         "in_flight_bytes",
         "incoming",
         "is_announced",
-        "is_connected",
         "is_forgotten",
+        "lane",
         "resent",
         "waiting",
     )
 
     def __init__(self, ident: str) -> None:
         self.ident = ident
-        self.is_connected = False
-        """For its owner: is there a connection that takes from it?"""
+        self.lane: OutgoingLane | None = None
+        """For its owner: of the connection that takes from it; ``None`` while nobody is there."""
         self.is_forgotten = False
         """For its owner: has the queue been forgotten, so that nothing would look into it?"""
         self.is_announced = False
@@ -87,7 +88,7 @@ class OutgoingQueue:
         incoming = self.incoming
         for _ in range(len(incoming)):  # no more, or a busy thread could keep the loop here
             message = incoming.popleft()
-            if message.ttl == 0 and not self.is_connected and message.position is None:
+            if message.ttl == 0 and self.lane is None and message.position is None:
                 homeless.append(message)
                 continue
             if self.has_stored:
@@ -257,7 +258,7 @@ class OutgoingQueue:
         Both keep their order and come before the others: a message may have been overtaken, but it
         never overtakes. Returns what is dropped: messages with ttl 0 and those that have expired.
         """
-        self.is_connected = False
+        self.lane = None
         dropped: list[Message] = []
         kept: deque[Message] = deque()
         for message in self.in_flight:

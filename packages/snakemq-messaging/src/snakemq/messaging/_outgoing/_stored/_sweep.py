@@ -82,7 +82,7 @@ class Sweep:
 
     def _look_at_page(self, ident: str, now: float) -> None:
         queue = self._owner.known(ident)
-        if queue is None or queue.is_connected or not queue.backlog.is_open:
+        if queue is None or queue.lane is not None or not queue.backlog.is_open:
             self._ident = None
             return
         queue.backlog.soonest = None  # what comes behind the sweep will set it

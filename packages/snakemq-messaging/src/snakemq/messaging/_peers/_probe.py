@@ -8,7 +8,7 @@ from typing import TypeVar
 from snakemq.exceptions import NoConnection
 from snakemq.packeter import Packeter
 
-from . import _frames as frames
+from .._wire import _frames as frames
 
 T = TypeVar("T")
 
@@ -39,6 +39,9 @@ class Probe:
         if before is None or taken is None:
             return False
         return before < self.position and taken > before
+
+
+NO_PROBE = Probe(0, 0, None)
 
 
 class Prober:

@@ -1,4 +1,4 @@
-"""What a receiver knows: what it has processed, what it is processing, what to ack. Pure.
+"""The incoming lane of a connection: which of its messages are processed, and what to ack. Pure.
 
 An ack is cumulative: it carries the count of message frames of one connection that are processed,
 all of them from the first one on. A message can be processed out of order, so what is processed
@@ -9,56 +9,15 @@ breaks and it comes again.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from snakemq.message import Message
 
+from .._stats import Counters
+from .._wire._conversation import Conversation
 
-class RecentUuids:
-    """Remembers at least the last ``capacity`` uuids, and less than twice as many.
-
-    Two generations of a set: when the young one is full it becomes the old one. That needs
-    neither an order nor a deletion for each uuid.
-    """
-
-    __slots__ = ("_capacity", "_old", "_young")
-
-    def __init__(self, capacity: int) -> None:
-        self._capacity = capacity
-        self._young: set[bytes] = set()
-        self._old: set[bytes] = set()
-
-    def add(self, uuid: bytes) -> bool:
-        """Remember a uuid as the latest; False if it is known already.
-
-        A sender that is killed between an ack and the deletion repeats the message, and if it is
-        killed again then once more: each repetition counts, not the first time only.
-        """
-        young = self._young
-        if uuid in young:
-            return False
-        is_new = uuid not in self._old
-        young.add(uuid)
-        if len(young) >= self._capacity:
-            self._old = young
-            self._young = set()
-        return is_new
-
-    def discard(self, uuid: bytes) -> None:
-        """Forget a uuid."""
-        self._young.discard(uuid)
-        self._old.discard(uuid)
-
-    def update(self, uuids: Iterable[bytes]) -> None:
-        for uuid in uuids:
-            self.add(uuid)
-
-    def __contains__(self, uuid: bytes) -> bool:
-        return uuid in self._young or uuid in self._old
-
-    def __len__(self) -> int:
-        return len(self._young) + len(self._old)
-
+if TYPE_CHECKING:
+    from snakemq.link import TimerHandle
 
 FORGOTTEN = -1
 """``stage`` of a received message that was forgotten before it was processed."""
@@ -75,38 +34,6 @@ class Delivery:
         self.size = len(message.data)
         self.attempts = 0
         self.done = False
-
-
-class Inbox:
-    """What is known of the messages of one peer, whichever connection they came on.
-
-    Only messages that their sender may send again are known here: those with a ttl.
-    """
-
-    __slots__ = (
-        "deliveries",
-        "is_recalled",
-        "open",
-        "open_bytes",
-        "seen",
-        "unrecorded",
-    )
-
-    def __init__(self, capacity: int) -> None:
-        self.is_recalled = True
-        """Is known what an earlier process has processed, or is there no storage to ask?"""
-        self.deliveries: dict[Delivery, None] = {}  # in their order
-        """Offered and not processed yet, those with ttl 0 included."""
-        self.open_bytes = 0
-        self.seen = RecentUuids(capacity)
-        self.open: dict[bytes, Delivery] = {}
-        self.unrecorded: list[bytes] = []
-        """Processed, but not in the inbox storage yet, so not to be acked."""
-
-    @property
-    def open_messages(self) -> int:
-        """How many were offered and are not processed yet."""
-        return len(self.deliveries)
 
 
 class Receipts:
@@ -176,3 +103,20 @@ class Receipts:
         self.acked = self.processed
         self.unacked_bytes = 0
         self.urgent = False
+
+
+class IncomingLane:
+    """What has come from a peer on one connection. Written by the incoming wing only.
+
+    It is the ``lane`` of the inbox of that peer, from its admission to the end of the connection.
+    """
+
+    __slots__ = ("ack_packet_id", "ack_timer", "conversation", "counters", "receipts")
+
+    def __init__(self, conversation: Conversation, counters: Counters) -> None:
+        self.conversation = conversation
+        self.counters = counters
+        self.receipts = Receipts()
+        self.ack_packet_id: int | None = None
+        """The last ack, while it waits to be sent."""
+        self.ack_timer: TimerHandle | None = None

@@ -1,0 +1,63 @@
+"""What is known of one connection, joined."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .._incoming._inbox import Inbox
+from .._outgoing._queue._queue import OutgoingQueue
+from .._wire._conversation import Conversation
+from ._probe import NO_PROBE
+
+if TYPE_CHECKING:
+    from snakemq.link import TimerHandle
+
+
+class Connection:
+    """A conversation, the queue and the inbox whose lanes belong to it, and its signs of life.
+
+    Written by the peers' wing only.
+    """
+
+    # There are thousands of them.
+    __slots__ = (
+        "conversation",
+        "farewell_packet_id",
+        "inbox",
+        "last_ping",
+        "last_recv",
+        "notice_due",
+        "notice_position",
+        "notice_timer",
+        "pong_packet_id",
+        "probe",
+        "proved_alive_at",
+        "queue",
+        "sent_packet_id",
+        "timer",
+    )
+
+    def __init__(self, conn_id: str, now: float, order: int) -> None:
+        self.conversation = Conversation(conn_id, now, order)
+        self.queue: OutgoingQueue | None = None
+        """Set when the ident is its own."""
+        self.inbox: Inbox | None = None
+        """Set when it is admitted."""
+        self.timer: TimerHandle | None = None
+        """The deadline of the identification, later the next look at the keep-alive."""
+        self.last_recv = now
+        self.last_ping: float | None = None
+        """When it was pinged; ``None`` if anything has arrived since."""
+        self.probe = NO_PROBE
+        """The last ping of the keep-alive."""
+        self.proved_alive_at: float | None = None
+        """When it has answered the ping of a contest."""
+        self.notice_due = 0.0
+        """When to look next whether a peer that sends has heard anything meanwhile."""
+        self.notice_position = 0
+        """How many bytes had been sent or queued at the last look."""
+        self.notice_timer: TimerHandle | None = None
+        self.pong_packet_id = 0  # the last pong that was queued
+        self.sent_packet_id = 0  # the last packet that the system is known to have taken over
+        self.farewell_packet_id = 0
+        """When it is turned away: it is closed when this packet was sent."""

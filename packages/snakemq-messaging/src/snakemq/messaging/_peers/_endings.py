@@ -1,0 +1,111 @@
+"""How this side ends connections, and what it tells their peers before."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Callable
+
+from snakemq.exceptions import (
+    SnakeMQBrokenFormat,
+    SnakeMQDuplicateIdent,
+    SnakeMQException,
+    SnakeMQFlood,
+    SnakeMQNoIdent,
+)
+from snakemq.packeter import Packeter
+
+from .._events import Events
+from .._wire import _frames as frames
+from .._wire._conversation import TurnedAway
+from .._wire._phases import Phase
+from ._connection import Connection
+
+FAREWELL_TIMEOUT = 1.0
+"""Seconds that a peer which is turned away has to take in what it is told."""
+
+
+class Endings:
+    """Closes connections: quietly, with a reason, or after a farewell. For the loop only."""
+
+    def __init__(self, packeter: Packeter, events: Events) -> None:
+        self._packeter = packeter
+        self._link = packeter.link
+        self._events = events
+        self._log = logging.getLogger("snakemq.messaging")
+        self._report_failure: Callable[[str, Exception], object] | None = getattr(
+            packeter.link, "report_failure", None
+        )  # of a ReportingLink
+
+    def close(self, connection: Connection) -> None:
+        """Close a connection, if that has not happened yet."""
+        conversation = connection.conversation
+        if conversation.phase is not Phase.CLOSED:
+            self._link.close(conversation.conn_id)
+
+    def fail(self, connection: Connection, error: Exception) -> None:
+        """Close a connection because of its peer, and report that."""
+        if connection.conversation.phase is Phase.CLOSED:
+            return
+        self._log_failure(connection, error)
+        self._say_why(connection, error)
+        self._events.report(connection.conversation.conn_id, error)
+        self.close(connection)
+
+    def turn_away(self, connection: Connection, turned_away: TurnedAway) -> None:
+        """Like :meth:`fail`, but not before the farewell was given to the system."""
+        error, farewell = turned_away
+        conn_id = connection.conversation.conn_id
+        self._log_failure(connection, error)
+        connection.farewell_packet_id = self._packeter.send_packet(conn_id, farewell)
+        if connection.timer is not None:
+            connection.timer.cancel()
+        connection.timer = self._link.call_later(FAREWELL_TIMEOUT, lambda: self.close(connection))
+        self._events.report(conn_id, error)
+
+    def packets_sent(self, connection: Connection, packet_id: int) -> None:
+        """The system has taken over all packets up to that one, of a peer that is turned away."""
+        if packet_id >= connection.farewell_packet_id:
+            self.close(connection)
+
+    def _log_failure(self, connection: Connection, error: Exception) -> None:
+        conn_id, ident = connection.conversation.conn_id, connection.conversation.ident
+        level = logging.ERROR if self._report_failure is None else logging.DEBUG
+        self._log.log(level, "conn=%s ident=%r %s", conn_id, ident, error)
+        if self._report_failure is not None:
+            self._report_failure(conn_id, _with_ident(ident, error))
+
+    def _say_why(self, connection: Connection, error: Exception) -> None:
+        """Send the reason, as far as that can be done at once. 1.6 peers are told nothing."""
+        refusal = _refusal(error)
+        if refusal is None or connection.conversation.features is None:
+            return
+        conn_id = connection.conversation.conn_id
+        frame = frames.encode_refused(*refusal)
+        # Whatever is wrong with the connection, it is about to be closed.
+        with contextlib.suppress(SnakeMQException):
+            packet = len(frame).to_bytes(frames.PACKET_SIZE_LENGTH, "big") + frame
+            if self._packeter.send_framed_at_once(conn_id, packet) is None:
+                self._packeter.send_packet(conn_id, frame)
+                self._packeter.flush(conn_id)
+
+
+def _refusal(error: Exception) -> tuple[frames.Refusal, str] | None:
+    """``None``: nobody is there to be told, or the peer itself has refused."""
+    if isinstance(error, SnakeMQDuplicateIdent):
+        return frames.Refusal.TAKEN_IDENT, str(error)
+    if isinstance(error, SnakeMQFlood):
+        return frames.Refusal.FLOOD, str(error)
+    if isinstance(error, (SnakeMQBrokenFormat, SnakeMQNoIdent)):
+        # No more than that: the text may be that of an exception of a callback.
+        return frames.Refusal.BROKEN_RULES, "what was sent breaks the rules of the protocol"
+    return None
+
+
+def _with_ident(ident: str | None, error: Exception) -> Exception:
+    """The error as it is logged, if it is one of a peer that has an ident."""
+    if ident is None:
+        return error
+    named = SnakeMQException(f"{error} (ident {ident!r})")
+    named.__cause__ = error
+    return named

@@ -1,0 +1,218 @@
+"""One connection as the protocol sees it: frames in, events and frames out."""
+
+from collections.abc import Callable
+from typing import NamedTuple, TypeAlias
+
+from snakemq.exceptions import (
+    SnakeMQBrokenMessage,
+    SnakeMQFlood,
+    SnakeMQIncompatibleProtocol,
+    SnakeMQNoIdent,
+    SnakeMQRefused,
+)
+
+from . import _frames as frames
+from ._phases import TABLE, Act, Event, Phase, decide
+
+MAX_PINGS_PER_SECOND = 1000
+"""A peer that sends more is disconnected. An honest one pings once in its keep-alive interval."""
+
+MAX_IN_FLIGHT_MESSAGES = 65_536
+"""Messages to a peer that may be unacknowledged, however large a window it has. All of them are in
+the memory of this side, also if they came out of a storage."""
+
+MAX_IN_FLIGHT_BYTES = 64 * 1024 * 1024
+"""The same in bytes of their data; one message may always be under way."""
+
+
+class Claimed(NamedTuple):
+    """The peer has said who it is."""
+
+    ident: str
+
+
+class Answer(NamedTuple):
+    """A frame is to be sent back, unless the last one of its kind still waits to be sent."""
+
+    frame: bytes
+
+
+class Acked(NamedTuple):
+    """The peer has processed this many messages of this connection."""
+
+    processed: int
+
+
+class Numbered(NamedTuple):
+    """The peer has admitted this connection, and says which one it is of those it has admitted."""
+
+    number: int
+
+
+class TurnedAway(NamedTuple):
+    """The connection must be closed because of ``error``, after sending ``farewell``."""
+
+    error: Exception
+    farewell: bytes
+
+
+class Held(NamedTuple):
+    """The frame is to be kept, and given to :meth:`Conversation.receive` when the connection is
+    admitted."""
+
+
+class Sent(NamedTuple):
+    """The peer has sent a message, and is admitted."""
+
+
+Said: TypeAlias = "Claimed | Answer | Acked | Numbered | TurnedAway | Held | Sent | None"
+
+
+class Conversation:
+    """What both sides have said on one connection, and the phase that follows from it.
+
+    Pure: it is told the time, and sends nothing itself. What each frame means in each phase stands
+    in one table, see :mod:`_phases`. Written by its own methods and by the peers' wing.
+    """
+
+    # There are thousands of them.
+    __slots__ = (
+        "_pings",
+        "_second_of_pings",
+        "acks",
+        "conn_id",
+        "features",
+        "has_more_to_handle",
+        "ident",
+        "largest_message",
+        "order",
+        "phase",
+    )
+
+    def __init__(self, conn_id: str, now: float, order: int = 0) -> None:
+        self.conn_id = conn_id
+        self.order = order
+        """Which one it is of the connections that were made here."""
+        self.phase = Phase.GREETING
+        self.features: frames.Features | None = None
+        """``None``: it is a 1.6 peer, or has not introduced itself yet."""
+        self.largest_message = frames.MAX_PACKET_SIZE
+        """Bytes of data that the peer takes in a message; below 0 if not even an empty one."""
+        self.acks = False
+        """Do both sides acknowledge messages?"""
+        self.ident: str | None = None
+        """Set when the ident is its own, from the phase of checking on."""
+        self.has_more_to_handle = False
+        """Is this the middle of several packets that have arrived together?"""
+        self._second_of_pings = now
+        self._pings = 0
+
+    # -- what this side decides
+
+    def own(self, ident: str, event: Event) -> None:
+        """The ident is its own, because nobody has it or because of a contest."""
+        self.happen(event)
+        self.ident = ident
+
+    def happen(self, event: Event) -> None:
+        """Go on to the phase that follows. Raises :exc:`WrongPhase`."""
+        self.phase = decide(self.phase, event)
+
+    # -- what the peer says
+
+    def receive(self, frame: bytes, now: float) -> Said:
+        """Handle a frame; messages of admitted peers have a shorter way.
+
+        Raises an exception of the ``SnakeMQException`` family if the peer broke the rules.
+        """
+        event = _EVENTS.get(frame[0], Event.OTHER) if frame else Event.EMPTY
+        step = TABLE[self.phase].get(event)
+        if step is None:
+            return None  # it is ignored
+        act, phase = step
+        if act is Act.HOLD:
+            return Held()
+        if act is Act.REJECT:
+            if event is Event.MESSAGE:
+                raise SnakeMQNoIdent("a message before the identification")
+            raise SnakeMQBrokenMessage("an empty frame")
+        said = _READ[event](self, frame, now)
+        if phase is not None:
+            self.phase = phase
+        return said
+
+    def _check_version(self, frame: bytes, now: float) -> Said:
+        version = frames.decode_version(frame)
+        if version == frames.PROTOCOL_VERSION:
+            return None
+        self.happen(Event.OTHER_VERSION)
+        error = SnakeMQIncompatibleProtocol(
+            f"the peer speaks protocol version {version}, this is {frames.PROTOCOL_VERSION}"
+        )
+        return TurnedAway(error, frames.INCOMPATIBLE_PROTOCOL)
+
+    def _was_rejected(self, frame: bytes, now: float) -> Said:
+        raise SnakeMQIncompatibleProtocol(
+            f"the peer does not speak protocol version {frames.PROTOCOL_VERSION}"
+        )
+
+    def _was_refused(self, frame: bytes, now: float) -> Said:
+        _, reason = frames.decode_refused(frame)
+        raise SnakeMQRefused(f"refused by the other side, which says {reason!r}")
+
+    def _note_features(self, frame: bytes, now: float) -> Said:
+        features = frames.decode_features(frame)
+        self.features = features._replace(
+            window_messages=min(features.window_messages, MAX_IN_FLIGHT_MESSAGES),
+            window_bytes=min(features.window_bytes, MAX_IN_FLIGHT_BYTES),
+        )
+        self.largest_message = features.max_packet_size - frames.MESSAGE_HEADER_SIZE
+        self.acks = bool(features.bits & frames.FEATURE_ACKS)
+        return None
+
+    def _note_claim(self, frame: bytes, now: float) -> Said:
+        return Claimed(frames.decode_identification(frame))
+
+    def _note_message(self, frame: bytes, now: float) -> Said:
+        return Sent()
+
+    def _note_ack(self, frame: bytes, now: float) -> Said:
+        return Acked(frames.decode_ack(frame)) if self.acks else None
+
+    def _note_number(self, frame: bytes, now: float) -> Said:
+        return Numbered(frames.decode_number(frame)) if self.features is not None else None
+
+    def _answer_ping(self, frame: bytes, now: float) -> Said:
+        if now >= self._second_of_pings + 1:
+            self._second_of_pings = now
+            self._pings = 0
+        self._pings += 1
+        if self._pings > MAX_PINGS_PER_SECOND:
+            raise SnakeMQFlood(f"more than {MAX_PINGS_PER_SECOND} pings in a second")
+        return Answer(frames.PONG)
+
+
+_EVENTS = {
+    frames.FRAME_TYPE_PROTOCOL_VERSION: Event.VERSION,
+    frames.FRAME_TYPE_INCOMPATIBLE_PROTOCOL: Event.INCOMPATIBLE,
+    frames.FRAME_TYPE_FEATURES: Event.FEATURES,
+    frames.FRAME_TYPE_IDENTIFICATION: Event.IDENTIFICATION,
+    frames.FRAME_TYPE_MESSAGE: Event.MESSAGE,
+    frames.FRAME_TYPE_PING: Event.PING,
+    frames.FRAME_TYPE_ACK: Event.ACK,
+    frames.FRAME_TYPE_REFUSED: Event.REFUSED,
+    frames.FRAME_TYPE_NUMBER: Event.NUMBER,
+}
+"""Frames that have a meaning. Pongs have none: any frame proves life."""
+
+_READ: dict[Event, Callable[[Conversation, bytes, float], Said]] = {
+    Event.VERSION: Conversation._check_version,
+    Event.INCOMPATIBLE: Conversation._was_rejected,
+    Event.FEATURES: Conversation._note_features,
+    Event.IDENTIFICATION: Conversation._note_claim,
+    Event.MESSAGE: Conversation._note_message,
+    Event.PING: Conversation._answer_ping,
+    Event.ACK: Conversation._note_ack,
+    Event.REFUSED: Conversation._was_refused,
+    Event.NUMBER: Conversation._note_number,
+}
