@@ -15,6 +15,7 @@ from .._registry import Registry
 from .._stats import DropReason, Statistics
 from .._wire import _frames as frames
 from .._wire._conversation import Conversation
+from .._wire._window import window_left
 from ._lane import OutgoingLane
 from ._limits import Occupancy
 from ._outbox import Outbox
@@ -162,28 +163,23 @@ class Sender:
                 if queue.lane is not lane:
                     return False  # closed by a callback that was told that the storage fails
         now = self._time()
-        resent = queue.resent
         aside = queue.aside.count
-        expired: list[Message] = []
-        too_large: list[Message] = []
-        messages = queue.take(
-            now, max_messages, max_bytes, expired, conversation.largest_message, too_large
-        )
-        if messages:
-            self._send(lane, queue, messages, now)
-            lane.counters.resent += queue.resent - resent
+        taken = queue.take(now, max_messages, max_bytes, conversation.largest_message)
+        if taken.messages:
+            self._send(lane, queue, taken.messages, now)
+            lane.counters.resent += taken.resent
         is_aside = queue.aside.count != aside
         if is_aside or queue.has_more():
             self._queues.watch(queue)
-        if expired or too_large or is_aside:
+        if taken.expired or taken.too_large or is_aside:
             # Others have their turn before more is taken out of the queue.
             if queue.has_more() and not queue.aside.is_stalled:
                 self.outbox.announce(queue)
             # Callbacks come last, because one may close the connection.
-            self._queues.drop(queue, expired, DropReason.EXPIRED)
-            self._refuse(conversation, queue, too_large)
+            self._queues.drop(queue, taken.expired, DropReason.EXPIRED)
+            self._refuse(conversation, queue, taken.too_large)
             return False
-        return bool(messages) and queue.has_more()
+        return bool(taken.messages) and queue.has_more()
 
     def _refuse(
         self, conversation: Conversation, queue: OutgoingQueue, messages: list[Message]
@@ -217,8 +213,9 @@ class Sender:
             if ttl is None:
                 seconds = frames.INFINITE_TTL
             else:
+                # copy of ttl_left(), whose call would take 5 % of all this
                 waited = now - message.queued_at
-                seconds = int(ttl - int(waited))  # as ttl_left(), whose call takes 5 % of all this
+                seconds = int(ttl - int(waited))
                 if seconds <= 0:
                     seconds = frames.ttl_left(ttl, waited, conversation.acks)
             parts.append(
@@ -237,25 +234,20 @@ class Sender:
         packeter.flush(conversation.conn_id)
 
     def _room(self, conversation: Conversation, queue: OutgoingQueue) -> tuple[int, int]:
-        """How many messages and bytes may be given to the packeter now.
-
-        An empty window lets one message in, however large it is.
-        """
+        """Return how many messages and bytes may be given to the packeter now."""
         if queue.aside.is_stalled:
             return 0, 0
         max_bytes = SEND_AHEAD - self._packeter.get_unsent_size(conversation.conn_id)
         features = conversation.features
         if features is None or not conversation.acks:
             return MAX_BATCH, max_bytes
-        if not queue.in_flight:
-            return (
-                min(MAX_BATCH, max(1, features.window_messages)),
-                min(max_bytes, max(1, features.window_bytes)),
-            )
-        return (
-            min(MAX_BATCH, features.window_messages - len(queue.in_flight)),
-            min(max_bytes, features.window_bytes - queue.in_flight_bytes),
+        messages_left, bytes_left = window_left(
+            features.window_messages,
+            features.window_bytes,
+            len(queue.in_flight),
+            queue.in_flight_bytes,
         )
+        return min(MAX_BATCH, messages_left), min(max_bytes, bytes_left)
 
     def packets_sent(self, queue: OutgoingQueue, packet_id: int) -> None:
         """The system has taken over all packets of this connection up to that one."""
