@@ -6,8 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from snakemq.message import Message
+from snakemq.messaging._outgoing._lane import OutgoingLane
 from snakemq.messaging._outgoing._queue._expiry import is_expired
 from snakemq.messaging._outgoing._queue._queue import OutgoingQueue
+from snakemq.messaging._wire._conversation import Conversation
 
 NOW = 1000.0
 
@@ -38,7 +40,7 @@ def test_the_queue_takes_what_has_waited_and_not_expired(
 ) -> None:
     queue = OutgoingQueue("bob")
     queue.has_stored = is_stored
-    queue.is_connected = True  # or a message with ttl 0 could not wait
+    queue.lane = OutgoingLane(Conversation("", NOW))  # or a message with ttl 0 could not wait
     message = queued(ttl, waited, 1 if is_stored else None)
     queue.incoming.append(message)
     queue.absorb()
