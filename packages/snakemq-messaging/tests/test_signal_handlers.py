@@ -7,8 +7,8 @@ These are the locks under ``send_message``::
     ----------------------------------------  ---------------------  -------------------------------
     Occupancy, with queue_limits              while it counts        enters it too; may go beyond a
                                                                      limit by its one message
-    OutgoingQueues._forgetting                by the loop, and by    leaves the message to the loop,
-                                              who was overtaken      see OutgoingQueues.revived
+    QueueTable._forgetting                    by the loop, and by    leaves the message to the loop,
+                                              who was overtaken      see QueueTable.revived
     GroupCommit, its books                    for microseconds       needs no books: commits at once
     GroupCommit, the group's bell             by nobody              does not wait for a group
     Turn of a storage                         during a call          pushes between two statements,

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Protocol
 
 from snakemq.exceptions import StorageError
@@ -21,6 +20,7 @@ from ._stored._deletions import Deletions
 from ._stored._null import NullStorage
 from ._stored._pages import PAGE_BYTES, PAGE_MESSAGES, Pages
 from ._stored._sweep import Sweep
+from ._table import QueueTable
 
 SWEEP_AFTER = 1.0
 """Seconds from the start until the backlogs of absent peers are searched for expired messages."""
@@ -46,8 +46,8 @@ class QueuesOwner(Protocol):
         """The storage has raised. The call will be repeated."""
 
 
-class OutgoingQueues:
-    """Queues by ident. Any thread may :meth:`get` one, all else belongs to the loop."""
+class OutgoingQueues(QueueTable):
+    """The queues of all peers. What is here, and not in the table, belongs to the loop."""
 
     def __init__(
         self,
@@ -57,6 +57,7 @@ class OutgoingQueues:
         statistics: Statistics,
         owner: QueuesOwner,
     ) -> None:
+        super().__init__()
         self.are_stored = storage is not None
         """Is there a storage for persistent messages?"""
         self.storage = storage if storage is not None else NullStorage()
@@ -65,12 +66,6 @@ class OutgoingQueues:
         self._statistics = statistics
         self._owner = owner
         self._log = logging.getLogger("snakemq.messaging")
-        self._queues: dict[str, OutgoingQueue] = {}
-        self.known = self._queues.get
-        """Returns the queue of a peer, if there is one. Thread-safe."""
-        self._forgetting = threading.RLock()
-        self._in_question: OutgoingQueue | None = None
-        """The queue that the loop is forgetting, while it has that lock."""
         self._timers: dict[str, tuple[float, TimerHandle]] = {}
         self.resume = owner.resume
         self.storage_failed = owner.storage_failed
@@ -113,67 +108,11 @@ class OutgoingQueues:
             total += size
         return total
 
-    # -- from any thread
-
-    def keep(self, queue: OutgoingQueue, message: Message) -> OutgoingQueue:
-        """Move a message out of a queue that was forgotten while the message was appended to it.
-
-        Returns the queue that the message is in then. Thread-safe. Call it whenever
-        ``is_forgotten`` is set after an append. The loop looks into an empty queue once more after
-        it has set that flag: if it does not see the message then, it never will.
-        """
-        while queue.is_forgotten:
-            with self._forgetting:
-                if queue is self._in_question or not queue.is_forgotten:
-                    break  # or this is a signal handler, in the middle of that: see revived()
-                queue.incoming.remove(message)
-            queue = self.get(queue.ident)
-            queue.has_stored = queue.has_stored or message.position is not None
-            queue.incoming.append(message)
-        return queue
-
-    def get(self, ident: str) -> OutgoingQueue:
-        """Return the queue of a peer; make one if there is none. Thread-safe."""
-        queue = self._queues.get(ident)
-        if queue is None:
-            queue = self._queues.setdefault(ident, OutgoingQueue(ident))
-        return queue
-
-    def __iter__(self) -> Iterator[OutgoingQueue]:
-        return iter(list(self._queues.values()))
-
-    # -- in the loop
-
     def forget_if_empty(self, queue: OutgoingQueue) -> None:
         """Forget the queue of an absent peer for which nothing waits."""
-        if queue or queue.lane is not None or self._queues.get(queue.ident) is not queue:
-            return
-        with self._forgetting:  # see keep()
-            try:
-                self._in_question = queue
-                queue.is_forgotten = True
-                if queue.incoming:
-                    queue.is_forgotten = False
-                    return
-                del self._queues[queue.ident]
-            finally:
-                self._in_question = None
-                queue.is_forgotten = self._queues.get(queue.ident) is not queue
-        self._statistics.not_needed_any_more()
-        self._sweep.forget(queue.ident)
-
-    def revived(self, queue: OutgoingQueue) -> OutgoingQueue:
-        """Return the queue to look at in place of an announced one.
-
-        It is another one if a signal handler put something into this one while it was forgotten.
-        """
-        if not queue.is_forgotten:
-            return queue
-        present = self.get(queue.ident)
-        present.has_stored = present.has_stored or queue.has_stored
-        while queue.incoming:
-            present.incoming.append(queue.incoming.popleft())
-        return present
+        if not queue and queue.lane is None and self.forget(queue):
+            self._statistics.not_needed_any_more()
+            self._sweep.forget(queue.ident)
 
     def absorb(self, queue: OutgoingQueue) -> None:
         """Look at what was sent to a peer, and let it wait."""
@@ -237,7 +176,7 @@ class OutgoingQueues:
 
     def _expire(self, ident: str) -> None:
         self._timers.pop(ident, None)
-        queue = self._queues.get(ident)
+        queue = self.known(ident)
         if queue is not None:
             self.absorb(queue)
             was_stalled = queue.aside.is_stalled
