@@ -82,7 +82,8 @@ def run_nox(*arguments: str) -> NoReturn:
     # pyenv says by this which Python it runs here, and noxfile.py would not see the others.
     os.environ.pop("PYENV_VERSION", None)
     # noxfile.py looks for Pythons on the PATH, where this one need not be.
-    os.environ["PATH"] += os.pathsep + str(Path(sys.executable).resolve().parent)
+    folders = (os.environ.get("PATH", os.defpath), str(Path(sys.executable).resolve().parent))
+    os.environ["PATH"] = os.pathsep.join(folders)
     if has_certificates():
         # uv has a list of its own, which lacks the authority of a company, for example.
         os.environ.setdefault("UV_SYSTEM_CERTS", "true")

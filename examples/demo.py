@@ -10,6 +10,7 @@ snakemq[rpc,sqlite].
 from __future__ import annotations
 
 import json
+import logging
 import os
 import queue
 import subprocess
@@ -75,6 +76,7 @@ def bob(port: str) -> None:
 
 def alice(port: str, filename: str) -> None:
     """Sends and calls what it is told to; keeps its persistent messages in an SQLite file."""
+    logging.getLogger("snakemq").setLevel(logging.ERROR)  # that bob is away belongs to the story
     link = Link()
     messaging = Messaging("alice", "", Packeter(link), SqliteQueuesStorage(filename))
     report_connections(messaging)

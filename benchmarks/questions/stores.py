@@ -27,6 +27,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
+from typing import Any
 
 from snakemq.message import FLAG_PERSISTENT, Message
 from snakemq.queues import QueuesStorageBase, open_storage
@@ -105,7 +106,7 @@ def raw_mariadb(url: str) -> Iterator[Insert]:
 def raw_mongodb(url: str) -> Iterator[Insert]:
     import pymongo
 
-    with pymongo.MongoClient(url) as client:
+    with pymongo.MongoClient[Any](url) as client:
         raw = client["raw"].get_collection("raw", write_concern=pymongo.WriteConcern(w=1, j=True))
 
         def insert(first: int, number: int) -> None:
@@ -172,14 +173,15 @@ def measure(url: str, insert: Insert, seconds: float, rounds: int) -> dict[str, 
 
     rates: dict[str, list[float]] = {}
     with closing(open_storage(url)) as storage:
+        ways: dict[str, Callable[[], float]] = {
+            "raw": lambda: repeat(lambda: raw(1), seconds),
+            "raw batches": lambda: repeat(lambda: raw(BATCH), seconds),
+            "one thread": lambda: repeat(lambda: push_one(storage), seconds),
+            f"{THREADS} threads": lambda: push_from_threads(storage, seconds),
+            f"batches of {BATCH}": lambda: repeat(lambda: push_batch(storage), seconds),
+        }
         for _ in range(rounds):
-            for name, rate in (
-                ("raw", lambda: repeat(lambda: raw(1), seconds)),
-                ("raw batches", lambda: repeat(lambda: raw(BATCH), seconds)),
-                ("one thread", lambda: repeat(lambda: push_one(storage), seconds)),
-                (f"{THREADS} threads", lambda: push_from_threads(storage, seconds)),
-                (f"batches of {BATCH}", lambda: repeat(lambda: push_batch(storage), seconds)),
-            ):
+            for name, rate in ways.items():
                 rates.setdefault(name, []).append(rate())
                 storage.delete_all()
     return {name: statistics.median(values) for name, values in rates.items()}

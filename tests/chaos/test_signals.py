@@ -62,9 +62,9 @@ def test_signals_that_did_not_run_are_run_by_the_next_process(
             for times in range(1, KILLS + 1):
                 sender.until_connected("server", times)
                 heard = len(sender.delivered)
-                sender.until(lambda heard=heard: len(sender.delivered) > heard)
+                sender.until(lambda heard=heard: len(sender.delivered) > heard)  # type: ignore[misc]
                 server.kill()
-                sender.until(lambda times=times: len(sender.disconnected) >= times)
+                sender.until(lambda times=times: len(sender.disconnected) >= times)  # type: ignore[misc]
                 delivered = {number_of[uuid] for uuid in sender.delivered}
                 assert delivered <= set(numbers_run())
                 server, _ = start(port)

@@ -103,7 +103,7 @@ def resends_in_reverse_order() -> Iterator[None]:
     def make(disconnected: Any) -> Any:
         def reverse(self: OutgoingQueue, now: float) -> list[Message]:
             dropped: list[Message] = disconnected(self, now)
-            self._waiting.reverse()
+            self.waiting.messages.reverse()
             return dropped
 
         return reverse
@@ -131,9 +131,8 @@ def deletes_before_the_ack() -> Iterator[None]:
     def make(pump: Any) -> Any:
         def delete(self: Sender, queue: OutgoingQueue) -> None:
             pump(self, queue)
-            if self._storage is not None:
-                stored = [m for m in queue.in_flight if m.position is not None]
-                self._storage.delete(queue.ident, stored)
+            stored = [m for m in queue.in_flight if m.position is not None]
+            self._deletions._storage.delete(queue.ident, stored)
 
         return delete
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
+from typing import Any
 
 import nats
 
@@ -19,7 +20,7 @@ async def receive(role: Role) -> None:
     left, subject = role.count, uuid.uuid4().hex
     done = asyncio.Event()
 
-    async def on_message(message: object) -> None:
+    async def on_message(message: Any) -> None:
         nonlocal left
         left -= 1
         if not left:
@@ -56,7 +57,7 @@ def calls_server(role: Role) -> None:
 async def serve(role: Role) -> None:
     subject = uuid.uuid4().hex
 
-    async def add(message: object) -> None:
+    async def add(message: Any) -> None:
         a, b = message.data.split()
         await message.respond(b"%d" % (int(a) + int(b)))
 
@@ -101,7 +102,7 @@ async def receive_durable(role: Role) -> None:
     subject, left = uuid.uuid4().hex, role.count
     done = asyncio.Event()
 
-    async def on_message(message: object) -> None:
+    async def on_message(message: Any) -> None:
         nonlocal left
         await message.ack()
         left -= 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
+from typing import Any
 
 import pika
 
@@ -19,7 +20,7 @@ def receive(role: Role, queue: dict[str, object], auto_ack: bool) -> None:
     channel.basic_qos(prefetch_count=PREFETCH)
     left = role.count
 
-    def on_message(channel, method, properties, body):
+    def on_message(channel: Any, method: Any, properties: Any, body: bytes) -> None:
         nonlocal left
         if not auto_ack:
             channel.basic_ack(method.delivery_tag)
@@ -59,7 +60,7 @@ def durable_sender(role: Role) -> None:
     data = role.payload
     left, unconfirmed, began = role.count, 0, 0.0
 
-    def publish(channel):
+    def publish(channel: Any) -> None:
         nonlocal left, unconfirmed
         unconfirmed = min(left, role.in_flight)
         left -= unconfirmed
@@ -68,7 +69,7 @@ def durable_sender(role: Role) -> None:
 
     confirmed_to = 0
 
-    def on_confirmation(frame):
+    def on_confirmation(frame: Any) -> None:
         nonlocal unconfirmed, confirmed_to
         assert isinstance(frame.method, pika.spec.Basic.Ack), frame
         tag = frame.method.delivery_tag
@@ -79,18 +80,19 @@ def durable_sender(role: Role) -> None:
         elif not unconfirmed:
             role.tell("accepted", time.perf_counter() - began)
 
-    def on_channel(opened):
+    channel: Any = None
+
+    def on_channel(opened: Any) -> None:
         nonlocal channel
         channel = opened
         channel.confirm_delivery(on_confirmation, callback=on_confirming)
 
-    def on_confirming(frame):
+    def on_confirming(frame: Any) -> None:
         nonlocal began
         role.meet()
         began = time.perf_counter()
         publish(channel)
 
-    channel = None
     connection = pika.SelectConnection(
         pika.URLParameters(role.service),
         on_open_callback=lambda connection: connection.channel(on_open_callback=on_channel),

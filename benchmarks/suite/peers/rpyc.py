@@ -10,7 +10,7 @@ from rpyc.utils.server import ThreadedServer
 from benchmarks.suite.harness.role import Role, time_callers
 
 
-class Calculator(rpyc.Service):
+class Calculator(rpyc.Service):  # type: ignore[misc]
     def exposed_add(self, a: int, b: int) -> int:
         return a + b
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -55,13 +56,13 @@ def test_addresses_that_can_be_written(given: object, address: Address) -> None:
     ],
 )
 def test_wrong_addresses_are_refused_at_once_and_the_message_shows_them(
-    wrong: object, error: type[Exception], says: str
+    wrong: Any, error: type[Exception], says: str
 ) -> None:
     link = Link()
     try:
         for method in (link.add_connector, link.add_listener, link.del_connector):
             with pytest.raises(error, match=says) as caught:
-                method(wrong)  # type: ignore[operator]
+                method(wrong)
             assert not isinstance(caught.value, SnakeMQException)
     finally:
         link.cleanup()

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snakemq.link._dialling._backoff import FIRST_DELAY, STABLE_AFTER, Backoff
+from snakemq.link._connections._socket import STABLE_AFTER
+from snakemq.link._dialling._backoff import FIRST_DELAY, Backoff
 
 CEILINGS = st.floats(0.001, 1000.0)
 JITTER = st.lists(st.floats(0.0, 1.0), min_size=1, max_size=40)

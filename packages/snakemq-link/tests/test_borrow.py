@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import pytest
 from real_links import DEADLINE, DiaryLink, connect, run_until, running, wait_for
@@ -74,7 +75,7 @@ def be_busy(link: DiaryLink, other: DiaryLink, here: str, there: str) -> None:
     known = len(other.received[there])
     for count in range(1, 201):
         assert link.send_at_once(here, b"x")
-        run_until(lambda count=count: len(other.received[there]) == known + count, other)
+        run_until(lambda n=count: len(other.received[there]) == known + n, other)  # type: ignore[misc]
 
 
 def test_thread_sends_while_it_has_borrowed_the_loop(link: DiaryLink, other: DiaryLink) -> None:
@@ -363,7 +364,7 @@ def test_many_borrowers_and_the_loop_never_send_into_each_other(
         with running(link, other):
             link.call_from_thread(lambda: send("call"))
             wait_for(answered)
-            threads = [InThread(lambda number=number: work(number)) for number in range(THREADS)]
+            threads = [InThread(partial(work, number)) for number in range(THREADS)]
             assert [thread.join() for thread in threads] == [None] * THREADS
             done = threading.Event()
             link.call_from_thread(done.set)

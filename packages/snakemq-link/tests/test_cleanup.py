@@ -97,7 +97,7 @@ def test_cleanup_inside_a_callback_ends_the_loop(
 ) -> None:
     address = link.add_listener(LOCALHOST)
     other.add_connector(address)
-    other.add_connector(("127.0.0.1", link.add_listener(LOCALHOST)[1]))  # type: ignore[arg-type]
+    other.add_connector(("127.0.0.1", link.add_listener(LOCALHOST)[1]))
     if event != "on_connect":
         run_until(lambda: len(link.connected) == 2 == len(other.connected), link, other)
         link.send(link.connected[0], b"x")

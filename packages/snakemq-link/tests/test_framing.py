@@ -31,8 +31,8 @@ def framed(*packets: bytes) -> bytes:
     return b"".join(struct.pack("!I", len(packet)) + packet for packet in packets)
 
 
-def read_all(reader: PacketReader, *pieces: bytes) -> list[bytes]:
-    packets: list[bytes] = []
+def read_all(reader: PacketReader, *pieces: bytes) -> list[Packet]:
+    packets: list[Packet] = []
     for piece in pieces:
         reader.feed(piece)
         while batch := reader.read():

@@ -7,6 +7,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from typing import cast
 
 import pytest
 from real_links import LOCALHOST, DiaryLink, black_hole, plain_listener, run_until
@@ -57,7 +58,7 @@ def test_address_that_worked_last_is_the_first_to_be_tried(
     resolver.answers = [first, endpoint(second)]
     link.add_connector(NAME)
     run_until(lambda: link.open and other.open, link, other)
-    other.add_listener(first.sockaddr)  # it answers too by now
+    other.add_listener(cast(Address, first.sockaddr))  # it answers too by now
     other.close(other.open[0])
     run_until(lambda: len(link.connected) == 2 and link.open, link, other)
     assert link.get_socket_by_conn(link.open[0]).remote_peer == second

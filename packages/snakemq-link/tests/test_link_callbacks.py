@@ -97,7 +97,7 @@ def test_an_on_connect_that_always_raises_is_logged_once_a_minute(
     def come(count: int) -> None:
         for number in range(len(link.disconnected) + 1, len(link.disconnected) + 1 + count):
             with plain_client(address):
-                run_until(lambda number=number: len(link.disconnected) == number, link)
+                run_until(lambda n=number: len(link.disconnected) == n, link)  # type: ignore[misc]
 
     come(3)
     assert caplog.text.count("ZeroDivisionError: no check\n") == 1

@@ -74,7 +74,7 @@ def test_unix_socket(link: DiaryLink, other: DiaryLink, tmp_path: Path) -> None:
 
 def test_many_listeners_and_connectors_on_one_link(new_link: NewLink, tmp_path: Path) -> None:
     link = new_link()
-    addresses = [
+    addresses: list[Address] = [
         link.add_listener(LOCALHOST),
         link.add_listener(LOCALHOST),
         link.add_listener(str(tmp_path / "a")),

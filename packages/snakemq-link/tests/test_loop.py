@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from real_links import LOCALHOST, DiaryLink, connect, pass_once, plain_client, run_until, wait_for
@@ -65,7 +66,8 @@ def test_sleep_is_cut_to_what_every_system_takes(
     pass_once(link)
     with plain_client(link.add_listener(LOCALHOST)):
         link.on_connect.add(lambda _: link.stop())
-        link.loop(**({what: seconds} if what != "timer" else {}))
+        options: dict[str, Any] = {what: seconds} if what != "timer" else {}
+        link.loop(**options)
     assert sleeps[-1] == 3600
 
 

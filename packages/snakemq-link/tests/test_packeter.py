@@ -16,7 +16,7 @@ from snakemq.exceptions import (
 )
 from snakemq.link import BytesLike
 from snakemq.link.testing import MemoryNetwork, byte_by_byte
-from snakemq.packeter import MAX_PACKET_SIZE, Packeter
+from snakemq.packeter import MAX_PACKET_SIZE, Packet, Packeter
 from snakemq.packeter._framing import BLOCK_SIZE, FORMAT_LIMIT
 
 # -- what 1.6 documents
@@ -127,7 +127,7 @@ def test_packet_in_several_parts(pair: Pair) -> None:
 def test_packet_is_bytes_and_a_refused_one_leaves_nothing_behind(pair: Pair, wrong: object) -> None:
     for parts in ((wrong,), (b"head", wrong)):
         with pytest.raises(TypeError, match=type(wrong).__name__):
-            pair.a.send_packet(pair.at_a, *parts)  # type: ignore[arg-type]
+            pair.a.send_packet(pair.at_a, *parts)
     pair.a.send_packet(pair.at_a, b"right")
     pair.run()
     assert pair.b.received[pair.at_b] == [b"right"]
@@ -201,7 +201,7 @@ def test_packets_that_begin_with_their_size_already(pair: Pair) -> None:
 
 
 def test_batches_are_told_as_they_come(pair: Pair) -> None:
-    received: list[list[bytes]] = []
+    received: list[list[Packet]] = []
     sent: list[int] = []
     pair.b.on_packets_recv.add(lambda _, packets: received.append(packets))
     pair.a.on_packets_sent.add(lambda _, number: sent.append(number))

@@ -29,7 +29,7 @@ def test_connection_that_the_other_side_closes_is_made_again(
     connect(link, other)
     for count in range(1, 6):
         link.close(link.open[0])
-        run_until(lambda count=count: len(other.connected) > count and link.open, link, other)
+        run_until(lambda n=count: len(other.connected) > n and link.open, link, other)  # type: ignore[misc]
     assert len(set(other.connected)) == len(other.connected)  # ids are not reused
 
 

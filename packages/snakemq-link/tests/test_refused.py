@@ -170,7 +170,7 @@ def test_connection_that_says_nothing_is_not_well_yet(
     link.add_connector(address)
     for _ in range(2):
         open_now = len(link.connected) + 1
-        run_until(lambda open_now=open_now: len(link.connected) == open_now, link, other)
+        run_until(lambda n=open_now: len(link.connected) == n, link, other)  # type: ignore[misc]
         clock.advance(10.0)
         pass_once(link)
         link.report_failure(link.open[0], SnakeMQException("no identification in time"))

@@ -182,16 +182,18 @@ def test_files_that_cannot_be_read_are_an_error_of_whoever_adds(
     assert caught.value.filename == "nowhere.key"
     with pytest.raises(FileNotFoundError, match=r"ca_certs of SSLConfig: 'nowhere\.crt'"):
         link.add_connector(("localhost", 4000), ssl_config=SSLConfig(ca_certs="nowhere.crt"))
-    for add in (
+    adds: tuple[Callable[[SSLConfig], object], ...] = (
         lambda config: link.add_listener(LOCALHOST, config),
         lambda config: link.add_connector(("localhost", 4000), ssl_config=config),
-    ):
+    )
+    for add in adds:
         with pytest.raises(FileNotFoundError, match=r"keyfile of SSLConfig: 'nowhere\.key'"):
             add(SSLConfig("nowhere.key"))
         with pytest.raises(ValueError, match="without a certfile"):
             add(SSLConfig(keyfile))
+    folder = SSLConfig(ca_certs=str(authority.folder))
     with pytest.raises(IsADirectoryError, match="ca_certs"):
-        link.add_connector(("localhost", 4000), ssl_config=SSLConfig(ca_certs=authority.folder))
+        link.add_connector(("localhost", 4000), ssl_config=folder)
     with pytest.raises(ValueError, match="needs a certfile"):
         link.add_listener(LOCALHOST, SSLConfig(ca_certs=authority.ca_certs))
     link.add_connector(("localhost", 4000))  # nothing was left behind

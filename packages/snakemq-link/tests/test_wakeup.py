@@ -10,6 +10,7 @@ from collections.abc import Callable
 from contextlib import closing
 from itertools import count
 from types import FrameType
+from typing import Any
 
 import pytest
 from real_links import DEADLINE, DiaryLink, run_until, running, wait_for
@@ -52,7 +53,7 @@ def test_storm_of_wakeups_from_threads_while_the_loop_runs(link: DiaryLink) -> N
     assert link.passes
 
 
-POLLERS = [SelectorPoller]
+POLLERS: list[type[SelectorPoller | EpollPoller]] = [SelectorPoller]
 if hasattr(select, "epoll"):
     POLLERS.append(EpollPoller)
 
@@ -133,8 +134,8 @@ def test_each_call_from_a_thread_is_made(link: DiaryLink) -> None:
         for number in range(2000):
             made = threading.Event()
             link.call_from_thread(
-                lambda number=number, made=made: (calls.append(number), made.set())
-            )  # type: ignore[misc]
+                lambda number=number, made=made: (calls.append(number), made.set())  # type: ignore[misc]
+            )
             wait_for(made)
     assert calls == list(range(2000))
 
@@ -153,7 +154,7 @@ def run_interrupted(link: DiaryLink, step: int, call: Callable[[], object]) -> b
             caller.start()
             caller.join()
 
-    def trace(frame: FrameType, _event: str, _: object) -> object:
+    def trace(frame: FrameType, _event: str, _: object) -> Callable[..., Any] | None:
         if frame.f_code.co_filename.endswith(("_link.py", "_loop.py")):
             interrupt()
             return lambda *_: interrupt()

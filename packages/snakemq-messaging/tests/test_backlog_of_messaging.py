@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from memory_peers import MakePeer, MakeRawPeer, Peer
@@ -46,7 +47,7 @@ def alice(peer: MakePeer, storage: WatchedStorage) -> Peer:
 def reborn(network: MemoryNetwork, storage: WatchedStorage) -> MakePeer:
     """Makes alice anew after her process was killed."""
 
-    def make(killed: Peer, **options: object) -> Peer:
+    def make(killed: Peer, **options: Any) -> Peer:
         network.crash(killed.link)
         return Peer(network, "alice", storage.restarted(), **options)
 

@@ -73,7 +73,7 @@ class RawClient(Node):
         self, method: str, *args: Any, req_id: bytes = b"0123456789abcdef", **changes: Any
     ) -> None:
         """Send the request of a call. ``changes`` replaces fields, or leaves out those of None."""
-        request = {
+        request: dict[str, Any] = {
             "command": "call",
             "object": "object",
             "method": method,

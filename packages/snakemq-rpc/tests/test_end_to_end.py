@@ -6,6 +6,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import Future
+from functools import partial
 from typing import Any
 
 import pytest
@@ -126,9 +127,9 @@ def test_calls_of_many_threads_survive_broken_connections(network: MemoryNetwork
     def work(worker: int) -> list[int]:
         return [proxy.count((worker, number)) for number in range(20)]
 
-    futures = [in_thread(lambda worker=worker: work(worker)) for worker in range(8)]
+    futures = [in_thread(partial(work, worker)) for worker in range(8)]
     for goal in range(10, 160, 10):
-        alice.until(lambda goal=goal: len(counting.executed) >= goal)
+        alice.until(lambda goal=goal: len(counting.executed) >= goal)  # type: ignore[misc]
         network.disconnect(conn_id)
         conn_id = alice.connect(bob)
     alice.until(lambda: all(future.done() for future in futures))
@@ -184,7 +185,7 @@ def test_over_sockets_two_threads_call_at_once(
         method = proxy.count if worker else proxy.count_inline
         return [method((worker, number)) for number in range(200)]
 
-    futures = [in_thread(lambda worker=worker: work(worker)) for worker in range(2)]
+    futures = [in_thread(partial(work, worker)) for worker in range(2)]
     assert [future.result(PATIENCE) for future in futures] == [[1] * 200] * 2
 
     batch = [proxy.count_inline.future(("batch", number)) for number in range(500)]

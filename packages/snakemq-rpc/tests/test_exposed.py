@@ -80,7 +80,7 @@ def test_nothing_else_is(name: str) -> None:
 
 def test_a_list_of_names_restricts_it() -> None:
     shop = ExposedObject(Shop(), ["quick"])
-    assert shop.method("quick")
+    assert shop.method("quick") is not None
     with pytest.raises(NoMethodError, match="sell"):
         shop.method("sell")
     with pytest.raises(NoMethodError):

@@ -10,6 +10,7 @@ import sys
 import time
 import tracemalloc
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -545,14 +546,15 @@ def test_random_bytes_are_refused_or_plain(data: bytes) -> None:
     loads_or_refuses(b"\x80\x04" + data)
 
 
+VALUES: list[object] = [
+    {"args": (1, "x", b"y", 2.5, None, True, {1, 2}, frozenset([3]), bytearray(b"z"))},
+    [ValueError("x"), Canary.__new__(Canary), KeyError],
+    [(1, (2, (3,))), [[]], {}, {"a": {"b": 10**30}}],
+]
 INTERESTING = [
     pickle.dumps(value, protocol)
     for protocol in range(pickle.HIGHEST_PROTOCOL + 1)
-    for value in (
-        {"args": (1, "x", b"y", 2.5, None, True, {1, 2}, frozenset([3]), bytearray(b"z"))},
-        [ValueError("x"), Canary.__new__(Canary), KeyError],
-        [(1, (2, (3,))), [[]], {}, {"a": {"b": 10**30}}],
-    )
+    for value in VALUES
 ] + [b"\x80\x04" + KEPT + b"K\x01\x85R}" + text("a") + b"Nsb.", *BOMBS.values()]
 
 OPCODES = st.sampled_from([bytes([op]) for op in b"(.012FIJKLMNPQRSTUVXabcdeghijloprstqu}])"])
@@ -614,3 +616,83 @@ def test_truncated_pickles_are_refused(data: bytes, draw: st.DataObject) -> None
 @given(st.sampled_from(INTERESTING), st.binary(min_size=1))
 def test_trailing_bytes_are_refused(data: bytes, more: bytes) -> None:
     refused(data + more)
+
+
+# Registered classes of the standard library that a few bytes can make work without an end.
+
+
+class Share(Fraction):
+    """Made as a Fraction is."""
+
+
+def fraction(*args: object, cls: type = Fraction) -> bytes:
+    """A pickle of ``cls(*args)``, which is not called here."""
+    return b"\x80\x04" + pickle.dumps(cls, 4)[2:-1] + pickle.dumps(args, 4)[2:-1] + b"R."
+
+
+def new_fraction(*args: object) -> bytes:
+    return fraction(*args)[:-2] + b"\x81."
+
+
+@pytest.fixture
+def with_fractions() -> SafePickler:
+    pickler = SafePickler()
+    pickler.register(Fraction)
+    pickler.register(Share)
+    return pickler
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        Fraction(-1, 3),
+        Fraction(7),
+        Share(22, 7),
+        Fraction(10**4000, 3),
+        {Fraction(1, 2): [Share(1)]},
+    ],
+)
+def test_fractions_travel(with_fractions: SafePickler, value: object) -> None:
+    assert with_fractions.loads(with_fractions.dumps(value)) == value
+
+
+@pytest.mark.parametrize(
+    "args", [("1/3",), (1, 3), ("-22/7",), ("5",)], ids=["text", "numbers", "negative", "whole"]
+)
+def test_fractions_are_read_as_every_python_writes_them(
+    with_fractions: SafePickler, args: tuple[object, ...]
+) -> None:
+    assert with_fractions.loads(fraction(*args)) == Fraction(*args)  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("1E60000000",),
+        ("1e-60000000",),
+        (1 << 70_000, 3),
+        (3, 1 << 70_000),
+        ("1" * 70_000,),
+        (0.5,),
+    ],
+    ids=["power", "negative power", "long numerator", "long denominator", "long text", "float"],
+)
+@pytest.mark.parametrize("pickled", [fraction, new_fraction])
+def test_fractions_that_would_take_long_are_refused(
+    with_fractions: SafePickler, args: tuple[object, ...], pickled: Callable[..., bytes]
+) -> None:
+    with pytest.raises(pickle.UnpicklingError, match="two numbers"):
+        with_fractions.loads(pickled(*args))
+
+
+def test_subclasses_of_fractions_are_looked_at_too(with_fractions: SafePickler) -> None:
+    with pytest.raises(pickle.UnpicklingError, match="two numbers"):
+        with_fractions.loads(fraction("1E60000000", cls=Share))
+
+
+def test_an_encoder_of_fractions_does_not_open_their_constructor() -> None:
+    pickler = SafePickler()
+    pickler.register(Fraction, encode=lambda value: (value.numerator, value.denominator))
+    assert pickler.loads(pickler.dumps(Fraction(1, 3))) == Fraction(1, 3)
+    with pytest.raises(pickle.UnpicklingError, match="two numbers"):
+        pickler.loads(fraction("1E60000000"))

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from rpc_peers import MakeNode, Node, in_thread, result
@@ -89,7 +89,7 @@ def test_a_handler_that_makes_a_blocking_call_while_one_is_made(
 
         def call() -> int:
             with interrupted:
-                return proxy.echo(number)
+                return cast(int, proxy.echo(number))
 
         outer = in_thread(call)
         client_node.until(outer.done)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from typing import Any
 
 import pytest
 from hypothesis import strategies as st
@@ -101,7 +102,7 @@ def test_what_is_not_known_was_not_dropped() -> None:
 @pytest.mark.parametrize(
     "bounds", [{"max_replies": -1}, {"max_bytes": -1}, {"max_idents": 0}], ids=str
 )
-def test_bounds_have_to_make_sense(bounds: dict[str, int]) -> None:
+def test_bounds_have_to_make_sense(bounds: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="bounds"):
         ReplyMemory(**bounds)
 

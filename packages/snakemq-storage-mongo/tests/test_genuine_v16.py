@@ -11,6 +11,7 @@ import subprocess
 from contextlib import closing
 from functools import partial
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pymongo
@@ -48,6 +49,6 @@ def test_they_are_taken_over_whole_and_in_order(server: MongoDb) -> None:
                     for item in storage.get_items(queue_name)
                 ]
                 assert found == expected
-    with pymongo.MongoClient(server.url) as client:
+    with pymongo.MongoClient[Any](server.url) as client:
         backup = client["tests"][f"{collection}.snakemq_items_v16_backup"]
         assert backup.count_documents({}) == sum(map(len, written.values()))

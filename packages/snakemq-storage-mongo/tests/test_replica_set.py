@@ -26,7 +26,7 @@ class ReplicaSet:
 
     def __init__(self, servers: list[MongoDb]) -> None:
         self.servers = servers
-        members = [
+        members: list[dict[str, Any]] = [
             {"_id": n, "host": f"127.0.0.1:{server.port}"} for n, server in enumerate(servers)
         ]
         settings = {"electionTimeoutMillis": 1000, "heartbeatIntervalMillis": 200}

@@ -31,6 +31,10 @@ pytestmark = pytest.mark.server
 
 Open = Callable[..., MongoDbQueuesStorage]
 
+IMPATIENT = dict.fromkeys(("connectTimeoutMS", "socketTimeoutMS"), 1000)
+"""For a server that says nothing. One that is away counts as such after a second anyway, and not
+sooner: pymongo looks at most twice a second whether it is back."""
+
 
 @pytest.fixture
 def collection() -> str:
@@ -50,13 +54,12 @@ def client(server: MongoDb) -> Iterator[pymongo.MongoClient[dict[str, Any]]]:
 
 @pytest.mark.parametrize("check", SERVER_CHECKS, ids=lambda check: check.__name__)
 def test_server(check: Check, server: MongoDb, collection: str) -> None:
-    impatient = ("serverSelectionTimeoutMS", "connectTimeoutMS", "socketTimeoutMS")
-    check(Place(server, {"collection": collection}, dict.fromkeys(impatient, 300)))
+    check(Place(server, {"collection": collection}, IMPATIENT))
 
 
 def test_a_full_disk_on_which_the_server_stops_itself(collection: str) -> None:
     with small_disk() as disk, started_on(disk, MongoDb) as server:
-        place = Place(server, {"collection": collection}, {"serverSelectionTimeoutMS": 300})
+        place = Place(server, {"collection": collection}, {})
         a_full_disk_fails_what_does_not_fit_and_costs_nothing_that_did(place, disk.fill, disk.free)
 
 

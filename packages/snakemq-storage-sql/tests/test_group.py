@@ -31,7 +31,7 @@ class Tickets(list[Any]):
         self.came.release()
 
 
-def start_together(group: GroupCommit[Any], writers: Iterable[Callable[[], None]]) -> None:
+def start_together(group: GroupCommit[Any], writers: Iterable[Callable[[], object]]) -> None:
     """Each in a thread of its own, in this order, all of them while a commit is under way."""
     group._open.tickets = tickets = Tickets()
     threads = []
@@ -206,11 +206,12 @@ def test_one_that_is_interrupted_during_the_commit_changes_no_numbers() -> None:
     tickets: list[Any] = []
     gather = group._gather
 
-    def gather_and_see(group_: Any) -> None:
-        gather(group_)
+    def gather_and_see(group_: Any) -> bool:
+        gathered = gather(group_)
         tickets.extend(group_.tickets)
+        return gathered
 
-    group._gather = gather_and_see  # type: ignore[method-assign]
+    group._gather = gather_and_see  # type: ignore[method-assign,assignment]
 
     def write(*rows: str) -> None:
         numbers["".join(rows)] = group.write(list(rows))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -87,7 +88,7 @@ def test_the_next_checkpoint_notices_and_pushes_raise(
 def test_a_push_notices_within_a_second(
     storage: SqliteQueuesStorage, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    now = _file.monotonic()
+    now = time.monotonic()
     monkeypatch.setattr(_file, "monotonic", lambda: now)
     path.unlink()
     now += _file.INTERVAL
@@ -167,6 +168,6 @@ def test_a_directory_that_may_not_be_read_any_more_says_nothing(
     def refuse(path: str) -> os.stat_result:
         raise PermissionError(path)
 
-    monkeypatch.setattr(_file.os, "stat", refuse)
+    monkeypatch.setattr("os.stat", refuse)
     storage.checkpoint_clock()
     monkeypatch.undo()

@@ -230,7 +230,7 @@ def test_a_leader_leaves_the_lock_to_the_handler_of_a_thread_that_holds_the_book
             assert has_books.wait(PATIENCE)
         return gather(open_group)
 
-    group._gather = gather_once_the_books_are_taken  # type: ignore[method-assign]
+    group._gather = gather_once_the_books_are_taken  # type: ignore[method-assign,assignment]
     leader = threading.Thread(target=group.write, args=[["leader"]], daemon=True)
     leader.start()
     for thread in (leader, holder):

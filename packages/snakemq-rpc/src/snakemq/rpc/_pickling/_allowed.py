@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import builtins
+import pickle
+import re
 from collections.abc import Callable, Mapping
 
 import snakemq.exceptions
@@ -129,3 +131,23 @@ OTHER_MODULES = (
 
 METHODS: Mapping[str, str] = {"zoneinfo.ZoneInfo": "_unpickle"}
 """Class methods by which a class is pickled; registered with it."""
+
+_MAX_FRACTION_BITS = 1 << 16
+_FRACTION = re.compile(r"-?[0-9]+(/[0-9]+)?").fullmatch
+
+
+def _check_fraction(args: tuple[object, ...]) -> None:
+    """``Fraction("1E60000000")`` computes that power, and two long numbers are divided by what they
+    have in common. Pickles have two numbers, or one text with both."""
+    match args:
+        case (str(text),) if len(text) <= _MAX_FRACTION_BITS and _FRACTION(text):
+            return
+        case (int(one), int(other)):
+            if max(one.bit_length(), other.bit_length()) <= _MAX_FRACTION_BITS:
+                return
+    raise pickle.UnpicklingError("a Fraction is made of two numbers of up to 65,536 bits")
+
+
+GUARDS: Mapping[str, Callable[[tuple[object, ...]], None]] = {"fractions.Fraction": _check_fraction}
+"""Constructors of the standard library that are looked at before a registered class or a subclass
+calls them, because a few bytes can make them work without an end."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from .._errors import UnregisteredClass
-from ._allowed import EXCEPTION_NAMES, GETATTR, OR, PLAIN_NAMES, CalledOnly
+from ._allowed import EXCEPTION_NAMES, GETATTR, GUARDS, OR, PLAIN_NAMES, CalledOnly
 
 EXCEPTIONS = frozenset(EXCEPTION_NAMES.values())
 EXCEPTIONS_IN_C = frozenset(
@@ -56,6 +56,7 @@ class RegisteredBuilder:
         self._registered = dict(registered)
         self._decoders = dict(decoders)
         self._classes = frozenset(cls for cls in registered.values() if isinstance(cls, type))
+        self._guards = dict(filter(None, map(_guard_of, self._classes)))
         # By id: a function of the user need not be hashable, nor compare with anything.
         self._functions = {id(func): func for func in registered.values()}
 
@@ -73,13 +74,14 @@ class RegisteredBuilder:
         if func is OR:
             return self._either(*args)
         if isinstance(func, type):
-            if func in self._decoders:
-                return self._decoders[func](*args)
+            decode = self._decoders.get(func)
+            if decode is not None and decode is not func:
+                return decode(*args)
             if func not in EXCEPTIONS and func not in self._classes:
                 raise pickle.UnpicklingError(f"{func.__name__} is not to be called")
             if issubclass(func, enum.Enum):
                 return _member(func, *args)
-            _check_text(func, args)
+            self._check_args(func, args)
             return func(*args)
         function = self._functions.get(id(func))
         if function is None or function is not func:
@@ -105,8 +107,14 @@ class RegisteredBuilder:
     def new(self, cls: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> object:
         if not isinstance(cls, type) or cls not in self._classes or cls in self._decoders:
             raise pickle.UnpicklingError(f"a {type(cls).__name__} has no new objects")
-        _check_text(cls, args)
+        self._check_args(cls, args)
         return cls.__new__(cls, *args, **kwargs)
+
+    def _check_args(self, cls: type, args: tuple[Any, ...]) -> None:
+        guard = self._guards.get(cls)
+        if guard is not None:
+            guard(args)
+        _check_text(cls, args)
 
     def set_state(self, value: object, state: object) -> None:
         # All of these are objects: never is a class or a function changed. Nor is a member of
@@ -138,6 +146,15 @@ class RegisteredBuilder:
         else:
             for key, item in zip(items[::2], items[1::2], strict=True):
                 value[key] = item
+
+
+def _guard_of(cls: type) -> tuple[type, Callable[[tuple[object, ...]], None]] | None:
+    """What looks at the arguments of a class that leaves its construction to one of GUARDS."""
+    for base in cls.__mro__:
+        guard = GUARDS.get(f"{base.__module__}.{base.__qualname__}")
+        if guard is not None and cls.__new__ is base.__new__:
+            return cls, guard
+    return None
 
 
 def _member(cls: type[enum.Enum], *args: Any) -> enum.Enum:

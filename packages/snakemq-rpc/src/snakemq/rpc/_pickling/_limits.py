@@ -20,8 +20,8 @@ million of empty sets would take 200."""
 
 FREE_STEPS = 1_000_000
 STEPS_PER_BYTE = 8
-"""A step is the hash or a comparison of a simple value, half a slot of a table that is looked
-at, or the copy of 256 bytes or of 8 references: mostly less than 40 ns."""
+"""A step is the hash or a comparison of a simple value, a look at a slot of a set or half a look at
+one of a dict, or the copy of 256 bytes or of 8 references: mostly less than 40 ns."""
 
 # Bytes of what is made, in CPython 3.11. Numbers and text need no entry: they take less than
 # MEMORY_FACTOR times their length.

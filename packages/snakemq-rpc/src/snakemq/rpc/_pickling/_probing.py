@@ -7,6 +7,9 @@ _LINEAR = 9
 
 _HASH = (1 << 64) - 1
 
+_EMPTY = -1
+"""No hash is -1. Integers compare among themselves faster than with ``None``."""
+
 
 class Probing:
     """A table that holds the hashes alone, with the rules of CPython 3.7 to 3.15.
@@ -18,9 +21,9 @@ class Probing:
 
     def __init__(self, *, is_set: bool) -> None:
         self._linear = _LINEAR if is_set else 0
-        self._is_set = is_set
+        self.is_set = is_set
         self._size = 8
-        self._slots: list[int | None] = [None] * 8
+        self._slots = [_EMPTY] * 8
         self._fill = 0
         self._order: list[int] = []  # of a dict, which is moved to a larger table in this order
 
@@ -31,12 +34,12 @@ class Probing:
         mask = self._size - 1
         index = hashed & mask
         extra = equal = moved = 0
-        if slots[index] is None:
+        if slots[index] == _EMPTY:
             slots[index] = hashed
         else:
             extra, equal = self._probe(hashed)
         self._fill += 1
-        if not self._is_set:
+        if not self.is_set:
             self._order.append(hashed)
         if self._is_full():
             moved = self._grow()
@@ -49,11 +52,19 @@ class Probing:
         index = hashed & mask
         looked = equal = 0
         while True:
-            row = self._linear if index + self._linear <= mask else 0
-            for position in range(index, index + row + 1):
-                found = slots[position]
-                if found is None:
-                    slots[position] = hashed
+            if self._linear and index + self._linear <= mask:
+                # A row at once takes two thirds of the time that slot by slot takes.
+                row = slots[index : index + self._linear + 1]
+                free = row.index(_EMPTY) if _EMPTY in row else len(row)
+                looked += free
+                equal += row[:free].count(hashed)
+                if free < len(row):
+                    slots[index + free] = hashed
+                    return looked, equal
+            else:
+                found = slots[index]
+                if found == _EMPTY:
+                    slots[index] = hashed
                     return looked, equal
                 looked += 1
                 equal += found == hashed
@@ -61,20 +72,20 @@ class Probing:
             index = (index * 5 + perturb + 1) & mask
 
     def _is_full(self) -> bool:
-        if self._is_set:
+        if self.is_set:
             return self._fill * 5 >= (self._size - 1) * 3
         return self._fill > self._size * 2 // 3
 
     def _grow(self) -> int:
         """Returns how many slots were looked at in addition to the first ones."""
-        hashes = self._order or [hashed for hashed in self._slots if hashed is not None]
-        self._size *= 4 if self._is_set and self._fill <= 50_000 else 2
-        slots: list[int | None] = [None] * self._size
+        hashes = self._order or [hashed for hashed in self._slots if hashed != _EMPTY]
+        self._size *= 4 if self.is_set and self._fill <= 50_000 else 2
+        slots = [_EMPTY] * self._size
         self._slots = slots
         mask = self._size - 1
         moved = 0
         for hashed in hashes:
-            if slots[hashed & mask] is None:
+            if slots[hashed & mask] == _EMPTY:
                 slots[hashed & mask] = hashed
             else:
                 moved += self._probe(hashed)[0]
