@@ -26,16 +26,10 @@ ROOT = Path(__file__).parents[1]
 
 #: Folders and files that are not clean yet. Take a line out when the tool finds nothing there.
 NOT_YET = (
-    "packages/snakemq-link/src",
-    "packages/snakemq-link/tests",
     "packages/snakemq-messaging/src",
     "packages/snakemq-messaging/tests",
     "packages/snakemq-rpc/src",
     "packages/snakemq-rpc/tests",
-    "packages/snakemq-storage-mongo/src",
-    "packages/snakemq-storage-mongo/tests",
-    "packages/snakemq-storage-sql/src",
-    "packages/snakemq-storage-sql/tests",
 )
 
 LONGEST_TEST_NAME = 72

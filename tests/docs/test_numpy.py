@@ -68,7 +68,7 @@ def test_arrays_of_objects_are_refused_by_the_sender(pickler: SafePickler) -> No
     [("|O", (1,), bytes(8)), ("<f8", (10**12,), bytes(8)), ("nonsense", (1,), b"x"), ("<f8", (2,))],
     ids=["objects", "a shape that is too large", "no type", "too few parts"],
 )
-def test_what_is_no_array_is_refused(pickler: SafePickler, parts: tuple[object, ...]) -> None:
+def test_what_is_not_an_array_is_refused(pickler: SafePickler, parts: tuple[object, ...]) -> None:
     data = b"\x80\x04" + pickle.dumps(numpy.ndarray, 4)[2:-1] + pickle.dumps(parts, 4)[2:-1] + b"R."
     with pytest.raises(pickle.UnpicklingError):
         pickler.loads(data)

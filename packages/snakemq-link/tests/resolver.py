@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 
 from snakemq.link import Address
-from snakemq.link._dialling._address import Endpoint
+from snakemq.link._dialling._endpoint import Endpoint
 
 NAME = ("peer.example.org", 4000)
 

@@ -11,7 +11,8 @@ import pytest
 
 from snakemq.exceptions import SnakeMQException
 from snakemq.link import Address, Link
-from snakemq.link._dialling._address import Endpoint, literal, normalize, public_address, resolve
+from snakemq.link._dialling._address import normalize
+from snakemq.link._dialling._endpoint import Endpoint, literal, public_address, resolve
 
 
 @pytest.mark.parametrize(
@@ -101,7 +102,7 @@ def test_literal_addresses_need_no_resolver() -> None:
     assert literal(("label-" * 20, 1)) is None
 
 
-def test_empty_host_means_all_interfaces_for_a_listener_and_this_machine_for_a_connector() -> None:
+def test_empty_host_is_all_interfaces_to_listen_and_this_machine_to_dial() -> None:
     assert literal(("", 1), listening=True) == Endpoint(socket.AF_INET, ("0.0.0.0", 1))
     assert literal(("", 1)) == Endpoint(socket.AF_INET, ("127.0.0.1", 1))
 
@@ -122,7 +123,7 @@ def test_resolver_gives_each_endpoint_once_in_the_order_of_the_system(
 
 
 @pytest.mark.parametrize("host", ["x" * 70, "a..b"])
-def test_names_that_cannot_be_names_are_an_os_error_like_those_that_are_not_found(
+def test_impossible_names_raise_the_os_error_of_unknown_ones(
     host: str,
 ) -> None:
     with pytest.raises(OSError, match=r".+"):

@@ -112,7 +112,7 @@ def test_unix_sockets_have_no_address(new_link: NewLink, tmp_path: Path) -> None
         (None, ""),
     ],
 )
-def test_who_is_counted_together(peer: object, group: str) -> None:
+def test_addresses_that_are_counted_together(peer: object, group: str) -> None:
     assert group_of(peer) == group
 
 
@@ -189,7 +189,7 @@ def test_room_is_made_in_the_address_that_has_used_up_its_share(
     assert link.disconnected == [link.connected[1]]
 
 
-def test_own_connections_are_no_room_for_newcomers(
+def test_own_connections_do_not_make_room_for_newcomers(
     new_link: NewLink, serve: Serve, other: DiaryLink
 ) -> None:
     link = new_link(max_connections=1)

@@ -62,7 +62,7 @@ def wait_after(
 
 
 @given(st.floats(0.0, 1.0), JITTER)
-def test_listener_that_was_away_for_less_than_a_second_is_found_within_half_of_one(
+def test_listener_that_was_away_for_a_moment_is_found_within_half_a_second(
     outage: float, jitter: list[float]
 ) -> None:
     assert wait_after(outage, jitter) <= 0.5

@@ -147,7 +147,7 @@ def test_what_was_to_be_done_meanwhile_is_done_afterwards(
             wait_for(event)
 
 
-def test_who_runs_the_loop_is_the_loop_anyway(link: DiaryLink, other: DiaryLink) -> None:
+def test_the_thread_that_runs_the_loop_is_always_in_it(link: DiaryLink, other: DiaryLink) -> None:
     here, there = connect(link, other)
     answers: dict[str, bool] = {}
 

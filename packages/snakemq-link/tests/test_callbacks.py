@@ -18,7 +18,7 @@ from snakemq.packeter import Packeter
 from snakemq.throttle import Throttle
 
 
-def test_callables_are_called_in_the_order_they_were_added_with_all_arguments() -> None:
+def test_callables_are_called_in_the_order_they_were_added() -> None:
     calls: list[object] = []
     event: Callback[...] = Callback()
     event()
@@ -47,7 +47,7 @@ def test_wrong_ones_are_refused() -> None:
         event.remove(int)
 
 
-def test_call_that_is_under_way_goes_on_with_those_that_were_there_when_it_began() -> None:
+def test_a_call_goes_on_with_the_callables_it_began_with() -> None:
     calls: list[str] = []
     event: Callback[[]] = Callback()
 

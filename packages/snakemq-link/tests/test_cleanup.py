@@ -187,7 +187,7 @@ def test_callbacks_of_cleanup_are_called_in_the_thread_of_the_loop(
     assert in_loop == [True]
 
 
-def test_without_a_loop_callbacks_of_cleanup_are_called_in_the_thread_that_calls_it(
+def test_without_a_loop_cleanup_calls_callbacks_in_its_own_thread(
     link: DiaryLink, other: DiaryLink
 ) -> None:
     connect(link, other)

@@ -26,8 +26,8 @@ from real_links import (
 from resolver import NAME, Resolver, endpoint
 
 from snakemq.exceptions import LoopError
-from snakemq.link._dialling._address import Endpoint
 from snakemq.link._dialling._connector import Connector
+from snakemq.link._dialling._endpoint import Endpoint
 
 NewLink = Callable[..., DiaryLink]
 
@@ -57,7 +57,7 @@ def test_name_is_resolved_at_every_dial_in_another_thread(
     assert threading.main_thread() not in resolver.threads
 
 
-def test_resolver_that_blocks_for_ever_does_not_block_the_loop(
+def test_resolver_that_blocks_forever_does_not_block_the_loop(
     link: DiaryLink, other: DiaryLink, resolver: Resolver
 ) -> None:
     asked, released = threading.Event(), threading.Event()
@@ -133,7 +133,7 @@ def test_endpoint_that_does_not_answer_is_given_up_in_time(
     ]
 
 
-def test_answer_that_comes_late_in_the_round_is_not_taken_for_the_next_attempt(
+def test_a_late_answer_is_not_taken_for_the_next_attempt(
     new_link: NewLink, resolver: Resolver
 ) -> None:
     """The deadline of an attempt that has succeeded must not end the connection."""
@@ -254,7 +254,7 @@ def test_name_that_is_not_found_is_a_warning_once(
     assert "cannot resolve 'peer.example.org': [Errno -2] no such name" in warning
 
 
-def test_endpoints_before_the_one_that_answers_are_no_warning(
+def test_endpoints_before_the_one_that_answers_cause_no_warning(
     link: DiaryLink, other: DiaryLink, resolver: Resolver, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Such as ::1, which is often the first address of localhost."""
@@ -326,7 +326,7 @@ def test_one_of_two_threads_that_add_the_same_connector_at_once_is_refused(
         both.wait()
         return Connector(*args)
 
-    monkeypatch.setattr("snakemq.link._dialling._dialling.Connector", connector)
+    monkeypatch.setattr("snakemq.link._dialling._connector.Connector", connector)
     outcomes: list[str] = []
 
     def add() -> None:
@@ -344,14 +344,14 @@ def test_one_of_two_threads_that_add_the_same_connector_at_once_is_refused(
     assert sorted(outcomes) == ["added", "refused"]
 
 
-def test_connector_that_a_thread_adds_while_the_link_is_cleaned_up_is_refused(
+def test_connector_that_is_added_during_cleanup_is_refused(
     link: DiaryLink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def connector(*args: Any) -> Connector:
         link.cleanup()
         return Connector(*args)
 
-    monkeypatch.setattr("snakemq.link._dialling._dialling.Connector", connector)
+    monkeypatch.setattr("snakemq.link._dialling._connector.Connector", connector)
     with pytest.raises(LoopError):
         link.add_connector(("127.0.0.1", 4000))
     assert not link._dialling.connectors

@@ -22,7 +22,7 @@ def test_reasons_that_a_stranger_makes_up_are_news_a_few_times_only() -> None:
     assert sum(series.add(f"reason {number}") for number in range(1000)) == 16
 
 
-def test_remote_host_is_told_of_once_a_minute_with_a_count() -> None:
+def test_remote_host_is_logged_once_a_minute_with_a_count() -> None:
     failures = RepeatedFailures()
     told = [
         (second, untold)

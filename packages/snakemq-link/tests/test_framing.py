@@ -66,7 +66,7 @@ def test_receiving_is_feeding_and_reading(packets: list[bytes], places: list[int
     assert found == packets
 
 
-def test_received_packet_above_the_limit_is_refused_and_at_the_limit_it_is_not() -> None:
+def test_only_a_packet_above_the_limit_is_refused() -> None:
     reader = PacketReader(5)
     assert reader.receive(framed(b"12345")) == [b"12345"]
     with pytest.raises(SnakeMQPacketTooLarge):
@@ -92,7 +92,7 @@ def test_large_packets_that_arrive_in_pieces_come_out_in_two_parts(
     assert [p if isinstance(p, bytes) else p.whole() for p in found] == packets
 
 
-def test_large_packet_that_arrives_at_once_is_not_split_nor_is_any_without_a_head_size() -> None:
+def test_large_packet_is_not_split_if_it_comes_at_once_or_has_no_head_size() -> None:
     large = framed(bytes(SPLIT_FROM))
     assert PacketReader(SPLIT_FROM, head_size=29).receive(large) == [bytes(SPLIT_FROM)]
     assert read_all(PacketReader(SPLIT_FROM), large[:9], large[9:]) == [bytes(SPLIT_FROM)]
@@ -248,7 +248,7 @@ class Sender:
     st.lists(st.lists(st.binary(max_size=30), min_size=1, max_size=3), max_size=12),
     st.lists(st.integers(1, 60), min_size=1),
 )
-def test_stream_is_the_packets_in_their_order_however_much_is_taken_at_a_time(
+def test_stream_is_the_packets_in_order_however_it_is_taken(
     packets: list[list[bytes]], counts: list[int]
 ) -> None:
     sender = Sender()

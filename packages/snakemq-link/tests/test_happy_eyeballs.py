@@ -14,7 +14,7 @@ from real_links import LOCALHOST, DiaryLink, black_hole, plain_listener, run_unt
 from resolver import NAME, Resolver, endpoint
 
 from snakemq.link import Address
-from snakemq.link._dialling._address import Endpoint
+from snakemq.link._dialling._endpoint import Endpoint
 
 NewLink = Callable[..., DiaryLink]
 
@@ -38,7 +38,7 @@ def refused() -> Endpoint:
 
 
 @pytest.mark.parametrize("count", [1, 3, 12])
-def test_addresses_that_do_not_answer_do_not_keep_the_connector_from_the_one_that_does(
+def test_silent_addresses_do_not_delay_the_one_that_answers(
     new_link: NewLink, resolver: Resolver, holes: Callable[[int], list[Endpoint]], count: int
 ) -> None:
     link, other = new_link(connect_timeout=NEVER if count == 1 else 2.0), new_link()
@@ -89,7 +89,7 @@ def test_fifty_addresses_and_duplicates(
     assert len(resolver.asked) == 1
 
 
-def test_connector_that_is_deleted_in_the_middle_of_a_race_leaves_no_socket_behind(
+def test_connector_that_is_deleted_in_a_race_leaves_no_socket_behind(
     new_link: NewLink, resolver: Resolver, holes: Callable[[int], list[Endpoint]]
 ) -> None:
     link = new_link(connect_timeout=2.0)

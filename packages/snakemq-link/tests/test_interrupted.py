@@ -66,7 +66,7 @@ EVENTS = ("on_connect", "on_disconnect", "on_recv", "on_ready_to_send", "on_loop
 
 @pytest.mark.parametrize("event", EVENTS)
 @pytest.mark.parametrize("who", ["dials", "listens"])
-def test_loop_that_is_entered_again_after_an_interrupted_callback_talks_as_before(
+def test_loop_goes_on_as_before_after_an_interrupted_callback(
     link: DiaryLink, other: DiaryLink, event: str, who: str
 ) -> None:
     interrupt = Interrupt()
@@ -127,7 +127,7 @@ def test_reports_of_sends_behind_an_interrupted_one_are_still_made(
     assert [link.sent[conn_id] for conn_id in connections[1:]] == [1, 1]
 
 
-def test_interrupted_send_costs_the_connection_because_nobody_knows_how_much_was_sent(
+def test_interrupted_send_costs_the_connection(
     link: DiaryLink, other: DiaryLink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, here = connect(other, link)
@@ -147,7 +147,7 @@ def test_interrupted_send_costs_the_connection_because_nobody_knows_how_much_was
     talk(link, other)
 
 
-def test_loop_can_be_entered_again_if_the_interrupt_came_right_at_its_beginning(
+def test_loop_can_be_entered_again_after_an_interrupt_at_its_beginning(
     link: DiaryLink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     enter = link._loop._enter_loop
@@ -190,7 +190,7 @@ def test_interrupted_wakeup_does_not_keep_the_next_one_from_the_loop(
         wait_for(called)
 
 
-def test_stop_rings_whoever_else_should_have_done_it(link: DiaryLink) -> None:
+def test_stop_rings_even_if_another_thread_was_about_to(link: DiaryLink) -> None:
     """A thread may have been interrupted between its note that it rings and the ring."""
     with running(link):
         fall_asleep(link)

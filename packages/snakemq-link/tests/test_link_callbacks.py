@@ -107,7 +107,7 @@ def test_an_on_connect_that_always_raises_is_logged_once_a_minute(
     assert "a callback of on_connect raised (and 2 times more that were not logged)" in caplog.text
 
 
-def test_connection_that_a_callable_of_on_connect_closes_is_not_told_to_those_after_it(
+def test_a_connection_closed_in_on_connect_is_not_told_to_later_callables(
     new_link: NewLink,
 ) -> None:
     link = new_link()
@@ -169,7 +169,7 @@ def test_what_had_arrived_is_handed_over_although_sending_failed_first(link: Dia
     assert len(link.received[conn_id]) == size > 65536
 
 
-def test_peer_that_ceases_to_read_and_goes_on_sending_does_not_hold_up_the_loop(
+def test_peer_that_sends_and_no_longer_reads_does_not_hold_up_the_loop(
     link: DiaryLink, tmp_path: Path
 ) -> None:
     """Over a Unix socket sending to it fails at once, while there is always something to read."""

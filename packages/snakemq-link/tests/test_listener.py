@@ -189,7 +189,7 @@ def test_socket_file_of_a_live_listener_with_a_full_backlog_is_not_stolen(
         assert os.path.exists(path)
 
 
-def test_file_that_is_no_socket_is_left_alone(link: DiaryLink, tmp_path: Path) -> None:
+def test_file_that_is_not_a_socket_is_left_alone(link: DiaryLink, tmp_path: Path) -> None:
     path = tmp_path / "precious"
     path.write_text("data")
     with pytest.raises(OSError, match="in use"):
@@ -213,7 +213,7 @@ def test_socket_file_that_another_listener_has_taken_over_is_left_alone(
 # -- limits
 
 
-def test_connections_beyond_the_limit_are_closed_at_once_and_the_others_served_on(
+def test_only_connections_beyond_the_limit_are_closed_at_once(
     new_link: NewLink,
 ) -> None:
     link = new_link(max_connections=2)

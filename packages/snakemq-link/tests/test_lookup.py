@@ -83,7 +83,7 @@ def test_look_ups_beside_one_that_hangs_become_rare(
     assert len(hanging.threads) == 8
 
 
-def test_late_answer_is_taken_by_whoever_asks_then(
+def test_late_answer_is_taken_for_the_question_that_is_open_then(
     driver: Driver, hanging: HangingResolver
 ) -> None:
     answers: list[Answer] = []
@@ -102,7 +102,7 @@ def test_late_answer_is_taken_by_whoever_asks_then(
     assert not look_up.is_waiting
 
 
-def test_late_answer_that_nobody_waits_for_is_thrown_away_and_the_next_one_asks_anew(
+def test_late_answer_that_nobody_waits_for_is_thrown_away(
     driver: Driver, hanging: HangingResolver
 ) -> None:
     look_up = LookUp(driver, driver, NAME)

@@ -46,7 +46,7 @@ def test_idle_loop_of_a_connected_pair_sleeps_until_its_end(
     assert sleeps[0] == pytest.approx(0.3, abs=0.05)
 
 
-def test_loop_without_timers_and_without_end_sleeps_for_ever(
+def test_loop_without_timers_and_without_end_sleeps_forever(
     link: DiaryLink, sleeps: list[float | None]
 ) -> None:
     with plain_client(link.add_listener(LOCALHOST)):

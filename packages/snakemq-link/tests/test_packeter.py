@@ -36,7 +36,7 @@ def test_packets_arrive_whole_and_in_order_in_both_directions(pair: Pair) -> Non
     assert all(type(packet) is bytes for packet in pair.b.received[pair.at_b])
 
 
-def test_ids_increase_and_each_packet_is_reported_once_in_the_order_of_sending(pair: Pair) -> None:
+def test_ids_increase_and_each_packet_is_reported_once_and_in_order(pair: Pair) -> None:
     other_a, _ = pair.connect()
     ids = [
         pair.a.send_packet((pair.at_a, other_a)[number % 2], bytes(number * 1000))
@@ -57,7 +57,7 @@ def test_on_packet_send_is_the_name_that_1_6_documents_for_on_packet_sent(pair: 
     assert told == [(pair.at_a, number)]
 
 
-def test_connections_are_told_of_both_ends(pair: Pair) -> None:
+def test_connections_are_reported_at_both_ends(pair: Pair) -> None:
     assert pair.a.connected == [pair.at_a]
     assert pair.b.connected == [pair.at_b]
     pair.link_a.close(pair.at_a)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snakemq.link._dialling._address import Endpoint
+from snakemq.link._dialling._endpoint import Endpoint
 from snakemq.link._dialling._race import ATTEMPT_DELAY, Race, starting_order
 
 

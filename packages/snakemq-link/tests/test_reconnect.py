@@ -90,7 +90,7 @@ def attempts_within(link: DiaryLink, clock: FakeClock, seconds: float) -> int:
     return attempts
 
 
-def test_attempts_become_rare_and_the_interval_of_the_connector_bounds_the_wait(
+def test_attempts_become_rare_up_to_the_interval_of_the_connector(
     new_link: NewLink, tmp_path: Path
 ) -> None:
     attempts = []

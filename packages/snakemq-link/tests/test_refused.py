@@ -62,7 +62,7 @@ def test_server_that_accepts_and_closes_at_once_is_said_once(
     assert failures[0].address == address
 
 
-def test_refusal_of_a_certificate_after_the_handshake_is_reported_once_at_both_sides(
+def test_late_refusal_of_a_certificate_is_reported_once_at_both_sides(
     link: DiaryLink,
     other: DiaryLink,
     authority: Authority,
@@ -180,7 +180,7 @@ def test_connection_that_says_nothing_is_not_well_yet(
     assert "connected again" not in caplog.text
 
 
-def test_connection_that_fails_after_a_long_time_is_lost_and_dialled_again_quickly(
+def test_connection_that_fails_after_a_long_time_is_dialled_again_quickly(
     link: DiaryLink, other: DiaryLink, caplog: pytest.LogCaptureFixture
 ) -> None:
     clock = FakeClock(1000.0)
@@ -198,7 +198,7 @@ def test_connection_that_fails_after_a_long_time_is_lost_and_dialled_again_quick
     run_until(lambda: link.open, link, other)
 
 
-def test_connection_that_this_side_closes_is_no_failure(
+def test_connection_that_this_side_closes_is_not_a_failure(
     link: DiaryLink, other: DiaryLink, caplog: pytest.LogCaptureFixture
 ) -> None:
     link.on_connect = link.close
@@ -257,7 +257,7 @@ def test_clients_that_abort_the_handshake_are_said_once_a_minute(
     assert not link.disconnected
 
 
-def test_client_without_interest_is_no_failure(
+def test_client_without_interest_is_not_a_failure(
     link: DiaryLink, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A health check, or the loser of a race of addresses."""

@@ -80,7 +80,7 @@ def sends_at_once(network: MemoryNetwork) -> set[bool]:
     return answers
 
 
-def test_memory_network_does_it_when_it_is_told_to_and_with_a_seed_now_and_then() -> None:
+def test_memory_network_does_it_on_request_and_with_a_seed_now_and_then() -> None:
     """So that what is built on it meets both ways."""
     assert sends_at_once(MemoryNetwork()) == {False}
     assert sends_at_once(MemoryNetwork(at_once=True)) == {True}
@@ -115,7 +115,7 @@ def test_packets_that_were_sent_at_once_are_reported_at_the_end_of_the_pass(
     assert not link.sent, "the link has nothing more to report"
 
 
-def test_packets_that_were_sent_at_once_are_reported_even_if_the_connection_ends_then(
+def test_packets_sent_at_once_are_reported_even_if_the_connection_ends(
     link: DiaryLink, other: DiaryLink
 ) -> None:
     """A layer above would send them again, and the other side has them already."""
@@ -241,7 +241,7 @@ def test_it_is_refused_while_the_connection_ends(line: Line) -> None:
     assert answers == [None]
 
 
-def test_it_is_refused_if_somebody_wants_to_be_told_of_each_packet(line: Line) -> None:
+def test_it_is_refused_if_a_callback_waits_for_each_packet(line: Line) -> None:
     def on_packet_sent(conn_id: str, packet_id: int) -> None:
         pass
 

@@ -346,7 +346,7 @@ def test_connector_that_is_deleted_while_it_shakes_hands(
     assert not link.disconnected
 
 
-def test_connection_that_shakes_hands_cannot_be_used_yet_and_is_closed_silently(
+def test_connection_that_shakes_hands_is_unusable_and_closed_silently(
     link: DiaryLink, authority: Authority
 ) -> None:
     with plain_client(link.add_listener(LOCALHOST, authority.config("server"))):

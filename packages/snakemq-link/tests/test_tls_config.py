@@ -171,7 +171,7 @@ def test_settings_that_contradict_each_other_are_refused(
         make(authority)
 
 
-def test_files_that_cannot_be_read_are_an_error_of_whoever_adds(
+def test_files_that_cannot_be_read_raise_where_they_are_added(
     link: DiaryLink, authority: Authority
 ) -> None:
     keyfile, certfile = authority.issue("server")

@@ -97,7 +97,7 @@ def test_connector_shows_its_new_certificate_from_the_next_connection_on(
     assert name_of(link) == "renewed-client"
 
 
-def test_certificate_of_a_listener_that_was_replaced_is_shown_from_the_next_connection_on(
+def test_listener_shows_a_replaced_certificate_from_the_next_connection_on(
     link: DiaryLink, other: DiaryLink, authority: Authority, server: Deployed, client: Deployed
 ) -> None:
     connect(link, other, server, client)
@@ -122,7 +122,7 @@ def test_client_whose_certificate_was_refused_is_let_in_with_a_new_one(
     run_until(lambda: link.open, link, other)
 
 
-def test_authority_that_was_replaced_is_trusted_and_the_old_one_is_not_any_more(
+def test_a_replaced_authority_is_no_longer_trusted(
     link: DiaryLink,
     other: DiaryLink,
     stranger: Authority,
@@ -211,7 +211,7 @@ def test_files_that_have_not_changed_are_not_read_again(server: Deployed) -> Non
     assert server.config.current_context(server_side=True) is context
 
 
-def test_context_that_was_given_out_stays_the_same_and_gets_the_new_certificate(
+def test_context_that_was_given_out_gets_the_new_certificate(
     link: DiaryLink, other: DiaryLink, authority: Authority, server: Deployed, client: Deployed
 ) -> None:
     context = server.config.get_context(server_side=True)

@@ -166,7 +166,7 @@ def test_one_that_wastes_its_room_is_closed_while_others_wait(crowd: Crowd) -> N
     assert len(crowd.packeter.errors) == 3
 
 
-def test_a_link_that_counts_failures_is_told_of_them_with_one_reason_for_all(
+def test_a_link_that_counts_failures_gets_one_reason_for_all(
     network: MemoryNetwork, caplog: pytest.LogCaptureFixture
 ) -> None:
     reasons: dict[str, str] = {}

@@ -103,7 +103,7 @@ def test_documents_that_1_6_writes_later_go_to_the_end(parent: Any, open_storage
     ],
     ids=str,
 )
-def test_a_document_of_1_6_that_is_no_message_is_set_aside(
+def test_a_document_of_1_6_that_is_not_a_message_is_set_aside(
     parent: Any, open_storage: Open, changes: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     parent.snakemq_items.insert_many([v16(1), v16(2, **changes), v16(3)])

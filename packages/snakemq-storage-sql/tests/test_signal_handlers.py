@@ -149,7 +149,7 @@ def test_it_does_not_wait_for_a_thread_that_waits_for_it(storage: Storage, name:
     assert not any(thread.is_alive() for thread in threads)
 
 
-def test_what_is_pushed_between_two_statements_is_durable_when_the_push_returns(
+def test_a_push_between_two_statements_is_durable_when_it_returns(
     path: Path, run_child: Callable[..., str]
 ) -> None:
     code = """if True:
@@ -204,7 +204,7 @@ def test_only_pushes_may_come_in_the_middle_of_a_call(storage: Storage) -> None:
         storage.get_queues()
 
 
-def test_a_leader_leaves_the_lock_to_the_handler_of_a_thread_that_holds_the_books() -> None:
+def test_a_leader_leaves_the_lock_to_the_handler_of_the_books_holder() -> None:
     """The handler waits for the lock, its thread has the books, and the leader needs them."""
     written: list[str] = []
 

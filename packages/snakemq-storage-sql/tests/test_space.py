@@ -24,7 +24,7 @@ def fill(storage: SqliteQueuesStorage, count: int = 2000) -> list[Message]:
     return items
 
 
-def test_a_backlog_that_was_delivered_gives_its_space_back_while_the_storage_is_open(
+def test_a_delivered_backlog_gives_its_space_back_while_open(
     path: Path,
 ) -> None:
     with closing(SqliteQueuesStorage(path)) as storage:

@@ -19,25 +19,25 @@ class Abilities:
     """
 
     send_at_once: Callable[[str, BytesLike], bool] | None
-    """Of :class:`SendsAtOnce`."""
+    """See :class:`SendsAtOnce`."""
     report_failure: Callable[[str, Exception], object] | None
-    """Of :class:`ReportingLink`."""
+    """See :class:`ReportingLink`."""
     on_connect_failed: Callback[[Any, ConnectFailed]]
-    """Of :class:`ReportingLink`."""
+    """See :class:`ReportingLink`."""
     on_crowded: Callback[[Callable[[str], bool]]]
-    """Of :class:`CrowdedLink`."""
+    """See :class:`CrowdedLink`."""
     on_closing: Callback[[]]
-    """Of :class:`EndingLink`."""
+    """See :class:`EndingLink`."""
     on_closed: Callback[[]]
-    """Of :class:`EndingLink`."""
+    """See :class:`EndingLink`."""
     unsent_bytes: Callable[[str], int | None]
-    """Of :class:`ProgressLink`."""
+    """See :class:`ProgressLink`."""
     unanswered_for: Callable[[str], float | None]
-    """Of :class:`ProgressLink`."""
+    """See :class:`ProgressLink`."""
     borrow: Callable[[], bool]
-    """Of :class:`LendingLink`."""
+    """See :class:`LendingLink`."""
     give_back: Callable[[], None]
-    """Of :class:`LendingLink`."""
+    """See :class:`LendingLink`."""
 
     def __init__(self, link: LinkInterface) -> None:
         self.send_at_once = getattr(link, "send_at_once", None)

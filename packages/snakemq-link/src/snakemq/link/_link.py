@@ -12,7 +12,6 @@ from snakemq.exceptions import ConnectFailed
 
 from ._connections._admission import MAX_CONNECTIONS, MAX_CONNECTIONS_PER_ADDRESS, Admission
 from ._connections._adoption import Adoption
-from ._connections._progress import unanswered_for, unsent_bytes
 from ._connections._receiving import Receiving
 from ._connections._sending import Sending
 from ._connections._socket import LinkSocket
@@ -291,10 +290,14 @@ class Link:
 
     def unsent_bytes(self, conn_id: str) -> int | None:
         """See :meth:`ProgressLink.unsent_bytes`. Linux can tell it; elsewhere ``None``."""
+        from ._connections._progress import unsent_bytes  # imports fcntl
+
         return unsent_bytes(self._table.get(conn_id).sock)
 
     def unanswered_for(self, conn_id: str) -> float | None:
         """See :meth:`ProgressLink.unanswered_for`. Linux can tell it of TCP; else ``None``."""
+        from ._connections._progress import unanswered_for
+
         return unanswered_for(self._table.get(conn_id).sock)
 
     def report_failure(self, conn_id: str, error: Exception) -> None:

@@ -1,4 +1,4 @@
-"""Who is told of packets that have arrived."""
+"""Hands packets that have arrived to the callbacks."""
 
 from __future__ import annotations
 

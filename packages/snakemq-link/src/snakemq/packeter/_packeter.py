@@ -67,9 +67,9 @@ class Packeter:
 
     # The same events a batch at a time, for layers above that handle many small packets.
     on_packets_recv: Event[[str, list[Packet]]] = Event()
-    """``func(conn_id, packets)``: packets that arrived together, in their order. Who closes
-    the connection in this call gets no more, and has to disregard the rest of the list. All
-    are bytes, unless :meth:`split_large` was called."""
+    """``func(conn_id, packets)``: packets that arrived together, in their order. A callback
+    that closes the connection gets no more, and has to disregard the rest of the list. All are
+    bytes, unless :meth:`split_large` was called."""
     on_packets_sent: Event[[str, int]] = Event()
     """``func(conn_id, packet_id)``: that packet and all that were queued for the same
     connection before it are sent. Not for a packet of which :meth:`send_framed_at_once` has

@@ -4,7 +4,7 @@ from typing import NamedTuple, TypeAlias
 
 
 class SplitPacket(NamedTuple):
-    """A large packet in two parts, for who asked for that with :meth:`Packeter.split_large`."""
+    """A large packet in two parts, see :meth:`Packeter.split_large`."""
 
     head: bytes
     body: bytes

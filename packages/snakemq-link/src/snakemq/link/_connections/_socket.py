@@ -79,12 +79,12 @@ class LinkSocket:
         self.remote_peer: object = remote_peer
         """The address of the other side, as the socket module gives it."""
         self.recv: Callable[[int], bytes] = sock.recv
-        """About so many bytes at most; empty at the end. Raises ``OSError``."""
+        """At most about this many bytes; empty at the end. Raises ``OSError``."""
         self.send: Callable[[BytesLike], int] = sock.send
         """How many bytes the system took, at least one. Raises ``OSError``; after one of
         :data:`WOULD_BLOCK` the same data has to be given again."""
 
-        # Written by the connection table, and by who adopts it.
+        # Written by the connection table, and by the adoption.
         self.phase: Phase = Phase.SHAKING_HANDS
         self.connected_at: float = 0.0
         """When it was opened, in seconds."""

@@ -1,4 +1,4 @@
-"""What is told of peers that come to the listeners and are of no use."""
+"""Reports on peers that come to the listeners and cannot be used."""
 
 from __future__ import annotations
 

@@ -21,8 +21,9 @@ from .._loop._loop import Loop
 from .._loop._poller import WRITE
 from .._tls._config import SSLConfig, check_server_hostname
 from .._tls._errors import is_refusal
-from ._address import Address, Endpoint, literal
+from ._address import Address
 from ._backoff import Backoff
+from ._endpoint import Endpoint, literal
 from ._lookup import Answer, LookUp
 from ._race import Race, starting_order
 

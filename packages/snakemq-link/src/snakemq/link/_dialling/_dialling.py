@@ -5,27 +5,33 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+from snakemq.callbacks import Callback
+from snakemq.exceptions import ConnectFailed
 
 from .._connections._admission import Admission
 from .._connections._adoption import Adoption
 from .._connections._table import ConnectionTable
 from .._loop._loop import Loop
 from .._tls._config import SSLConfig
-from . import _connector
 from ._address import Address
-from ._backoff import Backoff
-from ._connector import Connector
-from ._listener import Listener
+
+if TYPE_CHECKING:
+    # Imported where they are used first, because few processes need both.
+    from ._connector import Connector
+    from ._listener import Listener
 
 _log = logging.getLogger("snakemq.link")
 
 
-class Settings(_connector.Settings, Protocol):
-    """The settings of the link that matter here."""
+class Settings(Protocol):
+    """The settings and the event of the link that matter here."""
 
+    connect_timeout: float
     reconnect_interval: float
     listen_backlog: int
+    on_connect_failed: Callback[[Any, ConnectFailed]]
 
 
 class Dialling:
@@ -51,6 +57,9 @@ class Dialling:
     def add_connector(
         self, address: Address, reconnect_interval: float | None, ssl_config: SSLConfig | None
     ) -> None:
+        from ._backoff import Backoff
+        from ._connector import Connector
+
         if isinstance(address, tuple) and address[1] == 0:
             raise ValueError("port 0 cannot be dialled")
         if reconnect_interval is None:
@@ -78,6 +87,8 @@ class Dialling:
             self._table.drop(conn, "its connector was deleted")
 
     def add_listener(self, address: Address, ssl_config: SSLConfig | None) -> Address:
+        from ._listener import Listener
+
         if address in self.listeners:
             raise ValueError(f"there is a listener on {address!r} already")
         backlog = self._settings.listen_backlog

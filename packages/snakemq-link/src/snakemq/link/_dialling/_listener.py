@@ -16,12 +16,8 @@ from .._connections._socket import WOULD_BLOCK
 from .._loop._loop import Loop
 from .._loop._poller import READ
 from .._tls._config import SSLConfig
-from ._address import (
-    Address,
-    listening_endpoint,
-    public_address,
-    remove_stale_unix_socket,
-)
+from ._address import Address
+from ._endpoint import listening_endpoint, public_address, remove_stale_unix_socket
 
 if TYPE_CHECKING:
     import ssl

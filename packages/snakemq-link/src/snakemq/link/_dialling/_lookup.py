@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from typing import Protocol, TypeAlias
 
-from ._address import Endpoint, resolve
+from ._endpoint import Endpoint, resolve
 
 Answer: TypeAlias = "list[Endpoint] | str"
 """Endpoints, best first, or why there are none."""

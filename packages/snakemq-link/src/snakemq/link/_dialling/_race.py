@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 
-from ._address import Endpoint
+from ._endpoint import Endpoint
 
 ATTEMPT_DELAY = 0.25
 """Seconds from the beginning of one attempt to that of the next one, while none has failed: the

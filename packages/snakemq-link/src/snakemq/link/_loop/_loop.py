@@ -6,6 +6,7 @@ import contextlib
 import enum
 import logging
 import os
+import select
 import threading
 import time
 from collections import deque
@@ -17,8 +18,7 @@ from snakemq.callbacks import Callback
 from snakemq.exceptions import LoopError
 
 from .. import forks
-from ._best_poller import make_poller
-from ._poller import Handler, Poller
+from ._poller import EpollPoller, Handler, Poller
 from ._timers import NEVER, Timer, TimerHeap
 from ._wakeup import make_wakeup
 
@@ -121,7 +121,7 @@ class Loop:
 
     def wake_up(self) -> None:
         """Make sure that there is one more pass."""
-        # Cleared right before on_loop_pass: whoever finds it set knows that one is still to come.
+        # Cleared right before on_loop_pass: if it is set, one is still to come.
         # And rung only for a loop that sleeps, so 100,000 calls cost a ring or none. It is not
         # asked which thread calls: a signal handler interrupts the sleep of the loop's own one.
         if not self._wakeup_pending:
@@ -303,3 +303,12 @@ class Loop:
             func(*args, **kwargs)
         except Exception:
             _log.exception("a callback raised")
+
+
+def make_poller() -> Poller:
+    """Make the best one that the system has."""
+    if hasattr(select, "epoll"):
+        return EpollPoller()
+    from ._selector_poller import SelectorPoller  # what it imports is not needed elsewhere
+
+    return SelectorPoller()

@@ -66,7 +66,7 @@ class Machine:
 
     def wake(self) -> None:
         """See :meth:`LinkInterface.wakeup_poll`. Thread-safe."""
-        # Cleared right before on_loop_pass: whoever finds it set knows that one is still to come.
+        # Cleared right before on_loop_pass: if it is set, one is still to come.
         if not self._woken:
             self._woken = True
             self.world.wake(self)

@@ -24,7 +24,7 @@ class Network(Protocol):
 
 
 class MemoryConnector:
-    """Keeps a link connected to whoever has a name. Made by :meth:`MemoryNetwork.keep_connected`.
+    """Keeps a link connected to the owner of a name. See :meth:`MemoryNetwork.keep_connected`.
 
     It dials at once, and again after ``interval`` when the connection is gone or could not be made:
     because nobody has the name now, or because of a partition. It ends with its link.

@@ -121,8 +121,8 @@ class MemoryLink:
         return self.machine.in_loop()
 
     def borrow(self) -> bool:
-        """See :meth:`LendingLink.borrow`. Who runs the network is the loop of all links, and never
-        asleep."""
+        """See :meth:`LendingLink.borrow`. The thread that runs the network is the loop of all
+        links, and never asleep."""
         is_loop = self.in_loop()
         self._borrowed += is_loop
         return is_loop

@@ -130,8 +130,8 @@ class MemoryNetwork:
     ) -> MemoryConnector:
         """Connect ``link`` to the link called ``name``, and again whenever that is needed.
 
-        ``interval``: seconds until the next attempt, or bounds to draw them from. Whoever has the
-        name at that moment is dialled, so a process that was restarted is found again.
+        ``interval``: seconds until the next attempt, or bounds to draw them from. The link that
+        has the name at that moment is dialled, so a process that was restarted is found again.
         """
         return MemoryConnector(self, link, name, interval)
 
@@ -177,7 +177,7 @@ class MemoryNetwork:
             self._exhaust()
 
     def run_passes(self, count: int) -> int:
-        """Run at most so many passes without moving the clock, and return how many there were.
+        """Run at most ``count`` passes without moving the clock, and return how many there were.
 
         For those who want to interfere while things are under way: between two passes bytes are
         in the pipes, and sends are begun and not finished.

@@ -25,7 +25,7 @@ _OVERHEAD = 20_000
 """Bytes of a statement for the names, the numbers, and itself."""
 
 _NUMBERS = 200
-"""The same of each further row."""
+"""Bytes that each further row takes beside its data."""
 
 
 class MySql(Dialect):

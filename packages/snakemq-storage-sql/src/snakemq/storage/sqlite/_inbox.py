@@ -25,7 +25,7 @@ def remember(connection: sqlite3.Connection, ident: str, uuids: Sequence[bytes],
 
 
 def recall(connection: sqlite3.Connection, ident: str, count: int) -> list[bytes]:
-    """The last ``count`` uuids of a peer, the oldest first. What is no uuid is left out."""
+    """The last ``count`` uuids of a peer, the oldest first. What is not a uuid is left out."""
     rows = connection.execute(
         "SELECT uuid FROM inbox WHERE ident = ? ORDER BY seq DESC LIMIT ?", (ident, count)
     )
