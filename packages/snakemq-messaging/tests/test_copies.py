@@ -116,8 +116,8 @@ def test_the_wire_says_how_many_seconds_are_left(ttl: float, waited: float) -> N
     ttl=ttls,
     waited=waits,
     window=st.integers(1, 3),
-    window_bytes=st.integers(1, 30),
-    data=st.data(),
+    window_bytes=st.integers(1, 4),
+    sizes=st.lists(st.integers(0, 3), max_size=3),
 )
 def test_a_single_message_goes_if_it_has_not_expired_and_the_window_has_room(
     ttl: float | None, waited: float, window: int, window_bytes: int, sizes: list[int]
