@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable
 from typing import Any, overload
 
+from snakemq._settings import Setting, seconds, whole
 from snakemq.callbacks import Callback, Event
 from snakemq.exceptions import ConnectFailed
 
@@ -51,6 +52,15 @@ and how many of them may go unanswered. So a side that only receives notices wit
 peer, or the path, is gone; otherwise it never would."""
 
 
+def _check_share(name: str, value: object) -> None:
+    if value is None:
+        return
+    if not isinstance(value, (int, float)):
+        raise TypeError(f"{name} must be a number or None, not {value!r}")
+    if not value > 0:
+        raise ValueError(f"{name} must be None or above 0, not {value!r}")
+
+
 class Link:
     """Keeper of connections, and the loop that drives the whole stack.
 
@@ -69,27 +79,34 @@ class Link:
     :meth:`borrow`, :attr:`give_back`. Signal handlers may call :meth:`stop` and
     :meth:`wakeup_poll`.
 
-    ``max_connections``: what comes in beyond this number is closed at once. So is what would use
-    the last tenth, 32 at least, of the file descriptors that this process may have.
+    Settings are attributes too, and may change for what comes after that. The constants of this
+    module are the defaults, and say the reasons. A wrong value raises ``TypeError`` or
+    ``ValueError``.
 
-    ``max_connections_per_address``: for what comes in from one IPv4 address or one /64 network of
-    IPv6. An ``int``; or a ``float``, the part of all that there may be, but at least 64; or
-    ``None``, any number. Unix sockets have no such limit.
-
-    ``listen_backlog``: how many connections the system holds for a listener until they are
-    accepted.
-
-    ``connect_timeout``: seconds for one attempt to connect, with the look-up of the name.
-
-    ``handshake_timeout``: seconds for a TLS handshake.
-
-    ``tcp_keepalive``: seconds of silence until the system probes a TCP connection, seconds between
-    two probes, and how many of them may go unanswered, as far as the system lets them be set;
-    ``None``: no probes.
-
-    The constants of this module are the defaults, and say the reasons. Raises ``ValueError`` for a
-    wrong ``tcp_keepalive`` or ``max_connections_per_address``.
+    - ``max_connections``: what comes in beyond this number is closed at once. So is what would use
+      the last tenth, 32 at least, of the file descriptors that this process may have.
+    - ``max_connections_per_address``: for what comes in from one IPv4 address or one /64 network of
+      IPv6. An ``int``; or a ``float``, the part of all that there may be, but at least 64; or
+      ``None``, any number. Unix sockets have no such limit.
+    - ``listen_backlog``: how many connections the system holds for a listener until they are
+      accepted.
+    - ``reconnect_interval``: for connectors without one of their own, in seconds.
+    - ``recv_block_size``: the most that is read from one connection at a time, in bytes.
+    - ``connect_timeout``: seconds for one attempt to connect, with the look-up of the name.
+    - ``handshake_timeout``: seconds for a TLS handshake.
+    - ``tcp_keepalive``: seconds of silence until the system probes a TCP connection, seconds
+      between two probes, and how many of them may go unanswered, as far as the system lets them be
+      set; ``None``: no probes.
     """
+
+    max_connections: Setting[int] = Setting(whole(0))
+    max_connections_per_address: Setting[float | None] = Setting(_check_share)
+    listen_backlog: Setting[int] = Setting(whole(0))
+    reconnect_interval: Setting[float] = Setting(seconds)
+    recv_block_size: Setting[int] = Setting(whole(1))
+    connect_timeout: Setting[float] = Setting(seconds)
+    handshake_timeout: Setting[float] = Setting(seconds)
+    tcp_keepalive: Setting[tuple[int, int, int] | None] = Setting(check_keepalive)
 
     on_connect: Event[[str]] = Event()
     on_disconnect: Event[[str]] = Event()
@@ -118,28 +135,22 @@ class Link:
         max_connections: int = MAX_CONNECTIONS,
         max_connections_per_address: float | None = MAX_CONNECTIONS_PER_ADDRESS,
         listen_backlog: int = LISTEN_BACKLOG,
+        reconnect_interval: float = RECONNECT_INTERVAL,
+        recv_block_size: int = RECV_BLOCK_SIZE,
         connect_timeout: float = CONNECT_TIMEOUT,
         handshake_timeout: float = HANDSHAKE_TIMEOUT,
         tcp_keepalive: tuple[int, int, int] | None = TCP_KEEPALIVE,
     ) -> None:
-        check_keepalive(tcp_keepalive)
-        if max_connections_per_address is not None and not max_connections_per_address > 0:
-            raise ValueError(
-                "max_connections_per_address must be None or above 0, "
-                f"not {max_connections_per_address!r}"
-            )
         self.log: logging.Logger = logging.getLogger("snakemq.link")
 
-        self.reconnect_interval = RECONNECT_INTERVAL
-        """For connectors that are added from now on without one of their own, in seconds."""
-        self.recv_block_size = RECV_BLOCK_SIZE
         self.max_connections = max_connections
         self.max_connections_per_address = max_connections_per_address
         self.listen_backlog = listen_backlog
+        self.reconnect_interval = reconnect_interval
+        self.recv_block_size = recv_block_size
         self.connect_timeout = connect_timeout
         self.handshake_timeout = handshake_timeout
         self.tcp_keepalive = tcp_keepalive
-        """For connections that are made from now on."""
 
         self.on_loop_pass = Callback()
         self.on_closing = Callback()

@@ -15,16 +15,18 @@ _NAMES = (
 _LARGEST = (32767, 32767, 127)
 
 
-def check_keepalive(keepalive: Sequence[object] | None) -> None:
-    """Raises ``ValueError`` for what Linux would refuse."""
+def check_keepalive(name: str, keepalive: object) -> None:
+    """Raise ``TypeError`` or ``ValueError`` for what Linux would refuse."""
     if keepalive is None:
         return
+    if not isinstance(keepalive, Sequence):
+        raise TypeError(f"{name} must be None or three whole numbers, not {keepalive!r}")
     if len(keepalive) != len(_LARGEST) or not all(
         isinstance(value, int) and 0 < value <= largest
         for value, largest in zip(keepalive, _LARGEST, strict=True)
     ):
         raise ValueError(
-            "tcp_keepalive must be None or (seconds of silence, seconds between probes, probes), "
+            f"{name} must be None or (seconds of silence, seconds between probes, probes), "
             f"whole numbers from 1 to {_LARGEST}, not {keepalive!r}"
         )
 
