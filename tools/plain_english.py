@@ -29,7 +29,6 @@ NOT_YET = (
     "packages/snakemq-messaging/src",
     "packages/snakemq-messaging/tests",
     "packages/snakemq-rpc/src",
-    "packages/snakemq-rpc/tests",
 )
 
 LONGEST_TEST_NAME = 72

@@ -22,9 +22,7 @@ def found(path: str) -> list[Path]:
 
 
 def is_module_or_wing(folder: Path) -> bool:
-    if not (folder / "__init__.py").exists() or "testing" in folder.parts:
-        return False
-    return folder.name != "_public_home"
+    return (folder / "__init__.py").exists() and "testing" not in folder.parts
 
 
 FOLDERS = sorted(
