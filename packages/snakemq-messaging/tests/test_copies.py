@@ -102,7 +102,7 @@ def test_the_wire_says_how_many_seconds_are_left(ttl: float, waited: float) -> N
     packeter = Recording()
     sender, queue = sender_to(packeter, 10, 1000)
     now = packeter.link.time()
-    for _ in range(2):  # a single one would be sent on the express way
+    for _ in range(2):  # a single one would take the short way
         message = Message(b"", ttl)
         message.queued_at, message.position = now - waited, None
         queue.incoming.append(message)

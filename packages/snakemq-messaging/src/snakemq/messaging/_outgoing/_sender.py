@@ -25,7 +25,7 @@ from ._singles import Singles
 from ._warnings import Warnings
 
 SEND_AHEAD = 512 * 1024
-"""Messages are given to the packeter until that many bytes are queued there: enough to keep the
+"""Messages are given to the packeter until this many bytes are queued there: enough to keep the
 system busy for a pass of the loop. What is there cannot expire any more."""
 
 MAX_BATCH = 4096
@@ -33,8 +33,8 @@ MAX_BATCH = 4096
 
 
 class Sender:
-    """Sends what is in the queues, to those who are connected. For the loop only, but for
-    :attr:`outbox` and what says so."""
+    """Sends what is in the queues to connected peers. For the loop only, except :attr:`outbox` and
+    what says so."""
 
     def __init__(
         self,
@@ -62,7 +62,7 @@ class Sender:
         self.outbox = Outbox(self._link, self._queues, registry, self._singles, self._warnings)
 
     def limits_changed(self, ident: str) -> None:
-        """There may be more for a peer than is allowed now. Thread-safe."""
+        """Drop what is beyond the new limits of a peer, soon. Thread-safe."""
         self.outbox.announce(self._queues.get(ident))
 
     def on_loop_pass(self) -> None:
@@ -132,12 +132,12 @@ class Sender:
             lane.is_held = False
 
     def disconnected(self, queue: OutgoingQueue) -> list[Message]:
-        """Messages wait again. Returns those that do not, to be given to :meth:`settle`."""
+        """Let messages wait again. Returns those that cannot, to be given to :meth:`settle`."""
         self._queues.absorb(queue)
         return queue.disconnected(self._time())
 
     def settle(self, queue: OutgoingQueue, dropped: list[Message]) -> None:
-        """After the disconnection was told: report what was dropped with it, and tidy up."""
+        """Report what a disconnection has dropped, after it was reported itself, and tidy up."""
         self._queues.drop(queue, dropped, DropReason.DISCONNECTED)
         self._queues.watch(queue)
         self._queues.sweep(queue)
@@ -150,7 +150,7 @@ class Sender:
             pass
 
     def _pump_batch(self, queue: OutgoingQueue) -> bool:
-        """True if it is to be called again: there may be more to send."""
+        """Send one batch. True if there may be more to send."""
         lane = queue.lane
         if lane is None or lane.is_held or not queue.has_more():
             return False
@@ -184,7 +184,7 @@ class Sender:
     def _refuse(
         self, conversation: Conversation, queue: OutgoingQueue, messages: list[Message]
     ) -> None:
-        """Messages are too large for the peer: report them, and drop those with a ttl of 0."""
+        """Report messages that are too large for the peer, and drop those with a ttl of 0."""
         if queue.aside.count:
             self._warnings.too_large(queue, conversation.largest_message)
         for message in messages:
@@ -306,7 +306,7 @@ class Sender:
     def _in_flight_for(
         callback: Callback[[str, str, bytes]], queue: OutgoingQueue, begin: int, end: int
     ) -> list[Message]:
-        """The messages in flight with those numbers, if the callback has anybody to call."""
+        """Return the messages in flight with those numbers, if anything has joined the callback."""
         return list(islice(queue.in_flight, begin, end)) if callback.callbacks else []
 
     def _tell(
@@ -316,7 +316,7 @@ class Sender:
         queue: OutgoingQueue,
         messages: list[Message],
     ) -> None:
-        """Not before the books are closed: a callback may close the connection."""
+        """Report messages, once the books are closed: a callback may close the connection."""
         if callback.callbacks:
             conn_id = lane.conversation.conn_id
             for message in messages:
@@ -331,7 +331,7 @@ class Sender:
         return queue is not None and queue.lane is not None and bool(queue.in_flight)
 
     def outstanding(self, ident: str) -> tuple[int, int]:
-        """Messages for a peer in memory, and bytes of their data."""
+        """Return how many messages for a peer are in memory, and the bytes of their data."""
         queue = self._queues.known(ident)
         if queue is None:
             return 0, 0
@@ -343,7 +343,7 @@ class Sender:
         )
 
     def queues(self) -> list[OutgoingQueue]:
-        """All queues. Thread-safe."""
+        """Return all queues. Thread-safe."""
         return list(self._queues)
 
     def close(self) -> None:
