@@ -27,9 +27,7 @@ ROOT = Path(__file__).parents[1]
 #: Folders and files that are not clean yet. Take a line out when the tool finds nothing there.
 NOT_YET = (
     "packages/snakemq-messaging/src",
-    "packages/snakemq-messaging/tests",
     "packages/snakemq-rpc/src",
-    "packages/snakemq-rpc/tests",
 )
 
 LONGEST_TEST_NAME = 72

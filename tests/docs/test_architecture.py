@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from snakemq.messaging._wire._phases import Phase
 from tools.packages import discover
 
 from .pages import DOCS
@@ -22,9 +23,7 @@ def found(path: str) -> list[Path]:
 
 
 def is_module_or_wing(folder: Path) -> bool:
-    if not (folder / "__init__.py").exists() or "testing" in folder.parts:
-        return False
-    return folder.name != "_public_home"
+    return (folder / "__init__.py").exists() and "testing" not in folder.parts
 
 
 FOLDERS = sorted(
@@ -49,6 +48,10 @@ def test_each_suite_of_the_tests_is_on_the_map() -> None:
     suites = [folder.parent.name for folder in (DOCS.parent / "tests").glob("*/__init__.py")]
     assert suites
     assert [name for name in suites if f"`tests/{name}/`" not in TEXT] == []
+
+
+def test_the_page_has_all_phases_of_a_connection() -> None:
+    assert [phase.value for phase in Phase if phase.value not in TEXT] == []
 
 
 def test_modules_are_in_the_packages_that_the_table_says() -> None:

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-DEADLINE = 20.0
+DEADLINE = 60.0
 """Seconds for anything to happen: far more than it takes, so that a slow machine does no harm."""
 
 PATIENCE = 3.0

@@ -417,7 +417,7 @@ def test_a_thread_is_woken_though_its_client_is_closed_in_the_same_pass(
     assert result(future) == "result"
 
 
-def test_a_thread_whose_call_is_done_while_another_one_closes_the_client_is_woken() -> None:
+def test_a_thread_whose_call_ends_while_the_client_is_closed_is_woken() -> None:
     sleepers = Sleepers()
     sleepers.end()
     thread = BlockedThread(sleepers)

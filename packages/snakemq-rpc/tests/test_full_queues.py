@@ -127,7 +127,7 @@ def test_a_refusal_is_kept_as_well(
     assert isinstance(reply["exception"], Error)
 
 
-def test_a_client_that_leaves_gets_the_remembered_reply_when_it_repeats_its_call(
+def test_a_client_that_comes_back_gets_the_remembered_reply(
     server: RpcServer,
     client: RawClient,
     limited: Node,

@@ -178,7 +178,7 @@ def test_signals_that_were_not_run_are_run_by_the_next_process(
     server.close()
 
 
-def test_with_manual_ack_too_a_signal_is_delivered_when_its_method_has_returned(
+def test_with_manual_ack_a_signal_is_delivered_when_its_method_returns(
     node: MakeNode, client: RawClient, service: Service
 ) -> None:
     server_node = node("server", manual_ack=True)
@@ -373,7 +373,7 @@ def test_a_call_whose_caller_gave_up_is_not_executed(
 
 
 @pytest.mark.parametrize("timeout", ["5", b"", [], True, -1, float("nan"), 1e300, 10**400])
-def test_a_time_that_is_none_is_ignored(
+def test_a_timeout_that_is_not_a_time_is_ignored(
     start: Start, client: RawClient, service: Service, timeout: Any
 ) -> None:
     start(threads=1)

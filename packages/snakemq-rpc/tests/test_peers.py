@@ -105,6 +105,44 @@ def test_the_calls_beside_it_are_answered(
     assert isinstance(poison.exception(0), PartialCall)
 
 
+@pytest.mark.parametrize("poisoned", [0, 1])
+def test_the_calls_of_another_client_of_the_messaging_are_answered(
+    client_node: Node, closing: ClosingServer, poisoned: int
+) -> None:
+    clients = [RpcClient(client_node.hook) for _ in range(2)]
+    methods = [client.get_proxy("server", "object").method for client in clients]
+    poison = methods[poisoned].future("poison")
+    futures = [methods[1 - poisoned].future(number) for number in range(3)]
+    times = reconnect_while(
+        client_node, closing, lambda: not all(f.done() for f in (poison, *futures)), 10
+    )
+    assert times <= 5
+    assert [future.result(0) for future in futures] == ["good"] * 3
+    assert isinstance(poison.exception(0), PartialCall)
+
+
+def test_a_client_that_is_closed_gives_up_its_turn_to_try_suspects(
+    client_node: Node, server: RawServer
+) -> None:
+    clients = [RpcClient(client_node.hook) for _ in range(2)]
+    futures = [
+        client.get_proxy("server", "object").method.future(number)
+        for number, client in enumerate(clients)
+    ]
+    for _ in range(2):
+        client_node.connect(server)
+        client_node.network.disconnect(client_node.link.connections[-1])
+        client_node.network.run_until_idle()
+    server.requests.clear()
+    client_node.connect(server)
+    assert [request["args"] for request in server.requests] == [(0,)]
+    clients[0].close()
+    client_node.network.run_until_idle()
+    assert [request["args"] for request in server.requests] == [(0,), (1,)]
+    server.reply("answered")
+    assert futures[1].result(0) == "answered"
+
+
 def test_two_such_calls_come_to_an_end(
     client: RpcClient, client_node: Node, closing: ClosingServer
 ) -> None:

@@ -396,7 +396,7 @@ def test_text_that_is_compared_again_and_again_is_measured() -> None:
     assert "steps" in refused(data)
 
 
-def test_an_object_that_grows_after_it_became_part_of_a_key_is_hashed_as_it_is_then() -> None:
+def test_an_object_that_grows_within_a_key_is_hashed_at_its_new_size() -> None:
     many = b"(" + b"K\x01" * 10_000 + b"t"
     key = named(__name__, "Key") + b")\x81\x94"  # 0 is the object
     late = b"0h\x00\x85\x940" + b"h\x00}" + text("part") + many + b"sb0"  # 1 is the tuple of it

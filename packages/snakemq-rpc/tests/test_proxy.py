@@ -16,7 +16,7 @@ def test_a_method_is_always_the_same_object(proxy: RpcInstProxy) -> None:
     assert proxy.method is not proxy.other
 
 
-def test_names_with_an_underscore_are_no_methods(proxy: RpcInstProxy) -> None:
+def test_names_with_an_underscore_are_not_methods(proxy: RpcInstProxy) -> None:
     assert hasattr(proxy, "method")
     for name in ("_private", "__len__", "__wrapped__", "_repr_html_"):
         assert not hasattr(proxy, name)

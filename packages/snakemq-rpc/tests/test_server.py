@@ -398,7 +398,7 @@ def test_a_request_that_is_repeated_while_it_runs_gets_one_reply(
     assert len(messages) == 2
 
 
-def test_a_reply_that_was_lost_with_the_connection_is_given_to_the_repeated_request(
+def test_a_repeated_request_gets_the_reply_that_was_lost(
     server: RpcServer, client: RawClient, service: Service, network: MemoryNetwork
 ) -> None:
     client.call("block")

@@ -1,14 +1,14 @@
 """What the stack notes on a message while it has it, and which module does so.
 
-=========  =================================  ==============================================
+=========  =================================  ======================================================
 slot       written by                         read by
-=========  =================================  ==============================================
+=========  =================================  ======================================================
 unclaimed  _message
 sent_to    _message                           _message _outbox
-queued_at  _outbox _singles _queues _queue    _singles _queue _sender _expiry _picture
-position   _outbox _singles _queues _backlog  _outbox _queues _backlog _queue _expiry _table
-stage      _queue _row _deliveries            _queue _row _deadlines
-=========  =================================  ==============================================
+queued_at  _outbox _singles _queues _queue    _singles _sender _expiry _picture _taking
+position   _outbox _singles _queues _backlog  _outbox _queues _backlog _queue _expiry _table _taking
+stage      _queue _row _deliveries _taking    _queue _row _taking _deadlines
+=========  =================================  ======================================================
 
 A thread that sends a message claims it, notes when, where the storage has it, and appends it to a
 queue. From then on it belongs to the loop. ``_deliveries`` writes on received messages only.

@@ -94,7 +94,8 @@ Reply = TypedDict(
         "exception": NotRequired[Any],
         "exception_format": NotRequired[str],  # the traceback of the server, or ""
         # Not known to 1.6: what the exception is, if it is not sent as "exception" or cannot be
-        # decoded; and its own pickle, for who knows a class that not everybody does.
+        # decoded; and its own pickle, for clients that know a class
+        # that others do not.
         "exception_type": NotRequired[str],
         "exception_message": NotRequired[str],
         "exception_pickle": NotRequired[bytes],

@@ -13,6 +13,8 @@ from .._errors import CallError
 from .._protocol import with_timeout
 from ._call import Call, refused_silently
 from ._outstanding import Outstanding
+from ._peers import Peer
+from ._trials import trials_of
 
 TRIAL = 1.0
 """Seconds. A suspect call that the connection survives this long is innocent, see :class:`Peer`."""
@@ -35,6 +37,7 @@ class Courier:
         self._link = messaging.packeter.link
         self._outstanding = outstanding
         self._fail = fail
+        self._trials = trials_of(messaging)
         messaging.on_admitted.add_internal(self._on_connect)
         messaging.on_disconnect.add_internal(self._on_disconnect)
         messaging.on_message_drop.add_internal(self._on_message_drop)
@@ -46,6 +49,7 @@ class Courier:
         self._messaging.on_admitted.remove(self._on_connect)
         self._messaging.on_disconnect.remove(self._on_disconnect)
         self._messaging.on_message_drop.remove(self._on_message_drop)
+        self._trials.forget(self)
 
     def send(self, call: Call, *, urgent: bool) -> None:
         """Send a new call, at once or as soon as its peer is connected. Thread-safe."""
@@ -66,12 +70,22 @@ class Courier:
         ``after``: the suspect before it, which has ended or is innocent; ``None`` for the first.
         """
         peer = self._outstanding.peers.get(ident)
-        call = peer.next_to_try(after) if peer is not None else None
-        if peer is not None and call is not None:
+        if peer is None or not peer.ends_trial(after):
+            return
+        if after is not None:
+            self._trials.leave(ident, self)
+        if peer.has_suspects:
+            self._trials.enter(ident, self, partial(self._try_one, ident, peer))
+
+    def _try_one(self, ident: str, peer: Peer) -> None:
+        call = peer.next_to_try()
+        if call is not None:
             message = self._message_again(call, self._link.time())
             if peer.claim(call, message):
                 self._link.call_later(TRIAL, partial(self._survived, call, message.uuid))
                 self._send_again(call, message)
+                return
+        self._trials.leave(ident, self)
 
     def _on_connect(self, conn_id: str, ident: str) -> None:
         now = self._link.time()
@@ -103,6 +117,7 @@ class Courier:
 
     def _on_disconnect(self, conn_id: str, ident: str) -> None:
         self._outstanding.disconnect(ident)
+        self._trials.disconnect(ident)
 
     def _on_message_drop(self, ident: str, uuid: bytes) -> None:
         peer = self._outstanding.peers.get(ident)

@@ -114,15 +114,21 @@ class Peer:
             call.has_broken_reply = True
         return failed
 
-    def next_to_try(self, after: Call | None) -> Call | None:
-        """Returns the suspect that is to be sent next, alone.
+    @property
+    def has_suspects(self) -> bool:
+        """Are there calls that are to be sent alone?"""
+        return bool(self._untried)
 
-        ``after``: the one before it, of which it is clear now what becomes; None if there is none.
-        It is None again if another one has followed that already.
-        """
+    def ends_trial(self, after: Call | None) -> bool:
+        """Is it clear now what becomes of the suspect that is under way, because that was
+        ``after``? ``None``: none is."""
         if not self.connected or self._trial is not after:
-            return None
+            return False
         self._trial = None
+        return True
+
+    def next_to_try(self) -> Call | None:
+        """Returns the suspect that is to be sent next, alone."""
         while self._untried and self._trial is None:
             req_id, call = self._untried.popitem()
             if req_id in self.calls:

@@ -109,7 +109,7 @@ class RemoteMethod:
         self.call_timeout = check_timeout(timeout)
 
     def clone(self) -> RemoteMethod:
-        """The same method, whose settings can be changed independently."""
+        """Make another one of this method, with settings that can be changed independently."""
         return _with_settings_of(self, RemoteMethod(self.iproxy, self.name, self._remote))
 
     def __repr__(self) -> str:

@@ -119,6 +119,9 @@ def _exception_names() -> dict[str, type[Exception]]:
     return names
 
 
+SIMPLE = (type(None), bool, int, float, str, bytes)
+"""What holds nothing else, so that its text has an end."""
+
 PLAIN_NAMES: Mapping[str, object] = _plain_names()
 EXCEPTION_NAMES: Mapping[str, type[Exception]] = _exception_names()
 """Exceptions that need no registration: the builtin ones and those of snakeMQ."""

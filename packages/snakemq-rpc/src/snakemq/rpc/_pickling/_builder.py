@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from .._errors import UnregisteredClass
-from ._allowed import EXCEPTION_NAMES, GETATTR, GUARDS, OR, PLAIN_NAMES, CalledOnly
+from ._allowed import EXCEPTION_NAMES, GETATTR, GUARDS, OR, PLAIN_NAMES, SIMPLE, CalledOnly
 
 EXCEPTIONS = frozenset(EXCEPTION_NAMES.values())
 EXCEPTIONS_IN_C = frozenset(
@@ -20,7 +20,6 @@ EXCEPTIONS_IN_C = frozenset(
 )
 _FIELDS_IN_C = (types.MemberDescriptorType, types.GetSetDescriptorType)
 _TEXT_MAKERS = ((str, "__new__"), (bytes, "__new__"), (bytearray, "__init__"))
-_SIMPLE = (type(None), bool, int, float, str, bytes)
 
 
 class Builder(Protocol):
@@ -161,7 +160,7 @@ def _member(cls: type[enum.Enum], *args: Any) -> enum.Enum:
     """``cls(value)``, which would put the ``repr`` of a wrong value into the text of its error:
     that of a list which holds another one twice, and so on, has no end."""
     (value,) = args
-    if isinstance(value, _SIMPLE):
+    if isinstance(value, SIMPLE):
         return cls(value)
     for member in cls.__members__.values():
         if type(member.value) is type(value) and member.value == value:
@@ -211,7 +210,7 @@ def _check_field(value: object, field: object, name: str, attribute: object) -> 
     gets what is neither copied nor nested."""
     if not isinstance(field, _FIELDS_IN_C) or field.__objclass__ not in EXCEPTIONS_IN_C:
         return
-    if not (type(attribute) is tuple if name == "args" else isinstance(attribute, _SIMPLE)):
+    if not (type(attribute) is tuple if name == "args" else isinstance(attribute, SIMPLE)):
         raise pickle.UnpicklingError(
             f"{type(value).__name__}.{name} must not be a {type(attribute).__name__} in a pickle"
         )

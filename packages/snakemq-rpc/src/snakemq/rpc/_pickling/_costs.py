@@ -22,11 +22,12 @@ from ._limits import (
 from ._probing import Probing
 
 _BY_IDENTITY = (object.__hash__, None)
-_FROZEN: frozenset[object] = frozenset()
+HASHING = (set, frozenset, dict)
+
+FROZEN: frozenset[object] = frozenset()
 """Stands for a container that is made: a set or dict that is filled once."""
 
 _IMMUTABLE_TYPE = 1 << 8  # Py_TPFLAGS_IMMUTABLETYPE: of classes that are written in C
-_SETS = (dict, set, frozenset)
 _FEW = 8  # keys, each of which may be compared with all others
 # Steps to look at a slot: our own table takes much longer than that of C, least for a set, which is
 # looked at in rows. So a set of 400,000 numbers k / 1000 takes 46 of its 72 steps for each of them.
@@ -172,11 +173,11 @@ class Costs:
         if known is None:
             if _KEYED.issuperset(map(type, keys)):
                 return
-            if type(container) in _SETS and len(container) + len(keys) <= _FEW:
+            if type(container) in HASHING and len(container) + len(keys) <= _FEW:
                 self.pay(_FEW * sum(self._weight(key) for key in keys))
                 return
             probing = Probing(is_set=isinstance(container, (set, frozenset)))
-            if type(container) in _SETS:
+            if type(container) in HASHING:
                 for key in container:
                     probing.insert(hash(key))
             if type(container) is not frozenset:
@@ -198,7 +199,7 @@ class Costs:
                 continue
             if issubclass(cls, dict) and not issubclass(cls, Counter):
                 value = [pair[0] for pair in value if isinstance(pair, (list, tuple)) and pair]
-            self.fill(_FROZEN, value)
+            self.fill(FROZEN, value)
 
     def calls(self, count: int) -> None:
         """A call gets this many arguments, or a state of this many parts."""

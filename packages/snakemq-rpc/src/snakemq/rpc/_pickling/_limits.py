@@ -37,6 +37,11 @@ ENTRY = 40
 """Bytes by which a dict or set grows when it gets its first item, and with each item."""
 
 
+def max_memory(length: int, factor: int = MEMORY_FACTOR) -> int:
+    """Return how many bytes a pickle of this length may take."""
+    return FREE_MEMORY + factor * length
+
+
 def too_large(max_memory: int) -> pickle.UnpicklingError:
     return pickle.UnpicklingError(
         f"the pickle would take more than {max_memory} bytes of memory: send it in parts, or "

@@ -11,7 +11,7 @@ from typing import Any, Protocol, TypeVar
 from .._errors import UnregisteredClass
 from ._allowed import METHODS, OTHER_MODULES
 from ._builder import InertBuilder, RegisteredBuilder
-from ._limits import FREE_MEMORY, MEMORY_FACTOR
+from ._limits import FREE_MEMORY, MEMORY_FACTOR, max_memory
 from ._machine import Machine
 from ._plain import SHORT, is_plain
 
@@ -139,13 +139,14 @@ class SafePickler:
         :exc:`UnregisteredClass` if it is only that.
         """
         # 2.3 µs for the request of a call with two numbers, 1.0 of them for the look ahead.
-        max_memory = FREE_MEMORY + self._memory_factor * len(data)
-        if is_plain(data, max_memory):
+        # copy of max_memory(), whose call would take 0.03 µs more
+        limit = FREE_MEMORY + self._memory_factor * len(data)
+        if is_plain(data, limit):
             try:
                 return pickle.loads(data)
             except Exception as exc:
                 raise pickle.UnpicklingError(f"broken pickle: {exc}") from exc
-        return Machine(data, self._builder, max_memory).run()
+        return Machine(data, self._builder, limit).run()
 
     def dumps(self, obj: Any, /) -> bytes:
         """The pickle of an object.
@@ -170,10 +171,10 @@ class SafePickler:
         return file.getvalue()
 
     def _check(self, data: bytes) -> None:
-        max_memory = FREE_MEMORY + self._memory_factor * len(data)
+        limit = max_memory(len(data), self._memory_factor)
         try:
-            if not is_plain(data, max_memory):
-                Machine(data, self._builder, max_memory).run()
+            if not is_plain(data, limit):
+                Machine(data, self._builder, limit).run()
         except UnregisteredClass:
             raise
         except pickle.UnpicklingError as exc:
@@ -240,13 +241,13 @@ def loads_inert(data: bytes) -> Any:
     To look at what cannot be decoded otherwise; nothing is executed, and it costs no more than what
     :class:`SafePickler` does. ``UnpicklingError``.
     """
-    return Machine(data, InertBuilder(), FREE_MEMORY + MEMORY_FACTOR * len(data)).run()
+    return Machine(data, InertBuilder(), max_memory(len(data))).run()
 
 
 def names_in(data: bytes) -> set[str]:
     """Classes and functions that a pickle names. Raises ``UnpicklingError``."""
     builder = InertBuilder()
-    Machine(data, builder, FREE_MEMORY + MEMORY_FACTOR * len(data)).run()
+    Machine(data, builder, max_memory(len(data))).run()
     return builder.names
 
 

@@ -58,7 +58,7 @@ class Execution:
         if request is None:
             try:
                 request = read_request(self._settings.pickler, job.message)
-            except BaseException as exc:  # it was decoded once, so this is no fault of the peer
+            except BaseException as exc:  # it was decoded once, so it is not the fault of the peer
                 self._failed(ident, job.method, req_id, exc)
                 return
         job.request = None

@@ -176,7 +176,7 @@ class ReplyMemory:
             self.full.add(ident)
 
     def _forget_silent(self, remaining: int) -> None:
-        """Forget clients, silent for the longest time, until only so many remain."""
+        """Forget clients, silent for the longest time, until only this many remain."""
         while len(self._clients) > remaining:
             for ident, client in self._clients.items():
                 if not client.running and ident not in self.full:
