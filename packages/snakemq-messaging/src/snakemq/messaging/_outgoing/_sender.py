@@ -320,7 +320,7 @@ class Sender:
         if callback.callbacks:
             conn_id = lane.conversation.conn_id
             for message in messages:
-                self._events.emit(conn_id, callback, conn_id, queue.ident, message.uuid)
+                self._events.call(conn_id, callback, conn_id, queue.ident, message.uuid)
 
     def _tell_sent(self, lane: OutgoingLane, queue: OutgoingQueue, messages: list[Message]) -> None:
         self._tell(self.on_message_sent, lane, queue, messages)
@@ -352,7 +352,7 @@ class Sender:
         self._queues.store_ttls()
 
     def dropped(self, ident: str, uuid: bytes) -> None:
-        self._events.emit(None, self.on_message_drop, ident, uuid)
+        self._events.call(None, self.on_message_drop, ident, uuid)
 
     def resume(self, ident: str) -> None:
         self._serve(self._queues.get(ident))
