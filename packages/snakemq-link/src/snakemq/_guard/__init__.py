@@ -9,7 +9,7 @@ from typing import Generic, ParamSpec, TypeVar
 from snakemq.callbacks import Callback
 
 P = ParamSpec("P")
-ConnId = TypeVar("ConnId", str, "str | None")
+ConnId = TypeVar("ConnId", str, str | None)
 
 
 class Guard(Generic[ConnId]):

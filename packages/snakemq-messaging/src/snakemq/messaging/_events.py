@@ -11,7 +11,7 @@ from snakemq.exceptions import (
 )
 
 
-class Events(Guard["str | None"]):
+class Events(Guard[str | None]):
     """Calls the user's callbacks, and tells him by ``on_error`` what else went wrong.
 
     There is no ``conn_id`` for what concerns no connection.
