@@ -88,8 +88,8 @@ class OutgoingQueue:
                     if fate is Fate.BEHIND:
                         self._wait(message)
                     continue
-            self.waiting.append(message)
-            self._wait(message)
+            self.waiting.add(message)
+            self._deadlines.note(message)
         return homeless
 
     def _is_full(self) -> bool:
@@ -138,6 +138,8 @@ class OutgoingQueue:
         taking = Taking(now, max_messages, max_bytes, largest)
         if self.waiting.count or self.has_stored:
             taking.from_row(self.waiting, self.aside)
+            if not self.waiting.count and not self.aside.count:
+                self._deadlines.clear()  # nobody asks for the next one while the peer keeps up
         else:
             taking.from_incoming(self.incoming, self.aside)
             for message in taking.too_large:
