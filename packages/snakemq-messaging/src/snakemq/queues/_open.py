@@ -39,7 +39,7 @@ def open_storage(url: str, **options: Any) -> QueuesStorageBase:
     A package provides storages by entry points of the group ``snakemq.storage``; only the one
     that is asked for is imported.
 
-    Raises ``ValueError`` for what is no such URL or has an unknown scheme, ``ImportError`` where
+    Raises ``ValueError`` if it is not such a URL or has an unknown scheme, ``ImportError`` where
     the package, or the driver of the database, is not installed, or where two packages offer
     the same scheme; and what opening the storage raises:
     :exc:`~snakemq.exceptions.StorageError`, ``TypeError`` for unknown options.

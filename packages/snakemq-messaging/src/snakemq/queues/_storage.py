@@ -99,12 +99,12 @@ class QueuesStorageBase(ABC):
         ``after``: a position that was returned for this queue since the storage was opened; its
         message may have been deleted meanwhile. ``None``: from the beginning.
 
-        ``limit``: at most so many messages, 1 or more.
+        ``limit``: the most messages, 1 or more.
 
         ``max_bytes``: the page ends with the message whose data reaches this sum.
 
-        Empty only if there is nothing behind ``after``. Whoever reads page by page while others
-        push and delete gets every message that stays, once; a deleted one, and one that was
+        Empty only if there is nothing behind ``after``. A reader that goes page by page while
+        others push and delete gets every message that stays, once; a deleted one, and one that was
         deleted and pushed again, as it is when its page is read.
 
         A page costs what is in it, whatever the length of the queue. Not so this default, for
@@ -158,9 +158,9 @@ class QueuesStorageBase(ABC):
     def checkpoint_clock(self) -> None:  # noqa: B027 - most writes do it as well
         """Write down for how long the storage has been open, if it counts ttl.
 
-        A crash forgets the time since the last write, by which messages with a ttl live longer. Who
-        may be idle for long while such messages wait calls this now and then; it costs one small
-        write.
+        A crash forgets the time since the last write, by which messages with a ttl live longer. A
+        program that may be idle for long while such messages wait calls this now and then; it costs
+        one small write.
         """
 
     def _numbering(self) -> Numbering:

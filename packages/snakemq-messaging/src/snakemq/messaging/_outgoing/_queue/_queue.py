@@ -21,7 +21,7 @@ MAX_MESSAGES_IN_MEMORY = 10_000
 """The most messages of a queue. Beyond that, stored messages wait in the storage only."""
 
 MAX_BYTES_IN_MEMORY = 4 * 1024 * 1024
-"""The same in bytes of message data."""
+"""Bytes of message data of a queue that wait in memory."""
 
 
 class OutgoingQueue:
