@@ -48,7 +48,7 @@ def bob(peer: MakePeer) -> Peer:
 # -- from another thread than the loop, which is what a test is for the memory network
 
 
-def test_urgent_message_of_a_check_does_not_leave_before_the_peer_is_admitted(
+def test_urgent_message_of_a_check_waits_until_the_peer_is_admitted(
     alice: Peer, raw: MakeRawPeer
 ) -> None:
     def send_and_refuse(conn_id: str, ident: str) -> None:
