@@ -11,6 +11,7 @@ from snakemq.exceptions import (
     SnakeMQMessageTooLarge,
 )
 from snakemq.link import Abilities, LinkInterface, no_connection
+from snakemq.link._failures import RefusalsByCallbacks
 
 from ._connection import CLOSED, OPEN, Connection
 from ._deliveries import Deliveries
@@ -104,6 +105,7 @@ class Packeter:
         self.on_error = guard.on_error
 
         self._report_failure = Abilities(link).report_failure
+        self._refusals = RefusalsByCallbacks(self.log)
         self._connections: dict[str, Connection] = {}
         self._last_packet_id = 0
         self._head_size = 0
@@ -258,7 +260,8 @@ class Packeter:
         try:
             self.on_connect.call_while(lambda: conn.phase is not CLOSED, conn_id)
         except Exception as exc:
-            self._guard.raised(conn_id, exc)
+            self._refusals.raised(conn_id, exc, self.link.time())
+            self._guard.report(conn_id, exc)
             if conn.phase is not CLOSED:  # nobody has approved it, as on_connect of a link
                 self.link.close(conn_id)
 
