@@ -12,6 +12,7 @@ from snakemq.exceptions import (
     SnakeMQMessageTooLarge,
 )
 from snakemq.link import Abilities, LinkInterface, no_connection
+from snakemq.link._failures import RefusalsByCallbacks
 
 from ._connection import CLOSED, OPEN, Connection
 from ._deliveries import Deliveries
@@ -107,6 +108,7 @@ class Packeter:
         self.on_error = guard.on_error
 
         self._report_failure = Abilities(link).report_failure
+        self._refusals = RefusalsByCallbacks(self.log)
         self._connections: dict[str, Connection] = {}
         self._last_packet_id = 0
         self._head_size = 0
@@ -261,7 +263,8 @@ class Packeter:
         try:
             self.on_connect.call_while(lambda: conn.phase is not CLOSED, conn_id)
         except Exception as exc:
-            self._guard.raised(conn_id, exc)
+            self._refusals.raised(conn_id, exc, self.link.time())
+            self._guard.report(conn_id, exc)
             if conn.phase is not CLOSED:  # nobody has approved it, as on_connect of a link
                 self.link.close(conn_id)
 
