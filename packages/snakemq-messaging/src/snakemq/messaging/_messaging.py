@@ -120,7 +120,7 @@ class Messaging:
     received*."""
     on_connect: Event[[str, str]] = Event()
     """``func(conn_id, ident)``: the peer is identified. The place to check whether it is who it
-    says: until all callbacks have returned nothing is sent to it, and nothing of it is taken.
+    says: until all callbacks have returned, no message is sent to it, and none of it is taken.
     If one of them closes the connection, or raises, those after it are not called. One that
     raises closes the connection too, and ``on_error`` is called with
     :exc:`~snakemq.exceptions.SnakeMQNotAdmitted`."""
@@ -227,9 +227,9 @@ class Messaging:
         self.on_message_recv = self._receiver.deliveries.on_message_recv
         self.on_message_reject = self._receiver.deliveries.on_message_reject
         self.on_message_forgotten = self._receiver.deliveries.on_message_forgotten
-        self.on_message_sent = self._sender.on_message_sent
-        self.on_message_delivered = self._sender.on_message_delivered
-        self.on_message_drop = self._sender.on_message_drop
+        self.on_message_sent = self._sender.reports.on_message_sent
+        self.on_message_delivered = self._sender.reports.on_message_delivered
+        self.on_message_drop = self._sender.reports.on_message_drop
         self.on_connect = self._connections.on_connect
         self.on_admitted = self._connections.on_admitted
         self.on_disconnect = self._connections.on_disconnect
