@@ -23,7 +23,7 @@ class OldPacketer(Packeter):
             return 0
         return super().send_packet(conn_id, buf, *more)
 
-    def _hear(self, conn: Any, packets: list[Any], **options: bool) -> None:
+    def _hear(self, conn: Any, packets: list[Any]) -> None:
         known = [packet for packet in packets if packet[0] < FIRST_EXTENSION]
         if known:
-            self._deliver(conn, known, **options)
+            self._deliver(conn, known)

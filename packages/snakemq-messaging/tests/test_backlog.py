@@ -108,7 +108,7 @@ class BacklogMachine(RuleBasedStateMachine):
     def loop_takes(self, count: int) -> None:
         if self.queue.has_stored:
             self.queue.absorb()
-        self.queue.take(self.clock.time(), count, 1000, [])
+        self.queue.take(self.clock.time(), count, 1000)
 
     @precondition(lambda self: self.queue.in_flight)
     @rule(data=st.data())

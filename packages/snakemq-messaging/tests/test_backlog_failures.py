@@ -185,7 +185,7 @@ def test_peer_may_leave_and_come_back_while_the_storage_fails(
     assert alice.dropped == []
 
 
-def test_deletion_that_fails_is_tried_again_later_and_later_and_delivery_goes_on(
+def test_failed_deletion_is_tried_again_and_delivery_goes_on(
     network: MemoryNetwork, alice: Peer, bob: Peer, storage: WatchedStorage
 ) -> None:
     send(alice, numbers(MANY))

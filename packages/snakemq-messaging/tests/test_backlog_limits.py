@@ -135,7 +135,7 @@ def test_oldest_are_dropped_wherever_they_are(
     assert occupied(alice) == (0, 0)
 
 
-def test_more_than_the_limit_of_an_earlier_process_stays_until_somebody_sends(
+def test_what_an_earlier_process_left_above_the_limit_stays_until_a_send(
     network: MemoryNetwork, peer: MakePeer, bob: Peer, storage: WatchedStorage
 ) -> None:
     first = peer("alice", storage)
@@ -189,7 +189,7 @@ def test_blocked_sender_goes_on_when_a_message_of_the_backlog_is_delivered(
 
 
 @pytest.mark.parametrize("rest", [0, 1, MANY])
-def test_books_are_right_if_a_page_brings_a_message_before_its_thread_has_queued_it(
+def test_books_are_right_if_a_page_brings_a_message_before_its_thread(
     network: MemoryNetwork, peer: MakePeer, bob: Peer, rest: int
 ) -> None:
     """Between the push and the rest of ``send_message`` the loop reads what was pushed."""

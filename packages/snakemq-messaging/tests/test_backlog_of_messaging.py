@@ -385,7 +385,7 @@ def test_what_expires_before_its_page_is_read_is_dropped_then(
     assert storage.get_queues() == []
 
 
-def test_what_expires_while_a_slow_peer_is_there_is_reported_when_it_has_left(
+def test_what_expires_behind_a_slow_peer_is_reported_when_it_has_left(
     network: MemoryNetwork, alice: Peer, peer: MakePeer
 ) -> None:
     bob = peer("bob", manual_ack=True, window_messages=1)
@@ -559,7 +559,7 @@ def test_stats_count_what_is_in_the_storage(
     assert stats.delivered == MANY
 
 
-def test_bytes_of_an_earlier_process_are_unknown_and_those_of_this_one_are_exact(
+def test_only_bytes_of_this_process_are_known_exactly(
     network: MemoryNetwork, alice: Peer, peer: MakePeer, reborn: MakePeer
 ) -> None:
     bob = peer("bob", manual_ack=True, window_messages=1)
@@ -578,7 +578,7 @@ def test_bytes_of_an_earlier_process_are_unknown_and_those_of_this_one_are_exact
         network.run_until_idle()
 
 
-def test_rows_that_vanish_are_not_counted_for_ever(
+def test_rows_that_vanish_are_not_counted_forever(
     network: MemoryNetwork, alice: Peer, bob: Peer, reborn: MakePeer
 ) -> None:
     send(alice, numbers(MANY))

@@ -200,7 +200,7 @@ def test_what_was_forgotten_is_offered_again_when_it_comes_again(
     again = [message for _, ident, message in busy.received if ident == "visitor 0"][4:]
     assert [m.uuid for m in again] == [m.uuid for m in first]
     for message in first:
-        busy.messaging.ack(message)  # has no effect, and is no error
+        busy.messaging.ack(message)  # has no effect, and is not an error
     busy.network.run_until_idle()
     assert not any(frame[0] == 17 for frame in visitor.frames)
     for message in again:

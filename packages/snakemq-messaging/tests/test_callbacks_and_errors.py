@@ -38,7 +38,7 @@ def make_everything_happen(network: MemoryNetwork, alice: Peer, bob: Peer) -> No
     network.advance(10)
 
 
-def test_assigned_callback_replaces_those_that_were_added_and_the_stack_goes_on(
+def test_assigned_callback_replaces_those_that_users_added(
     network: MemoryNetwork, alice: Peer, bob: Peer
 ) -> None:
     """As in 1.6, where an event was a plain attribute; and of all layers."""
@@ -138,7 +138,7 @@ def test_send_message_inside_on_error(
     assert bob.heard == [b"trouble"]
 
 
-def test_callback_that_answers_its_own_message_for_ever_lets_others_live(
+def test_callback_that_answers_its_own_message_forever_lets_others_live(
     network: MemoryNetwork, alice: Peer, bob: Peer
 ) -> None:
     """Each drop is answered by a message that is dropped."""
@@ -222,7 +222,7 @@ def test_drop_that_closes_a_connection_loses_nothing_that_was_sent_behind_it(
 
 
 @pytest.mark.parametrize("name", [*CALLBACKS[1:], "on_admitted"])
-def test_exception_in_every_callback_is_logged_and_reported_and_the_stack_goes_on(
+def test_exceptions_in_callbacks_are_reported_and_the_stack_goes_on(
     network: MemoryNetwork,
     alice: Peer,
     bob: Peer,

@@ -161,7 +161,7 @@ def test_peer_that_was_cut_off_comes_back_another_way(
     assert len(bob.disconnected) == 1
 
 
-def test_what_was_on_its_way_to_the_dead_owner_goes_to_the_one_that_replaces_it(
+def test_what_was_sent_to_a_dead_owner_goes_to_its_replacement(
     network: MemoryNetwork, alice: Peer, bob: Peer, peer: MakePeer
 ) -> None:
     alice.connect(bob)
@@ -454,7 +454,7 @@ def test_liars_do_not_add_up_while_the_owner_is_busy(
     assert len(alice.connected) == 1
 
 
-def test_nothing_leaves_for_an_owner_that_acknowledges_nothing_while_it_is_contested(
+def test_nothing_is_sent_to_a_contested_owner_that_does_not_acknowledge(
     network: MemoryNetwork, alice: Peer, owner: RawPeer, challenger: RawPeer
 ) -> None:
     alice.send("bob", b"for the real one", ttl=0)

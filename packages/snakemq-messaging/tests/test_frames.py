@@ -1,4 +1,4 @@
-"""Frames are bit for bit those of the protocol, and what is none is refused."""
+"""Frames are bit for bit those of the protocol, and anything else is refused."""
 
 from __future__ import annotations
 

@@ -245,7 +245,7 @@ def test_second_identification_changes_nothing(raw: MakeRawPeer, alice: Peer) ->
     assert [ident for _, ident, _ in alice.received] == ["bob"]
 
 
-def test_silence_instead_of_an_identification_is_not_waited_for_longer_than_agreed(
+def test_a_silent_connection_is_closed_when_its_time_is_over(
     network: MemoryNetwork, raw: MakeRawPeer, alice: Peer
 ) -> None:
     stranger = raw()

@@ -345,7 +345,7 @@ def test_an_inbox_storage_forgets_the_peers_that_the_memory_forgets(
     assert {"17", "18", "19"} <= set(storage.remembered())
 
 
-def test_a_peer_that_comes_back_before_the_storage_has_forgotten_it_is_remembered(
+def test_a_peer_that_comes_back_before_it_is_forgotten_is_remembered(
     monkeypatch: pytest.MonkeyPatch, peer: MakePeer, sender: RawPeer
 ) -> None:
     monkeypatch.setattr(_inboxes, "MAX_ABSENT_INBOXES", 1)

@@ -277,7 +277,7 @@ def test_callback_that_takes_long_does_not_kill_a_peer_that_has_answered(
 
 @pytest.mark.parametrize("work_begins", [0.0, 0.15, 0.25, 0.4, 0.45])
 @pytest.mark.parametrize("seconds", [0.1, 0.3, 0.5, 100])
-def test_callback_that_takes_long_does_not_kill_a_peer_whose_answer_is_under_way(
+def test_a_slow_callback_does_not_kill_a_peer_whose_answer_is_under_way(
     network: MemoryNetwork, alice: Peer, bob: RawPeer, work_begins: float, seconds: float
 ) -> None:
     """However much of the wait the work eats up: nobody looked whether an answer came."""
@@ -398,7 +398,7 @@ def test_nor_to_a_1_6_peer(network: MemoryNetwork, alice: Peer, bob: RawPeer) ->
     assert bob.count(PONG) == 0
 
 
-def test_peer_that_hangs_is_given_up_though_its_system_takes_what_comes_behind_the_ping(
+def test_peer_that_hangs_is_given_up_though_its_system_takes_bytes(
     network: MemoryNetwork, alice: Peer, bob: RawPeer
 ) -> None:
     ((conn_id, _),) = alice.connected
@@ -442,7 +442,7 @@ def test_a_peer_that_is_not_read_now_is_not_given_up(
 
 @pytest.fixture
 def pausing(network: MemoryNetwork) -> Peer:
-    """Reads nothing more from who has sent a message, until that is processed."""
+    """Reads nothing more from a peer that has sent a message, until that is processed."""
     peer = Peer(network, "pausing", manual_ack=True)
     peer.messaging.on_message_recv.add(
         lambda conn_id, _ident, _message: peer.link.pause_reading(conn_id, "too much")

@@ -175,7 +175,7 @@ def test_ack_of_a_message_with_ttl_0_and_of_a_1_6_peer(
     assert bob.errors == []
 
 
-# -- what is no ack
+# -- calls of ack that are refused
 
 
 def test_second_ack_is_refused_at_once(network: MemoryNetwork, alice: Peer, bob: Peer) -> None:
@@ -274,7 +274,7 @@ def test_sender_that_is_turned_away_for_that_loses_nothing(
     assert [message.uuid for message in messages_of(slow)[10:]] == lasting
 
 
-def test_ack_long_after_so_many_others_have_come_and_gone(
+def test_ack_long_after_many_others_have_come_and_gone(
     network: MemoryNetwork, alice: Peer, bob: Peer, raw: MakeRawPeer
 ) -> None:
     """What is known of absent peers is bounded, but not before their messages are processed."""

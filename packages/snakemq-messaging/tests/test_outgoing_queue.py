@@ -31,7 +31,7 @@ def push(queue: OutgoingQueue, message: Message) -> None:
 
 
 def take_all(queue: OutgoingQueue, now: float) -> list[Message]:
-    return queue.take(now, 1000, 1_000_000, [])
+    return queue.take(now, 1000, 1_000_000).messages
 
 
 def test_first_in_first_out() -> None:
@@ -58,9 +58,9 @@ def test_message_is_not_taken_at_its_time() -> None:
     mortal, lasting = entry(5), entry(None)
     push(queue, mortal)
     push(queue, lasting)
-    expired: list[Message] = []
-    assert queue.take(EPOCH + 5, 2, 1000, expired) == [lasting]
-    assert expired == [mortal]
+    taken = queue.take(EPOCH + 5, 2, 1000)
+    assert taken.messages == [lasting]
+    assert taken.expired == [mortal]
 
 
 def test_messages_expire_in_the_order_of_their_time() -> None:
@@ -97,10 +97,10 @@ def test_message_that_nobody_is_in_the_way_of_need_not_wait() -> None:
     queue = OutgoingQueue("bob")
     first, over, second = entry(None), entry(5, EPOCH - 5), entry(None)
     queue.incoming.extend([first, over, second])
-    expired: list[Message] = []
-    assert queue.take(EPOCH, 2, 1000, expired) == [first]
-    assert queue.take(EPOCH, 2, 1000, expired) == [second]
-    assert expired == [over]
+    taken = queue.take(EPOCH, 2, 1000)
+    assert taken.messages == [first]
+    assert taken.expired == [over]
+    assert queue.take(EPOCH, 2, 1000).messages == [second]
     assert not queue.incoming
 
 
@@ -116,7 +116,7 @@ def test_message_that_expires_aside_is_dropped_with_the_connection() -> None:
     queue = OutgoingQueue("bob")
     mortal = entry(5, data=b"long")
     push(queue, mortal)
-    assert queue.take(EPOCH, 1, 1000, [], largest=3) == []
+    assert queue.take(EPOCH, 1, 1000, largest=3).messages == []
     assert queue.disconnected(EPOCH + 5) == [mortal]
     assert not queue
 
@@ -169,13 +169,10 @@ class QueueMachine(RuleBasedStateMachine):
                 expected.append(first)
                 size += len(first.data)
         self.in_flight += expected
-        expired: list[Message] = []
-        too_large: list[Message] = []
-        taken = self.queue.take(self.now, max_messages, max_bytes, expired, largest, too_large)
-        assert taken == expected
-        assert expired == expected_expired
-        assert [m for m in too_large if m not in expected_too_large] == []
-        assert [m for m in expected_too_large if m not in too_large] == []
+        taking = self.queue.take(self.now, max_messages, max_bytes, largest)
+        assert taking.messages == expected
+        assert taking.expired == expected_expired
+        assert taking.too_large == expected_too_large
 
     @precondition(lambda self: self.in_flight)
     @rule(data=st.data())

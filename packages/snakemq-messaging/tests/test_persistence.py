@@ -109,7 +109,7 @@ def test_message_that_was_given_to_1_6_leaves_the_storage(
     assert storage.get_queues() == []
 
 
-def test_message_under_way_stays_in_the_storage_until_the_receiver_has_processed_it(
+def test_message_stays_in_the_storage_until_it_is_processed(
     network: MemoryNetwork, alice: Peer, bob: Peer, storage: MemoryQueuesStorage
 ) -> None:
     _, at_bob = alice.connect(bob)
@@ -222,7 +222,7 @@ def test_ttl_goes_on_after_a_restart(
     assert alice.dropped == [("bob", uuid)]
 
 
-def test_storage_that_is_none_is_refused(network: MemoryNetwork) -> None:
+def test_what_is_not_a_storage_is_refused(network: MemoryNetwork) -> None:
     with pytest.raises(TypeError, match="queues_storage"):
         Messaging("alice", "", Packeter(network.link("x")), 42)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"queues\.db"):

@@ -31,7 +31,7 @@ def test_ping_is_answered(
     assert bob.count(PONG) == 1
 
 
-def test_flood_of_pings_is_not_answered_for_ever(
+def test_flood_of_pings_is_not_answered_forever(
     network: MemoryNetwork, alice: Peer, bob: RawPeer
 ) -> None:
     bob.say(*[PING] * MAX_PINGS_PER_SECOND)
@@ -51,7 +51,7 @@ def test_flood_before_the_identification_is_one_too(
     assert alice.kinds_of_errors == [SnakeMQFlood]
 
 
-def test_many_pings_over_a_long_time_are_no_flood(
+def test_many_pings_over_a_long_time_are_not_a_flood(
     network: MemoryNetwork, alice: Peer, bob: RawPeer
 ) -> None:
     for _ in range(10):

@@ -192,7 +192,7 @@ def test_pattern_that_is_not_bytes_is_refused(hook: ReceiveHook, regexp: Any) ->
         hook.register(regexp, print)
 
 
-def test_pattern_that_is_none_is_refused(hook: ReceiveHook) -> None:
+def test_what_is_not_a_pattern_is_refused(hook: ReceiveHook) -> None:
     with pytest.raises(re.error):
         hook.register(b"(", print)
 

@@ -121,7 +121,7 @@ def test_callback_of_the_rejection_that_raises_blocks_nothing(
     assert len(bob.errors) == 5
 
 
-def test_one_attempt_is_no_retry(network: MemoryNetwork, alice: Peer, peer: MakePeer) -> None:
+def test_one_attempt_means_no_retry(network: MemoryNetwork, alice: Peer, peer: MakePeer) -> None:
     bob = peer("bob", max_attempts=1)
     picky = Picky(bob, b"bad")
     alice.connect(bob)

@@ -244,7 +244,7 @@ def test_peer_that_does_not_read_holds_up_nobody_and_no_memory(
     assert len(bob.received) == 5_000
 
 
-def test_message_with_ttl_0_that_the_peer_does_not_take_is_dropped_and_reported(
+def test_message_with_ttl_0_that_is_too_large_is_dropped_and_reported(
     network: MemoryNetwork, alice: Peer, peer: MakePeer
 ) -> None:
     small = peer("small", max_packet_size=1000)
@@ -263,7 +263,7 @@ def test_message_with_ttl_0_that_the_peer_does_not_take_is_dropped_and_reported(
     assert alice.disconnected == []
 
 
-def test_on_error_may_close_the_connection_because_of_a_message_that_is_too_large(
+def test_on_error_may_close_the_connection_for_a_message_too_large(
     network: MemoryNetwork, alice: Peer, peer: MakePeer
 ) -> None:
     small = peer("small", max_packet_size=1000)

@@ -203,7 +203,9 @@ def test_room_is_given_back_if_they_cannot_be_stored(
     alice.messaging.send_messages("bob", batch(b"1", b"2"))
 
 
-def test_ttl_0_is_for_who_is_connected(network: MemoryNetwork, alice: Peer, bob: Peer) -> None:
+def test_ttl_0_is_for_peers_that_are_connected(
+    network: MemoryNetwork, alice: Peer, bob: Peer
+) -> None:
     lost = alice.messaging.send_messages("bob", batch(b"1", b"2", ttl=0))
     network.run_until_idle()
     assert alice.dropped == [("bob", uuid) for uuid in lost]

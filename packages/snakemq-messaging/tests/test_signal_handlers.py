@@ -13,7 +13,7 @@ These are the locks under ``send_message``::
     GroupCommit, the group's bell             by nobody              does not wait for a group
     Turn of a storage                         during a call          pushes between two statements,
                                                                      or leaves it to the call
-    Link, its baton (urgent messages)         by who sends           is sent by the loop instead
+    Link, its baton (urgent messages)         by the sender          is sent by the loop instead
     Link, waking up                           nothing is held        is told that it is pending
     logging                                   while it writes        enters it too
 """

@@ -207,7 +207,7 @@ def test_connection_that_breaks_measures_nothing(
 # -- bounds and threads
 
 
-def test_counters_of_so_many_peers_are_kept(
+def test_counters_of_many_peers_are_kept(
     network: MemoryNetwork, alice: Peer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert _stats.MAX_PEERS == 10_000
@@ -218,7 +218,7 @@ def test_counters_of_so_many_peers_are_kept(
     assert list(alice.messaging.stats().peers) == ["absent 7", "absent 8", "absent 9"]
 
 
-def test_peer_that_is_connected_is_told_of_whoever_was_forgotten(
+def test_a_connected_peer_is_in_the_statistics_when_others_are_forgotten(
     network: MemoryNetwork, alice: Peer, bob: Peer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_stats, "MAX_PEERS", 3)
@@ -233,7 +233,7 @@ def test_peer_that_is_connected_is_told_of_whoever_was_forgotten(
     assert len(stats.peers) == 3
 
 
-def test_counters_of_peers_that_are_connected_or_waited_for_are_never_forgotten(
+def test_counters_of_peers_in_use_are_never_forgotten(
     network: MemoryNetwork, alice: Peer, peer: MakePeer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_stats, "MAX_PEERS", 3)
@@ -259,7 +259,7 @@ def test_counters_of_peers_that_are_connected_or_waited_for_are_never_forgotten(
     assert "patient" in alice.messaging.stats().peers
 
 
-def test_counters_of_many_peers_are_forgotten_when_what_they_waited_for_has_expired(
+def test_counters_are_forgotten_when_the_waiting_messages_have_expired(
     network: MemoryNetwork, alice: Peer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_stats, "MAX_PEERS", 3)
@@ -271,7 +271,7 @@ def test_counters_of_many_peers_are_forgotten_when_what_they_waited_for_has_expi
     assert len(alice.messaging.stats().peers) == 3
 
 
-def test_counters_of_a_connected_peer_are_kept_whoever_comes(
+def test_counters_of_a_connected_peer_are_kept_as_others_come(
     network: MemoryNetwork, alice: Peer, peer: MakePeer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_stats, "MAX_PEERS", 3)

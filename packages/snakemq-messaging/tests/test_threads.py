@@ -207,7 +207,7 @@ def test_connection_that_breaks_under_load_again_and_again(stack: MakeStack) -> 
     assert by_thread(bob.received) == {thread: [*range(400)] for thread in range(4)}
 
 
-def test_peer_that_dies_under_load_neither_blocks_the_senders_nor_kills_the_loop(
+def test_peer_that_dies_under_load_harms_neither_senders_nor_loop(
     stack: MakeStack,
 ) -> None:
     """On 1.6 the senders and the loop wait for each other."""

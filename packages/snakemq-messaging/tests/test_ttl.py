@@ -87,7 +87,7 @@ def test_ttl_0_waits_for_its_turn_as_long_as_the_peer_is_connected(
     assert alice.dropped == []
 
 
-def test_ttl_0_sent_just_before_the_peer_is_identified_is_delivered_or_dropped(
+def test_ttl_0_sent_just_before_the_identification_arrives_or_drops(
     network: MemoryNetwork, alice: Peer, bob: Peer
 ) -> None:
     network.connect(alice.link, bob.link)
@@ -221,7 +221,7 @@ def test_timer_of_an_earlier_message_does_not_hide_a_later_one(
     assert alice.dropped == [("bob", uuid)]
 
 
-def test_what_was_under_way_when_the_connection_broke_is_dropped_if_its_time_is_over(
+def test_expired_messages_that_were_under_way_are_dropped_at_the_break(
     network: MemoryNetwork, alice: Peer, bob: Peer
 ) -> None:
     at_alice, at_bob = alice.connect(bob)

@@ -18,7 +18,7 @@ def wire_ttl(frame: bytes) -> int:
 def test_message_with_a_fraction_of_a_second_is_not_delivered_twice(
     network: MemoryNetwork, alice: Peer, bob: Peer
 ) -> None:
-    """Whole seconds are left of it on the wire, which may be none."""
+    """Whole seconds are left of it on the wire, which may be 0."""
     at_alice, at_bob = alice.connect(bob)
     network.stall(at_bob)  # no ack comes through
     for ttl in (0.5, 1.9):

@@ -48,6 +48,21 @@ def bob(peer: MakePeer) -> Peer:
 # -- from another thread than the loop, which is what a test is for the memory network
 
 
+def test_urgent_message_of_a_check_waits_until_the_peer_is_admitted(
+    alice: Peer, raw: MakeRawPeer
+) -> None:
+    def send_and_refuse(conn_id: str, ident: str) -> None:
+        send_urgent(alice, ident, b"secret")
+        raise KeyError
+
+    stranger = raw()
+    stranger.connect(alice)
+    alice.messaging.on_connect.add(send_and_refuse)
+    stranger.say(VERSION, features(bits=1))
+    stranger.say(identification("bob"))  # alone, so that nothing else is to be handled
+    assert stranger.messages == []
+
+
 @pytest.mark.parametrize("ttl", [None, 60, 0])
 def test_urgent_message_is_on_its_way_when_it_is_accepted(
     network: MemoryNetwork, alice: Peer, bob: Peer, ttl: float | None

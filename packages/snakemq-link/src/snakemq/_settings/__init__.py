@@ -48,3 +48,15 @@ def seconds(name: str, value: object) -> None:
         raise TypeError(f"{name} must be a number of seconds, not {value!r}")
     if not value > 0:
         raise ValueError(f"{name} must be above 0 seconds, not {value!r}")
+
+
+def yes_or_no(name: str, value: object) -> None:
+    """Check for True or False."""
+    if not isinstance(value, int):  # 1.6 took 0 and 1
+        raise TypeError(f"{name} must be True or False, not {value!r}")
+
+
+def function(name: str, value: object) -> None:
+    """Check for something that can be called, or ``None``."""
+    if value is not None and not callable(value):
+        raise TypeError(f"{name} must be a function or None, not {value!r}")

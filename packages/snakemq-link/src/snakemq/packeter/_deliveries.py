@@ -7,7 +7,7 @@ from typing import cast
 
 from snakemq.callbacks import Callback
 
-from ._connection import Connection, Phase
+from ._connection import CLOSED, Connection
 from ._guard import Guard
 from ._split import Packet
 
@@ -19,6 +19,8 @@ class Deliveries:
         self.on_packet_recv: Callback[[str, bytes]] = Callback()
         self.on_packets_recv: Callback[[str, list[Packet]]] = Callback()
         self.on_part_recv: Callback[[str]] = Callback()
+        self.may_be_split = False
+        """Has somebody asked for that, see :meth:`Packeter.split_large`?"""
         self._guard = guard
 
     def part_came(self, conn: Connection) -> None:
@@ -28,7 +30,7 @@ class Deliveries:
         except Exception as exc:
             self._guard.raised(conn.conn_id, exc)
 
-    def packets_came(self, conn: Connection, packets: list[Packet], *, may_be_split: bool) -> None:
+    def packets_came(self, conn: Connection, packets: list[Packet]) -> None:
         """Packets have arrived together."""
         for batch_func in self.on_packets_recv.callbacks:
             try:
@@ -37,7 +39,7 @@ class Deliveries:
                 self._guard.raised(conn.conn_id, exc)
         callbacks = self.on_packet_recv.callbacks
         if callbacks:
-            whole = [_whole(packet) for packet in packets] if may_be_split else packets
+            whole = [_whole(packet) for packet in packets] if self.may_be_split else packets
             self._tell_each(conn, callbacks, cast("list[bytes]", whole))
 
     def _tell_each(
@@ -51,9 +53,8 @@ class Deliveries:
             # The hot path of receiving. A call of the event would take twice as long as this.
             conn_id = conn.conn_id
             func = callbacks[0]
-            closed = Phase.CLOSED
             for number, packet in enumerate(packets):
-                if conn.phase is closed:
+                if conn.phase is CLOSED:
                     return
                 if event.callbacks is not callbacks:
                     packets = packets[number:]
@@ -66,7 +67,7 @@ class Deliveries:
                 return
         if event.callbacks:
             for packet in packets:
-                if conn.phase is Phase.CLOSED:
+                if conn.phase is CLOSED:
                     return
                 self._guard.call(event, conn.conn_id, packet)
 

@@ -12,7 +12,7 @@ from snakemq.exceptions import (
 )
 from snakemq.link import Abilities, LinkInterface, no_connection
 
-from ._connection import Connection, Phase
+from ._connection import CLOSED, OPEN, Connection
 from ._deliveries import Deliveries
 from ._framing import FORMAT_LIMIT
 from ._guard import Guard
@@ -178,7 +178,7 @@ class Packeter:
         if (
             at_once is None
             or conn.is_sending
-            or conn.phase is not Phase.OPEN
+            or conn.phase is not OPEN
             or conn.unreported
             or conn.writer.size
             or self.on_packet_sent.callbacks
@@ -205,7 +205,7 @@ class Packeter:
         For who was interrupted while it sent, and cannot close it at once: what would be sent now
         might be in the middle of something. Raises :exc:`~snakemq.exceptions.NoConnection`.
         """
-        self._get(conn_id).phase = Phase.CLOSED
+        self._get(conn_id).phase = CLOSED
 
     def get_unsent_size(self, conn_id: str) -> int:
         """Bytes that are queued for a connection and not taken over by the system yet.
@@ -243,6 +243,7 @@ class Packeter:
         1 MiB that takes as long as all the rest. ``on_packet_recv`` gets bytes all the same.
         """
         self._head_size = head_size
+        self._deliveries.may_be_split = head_size > 0
 
     def _get(self, conn_id: str) -> Connection:
         try:
@@ -255,10 +256,10 @@ class Packeter:
             conn_id, self.max_packet_size, self._head_size
         )
         try:
-            self.on_connect.call_while(lambda: conn.phase is not Phase.CLOSED, conn_id)
+            self.on_connect.call_while(lambda: conn.phase is not CLOSED, conn_id)
         except Exception as exc:
             self._guard.raised(conn_id, exc)
-            if conn.phase is not Phase.CLOSED:  # nobody has approved it, as on_connect of a link
+            if conn.phase is not CLOSED:  # nobody has approved it, as on_connect of a link
                 self.link.close(conn_id)
 
     def _on_disconnect(self, conn_id: str) -> None:
@@ -276,18 +277,16 @@ class Packeter:
         if conn is None:
             return  # an earlier callable of on_recv closed it
         reader = conn.reader
-        # Some can be split only if somebody has asked for that, see split_large().
-        may_be_split = self._head_size > 0
         try:
             packets = reader.receive(data)
             if not packets:
                 self._deliveries.part_came(conn)
             while packets:
-                self._deliveries.packets_came(conn, packets, may_be_split=may_be_split)
-                if conn.phase is Phase.CLOSED or not reader.has_more:
+                self._deliveries.packets_came(conn, packets)
+                if conn.phase is CLOSED or not reader.has_more:
                     break
                 packets = reader.read()
-            if reader.unfinished != conn.unfinished and conn.phase is not Phase.CLOSED:
+            if reader.unfinished != conn.unfinished and conn.phase is not CLOSED:
                 before, conn.unfinished = conn.unfinished, reader.unfinished
                 self._unfinished.changed(conn_id, before, reader.unfinished, reader.missing)
         except (SnakeMQBrokenPacket, MemoryError) as exc:
@@ -307,7 +306,7 @@ class Packeter:
 
     def _on_ready_to_send(self, conn_id: str, sent: int) -> None:
         conn = self._connections.get(conn_id)
-        if conn is not None and conn.phase is Phase.OPEN:
+        if conn is not None and conn.phase is OPEN:
             self._sending.on_ready_to_send(conn, sent)
 
 

@@ -8,7 +8,7 @@ from collections import deque
 from snakemq.callbacks import Callback
 from snakemq.link import Abilities, LinkInterface
 
-from ._connection import Connection, Phase
+from ._connection import CLOSED, OPEN, Connection, Phase
 from ._guard import Guard
 
 _AT_ONCE = 1024 * 1024
@@ -45,7 +45,7 @@ class Sending:
             except Exception as exc:
                 self._log.error("conn=%s cannot send: %r", conn.conn_id, exc)
                 self._guard.report(conn.conn_id, exc)
-            if conn.phase is not Phase.CLOSED:
+            if conn.phase is not CLOSED:
                 self._report(conn)
             queue.popleft()  # at last: Ctrl-C in between is to leave nobody behind
 
@@ -56,7 +56,7 @@ class Sending:
         report, so that there is one in this pass; ``reports_itself``: the end of the pass, where
         it is made for all of them, is still to come.
         """
-        if conn.is_sending or conn.phase is not Phase.OPEN:
+        if conn.is_sending or conn.phase is not OPEN:
             return
         writer = conn.writer
         at_once = self.at_once
@@ -92,11 +92,11 @@ class Sending:
 
         Packets that are queued in the meantime go the way of all others that are not sent.
         """
-        if conn.phase is Phase.OPEN:
+        if conn.phase is OPEN:
             conn.phase = Phase.ENDING
         if not conn.is_reporting:  # else it is closed by one who was told; that ends the reports
             self._report(conn)
-        conn.phase = Phase.CLOSED
+        conn.phase = CLOSED
 
     def _note(self, conn: Connection, ids: list[int]) -> None:
         conn.unreported += ids if self.on_packet_sent.callbacks else ids[-1:]
@@ -112,7 +112,7 @@ class Sending:
                 unreported.clear()
             if self.on_packets_sent.callbacks:
                 self._guard.call(self.on_packets_sent, conn.conn_id, last_id)
-            while unreported and unreported[0] <= last_id and conn.phase is not Phase.CLOSED:
+            while unreported and unreported[0] <= last_id and conn.phase is not CLOSED:
                 self._guard.call(self.on_packet_sent, conn.conn_id, unreported.popleft())
         finally:
             conn.is_reporting = False

@@ -1,14 +1,14 @@
 """What the stack notes on a message while it holds it, and which module writes each note.
 
-=========  =================================  ==============================================
+=========  =================================  ======================================================
 slot       written by                         read by
-=========  =================================  ==============================================
+=========  =================================  ======================================================
 unclaimed  _message
 sent_to    _message                           _message _outbox
-queued_at  _outbox _singles _queues _queue    _singles _queue _sender _expiry _picture
-position   _outbox _singles _queues _backlog  _outbox _queues _backlog _queue _expiry _table
-stage      _queue _row _deliveries            _queue _row _deadlines
-=========  =================================  ==============================================
+queued_at  _outbox _singles _queues _queue    _singles _sender _expiry _picture _taking
+position   _outbox _singles _queues _backlog  _outbox _queues _backlog _queue _expiry _table _taking
+stage      _queue _row _deliveries _taking    _queue _row _taking _deadlines
+=========  =================================  ======================================================
 
 A thread that sends a message claims it, notes the time and the message's position in the storage,
 and appends it to a queue. From then on the message belongs to the loop. ``_deliveries`` writes on

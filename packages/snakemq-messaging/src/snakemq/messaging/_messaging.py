@@ -30,7 +30,7 @@ WINDOW_MESSAGES = 4096
 has. The receiver may hold as many unprocessed, and remembers twice as many uuids of each sender."""
 
 WINDOW_BYTES = 16 * 1024 * 1024
-"""The same in bytes of message data. One message may always be under way, however large."""
+"""Bytes of message data in the window. One message may always be under way, however large."""
 
 MAX_WINDOW = 0xFFFFFFFF
 """The largest window that a FEATURES frame can tell, in messages and in bytes."""

@@ -1,4 +1,4 @@
-"""Who is connected."""
+"""The peers that are connected."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Protocol
 
 from snakemq.callbacks import Callback
@@ -11,6 +12,8 @@ from .._loop._poller import READ
 from ._socket import RECV_SIZE, WOULD_BLOCK, LinkSocket
 from ._table import ConnectionTable
 from ._watch import Watch
+
+_log = logging.getLogger("snakemq.link")
 
 _LAST_WORDS = 8 * 1024 * 1024
 """Bytes that are still read from a connection on which nothing can be sent any more: more than a
@@ -59,7 +62,15 @@ class Receiving:
             conn.recv_size = min(size * 2, self._settings.recv_block_size)
         elif received * 16 < size > RECV_SIZE:
             conn.recv_size = size // 2
-        self._table.tell(conn, self.on_recv.callbacks, data)
+        conn_id = conn.conn_id
+        for func in self.on_recv.callbacks:  # copy of ConnectionTable.tell(), which takes 0.1 µs
+            try:
+                func(conn_id, data)
+            except Exception:
+                _log.exception("a callback raised")
+            except BaseException:
+                self._table.interrupted(conn)
+                raise
         return received
 
     def pause(self, conn_id: str, reason: object) -> None:

@@ -51,13 +51,13 @@ class End:
     peer: End
 
     def __init__(self, owner: Owner, conn_id: str, inp: Pipe, out: Pipe) -> None:
-        self.owner = owner
-        self.conn_id = conn_id
-        self.inp = inp
-        self.out = out
+        self.owner: Owner = owner
+        self.conn_id: str = conn_id
+        self.inp: Pipe = inp
+        self.out: Pipe = out
         inp.wake_reader = self.wake_input
-        self.state = State.NEW
-        self.broken = False  # reset: on_disconnect comes next, whatever else was to come
+        self.state: State = State.NEW
+        self.broken: bool = False  # reset: on_disconnect comes next, whatever else was to come
         self.pending: BytesLike | None = None
         self._input_queued = False
         self._output_queued = False

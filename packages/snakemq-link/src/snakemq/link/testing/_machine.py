@@ -176,7 +176,7 @@ class MachineTimer:
     __slots__ = ("entry", "func", "machine")
 
     def __init__(self, machine: Machine, func: Callable[[], object]) -> None:
-        self.machine = machine
+        self.machine: Machine = machine
         self.func: Callable[[], object] | None = func
         self.entry: Timer | None = None
 

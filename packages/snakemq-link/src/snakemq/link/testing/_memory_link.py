@@ -36,7 +36,8 @@ class MemoryLink:
 
     def __init__(self, network: Network, name: str) -> None:
         self.name = name
-        self.machine = machine = network.join(self, name)
+        machine = network.join(self, name)
+        self.machine: Machine = machine
         """What the link runs on. For the network."""
         self.on_connect = machine.on_connect
         self.on_disconnect = machine.on_disconnect

@@ -53,23 +53,23 @@ class Pipe:
         send_cut: Cut,
         recv_cut: Cut,
     ) -> None:
-        self.world = world
-        self.capacity = capacity
-        self.latency = latency
-        self.send_cut = send_cut
-        self.recv_cut = recv_cut
-        self.arrived = bytearray()
-        self.flying = 0  # bytes that latency keeps in the air
-        self.fin = False  # the writer has closed, and everything before that has arrived
-        self.dead = False  # whatever is put in disappears
-        self.lost = 0  # bytes that nobody will ever acknowledge
-        self.acknowledged_at = 0.0  # when something arrived last
+        self.world: World = world
+        self.capacity: int | None = capacity
+        self.latency: Latency = latency
+        self.send_cut: Cut = send_cut
+        self.recv_cut: Cut = recv_cut
+        self.arrived: bytearray = bytearray()
+        self.flying: int = 0  # bytes that latency keeps in the air
+        self.fin: bool = False  # the writer has closed, and everything before that has arrived
+        self.dead: bool = False  # whatever is put in disappears
+        self.lost: int = 0  # bytes that nobody will ever acknowledge
+        self.acknowledged_at: float = 0.0  # when something arrived last
         self.paused_by: set[object] = set()  # the reader's reasons
-        self.stalled = False  # towards the writer
-        self.held = False  # by a partition
+        self.stalled: bool = False  # towards the writer
+        self.held: bool = False  # by a partition
         self.reset_in: int | None = None  # bytes until the connection breaks
         self.speed: float | None = None  # bytes per second
-        self.relayed = False  # a relay takes everything at once
+        self.relayed: bool = False  # a relay takes everything at once
         self._last_arrival = 0.0
 
     def room(self, wanted: int) -> int:

@@ -39,11 +39,11 @@ class World:
 
     def __init__(self, seed: int | None, clock: FakeClock | None, at_once: bool) -> None:
         self.seed = seed
-        self.seeded = seed is not None
-        self.random = Random(0 if seed is None else seed)
-        self.clock = FakeClock() if clock is None else clock
+        self.seeded: bool = seed is not None
+        self.random: Random = Random(0 if seed is None else seed)
+        self.clock: FakeClock = FakeClock() if clock is None else clock
         self.at_once = at_once
-        self.timers = TimerHeap()
+        self.timers: TimerHeap = TimerHeap()
         self.trace: list[TraceEvent] = []
         self.errors: list[Exception] = []
         self.faults: Counter[str] = Counter()
@@ -51,7 +51,7 @@ class World:
         """Those of which a pass is planned, in their order."""
         self.woken: deque[Runnable] = deque()
         """Those of which other threads want a pass."""
-        self.bell = Event()
+        self.bell: Event = Event()
         """Set when there is one more of them."""
 
     def note(self, link: str, event: str, conn_id: str = "", size: int = 0) -> None:

@@ -73,7 +73,7 @@ class Inbox:
     def __init__(self, ident: str, capacity: int) -> None:
         self.ident = ident
         self.lane: IncomingLane | None = None
-        """Of the admitted connection; ``None`` while there is none."""
+        """The lane of the admitted connection; ``None`` while there is none."""
         self.is_recalled = True
         """Is known what an earlier process has processed, or is there no storage to ask?"""
         self.deliveries: dict[Delivery, None] = {}  # in their order

@@ -62,9 +62,8 @@ class Receipts:
         self._bytes_behind_gap = 0
 
     def window_left(self, messages: int, bytes_: int) -> tuple[int, int]:
-        """How many messages may come before the next ack, and with how many bytes before the last
-        of them: what is left of a window of that size. An empty one lets one message in, however
-        large it is."""
+        """Return what is left of a window of that size before the next ack."""
+        # copy of window_left() for a window above 0: the call would be one more for each batch
         unacked = self.processed - self.acked + len(self.behind_gap)
         return messages - unacked, bytes_ - self.unacked_bytes - self._bytes_behind_gap
 

@@ -70,7 +70,7 @@ class Outbox:
             self.announce(queue)
 
     def accept_urgent(self, ident: str, message: Message, queue: OutgoingQueue | None) -> None:
-        """As :meth:`accept`, for who is about to wait for an answer: see :class:`Singles`."""
+        """As :meth:`accept`, for a thread that is about to wait for an answer: :class:`Singles`."""
         if (
             queue is None
             or queue.lane is None

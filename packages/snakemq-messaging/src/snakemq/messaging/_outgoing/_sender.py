@@ -15,6 +15,7 @@ from .._registry import Registry
 from .._stats import DropReason, Statistics
 from .._wire import _frames as frames
 from .._wire._conversation import Conversation
+from .._wire._window import window_left
 from ._lane import OutgoingLane
 from ._limits import Occupancy
 from ._outbox import Outbox
@@ -24,7 +25,7 @@ from ._singles import Singles
 from ._warnings import Warnings
 
 SEND_AHEAD = 512 * 1024
-"""Messages are given to the packeter until that many bytes are queued there: enough to keep the
+"""Messages are given to the packeter until this many bytes are queued there: enough to keep the
 system busy for a pass of the loop. What is there cannot expire any more."""
 
 MAX_BATCH = 4096
@@ -32,8 +33,8 @@ MAX_BATCH = 4096
 
 
 class Sender:
-    """Sends what is in the queues, to those who are connected. For the loop only, but for
-    :attr:`outbox` and what says so."""
+    """Sends what is in the queues to connected peers. For the loop only, except :attr:`outbox` and
+    what says so."""
 
     def __init__(
         self,
@@ -61,7 +62,7 @@ class Sender:
         self.outbox = Outbox(self._link, self._queues, registry, self._singles, self._warnings)
 
     def limits_changed(self, ident: str) -> None:
-        """There may be more for a peer than is allowed now. Thread-safe."""
+        """Drop what is beyond the new limits of a peer, soon. Thread-safe."""
         self.outbox.announce(self._queues.get(ident))
 
     def on_loop_pass(self) -> None:
@@ -131,12 +132,12 @@ class Sender:
             lane.is_held = False
 
     def disconnected(self, queue: OutgoingQueue) -> list[Message]:
-        """Messages wait again. Returns those that do not, to be given to :meth:`settle`."""
+        """Let messages wait again. Returns those that cannot, to be given to :meth:`settle`."""
         self._queues.absorb(queue)
         return queue.disconnected(self._time())
 
     def settle(self, queue: OutgoingQueue, dropped: list[Message]) -> None:
-        """After the disconnection was told: report what was dropped with it, and tidy up."""
+        """Report what a disconnection has dropped, after it was reported itself, and tidy up."""
         self._queues.drop(queue, dropped, DropReason.DISCONNECTED)
         self._queues.watch(queue)
         self._queues.sweep(queue)
@@ -149,7 +150,7 @@ class Sender:
             pass
 
     def _pump_batch(self, queue: OutgoingQueue) -> bool:
-        """True if it is to be called again: there may be more to send."""
+        """Send one batch. True if there may be more to send."""
         lane = queue.lane
         if lane is None or lane.is_held or not queue.has_more():
             return False
@@ -162,33 +163,28 @@ class Sender:
                 if queue.lane is not lane:
                     return False  # closed by a callback that was told that the storage fails
         now = self._time()
-        resent = queue.resent
         aside = queue.aside.count
-        expired: list[Message] = []
-        too_large: list[Message] = []
-        messages = queue.take(
-            now, max_messages, max_bytes, expired, conversation.largest_message, too_large
-        )
-        if messages:
-            self._send(lane, queue, messages, now)
-            lane.counters.resent += queue.resent - resent
+        taken = queue.take(now, max_messages, max_bytes, conversation.largest_message)
+        if taken.messages:
+            self._send(lane, queue, taken.messages, now)
+            lane.counters.resent += taken.resent
         is_aside = queue.aside.count != aside
         if is_aside or queue.has_more():
             self._queues.watch(queue)
-        if expired or too_large or is_aside:
+        if taken.expired or taken.too_large or is_aside:
             # Others have their turn before more is taken out of the queue.
             if queue.has_more() and not queue.aside.is_stalled:
                 self.outbox.announce(queue)
             # Callbacks come last, because one may close the connection.
-            self._queues.drop(queue, expired, DropReason.EXPIRED)
-            self._refuse(conversation, queue, too_large)
+            self._queues.drop(queue, taken.expired, DropReason.EXPIRED)
+            self._refuse(conversation, queue, taken.too_large)
             return False
-        return bool(messages) and queue.has_more()
+        return bool(taken.messages) and queue.has_more()
 
     def _refuse(
         self, conversation: Conversation, queue: OutgoingQueue, messages: list[Message]
     ) -> None:
-        """Messages are too large for the peer: report them, and drop those with a ttl of 0."""
+        """Report messages that are too large for the peer, and drop those with a ttl of 0."""
         if queue.aside.count:
             self._warnings.too_large(queue, conversation.largest_message)
         for message in messages:
@@ -217,8 +213,9 @@ class Sender:
             if ttl is None:
                 seconds = frames.INFINITE_TTL
             else:
+                # copy of ttl_left(), whose call would take 5 % of all this
                 waited = now - message.queued_at
-                seconds = int(ttl - int(waited))  # as ttl_left(), whose call takes 5 % of all this
+                seconds = int(ttl - int(waited))
                 if seconds <= 0:
                     seconds = frames.ttl_left(ttl, waited, conversation.acks)
             parts.append(
@@ -237,25 +234,20 @@ class Sender:
         packeter.flush(conversation.conn_id)
 
     def _room(self, conversation: Conversation, queue: OutgoingQueue) -> tuple[int, int]:
-        """How many messages and bytes may be given to the packeter now.
-
-        An empty window lets one message in, however large it is.
-        """
+        """Return how many messages and bytes may be given to the packeter now."""
         if queue.aside.is_stalled:
             return 0, 0
         max_bytes = SEND_AHEAD - self._packeter.get_unsent_size(conversation.conn_id)
         features = conversation.features
         if features is None or not conversation.acks:
             return MAX_BATCH, max_bytes
-        if not queue.in_flight:
-            return (
-                min(MAX_BATCH, max(1, features.window_messages)),
-                min(max_bytes, max(1, features.window_bytes)),
-            )
-        return (
-            min(MAX_BATCH, features.window_messages - len(queue.in_flight)),
-            min(max_bytes, features.window_bytes - queue.in_flight_bytes),
+        messages_left, bytes_left = window_left(
+            features.window_messages,
+            features.window_bytes,
+            len(queue.in_flight),
+            queue.in_flight_bytes,
         )
+        return min(MAX_BATCH, messages_left), min(max_bytes, bytes_left)
 
     def packets_sent(self, queue: OutgoingQueue, packet_id: int) -> None:
         """The system has taken over all packets of this connection up to that one."""
@@ -314,7 +306,7 @@ class Sender:
     def _in_flight_for(
         callback: Callback[[str, str, bytes]], queue: OutgoingQueue, begin: int, end: int
     ) -> list[Message]:
-        """The messages in flight with those numbers, if the callback has anybody to call."""
+        """Return the messages in flight with those numbers, if anything has joined the callback."""
         return list(islice(queue.in_flight, begin, end)) if callback.callbacks else []
 
     def _tell(
@@ -324,7 +316,7 @@ class Sender:
         queue: OutgoingQueue,
         messages: list[Message],
     ) -> None:
-        """Not before the books are closed: a callback may close the connection."""
+        """Report messages, once the books are closed: a callback may close the connection."""
         if callback.callbacks:
             conn_id = lane.conversation.conn_id
             for message in messages:
@@ -339,7 +331,7 @@ class Sender:
         return queue is not None and queue.lane is not None and bool(queue.in_flight)
 
     def outstanding(self, ident: str) -> tuple[int, int]:
-        """Messages for a peer in memory, and bytes of their data."""
+        """Return how many messages for a peer are in memory, and the bytes of their data."""
         queue = self._queues.known(ident)
         if queue is None:
             return 0, 0
@@ -351,7 +343,7 @@ class Sender:
         )
 
     def queues(self) -> list[OutgoingQueue]:
-        """All queues. Thread-safe."""
+        """Return all queues. Thread-safe."""
         return list(self._queues)
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""The short way of a message that comes alone."""
+"""The short way to the wire, for a message that comes alone."""
 
 from __future__ import annotations
 
@@ -17,22 +17,21 @@ from ._lane import OutgoingLane
 from ._queue._queue import OutgoingQueue
 
 MAX_SINGLE = 16 * 1024
-"""Bytes of data of a message that may be sent on the short way: its header is copied together with
-it."""
+"""The most bytes of data that are sent on the short way, which copies them behind the header."""
 
 MAX_CHAIN = 16
-"""Messages that are sent to one peer before the others have their turn, if each of them is sent
-because the one before it was."""
+"""How many messages are sent to one peer before the others have their turn, if each is the answer
+to the report that the one before it was sent."""
 
 
 class Singles:
     """Sends one message at a time, to peers that acknowledge, at once or not at all.
 
-    A call and its reply come alone, and so does what is sent because the last message was. It takes
-    3 us where the way of many takes 9, with the report that the system has the message; but it is a
-    system call for each message. What is refused here has to go the way of many.
+    Calls, replies, and messages sent in response to ``on_message_sent`` usually travel alone. Here
+    such a message takes 3 µs, with the report that the system has it; through the queue it takes 9.
+    But it is a system call for each message. What is refused here has to go through the queue.
 
-    For the thread that is the loop, but for :meth:`send_from_any_thread`.
+    For the thread that runs the loop, except :meth:`send_from_any_thread`.
     """
 
     def __init__(
@@ -53,9 +52,10 @@ class Singles:
         """Tells a signal handler that sends not to come between the books and the wire."""
 
     def send_from_any_thread(self, message: Message, queue: OutgoingQueue) -> bool:
-        """True if the message is on its way. Thread-safe, never waits.
+        """Send a message if it can be done at once; True if it is on its way. Thread-safe.
 
-        It is if the loop sleeps, or this thread is the loop, and nothing else is to be sent before.
+        It can if the loop sleeps, or runs in this thread, and nothing else has to be sent before.
+        Never waits.
         """
         try:
             return self._borrow() and self._send_now(message, queue)
@@ -68,7 +68,7 @@ class Singles:
                 pass  # it was not borrowed
 
     def _send_now(self, message: Message, queue: OutgoingQueue) -> bool:
-        """While this thread is the loop, or has borrowed it. True if the message is on its way."""
+        """Send while this thread runs the loop or has borrowed it; True if it is on its way."""
         lane = queue.lane
         if (
             lane is None  # the peer has gone since the queue was looked up
@@ -89,8 +89,10 @@ class Singles:
         return True
 
     def serve(self, lane: OutgoingLane, queue: OutgoingQueue) -> bool:
-        """Send the one message that has come in, and the next one if that was the answer to its
-        being sent, and so on. False if there is something that has to go the way of many."""
+        """Send the one message that has come in, and each answer to the report of its being sent.
+
+        False if something has to go through the queue.
+        """
         incoming = queue.incoming
         if len(incoming) != 1:
             return False
@@ -114,7 +116,7 @@ class Singles:
         return len(incoming) <= 1
 
     def _send(self, lane: OutgoingLane, queue: OutgoingQueue, message: Message, now: float) -> bool:
-        """True if it is sent, and in the books. Not if something waits to be sent before it."""
+        """Send a message and enter it into the books. False if others come before it."""
         data = message.data
         size = len(data)
         packet_size = frames.MESSAGE_HEADER_SIZE + size
@@ -129,6 +131,9 @@ class Singles:
             or size > MAX_SINGLE
             or packet_size > features.max_packet_size
             or queue.is_waiting()
+            # copy of is_expired() for one that is not stored, and of window_left(): the calls would
+            # take 2 % of a chain of messages
+            or (ttl and message.queued_at + ttl <= now)
             or (
                 in_flight
                 and (
@@ -141,10 +146,7 @@ class Singles:
         if ttl is None:
             seconds = frames.INFINITE_TTL
         else:
-            waited = now - message.queued_at
-            if ttl and waited >= ttl:
-                return False
-            seconds = frames.ttl_left(ttl, waited, conversation.acks)
+            seconds = frames.ttl_left(ttl, now - message.queued_at, conversation.acks)
         header = frames.pack_message_packet(
             packet_size, frames.FRAME_TYPE_MESSAGE, message.uuid, seconds, message.flags
         )
@@ -156,7 +158,7 @@ class Singles:
             queue.in_flight_bytes += size
             sent = self._packeter.send_framed_at_once(conversation.conn_id, header + data)
         except Exception:  # the connection ends right now, for example
-            sent = None  # whatever it is, the way of all messages leads there, too
+            sent = None  # whatever it is, the queue will meet it too
         finally:
             self._is_sending = False
         if sent is None:
@@ -176,8 +178,7 @@ class Singles:
         return True
 
     def _give_up(self, conversation: Conversation) -> None:
-        """After Ctrl-C in the middle of a send nobody knows how far it got, so it costs the
-        connection. While this thread is the loop, or has borrowed it."""
+        """Close a connection after Ctrl-C in the middle of a send, as it may have sent a part."""
         with contextlib.suppress(NoConnection):
             self._packeter.stop_sending(conversation.conn_id)
 

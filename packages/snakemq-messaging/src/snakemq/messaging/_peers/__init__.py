@@ -1,1 +1,1 @@
-"""Who is connected, and as whom: introductions, contests for an ident, keep-alive, refusals."""
+"""The peers that are connected: introductions, contests for an ident, keep-alive, refusals."""

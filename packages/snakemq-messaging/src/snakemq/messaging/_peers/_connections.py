@@ -1,4 +1,4 @@
-"""Who is connected: introductions, claims of idents, and what comes and goes."""
+"""The connections of peers: introductions, claims of idents, and what comes and goes."""
 
 from __future__ import annotations
 

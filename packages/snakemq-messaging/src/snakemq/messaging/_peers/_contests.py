@@ -132,7 +132,7 @@ class Contests:
     def _refuse(self, contest: Contest) -> None:
         challenger = contest.challenger
         if contest.is_same_process:
-            # Both sides dial each other. One connection is enough, and this is no fault.
+            # Both sides dial each other. One connection is enough, and nobody is at fault.
             self._log.info("conn=%s is one too many", challenger.conversation.conn_id)
             self._endings.close(challenger)
             return

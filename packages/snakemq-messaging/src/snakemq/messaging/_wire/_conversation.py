@@ -22,7 +22,7 @@ MAX_IN_FLIGHT_MESSAGES = 65_536
 the memory of this side, also if they came out of a storage."""
 
 MAX_IN_FLIGHT_BYTES = 64 * 1024 * 1024
-"""The same in bytes of their data; one message may always be under way."""
+"""Bytes of their data; one message may always be under way."""
 
 
 class Claimed(NamedTuple):

@@ -73,7 +73,7 @@ class Features(NamedTuple):
     window_messages: int
     """How many messages it lets be unacknowledged."""
     window_bytes: int
-    """The same in bytes of message data."""
+    """Its window in bytes of message data."""
     max_packet_size: int
     """The largest packet that it takes, in bytes."""
     extension_version: int = EXTENSION_VERSION

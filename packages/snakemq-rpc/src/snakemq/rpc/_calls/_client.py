@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from typing import Any
 
+from snakemq._settings import Setting, function
 from snakemq.messaging import ReceiveHook
 
 from .._pickling._pickler import Pickler, SafePickler
@@ -12,6 +14,10 @@ from .._sharing import add_client, remove_client
 from ._call import check_timeout
 from ._caller import Caller
 from ._proxy import RemoteObject, RpcInstProxy
+
+
+def _check_timeout(_name: str, value: Any) -> None:
+    check_timeout(value)
 
 
 class RpcClient:
@@ -28,7 +34,9 @@ class RpcClient:
     client itself is made before the loop runs, or in the loop.
     """
 
-    exception_handler: Callable[[Exception], object] | None
+    timeout: Setting[float | None] = Setting(_check_timeout)
+
+    exception_handler: Setting[Callable[[Exception], object] | None] = Setting(function)
     """If set, it is called with any exception of a blocking call or a signal which is not a
     :exc:`CallError`, and the call returns None."""
 
@@ -38,12 +46,13 @@ class RpcClient:
         pickler: Pickler | None = None,
         *,
         timeout: float | None = None,
+        exception_handler: Callable[[Exception], object] | None = None,
     ) -> None:
         self.log: logging.Logger = logging.getLogger("snakemq.rpc.client")
         self.receive_hook = receive_hook
         self.pickler: Pickler = SafePickler() if pickler is None else pickler
-        self.timeout: float | None = check_timeout(timeout)
-        self.exception_handler = None
+        self.timeout = timeout
+        self.exception_handler = exception_handler
         self._caller = Caller(receive_hook.messaging, self)
         add_client(receive_hook, self._caller)
 

@@ -43,7 +43,7 @@ class Machine(Operations):
         if self.position + 1 != len(data):
             raise pickle.UnpicklingError("there is more after the end of the pickle")
         if self.functions:
-            raise pickle.UnpicklingError("a function is no value")
+            raise pickle.UnpicklingError("a function is not a value")
         return result
 
 
@@ -51,8 +51,8 @@ _MAX_TEXT = 200  # characters of an error that a peer may have written
 
 
 def _shown(exc: Exception) -> str:
-    """An error on one line. Lists that hold each other twice, and so on, are no text at all: it
-    would have no end."""
+    """Describe an error on one line. Arguments that are not simple are left out: the text of lists
+    that hold each other twice, and so on, would have no end."""
     name = type(exc).__name__
     if not all(isinstance(arg, SIMPLE) for arg in exc.args):
         return name

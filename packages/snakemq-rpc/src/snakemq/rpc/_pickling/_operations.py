@@ -192,7 +192,7 @@ class Operations:
 
     def find(self, module: object, name: object) -> None:
         if not isinstance(module, str) or not isinstance(name, str):
-            raise pickle.UnpicklingError("the name of a class is no text")
+            raise pickle.UnpicklingError("the name of a class is not a text")
         if len(module) > _MAX_NAME or len(name) > _MAX_NAME:
             raise pickle.UnpicklingError("the name of a class is too long")
         if not (module.isprintable() and name.isprintable()):

@@ -6,6 +6,7 @@ import contextlib
 import logging
 from collections.abc import Iterable
 
+from snakemq._settings import Setting, yes_or_no
 from snakemq.callbacks import Callback
 from snakemq.message import Message
 from snakemq.messaging import ReceiveHook
@@ -62,7 +63,7 @@ class RpcServer:
     Not thread-safe: create and change it before the loop runs, or in the loop.
     """
 
-    transfer_exceptions: bool
+    transfer_exceptions: Setting[bool] = Setting(yes_or_no)
     """Do the callers get the exceptions of the methods, and their tracebacks? True by default.
     If not, they get ``Error("remote call failed")``, and the exception is logged here.
 
@@ -83,11 +84,12 @@ class RpcServer:
         max_replies: int = 1024,
         max_reply_bytes: int = 4 << 20,
         max_idents: int = 256,
+        transfer_exceptions: bool = True,
     ) -> None:
         self.log: logging.Logger = logging.getLogger("snakemq.rpc.server")
         self.receive_hook = receive_hook
         self.pickler: Pickler = SafePickler() if pickler is None else pickler
-        self.transfer_exceptions = True
+        self.transfer_exceptions = transfer_exceptions
         self._objects: dict[str, ExposedObject] = {}
         self._messaging = messaging = receive_hook.messaging
         self._link = messaging.packeter.link

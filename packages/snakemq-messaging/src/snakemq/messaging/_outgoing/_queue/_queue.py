@@ -14,20 +14,14 @@ from ._backlog import Backlog, Fate
 from ._deadlines import Deadlines
 from ._expiry import is_over
 from ._row import Row
-from ._stages import ASIDE, GONE, IN_FLIGHT, PASSED, RETURNED, WAITING
+from ._stages import ASIDE, GONE, PASSED, RETURNED, WAITING
+from ._taking import MAX_REMOVED, UNLIMITED, Taking
 
 MAX_MESSAGES_IN_MEMORY = 10_000
 """The most messages of a queue. Beyond that, stored messages wait in the storage only."""
 
 MAX_BYTES_IN_MEMORY = 4 * 1024 * 1024
-"""The same in bytes of message data."""
-
-MAX_REMOVED = 1000
-"""How many expired or too large messages are removed at once: the loop has other things
-to do."""
-
-UNLIMITED = 1 << 32
-"""More bytes than any message has."""
+"""Bytes of message data of a queue that wait in memory."""
 
 
 class OutgoingQueue:
@@ -51,7 +45,6 @@ class OutgoingQueue:
         "is_announced",
         "is_forgotten",
         "lane",
-        "resent",
         "waiting",
     )
 
@@ -75,8 +68,6 @@ class OutgoingQueue:
         """Their data."""
         self.waiting = Row()
         """What waits in memory."""
-        self.resent = 0
-        """How many messages were taken again after a broken connection."""
         self._deadlines = Deadlines()
 
     def absorb(self) -> list[Message]:
@@ -140,110 +131,20 @@ class OutgoingQueue:
                 self._wait(message)
 
     def take(
-        self,
-        now: float,
-        max_messages: int,
-        max_bytes: int,
-        expired: list[Message],
-        largest: int = UNLIMITED,
-        too_large: list[Message] | None = None,
-    ) -> list[Message]:
-        """Put messages in flight: the first ``max_messages`` that wait, or fewer of them if they
-        have ``max_bytes`` together before that. The last one may go beyond that limit.
-
-        Messages whose time has come are appended to ``expired`` instead. Those with more than
-        ``largest`` bytes are set aside, or dropped with a ttl of 0; they are appended to
-        ``too_large`` when this happens to them for the first time. No more than 1,000 messages are
-        taken out in these ways.
-        """
-        reports = [] if too_large is None else too_large
+        self, now: float, max_messages: int, max_bytes: int, largest: int = UNLIMITED
+    ) -> Taking:
+        """Put messages in flight, see :class:`Taking`. Those with more than ``largest`` bytes are
+        set aside."""
+        taking = Taking(now, max_messages, max_bytes, largest)
         if self.waiting.count or self.has_stored:
-            return self._take_waiting(now, max_messages, max_bytes, expired, largest, reports)
-        # Most messages come by here: nothing waits, so they need not wait either.
-        incoming = self.incoming
-        taken: list[Message] = []
-        size = 0
-        removable = MAX_REMOVED
-        for _ in range(min(max_messages, len(incoming))):
-            if size >= max_bytes or not removable:
-                break
-            message = incoming.popleft()
-            # copy of is_expired(), of a message that is not stored: see the one below
-            if message.ttl and message.queued_at + message.ttl <= now:
-                expired.append(message)
-                removable -= 1
-                continue
-            length = len(message.data)
-            if length > largest:
-                if not self._set_aside(message, reports):
-                    incoming.appendleft(message)
-                    break
+            taking.from_row(self.waiting, self.aside)
+        else:
+            taking.from_incoming(self.incoming, self.aside)
+            for message in taking.too_large:
                 self._deadlines.note(message)
-                removable -= 1
-                continue
-            size += length
-            taken.append(message)
-        self.in_flight.extend(taken)
-        self.in_flight_bytes += size
-        return taken
-
-    def _take_waiting(
-        self,
-        now: float,
-        max_messages: int,
-        max_bytes: int,
-        expired: list[Message],
-        largest: int,
-        too_large: list[Message],
-    ) -> list[Message]:
-        waiting = self.waiting
-        row = waiting.messages
-        taken: list[Message] = []
-        taken_bytes = 0
-        removable = MAX_REMOVED
-        while row and len(taken) < max_messages and taken_bytes < max_bytes and removable:
-            message = row.popleft()
-            stage = message.stage
-            if stage < WAITING:
-                continue
-            # copy of is_expired(): the call would cost 0.1 of the 3 µs that sending it takes
-            ttl = message.ttl
-            if (
-                ttl is not None
-                and message.queued_at + ttl <= now
-                and (ttl or message.position is not None)
-            ):
-                waiting.leave(message)
-                expired.append(message)
-                removable -= 1
-                continue
-            length = len(message.data)
-            if length > largest:
-                if not self._set_aside(message, [] if stage == PASSED else too_large):
-                    row.appendleft(message)
-                    break
-                waiting.leave(message, message.stage)
-                removable -= 1
-                continue
-            message.stage = IN_FLIGHT  # counted below, all at once
-            if stage == RETURNED:
-                self.resent += 1
-            taken_bytes += length
-            taken.append(message)
-        waiting.count -= len(taken)
-        waiting.bytes -= taken_bytes
-        self.in_flight.extend(taken)
-        self.in_flight_bytes += taken_bytes
-        return taken
-
-    def _set_aside(self, message: Message, reports: list[Message]) -> bool:
-        """Set a message aside. False if it has to wait where it was, and those behind it too."""
-        if message.ttl == 0:
-            message.stage = GONE
-        elif not self.aside.put(message):
-            return False
-        reports.append(message)
-        return True
+        self.in_flight.extend(taking.messages)
+        self.in_flight_bytes += taking.bytes
+        return taking
 
     def landed(self, count: int) -> list[Message]:
         """Take out the first ``count`` messages that are in flight."""

@@ -15,7 +15,7 @@ PAGE_MESSAGES = 1000
 """A page costs some milliseconds, during which the loop does nothing else."""
 
 PAGE_BYTES = 1024 * 1024
-"""The same limit in bytes of message data. A page may go beyond it by one message."""
+"""The limit in bytes of message data. A page may go beyond it by one message."""
 
 
 class Pages:

@@ -1,0 +1,134 @@
+"""Taking messages out of a queue: those to be sent, and why others are not."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from snakemq.message import Message
+
+from ._aside import Aside
+from ._row import Row
+from ._stages import GONE, IN_FLIGHT, PASSED, RETURNED, WAITING
+
+MAX_REMOVED = 1000
+"""How many expired or too large messages are removed at once: the loop has other things to do."""
+
+UNLIMITED = 1 << 32
+"""More bytes than any message has."""
+
+
+class Taking:
+    """One go: the first ``max_messages`` messages, or fewer of them if they have ``max_bytes``
+    together before that. The last one may go beyond that limit.
+
+    No more than 1,000 messages are removed in one go without being taken.
+    """
+
+    __slots__ = (
+        "_largest",
+        "_max_bytes",
+        "_max_messages",
+        "_now",
+        "bytes",
+        "expired",
+        "messages",
+        "resent",
+        "too_large",
+    )
+
+    def __init__(self, now: float, max_messages: int, max_bytes: int, largest: int) -> None:
+        self._now = now
+        self._max_messages = max_messages
+        self._max_bytes = max_bytes
+        self._largest = largest
+        self.messages: list[Message] = []
+        """What is taken."""
+        self.bytes = 0
+        """Their data."""
+        self.resent = 0
+        """How many of them are taken again after a broken connection."""
+        self.expired: list[Message] = []
+        self.too_large: list[Message] = []
+        """Those with more than ``largest`` bytes that were removed for the first time: set aside,
+        or dropped with a ttl of 0."""
+
+    def from_incoming(self, incoming: deque[Message], aside: Aside) -> None:
+        """Take messages that have just come in, while none waits: most of them come by here."""
+        now, max_bytes, largest = self._now, self._max_bytes, self._largest
+        taken = self.messages
+        size = 0
+        removable = MAX_REMOVED
+        for _ in range(min(self._max_messages, len(incoming))):
+            if size >= max_bytes or not removable:
+                break
+            message = incoming.popleft()
+            # copy of is_expired(), of a message that is not stored: see the one below
+            if message.ttl and message.queued_at + message.ttl <= now:
+                self.expired.append(message)
+                removable -= 1
+                continue
+            length = len(message.data)
+            if length > largest:
+                if not self._set_aside(message, aside):
+                    incoming.appendleft(message)
+                    break
+                removable -= 1
+                continue
+            size += length
+            taken.append(message)
+        self.bytes = size
+
+    def from_row(self, waiting: Row, aside: Aside) -> None:
+        """Take messages that have waited."""
+        now, max_messages, max_bytes, largest = (
+            self._now,
+            self._max_messages,
+            self._max_bytes,
+            self._largest,
+        )
+        row = waiting.messages
+        taken = self.messages
+        size = 0
+        removable = MAX_REMOVED
+        while row and len(taken) < max_messages and size < max_bytes and removable:
+            message = row.popleft()
+            stage = message.stage
+            if stage < WAITING:
+                continue
+            # copy of is_expired(): the call would cost 0.1 of the 3 µs that sending it takes
+            ttl = message.ttl
+            if (
+                ttl is not None
+                and message.queued_at + ttl <= now
+                and (ttl or message.position is not None)
+            ):
+                waiting.leave(message)
+                self.expired.append(message)
+                removable -= 1
+                continue
+            length = len(message.data)
+            if length > largest:
+                if not self._set_aside(message, aside, is_known=stage == PASSED):
+                    row.appendleft(message)
+                    break
+                waiting.leave(message, message.stage)
+                removable -= 1
+                continue
+            message.stage = IN_FLIGHT  # counted below, all at once
+            if stage == RETURNED:
+                self.resent += 1
+            size += length
+            taken.append(message)
+        waiting.count -= len(taken)
+        waiting.bytes -= size
+        self.bytes = size
+
+    def _set_aside(self, message: Message, aside: Aside, *, is_known: bool = False) -> bool:
+        """Set a message aside. False if it has to wait where it was, and those behind it too."""
+        if message.ttl == 0:
+            message.stage = GONE
+        elif not aside.put(message):
+            return False
+        if not is_known:
+            self.too_large.append(message)
+        return True
