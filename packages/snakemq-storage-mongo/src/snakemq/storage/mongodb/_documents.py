@@ -9,6 +9,7 @@ from typing import Any
 
 from snakemq.exceptions import SnakeMQMessageTooLarge
 from snakemq.message import Message
+from snakemq.queues import StoredMessage
 from snakemq.queues.parts import UnreadableItem, ttl_left, ttl_of_v16
 
 Document = dict[str, Any]
@@ -34,16 +35,17 @@ def document_of(seq: int, queue_name: str, item: Message, now: float) -> Documen
     }
 
 
-def read_message(document: Mapping[str, Any], now: float) -> Message:
-    """The message in a document, its ttl as it is left at ``now``.
+def read_message(now: float, document: Document) -> StoredMessage:
+    """Return the message in a document, with what is left of its ttl at ``now``.
 
     Raises :exc:`UnreadableItem`.
     """
-    uuid, data, flags = (_get(document, name) for name in ("uuid", "data", "flags"))
+    uuid, data, flags = _get(document, "uuid"), _get(document, "data"), _get(document, "flags")
     ttl, stored_at = _get(document, "ttl"), _get(document, "stored_at")
     if type(stored_at) is not float:
         raise UnreadableItem(f"stored_at is {stored_at!r}")
-    return _message(data, ttl, flags, uuid, stored_at, now)
+    message = _message(data, ttl, flags, uuid, stored_at, now)
+    return StoredMessage(int(document["_id"]), message)
 
 
 def read_v16_message(document: Mapping[str, Any]) -> tuple[str, Message]:

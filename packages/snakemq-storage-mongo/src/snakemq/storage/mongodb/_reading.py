@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from snakemq.queues import StoredMessage
@@ -34,13 +35,10 @@ def read_page(collections: Collections, now: float, wanted: Wanted) -> list[Stor
     """Empty only if there is nothing behind the position."""
     name, after, limit, max_bytes = wanted
 
-    def read(document: Document) -> StoredMessage:
-        return StoredMessage(int(document["_id"]), read_message(document, now))
-
     # The server sends batches of 16 MB at most, so no more is read than what fits into the page.
     found = collections.messages.find({"queue_name": name, "_id": {"$gt": after}}).sort("_id", 1)
     with found.batch_size(limit or 10_000) as cursor:
-        page, unreadable = fill_page(cursor, read, limit, max_bytes)
+        page, unreadable = fill_page(cursor, partial(read_message, now), limit, max_bytes)
     for document, reason in unreadable:
         _move_aside(collections, document, reason)
     return page

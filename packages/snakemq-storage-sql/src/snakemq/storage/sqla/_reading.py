@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 
 import sqlalchemy as sa
 
@@ -43,10 +44,6 @@ class Reading:
     def page(self, connection: sa.Connection, now: float, wanted: Wanted) -> list[StoredMessage]:
         """Return a page of a queue; empty only if there is nothing behind the position."""
         name, after, limit, max_bytes = wanted
-
-        def read(row: sa.RowMapping) -> StoredMessage:
-            return StoredMessage(row["seq"], read_message(row, now))
-
         while True:
             count = limit
             if max_bytes is not None:
@@ -55,7 +52,7 @@ class Reading:
             if count is not None:
                 statement, parameters = self._sql.page, parameters | {"limit": count}
             rows = connection.execute(statement, parameters).mappings().all()
-            page, unreadable = fill_page(rows, read)
+            page, unreadable = fill_page(rows, partial(read_message, now))
             if unreadable:
                 self._move_aside(connection, unreadable)
             if page or not rows:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import sqlalchemy as sa
 
 from snakemq.message import Message
+from snakemq.queues import StoredMessage
 from snakemq.queues.parts import UnreadableItem, read_v16_message, ttl_left
 
 from ._schema import LONGEST_NAME
@@ -41,7 +42,7 @@ def read_queue_name(value: bytes) -> str:
         raise UnreadableItem(f"queue_name is not UTF-8: {error}") from None
 
 
-def read_message(row: sa.RowMapping, now: float) -> Message:
+def read_message(now: float, row: sa.RowMapping) -> StoredMessage:
     """Return the message in a row, with what is left of its ttl at ``now``.
 
     Raises :exc:`UnreadableItem`.
@@ -51,9 +52,10 @@ def read_message(row: sa.RowMapping, now: float) -> Message:
         raise UnreadableItem(f"ttl {ttl} or stored_at {stored_at} is not a number of seconds")
     try:
         left = ttl_left(ttl, stored_at, now)
-        return Message(bytes(row["data"]), left, row["flags"], bytes(row["uuid"]))
+        message = Message(bytes(row["data"]), left, row["flags"], bytes(row["uuid"]))
     except (TypeError, ValueError) as error:
         raise UnreadableItem(str(error)) from None
+    return StoredMessage(row["seq"], message)
 
 
 def read_v16_row(row: sa.RowMapping) -> tuple[bytes, Message]:
