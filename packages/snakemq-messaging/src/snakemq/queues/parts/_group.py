@@ -124,7 +124,7 @@ class GroupCommit(Generic[Row]):
         process that inherited this by a fork.
         """
         if os.getpid() != self._pid:  # a wait here would take a ring meant for a parent's thread
-            raise StorageError("this storage is the parent's; open another one in the child")
+            raise StorageError("a forked process cannot use its parent's storage; open another one")
         thread = threading.get_ident()
         if thread in self._writers or self._has_lock():
             with self._lock:

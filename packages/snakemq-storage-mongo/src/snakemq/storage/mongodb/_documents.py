@@ -1,4 +1,4 @@
-"""From documents to messages, without trusting the documents; and back."""
+"""Turning documents into messages, without trusting the documents; and back."""
 
 from __future__ import annotations
 
@@ -15,15 +15,18 @@ from snakemq.queues.parts import UnreadableItem, ttl_left, ttl_of_v16
 Document = dict[str, Any]
 
 MAX_DOCUMENT = 16 * 1024 * 1024
-"""Bytes; a limit of MongoDB."""
+"""Bytes. This is a limit of MongoDB."""
 
 FIELDS_SIZE = 512
-"""More than what the other fields of a message take, the name of the queue excepted."""
+"""Bytes. The fields of a message take less, apart from its data and its queue's name."""
 
 
 def document_of(seq: int, queue_name: str, item: Message, now: float) -> Document:
-    """``_id`` is the order of pushes: the one owner counts it. ``ttl`` is what was left of it when
-    the owners' clock read ``stored_at``."""
+    """Return the document of a message.
+
+    ``_id`` is the order of pushes, counted by the one owner. ``ttl`` is what was left when the
+    owners' clock read ``stored_at``.
+    """
     return {
         "_id": seq,
         "queue_name": queue_name,
@@ -49,9 +52,9 @@ def read_message(now: float, document: Document) -> StoredMessage:
 
 
 def read_v16_message(document: Mapping[str, Any]) -> tuple[str, Message]:
-    """The name of the queue and the message in a document of snakeMQ 1.6.
+    """Return the queue's name and the message in a document of snakeMQ 1.6.
 
-    It keeps uuid and data in base64; as a string when written by Python 2. Raises
+    1.6 keeps uuid and data in base64, as a string if Python 2 wrote them. Raises
     :exc:`UnreadableItem`.
     """
     queue_name, ttl = _get(document, "queue_name"), _get(document, "ttl")
@@ -87,10 +90,10 @@ def _get(document: Mapping[str, Any], name: str) -> Any:
 
 
 def check_size(queue_name: str, item: Message) -> None:
-    """Raises :exc:`SnakeMQMessageTooLarge` for a message that no document holds."""
+    """Raise :exc:`SnakeMQMessageTooLarge` for a message that no document can hold."""
     size = len(item.data) + len(queue_name.encode()) + FIELDS_SIZE
     if size > MAX_DOCUMENT:
         raise SnakeMQMessageTooLarge(
-            f"a message and its queue name must fit into a document of {MAX_DOCUMENT} bytes, this"
-            f" one takes {size}"
+            f"a message and its queue name must fit into a document of {MAX_DOCUMENT} bytes, but"
+            f" this one takes {size}"
         )

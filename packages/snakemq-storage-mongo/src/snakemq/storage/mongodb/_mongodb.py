@@ -112,7 +112,7 @@ class MongoDbQueuesStorage(QueuesStorageBase):
         self._pushes = Pushes(self._database.gate, self._database.positions, self._store)
 
     def close(self) -> None:
-        """Let go of the storage. Idempotent."""
+        """Release the storage. Idempotent."""
         self._database.close(finish=self._close_client)
 
     def get_queues(self) -> Sequence[str]:
@@ -120,13 +120,13 @@ class MongoDbQueuesStorage(QueuesStorageBase):
         return self._database.run(lambda: read_queue_names(self._collections))
 
     def get_items(self, queue_name: str) -> Sequence[Message]:
-        """The messages of a queue in their order, with what is left of their ttl."""
+        """Return the messages of a queue in order, each with what is left of its ttl."""
         return [stored.message for stored in self._read(queue_name, None, None, None)]
 
     def get_page(
         self, queue_name: str, after: int | None, limit: int, max_bytes: int | None = None
     ) -> Sequence[StoredMessage]:
-        """The next messages of a queue; costs what is in the page, however long the queue is."""
+        """Return the next messages of a queue. Costs only what is in the page."""
         return self._read(queue_name, after, limit, max_bytes)
 
     def count(self, queue_name: str) -> int:
@@ -143,7 +143,7 @@ class MongoDbQueuesStorage(QueuesStorageBase):
         return self._pushes.push(queue_name, (item,))[0]
 
     def push_many(self, queue_name: str, items: Iterable[Message]) -> Sequence[int]:
-        """Append messages; when this raises, none of them stays."""
+        """Append messages; if this raises, none of them stays."""
         items = list(items)
         for item in items:
             check_size(queue_name, item)
@@ -181,9 +181,9 @@ class MongoDbQueuesStorage(QueuesStorageBase):
             self._database.run(update)
 
     def remember(self, ident: str, uuids: Sequence[bytes], keep: int) -> None:
-        """Messages of a peer were processed; durable when this returns.
+        """Note that messages of a peer were processed; durable when this returns.
 
-        What is older than the last ``keep`` uuids of that peer is forgotten, by batches.
+        What is older than the last ``keep`` uuids of that peer is forgotten, batch by batch.
         """
         self._database.run(lambda: self._inbox.remember(ident, list(uuids), keep))
 
@@ -192,7 +192,7 @@ class MongoDbQueuesStorage(QueuesStorageBase):
         return self._database.run(lambda: self._inbox.recall(ident, count))
 
     def remembered(self) -> Mapping[str, int]:
-        """How many uuids of each peer are kept."""
+        """Return how many uuids of each peer are kept."""
         return self._database.run(self._inbox.remembered)
 
     def forget(self, idents: Sequence[str]) -> None:
@@ -204,7 +204,7 @@ class MongoDbQueuesStorage(QueuesStorageBase):
         self._database.run(self._database.lease.renew)
 
     def _store(self, messages: Sequence[tuple[str, Message]], first: int | None) -> int:
-        """Called in turn, see :class:`Pushes`."""
+        """Store pushed messages. Called in turn, see :class:`Pushes`."""
         database = self._database
         return database.run_in_turn(
             lambda: database.insertion.insert(messages, database.clock.now(), first)
