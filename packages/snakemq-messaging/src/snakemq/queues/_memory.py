@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from itertools import count
 from typing import NamedTuple
 
+from snakemq._settings import Fixed, function
 from snakemq.exceptions import StorageError
 from snakemq.message import Message
 
@@ -60,10 +61,14 @@ class MemoryQueuesStorage(QueuesStorageBase):
     ``predecessor``: a storage whose messages this one takes over, like a restarted process that
     finds them in its database.
 
-    ``clock``: a monotonic clock in seconds, by which ttl is counted while the storage is open.
-    Without one the storage neither counts ttl nor returns positions: it is not :attr:`pageable`,
-    like a storage written for snakeMQ 1.6.
+    The setting is a read-only attribute, too:
+
+    - ``clock``: a function that returns monotonic seconds, by which ttl is counted while the
+      storage is open. Without one the storage neither counts ttl nor returns positions: it is not
+      :attr:`pageable`, like a storage written for snakeMQ 1.6.
     """
+
+    clock: Fixed[Callable[[], float] | None] = Fixed(function(or_none=True))
 
     def __init__(
         self,
@@ -71,6 +76,7 @@ class MemoryQueuesStorage(QueuesStorageBase):
         *,
         clock: Callable[[], float] | None = None,
     ) -> None:
+        self.clock = clock
         self._turn = Turn(logging.getLogger("snakemq.queues"))
         self._closed = False
         elapsed = predecessor._elapsed() if predecessor else 0.0

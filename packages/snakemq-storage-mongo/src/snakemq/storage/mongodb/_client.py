@@ -30,7 +30,7 @@ def make_client(host: str, port: int, options: dict[str, Any]) -> MongoClient[Do
 
 
 def durable(concern: WriteConcern) -> WriteConcern:
-    """Return the client's write concern with the journal; without a number of its own, the majority.
+    """Return a write concern with the journal, and the client's own ``w`` or else the majority.
 
     Raises ``ValueError`` for ``w=0``.
     """

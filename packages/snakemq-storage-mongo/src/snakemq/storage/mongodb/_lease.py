@@ -89,7 +89,7 @@ class Lease:
         self._renewed = began
 
     def release(self) -> None:
-        """Let the next owner in at once. Raises what pymongo raises; then that owner has to wait."""
+        """Let the next owner in at once. If this raises (what pymongo raises), it has to wait."""
         self._ended.set()
         if self._thread is not None:
             self._thread.join()
