@@ -1,8 +1,8 @@
 """The sessions of nox check everything, on your own machine and in CI.
 
-``nox`` runs all checks, and ``nox --list`` shows all sessions. ``nox -s tests -- -k reconnect`` passes
-arguments on to pytest;
-``nox -s "tests-3.12(snakemq-link)"`` runs the tests of one package on one Python.
+``nox`` runs all checks, and ``nox --list`` shows all sessions. ``nox -s tests -- -k reconnect``
+passes arguments on to pytest; ``nox -s "tests-3.12(snakemq-link)"`` runs the tests of one package
+on one Python.
 """
 
 from __future__ import annotations
