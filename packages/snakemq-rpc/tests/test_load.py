@@ -19,6 +19,7 @@ from snakemq.rpc._pickling._pickler import Pickler
 from snakemq.rpc._protocol import Request
 from snakemq.rpc._replies import _intake
 from snakemq.rpc._replies._dispatcher import TICK
+from snakemq.rpc._replies._jobs import Job
 from snakemq.rpc._replies._requests import read_request
 from snakemq.rpc._replies._watch import STUCK_AFTER, TELL_AGAIN_AFTER
 
@@ -478,6 +479,27 @@ def test_requests_held_for_a_client_go_on_when_it_leaves(
     network.advance(1)
     assert len(service.begun) == 5
     assert server._replies.full == set()
+
+
+def test_a_closed_server_runs_the_calls_of_a_client_that_reads_nothing(
+    start: Start, client: RawClient, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Replies of threads that still work fill the client again and again meanwhile."""
+    server = start(threads=1, max_unread_bytes=100_000)
+    client.link.pause_reading(client.link.connections[0], "test")
+    for number in range(20):
+        client.call("big", 40_000, req_id=b"%d" % number)
+    client.until(lambda: server._dispatcher._backlog.held_clients())
+    release, rounds = server._dispatcher.pool.release, iter(range(100))
+
+    def release_and_fill(ident: str) -> Job | None:
+        next(rounds)
+        server._replies.full.add(ident)
+        return release(ident)
+
+    monkeypatch.setattr(server._dispatcher.pool, "release", release_and_fill)
+    server.close()
+    client.until(lambda: len(service.begun) == 20)
 
 
 def test_clients_that_left_without_reading_are_forgotten_like_others(

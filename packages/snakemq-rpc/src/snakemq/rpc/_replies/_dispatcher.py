@@ -38,7 +38,6 @@ class Dispatcher:
         a request that has just come."""
         self._messaging = messaging
         self._link = messaging.packeter.link
-        self._full = delivery.full
         self._delivery = delivery
         self._settings = settings
         self._run = run
@@ -78,8 +77,9 @@ class Dispatcher:
 
     def close(self) -> None:
         """Execute what waits, and end the threads after that."""
+        # A reply that fills a client again meanwhile must not send its requests back and forth.
+        self.pool.ignore_full()
         for ident in self._backlog.held_clients():
-            self._full.discard(ident)
             self._release(ident, all_of_them=True)
         self.pool.close()
 

@@ -106,6 +106,11 @@ class WorkerPool:
         with self._lock:
             return self._backlog.release(ident)
 
+    def ignore_full(self) -> None:
+        """Give every client its turns from now on, also those that are full."""
+        with self._lock:
+            self._backlog.full = frozenset()
+
     def newest_of_largest(self, ident: str) -> Job | None:
         """See :meth:`Backlog.newest_of_largest`."""
         with self._lock:
