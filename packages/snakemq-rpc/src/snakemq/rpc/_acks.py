@@ -1,4 +1,4 @@
-"""Acknowledging the messages of RPC."""
+"""Acknowledges the messages of RPC."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ Callback = Callable[[str, str, Message], object]
 
 
 def acknowledging(messaging: Messaging, callback: Callback) -> Callback:
-    """A callback of messages which says that they are processed when it has returned, unless it
-    returns True: then it has deferred that.
+    """Wrap a callback so that a message is acknowledged once the callback has returned.
 
-    The same callback, if messaging does that by itself.
+    A callback that returns True has deferred the acknowledgement. Returns the callback itself if
+    messaging acknowledges on its own.
     """
     if not messaging.manual_ack:
         return callback
@@ -28,6 +28,6 @@ def acknowledging(messaging: Messaging, callback: Callback) -> Callback:
 
 
 def acknowledge(messaging: Messaging, message: Message) -> None:
-    """A message is processed. Thread-safe."""
-    with contextlib.suppress(ValueError):  # the application has said it for all messages
+    """Tell messaging that a message is processed. Thread-safe."""
+    with contextlib.suppress(ValueError):  # the application acknowledges all messages itself
         messaging.ack(message)

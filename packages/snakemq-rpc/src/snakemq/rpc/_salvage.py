@@ -1,13 +1,13 @@
-"""Finds out which call a request or a reply belongs to that cannot be decoded.
+"""Finds the call that an undecodable request or reply belongs to.
 
-The pickler refuses a class, or the bytes are cut off or wrong somewhere: the call has to end with
-that, and must not cost the connection of all other calls. So the id of the request is looked for
+When the pickler refuses a class, or the bytes are truncated or wrong, only that call may fail: the
+connection, and all other calls, must survive. So we look for the id of the request
 
-1. at the beginning, where we write it: what follows may be anything,
+1. at the beginning, where we write it; anything may follow,
 2. at the very end, where 1.6 writes it,
-3. wherever it is, if the pickle is sound and only names what is not allowed.
+3. anywhere, if the pickle is sound and only names what is not allowed.
 
-Nothing is executed by that.
+Nothing is executed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import re
 from ._pickling._pickler import loads_inert
 from ._protocol import is_req_id
 
-# Patterns for the protocols 3 to 5, compiled when they are needed, which is seldom.
+# Patterns for protocols 3 to 5. They are rarely needed, so they are compiled on first use.
 _MEMO = rb"(?:\x94|q.|r.{4})?"
 _DICT = rb"\x80[\x03-\x05](?:\x95.{8})?\}" + _MEMO + rb"\("
 _KEY = rb"(?:\x8c\x06|X\x06\0\0\0)req_id" + _MEMO
@@ -35,7 +35,7 @@ _LONGEST_END = 64
 def find_req_id(body: bytes, inert: object = None) -> bytes | None:
     """Return the id that a pickled request or reply names; ``None`` if it cannot be found.
 
-    ``inert``: what :func:`loads_inert` returned for it, for a caller that has read it so already.
+    ``inert``: what :func:`loads_inert` returned for it, if the caller has already called that.
     """
     first = re.match(_ID_FIRST, body, re.DOTALL)
     if first is not None:
@@ -51,7 +51,7 @@ def find_req_id(body: bytes, inert: object = None) -> bytes | None:
 
 
 def is_signal(body: bytes) -> bool:
-    """Is this the request of a signal, which has no id because nobody waits for it?"""
+    """Is this the request of a signal? A signal has no id, because nobody waits for it."""
     if re.match(_SIGNAL, body, re.DOTALL):
         return True
     return _inert(body).get("command") == "signal"

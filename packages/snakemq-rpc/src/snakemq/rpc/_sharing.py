@@ -1,4 +1,4 @@
-"""Several clients on one hook, and never several servers on one messaging."""
+"""Lets several clients share one hook, and keeps a messaging from having two servers."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from ._protocol import REPLY_PREFIX
 
 
 class Client(Protocol):
-    """An ``RpcClient``, as far as it is needed here."""
+    """What this module needs of an ``RpcClient``."""
 
     def on_reply(self, conn_id: str, ident: str, message: Message) -> None:
-        """Takes the reply if it waits for it. In the loop."""
+        """Take the reply if a call of this client waits for it. For the loop only."""
 
 
 class Server(Protocol):
-    """An ``RpcServer``, as far as it is needed here."""
+    """What this module needs of an ``RpcServer``."""
 
 
-# Weak, because clients and servers know their hook: an entry would keep itself alive. What is in
-# use is held by the callbacks of its messaging.
+# Weak, because clients and servers refer to their hook: an entry would keep itself alive. The
+# callbacks of a messaging hold what is in use.
 _clients: WeakKeyDictionary[ReceiveHook, WeakSet[Client]] = WeakKeyDictionary()
 _servers: WeakKeyDictionary[Messaging, WeakSet[Server]] = WeakKeyDictionary()
 
 
 def add_client(hook: ReceiveHook, client: Client) -> None:
-    """Give replies to this client, too."""
+    """Pass replies to this client, too."""
     clients = _clients.setdefault(hook, WeakSet())
     if clients:
         _unregister(hook)
@@ -43,7 +43,7 @@ def add_client(hook: ReceiveHook, client: Client) -> None:
 
 
 def remove_client(hook: ReceiveHook, client: Client) -> None:
-    """Give replies to the other clients only."""
+    """Stop passing replies to this client."""
     clients = _clients[hook]
     clients.discard(client)
     _unregister(hook)
@@ -54,7 +54,7 @@ def remove_client(hook: ReceiveHook, client: Client) -> None:
 def _register(hook: ReceiveHook, clients: list[Client]) -> None:
     callback: Callable[[str, str, Message], None] = clients[0].on_reply
     if len(clients) > 1:
-        # Ids of requests are unique, so at most one of them waits for a reply.
+        # Ids of requests are unique, so at most one client waits for a reply.
         event: Callback[[str, str, Message]] = Callback()
         for client in clients:
             event.add(client.on_reply)
@@ -68,16 +68,16 @@ def _unregister(hook: ReceiveHook) -> None:
 
 
 def add_server(messaging: Messaging, server: Server) -> None:
-    """Note that the messaging has a server. Raises :exc:`Error` if it has one already."""
+    """Record the server of a messaging. Raises :exc:`Error` if it has one already."""
     servers = _servers.setdefault(messaging, WeakSet())
     if servers:
         raise Error(
             f"the messaging of {messaging.identifier!r} has an RpcServer: register all objects"
-            " with that one, or close it before another one is made"
+            " with that one, or close it before you make another"
         )
     servers.add(server)
 
 
 def remove_server(messaging: Messaging, server: Server) -> None:
-    """Let another server follow."""
+    """Allow the messaging to have another server."""
     _servers[messaging].discard(server)

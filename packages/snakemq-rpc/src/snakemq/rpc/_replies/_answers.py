@@ -1,4 +1,4 @@
-"""How the outcome of a method becomes a reply."""
+"""Turns the outcome of a method into a reply."""
 
 from __future__ import annotations
 
@@ -10,23 +10,24 @@ from .._pickling._pickler import Pickler, dumps_of, dumps_unchecked_of, makes_ot
 from .._protocol import REPLY_PREFIX, Reply, is_of_another_call, kills_16, text_of, type_name
 
 MAX_TRACEBACK = 100_000
-"""Characters of a traceback that are sent. The text of its exception is in it once more."""
+"""The most characters of a traceback that are sent. It repeats the text of its exception."""
 
 
 class ReplyWriter:
-    """Encodes replies so that the client, whichever version it is, can decode them."""
+    """Encodes replies so that a client of any version can decode them."""
 
     def __init__(self, pickler: Pickler) -> None:
         self._pickler = pickler
         self._dumps = dumps_of(pickler)
-        # For what holds nothing but text, and an exception that was looked at already or that may
-        # be known to clients alone.
+        # For replies that hold only text, and for exceptions that were checked already or that only
+        # clients may know.
         self._dumps_unchecked = dumps_unchecked_of(pickler)
 
     def result(self, req_id: bytes, value: object) -> bytes:
-        """The reply with a result. Raises :exc:`Error` if it cannot be pickled, which a
-        :class:`SafePickler` says of all that it does not read itself: a client of 1.6 would die of
-        a class that it lacks.
+        """Return the reply with a result. Raises :exc:`Error` if the result cannot be pickled.
+
+        A :class:`SafePickler` refuses all that it would not read itself: a client of 1.6 dies of a
+        class that it lacks.
         """
         try:
             data = self._dumps({"req_id": req_id, "ok": True, "return": value})
@@ -34,14 +35,14 @@ class ReplyWriter:
             raise Error(f"the result cannot be sent: {exc}") from exc
         except Exception as exc:
             if isinstance(value, Coroutine):
-                value.close()  # or Python warns of it some time later
+                value.close()  # or Python warns about it some time later
             raise Error(f"the result cannot be pickled: {type_name(exc)}: {text_of(exc)}") from exc
         if kills_16(data):
             raise Error("the result holds an object of snakemq itself, which not every peer knows")
         return REPLY_PREFIX + data
 
     def failure(self, req_id: bytes, exc: BaseException) -> bytes:
-        """The reply with an exception, its traceback, and its name and text for the reader."""
+        """Return the reply with an exception, its traceback, and a readable name and text."""
         name, text = type_name(exc), text_of(exc)
         reply: Reply = {
             "req_id": req_id,
@@ -58,20 +59,22 @@ class ReplyWriter:
                 reply["exception_pickle"] = pickled
         try:
             return REPLY_PREFIX + self._dumps_unchecked(reply)
-        except Exception:  # it could be pickled a moment ago
+        except Exception:  # although it could be pickled a moment ago
             return self.error(req_id, f"{name}: {text}")
 
     def hidden_failure(self, req_id: bytes) -> bytes:
-        """The reply with an exception of which the client is to know nothing."""
+        """Return the reply for an exception whose details are kept from the client."""
         return self.error(req_id, "remote call failed")
 
     def error(self, req_id: bytes, text: str) -> bytes:
-        """The reply with an :exc:`Error` of the server itself."""
+        """Return the reply with an :exc:`Error` of the server itself."""
         return REPLY_PREFIX + self._dumps_unchecked(_error(req_id, text))
 
     def busy(self, req_id: bytes, text: str = "server busy, not executed") -> bytes:
-        """The reply to a request that the server refuses because of its load: :exc:`ServerBusy`
-        for clients that know it, and :exc:`Error` for those of 1.6 and 2.0.0."""
+        """Return the reply to a request that the server refuses because of its load.
+
+        Clients that know :exc:`ServerBusy` raise that; those of 1.6 and 2.0.0 raise :exc:`Error`.
+        """
         reply = _error(req_id, text)
         reply["busy"] = True
         return REPLY_PREFIX + self._dumps_unchecked(reply)
@@ -80,16 +83,18 @@ class ReplyWriter:
         if not isinstance(exc, Exception):
             return None  # a client of 1.6 would raise it: SystemExit, for example
         if is_of_another_call(exc):
-            return None  # and would take it for the outcome of its own call
+            return None  # and would mistake it for the outcome of its own call
         try:
             return self._dumps_unchecked(exc)
         except Exception:
             return None
 
     def _everybody_knows(self, exc: BaseException, pickled: bytes) -> bool:
-        """A client of 1.6 dies of what it cannot decode, be it an unknown class or one of the many
-        exceptions whose ``__init__`` does not take its own ``args``. What our pickler can read, as
-        its classes are registered, is what both sides have agreed on.
+        """Can clients of every version decode this exception?
+
+        A client of 1.6 dies of what it cannot decode: an unknown class, or one of the many
+        exceptions whose ``__init__`` does not take its own ``args``. Both sides have agreed on what
+        our pickler can read, because its classes are registered.
         """
         if makes_otherwise(self._pickler, type(exc)):
             return False

@@ -13,14 +13,14 @@ from ._replies import REPLY_OVERHEAD, ReplyMemory
 from ._unsent import Unsent
 
 REFUSAL_TTL = 10.0
-"""Seconds. The peer is disconnected because of its request, so the answer has to wait for it."""
+"""Seconds. The request disconnects the peer, so the answer waits for it to come back."""
 
 
 class Delivery:
-    """Sends replies. Thread-safe, except for what is said to be for the loop.
+    """Sends replies. Thread-safe, except for methods that say otherwise.
 
-    A reply that finds the queue of its client full (:class:`snakemq.messaging.QueueLimits`) is
-    kept, and sent when there is room.
+    When the queue of a client is full (:class:`snakemq.messaging.QueueLimits`), a reply is kept and
+    sent when there is room.
     """
 
     def __init__(
@@ -54,13 +54,13 @@ class Delivery:
             remembered = self.writer.error(req_id, text)
         message = Message(reply)
         if self._link.in_loop():
-            # Nothing can come in between, so the caller need not wait for the memory.
+            # Nothing can come in between, so send first: the caller need not wait for the memory.
             try:
                 self._send(ident, req_id, message)
             finally:
                 self.replies.finish(ident, req_id, remembered, message.uuid, len(reply))
         else:
-            # First remembered, then sent: a request that is repeated in between gets it.
+            # Remember first, then send: a request that is repeated in between gets the reply.
             self.replies.finish(ident, req_id, remembered, message.uuid, len(reply))
             self._send(ident, req_id, message)
 
@@ -71,31 +71,31 @@ class Delivery:
         self._send(ident, req_id, message)
 
     def error(self, ident: str, req_id: bytes, text: str) -> None:
-        """End a call with an :exc:`Error` of the server itself, which is not remembered."""
+        """End a call with an :exc:`Error` of the server itself, without remembering it."""
         reply = self.writer.error(req_id, text)
         self.replies.sent(ident, len(reply))
         self._send(ident, req_id, Message(reply))
 
     def busy(self, ident: str, req_id: bytes) -> None:
-        """Turn away a call that was begun and not executed: its client may try again."""
+        """Turn away a call that was begun but not executed: its client may try again."""
         reply = self.writer.busy(req_id)
         self.replies.abandon(ident, req_id, len(reply))
         self._send(ident, req_id, Message(reply))
 
     def refusal(self, ident: str, uuid: bytes) -> None:
-        """Refuse a request that names no call; ``uuid`` is that of its message."""
+        """Refuse a request that names no call. ``uuid`` is the one of its message."""
         reply = self.writer.error(uuid, "request refused: it names no call, and cannot be decoded")
         self.replies.sent(ident, len(reply))
         self._send(ident, uuid, Message(reply, REFUSAL_TTL))
 
     def must_wait(self, ident: str) -> bool:
-        """Does a client have too many unread replies to cause more of them? For the loop."""
+        """Does a client have too many unread replies to get more? For the loop only."""
         if ident not in self.replies.full:
             return False
         return self._unsent.has_any(ident) or not self.replies.look_again(ident)
 
     def unread_bytes(self, ident: str) -> int:
-        """Return how many bytes of messages a client has not taken. For the loop."""
+        """Return how many bytes of messages a client has not taken yet. For the loop only."""
         messages, size = self._messaging.outstanding(ident)
         return size + REPLY_OVERHEAD * messages
 
@@ -106,20 +106,20 @@ class Delivery:
             self._unsent.add(ident, message)
         except SnakeMQMessageTooLarge as exc:
             self.error(ident, req_id, f"the reply is too large: {exc}")
-        except LoopError as exc:  # nobody is left who could be told
+        except LoopError as exc:  # nobody is left to tell
             self._log.debug("no reply to %r: %s", ident, exc)
 
     def _on_disconnect(self, conn_id: str, ident: str) -> None:
-        self.full.discard(ident)  # or the memory could not forget one that never comes back
+        self.full.discard(ident)  # or the memory would keep a client that never returns
 
     def _on_message_drop(self, ident: str, uuid: bytes) -> None:
         if not self._messaging.is_connected(ident):
-            return  # it went with the connection: the client will repeat its request
+            return  # it was lost with the connection: the client will repeat its request
         dropped = self.replies.dropped(ident, uuid)
         if dropped is None:
             return
         if dropped.times == 1:
-            # It may have been sent while the client was away, in which case all is well now.
+            # It may have been sent while the client was away; then sending it again succeeds.
             self.answer_again(ident, dropped.req_id, dropped.reply)
         elif dropped.times == 2:
             size = len(dropped.reply)

@@ -14,15 +14,15 @@ from ._pool import WorkerPool
 from ._watch import StuckWatch
 
 TICK = 0.02
-"""Seconds between two looks at what requests wait for, while some do: has a client read what it
-was sent, can a thread be started? Threads that become free take waiting requests themselves."""
+"""Seconds between two checks while requests wait: has a client read its replies, can a thread be
+started? Threads that become free take waiting requests themselves."""
 
 
 class Dispatcher:
-    """Gives requests to threads, and keeps those that have to wait, as they came off the wire.
+    """Passes requests to threads, and keeps those that have to wait in the form they arrived in.
 
-    A request that waits is not acknowledged: a call until a thread begins it, a signal until its
-    method has returned. So a 2.x client is held up by its window. For the loop only.
+    It acknowledges a call when a thread begins it, and a signal when its method has returned. Until
+    then the request fills the window of a 2.x client, and so slows it down. For the loop only.
     """
 
     def __init__(
@@ -34,8 +34,8 @@ class Dispatcher:
         run: Callable[[Job], None],
         take: Callable[[Job], None],
     ) -> None:
-        """``run(job)`` executes a job in a thread; ``take(job)`` looks at one that was held, as at
-        a request that has just come."""
+        """``run(job)`` executes a job in a thread; ``take(job)`` treats a job that was held like a
+        request that has just arrived."""
         self._messaging = messaging
         self._link = messaging.packeter.link
         self._delivery = delivery
@@ -50,7 +50,7 @@ class Dispatcher:
         self._has_told_shortage = False
 
     def start(self, job: Job) -> bool:
-        """Execute a request in a thread, now or later. False: too much waits, it is not taken."""
+        """Execute a request in a thread, now or later. Returns False if too many wait already."""
         if job.req_id is None:
             self._defer_ack(job)
         if self.pool.submit(job):
@@ -66,18 +66,21 @@ class Dispatcher:
         return True
 
     def hold(self, job: Job) -> None:
-        """Let a request wait, unread, until its client has read what it was sent."""
+        """Keep a request undecoded until its client has read its replies."""
         self._defer_ack(job)
         self.pool.hold(job)
         self._keep_looking()
 
     def forget(self, ident: str, message: Message) -> Job | None:
-        """Messaging has given a message up, which will come again; its job, if it waits here."""
+        """Drop a message that messaging has given up and will receive again.
+
+        Returns its job if that was waiting here.
+        """
         return self.pool.remove(ident, message)
 
     def close(self) -> None:
-        """Execute what waits, and end the threads after that."""
-        # A reply that fills a client again meanwhile must not send its requests back and forth.
+        """Execute the waiting requests, then end the threads."""
+        # Otherwise a reply that fills a client again would have its requests held again, forever.
         self.pool.ignore_full()
         for ident in self._backlog.held_clients():
             self._release(ident, all_of_them=True)
@@ -86,8 +89,11 @@ class Dispatcher:
     # -- inside
 
     def _make_room(self, job: Job) -> bool:
-        """May a call wait? If there is no room, calls are turned away of the client that has the
-        most of them waiting, so that one client does not keep out the others."""
+        """Make room for a call to wait. Returns False if that is impossible.
+
+        Turns away calls of the client with the most waiting, so that one client cannot keep out
+        the others.
+        """
         backlog, settings = self._backlog, self._settings
         while (
             backlog.calls >= settings.max_waiting
@@ -115,7 +121,7 @@ class Dispatcher:
             self.acknowledge(job)
 
     def acknowledge(self, job: Job) -> None:
-        """The message of a job is processed, if that is still to be said. Thread-safe."""
+        """Acknowledge the message of a job, unless that is done already. Thread-safe."""
         if job.is_open:
             job.is_open = False
             acknowledge(self._messaging, job.message)
@@ -137,7 +143,7 @@ class Dispatcher:
             self._timer = self._link.call_later(TICK, self._look)
 
     def _release(self, ident: str, *, all_of_them: bool = False) -> None:
-        """Let held requests of a client go on, but do not fill the room of others with them."""
+        """Release held requests of a client, but leave room for those of others."""
         share = max(self.pool.size, self._settings.max_waiting // 4)
         while all_of_them or (
             self._backlog.waiting(ident) < share and not self._delivery.must_wait(ident)

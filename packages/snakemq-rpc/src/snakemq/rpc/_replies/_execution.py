@@ -1,4 +1,4 @@
-"""Executes requests: finds the method, calls it, and hands over what comes of it."""
+"""Executes requests: finds the method, calls it, and answers with the outcome."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Execution:
         self._settings = settings
 
     def run(self, job: Job) -> None:
-        """Execute a request that may have waited, in a thread."""
+        """Execute a request, which may have waited, in a thread."""
         ident, req_id = job.ident, job.req_id
         if req_id is not None and job.is_late(self._link.time()):
             self._replies.abandon(ident, req_id)
@@ -61,7 +61,7 @@ class Execution:
         if request is None:
             try:
                 request = read_request(self._settings.pickler, job.message)
-            except BaseException as exc:  # it was decoded once, so it is not the fault of the peer
+            except BaseException as exc:  # it was decoded once before, so the peer is not to blame
                 self._failed(ident, job.method, req_id, exc)
                 return
         job.request = None
@@ -97,8 +97,8 @@ class Execution:
             reply = write.failure(req_id, exc) if transfers else write.hidden_failure(req_id)
             self._answer(ident, req_id, reply)
         if isinstance(exc, KeyboardInterrupt) and self._link.in_loop():
-            # Of the user, while a method ran in the loop. Raised here it would cost the connection,
-            # and the caller its answer.
+            # The user pressed Ctrl-C while a method ran in the loop. Raising it here would cost the
+            # connection, and the caller its answer.
             self._link.call_later(0.0, partial(_raise, exc))
 
 

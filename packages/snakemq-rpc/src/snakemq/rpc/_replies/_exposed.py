@@ -8,12 +8,12 @@ from .._marks import METHOD_RPC_INLINE_ATTR
 
 
 class ExposedObject:
-    """An object of the server, and what peers may call of it."""
+    """Knows which methods of an object peers may call."""
 
     __slots__ = ("_coroutines", "_exposed", "inline", "instance")
 
     inline: frozenset[str]
-    """Names of the methods that are marked with :func:`inline`."""
+    """Names of the methods marked with :func:`inline`."""
 
     def __init__(self, instance: object, methods: Iterable[str] | None) -> None:
         if isinstance(methods, str):
@@ -40,15 +40,15 @@ class ExposedObject:
                 raise TypeError(_no_coroutines(name))
 
     def method(self, name: str) -> Callable[..., Any]:
-        """The method of this name.
+        """Return the method of this name.
 
-        Raises :exc:`NoMethodError` if it may not be called by peers, and :exc:`Error` if it is an
+        Raises :exc:`NoMethodError` if peers may not call it, and :exc:`Error` if it is an
         ``async def``, which would return without having done anything.
         """
         if name.startswith("_") or (self._exposed is not None and name not in self._exposed):
             raise NoMethodError(name)
         if isinstance(getattr(type(self.instance), name, None), property):
-            raise NoMethodError(name)  # whose code is not run to find out
+            raise NoMethodError(name)  # checked without running its code
         method = getattr(self.instance, name, None)
         if not callable(method):
             raise NoMethodError(name)
@@ -65,8 +65,8 @@ def _no_coroutines(name: str) -> str:
 
 
 def _static(instance: object, name: str) -> object:
-    """The function behind an attribute. Properties are not run for this."""
-    # Here, because importing it takes 3 ms, and a process that only calls needs none of it.
+    """Return the function behind an attribute, without running properties."""
+    # Imported here because it takes 3 ms, and a process that only makes calls never needs it.
     from inspect import getattr_static
 
     attribute = getattr_static(instance, name, None)

@@ -1,4 +1,4 @@
-"""Takes requests off the wire: reads them, and decides what becomes of each."""
+"""Takes requests off the wire: decodes them, and decides what happens to each."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from ._requests import body_of, read_request
 
 
 class Intake:
-    """Repeated requests are answered from memory, inline methods run at once, the others go to the
-    :class:`Dispatcher`, and what cannot be decoded is refused. For the loop only.
+    """Answers repeated requests from memory, runs inline methods at once, passes other requests to
+    the :class:`Dispatcher`, and refuses what cannot be decoded. For the loop only.
     """
 
     def __init__(
@@ -45,14 +45,14 @@ class Intake:
         )
 
     def on_request(self, conn_id: str, ident: str, message: Message) -> bool:
-        """Called by the receive hook. True: the message is acknowledged later."""
+        """Handle a message from the receive hook. True: it will be acknowledged later."""
         if ident in self._replies.full and self._delivery.must_wait(ident):
             self.dispatcher.hold(Job(ident, message, self._link.time()))
             return True
         return self._take(ident, message, None)
 
     def _take_held(self, job: Job) -> None:
-        """Take one whose client had unread replies."""
+        """Take a request that was held because its client had unread replies."""
         is_open = False
         try:
             is_open = self._take(job.ident, job.message, job)
@@ -95,11 +95,11 @@ class Intake:
         return False
 
     def _refuse(self, ident: str, message: Message, exc: BaseException) -> None:
-        """End the call that cannot be decoded, and nothing else: it is not executed, and as it is
-        answered it does not come again.
+        """End only the call that cannot be decoded: it is not executed, and because it is answered
+        it does not come again.
 
-        What names no call breaks the rules and ends the connection; its answer, which comes with
-        the next one, names the message. Older clients ignore that.
+        A request that names no call breaks the rules and ends the connection. Its answer, which
+        follows in the next connection, names the message; older clients ignore that.
         """
         body = body_of(message)
         text = f"request refused: {text_of(exc)}"

@@ -1,4 +1,4 @@
-"""Requests on their way to a thread."""
+"""Keeps requests on their way to a thread."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from .._protocol import Request
 from ._requests import remaining
 
 JOB_OVERHEAD = 512
-"""Bytes that a waiting request is taken to need besides its data."""
+"""The estimated bytes that a waiting request needs besides its data."""
 
 
 class Job:
-    """A request that is to be executed in a thread, or when its client reads.
+    """A request that will be executed once a thread is free, or once its client reads.
 
-    ``arrived``: when, on the clock of the link.
+    ``arrived``: the time of its arrival, on the clock of the link.
     """
 
     __slots__ = (
@@ -34,18 +34,18 @@ class Job:
     )
 
     request: Request | None
-    """Decoded; ``None`` while it waits, because decoded arguments can be many times larger than
-    their bytes."""
+    """The decoded request; ``None`` while it waits, because decoded arguments can take many times
+    the memory of their pickle."""
     object: str
     method: str
     req_id: bytes | None
     """``None`` for a signal."""
     deadline: float | None
-    """When its caller gives up, on the clock of the link; ``None``: never."""
+    """The time when its caller gives up, on the clock of the link; ``None``: never."""
     has_begun: bool
-    """Was it decoded, and found not to be a repetition? All above is known then."""
+    """Has it been decoded, and is it no repetition? Then all of the above is known."""
     is_open: bool
-    """Has the acknowledgement of its message been deferred?"""
+    """Is the deferred acknowledgement of its message still due?"""
 
     def __init__(self, ident: str, message: Message, arrived: float) -> None:
         self.ident = ident
@@ -57,7 +57,7 @@ class Job:
         self.has_begun = self.is_open = False
 
     def decoded(self, request: Request) -> None:
-        """Note what the request says, which is to be executed."""
+        """Take over what the decoded request says."""
         self.has_begun = True
         self.request = request
         self.object = request["object"]
@@ -74,28 +74,28 @@ class Job:
 
     @property
     def size(self) -> int:
-        """Bytes that it needs while it waits."""
+        """The bytes that it needs while it waits."""
         return len(self.message.data) + JOB_OVERHEAD
 
 
 class Backlog:
-    """Jobs that wait for a thread: those of one client in their order, the clients in turns.
+    """Queues jobs that wait for a thread: each client's in their order, the clients in turns.
 
-    Not thread-safe: its owner has a lock. ``full``: clients that get no turn; their jobs go to
-    those that are *held*, until :meth:`release`. ``calls``, ``bytes``: of the jobs that get one.
+    ``full``: clients that get no turn; their jobs are *held* until :meth:`release`. ``count``,
+    ``calls`` and ``bytes`` leave out held jobs. Not thread-safe: its owner has a lock.
     """
 
     def __init__(self, full: Container[str]) -> None:
         self.full = full
         self._ready: OrderedDict[str, OrderedDict[Message, Job]] = OrderedDict()
         self._held: dict[str, OrderedDict[Message, Job]] = {}
-        self._largest = ""  # the client with the most jobs, when somebody last looked
+        self._largest = ""  # the client that had the most jobs at the last look
         self.calls = 0
         self.bytes = 0
         self.count = 0
 
     def add(self, job: Job) -> None:
-        """A job waits for its turn."""
+        """Queue a job until its turn comes."""
         jobs = self._ready.get(job.ident)
         if jobs is None:
             jobs = self._ready[job.ident] = OrderedDict()
@@ -105,11 +105,11 @@ class Backlog:
         self._count(job, 1)
 
     def hold(self, job: Job) -> None:
-        """A job waits until its client is released."""
+        """Keep a job until its client is released."""
         self._held.setdefault(job.ident, OrderedDict())[job.message] = job
 
     def pop(self) -> Job | None:
-        """The next job; ``None`` if there is none whose client gets a turn."""
+        """Take out the next job; ``None`` if no client that gets a turn has one."""
         while self._ready:
             ident, jobs = self._ready.popitem(last=False)
             if ident in self.full:
@@ -125,14 +125,16 @@ class Backlog:
         return None
 
     def waiting(self, ident: str) -> int:
-        """How many jobs of a client get a turn."""
+        """Return how many jobs of a client wait for their turn."""
         return len(self._ready.get(ident, ()))
 
     def newest_of_largest(self, ident: str) -> Job | None:
-        """Take out the newest call of the client with the most jobs. ``None`` if that has not at
-        least two more than client ``ident``, or only signals."""
+        """Take out the newest call of the client with the most jobs.
+
+        ``None`` if it has fewer than two jobs more than the client ``ident``, or only signals.
+        """
         if self.waiting(self._largest) <= self.waiting(ident) + 1:
-            # It may have been another one's turn to be the largest since.
+            # Another client may have become the largest since.
             self._largest = max(self._ready, key=self.waiting, default="")
             if self.waiting(self._largest) <= self.waiting(ident) + 1:
                 return None
@@ -155,7 +157,7 @@ class Backlog:
         return list(self._held)
 
     def remove(self, ident: str, message: Message) -> Job | None:
-        """Take out one job; ``None`` if it does not wait (any more)."""
+        """Take out one job; ``None`` if it is not (or no longer) waiting."""
         held = self._held.get(ident)
         if held is not None and message in held:
             job = held.pop(message)

@@ -12,11 +12,11 @@ from ._jobs import Backlog, Job
 
 
 class WorkerPool:
-    """Runs jobs in at most ``size`` threads, which are started when they are needed.
+    """Runs jobs in at most ``size`` threads, which it starts on demand.
 
-    What finds no free thread may wait in the ``backlog``. ``run(job)`` is called in a thread of the
-    pool. Daemon threads, unlike those of ``concurrent.futures``: a method that never returns does
-    not keep the process from ending. Thread-safe.
+    A job that finds no free thread may wait in the ``backlog``. A thread of the pool calls
+    ``run(job)``. These are daemon threads, unlike those of ``concurrent.futures``: a method that
+    never returns does not keep the process from ending. Thread-safe.
     """
 
     def __init__(
@@ -26,15 +26,15 @@ class WorkerPool:
             raise ValueError(f"a pool needs a thread, not {size!r}")
         self.size = size
         self.finished = 0
-        """How many jobs are done, since the start."""
+        """How many jobs have been done."""
         self.shortage: Exception | None = None
-        """Why the last attempt to start a thread has failed; ``None``: it has not."""
+        """Why the last attempt to start a thread failed; ``None`` if it succeeded."""
         self._name = name
         self._run = run
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
-        self._lock = threading.Lock()  # of the backlog, too
+        self._lock = threading.Lock()  # also guards the backlog
         self._backlog = backlog
-        self._unfinished = 0  # jobs that a thread has, or is about to take
+        self._unfinished = 0  # jobs that a thread runs or is about to take
         self._threads = 0
         self._running: dict[int, Job] = {}  # by the ident of the thread
         self._numbers = 0
@@ -43,16 +43,18 @@ class WorkerPool:
 
     @property
     def threads(self) -> int:
-        """How many there are now."""
+        """How many threads there are now."""
         return self._threads
 
     def running(self) -> list[Job]:
-        """What the threads are working on."""
+        """Return the jobs that the threads are working on."""
         return list(self._running.copy().values())
 
     def wait_for_others(self, timeout: float) -> list[Job]:
-        """Wait until no thread but the calling one works on anything, ``timeout`` seconds at most.
-        Returns what is not done, the job of the calling thread included."""
+        """Wait up to ``timeout`` seconds until all threads but the calling one are idle.
+
+        Returns the jobs that are not done, including that of the calling thread.
+        """
         self._job_done = done = threading.Event()
         end = time.monotonic() + timeout
         own = threading.get_ident()
@@ -64,14 +66,14 @@ class WorkerPool:
         return self.running()
 
     def submit(self, job: Job) -> bool:
-        """Have a job run by a thread that is free or can be started.
+        """Give a job to a thread that is free or can be started.
 
-        Returns False if there is none, and for a client that gets no turn.
+        Returns False if there is no such thread, or if the client gets no turn.
         """
         with self._lock:
             if self._closed or not self._has_free_thread():
                 return False
-            # Only now: the reply that filled the client may have freed the thread.
+            # Checked last: the reply that filled the client may have freed this thread.
             if job.ident in self._backlog.full:
                 return False
             self._unfinished += 1
@@ -79,7 +81,7 @@ class WorkerPool:
         return True
 
     def enqueue(self, job: Job) -> None:
-        """Have a job run as soon as it is its turn."""
+        """Run a job as soon as its turn comes."""
         with self._lock:
             self._backlog.add(job)
         self.work_off()
@@ -107,7 +109,7 @@ class WorkerPool:
             return self._backlog.release(ident)
 
     def ignore_full(self) -> None:
-        """Give every client its turns from now on, also those that are full."""
+        """From now on give every client its turns, even a full one."""
         with self._lock:
             self._backlog.full = frozenset()
 
@@ -122,8 +124,7 @@ class WorkerPool:
             return self._backlog.remove(ident, message)
 
     def close(self) -> None:
-        """End the threads when the jobs that they have, and those that wait, are done. Does not
-        wait for that."""
+        """End the threads once all running and waiting jobs are done. Does not wait for that."""
         with self._lock:
             if self._closed:
                 return
@@ -148,7 +149,7 @@ class WorkerPool:
         except Exception as exc:  # RuntimeError, if the system has no thread to spare
             self.shortage = exc
             return False
-        self._threads += 1  # now that it is there
+        self._threads += 1  # only now, because start() may fail
         self.shortage = None
         return True
 
@@ -160,9 +161,9 @@ class WorkerPool:
                 try:
                     self._run(job)
                 except BaseException:
-                    # Jobs handle their errors; whatever it is, the thread must live on.
+                    # Jobs handle their own errors; whatever gets here, the thread must live on.
                     logging.getLogger("snakemq.rpc").exception("a job of the worker pool failed")
-                # The job holds the arguments of its call: not until the next one comes.
+                # It holds the arguments of its call, so let go of it before the next one comes.
                 del self._running[own]
                 job_done = self._job_done
                 if job_done is not None:
@@ -175,7 +176,7 @@ class WorkerPool:
                         self._unfinished -= 1
 
     def _may_end(self) -> bool:
-        """The pool is closed: is there nothing left for this thread?"""
+        """The pool is closed: may this thread end, or are there jobs left?"""
         with self._lock:
             if not self._jobs.empty():
                 self._jobs.put(None)  # behind what is there

@@ -1,4 +1,4 @@
-"""What was answered: so that a repeated request is not executed again."""
+"""Remembers replies, so that a repeated request is not executed again."""
 
 import threading
 from collections import OrderedDict
@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 RUNNING = b""
-"""Instead of a reply: the first request is being executed, its reply will come."""
+"""Stands for the reply of a request that is still being executed."""
 
 REPLY_OVERHEAD = 256
-"""Bytes that a queued reply is taken to need besides its data."""
+"""The estimated bytes that a queued reply needs besides its data."""
 
 
 class DroppedReply(NamedTuple):
@@ -18,7 +18,7 @@ class DroppedReply(NamedTuple):
     req_id: bytes
     reply: bytes
     times: int
-    """How often it was dropped by now."""
+    """How often it has been dropped so far."""
 
 
 class _Finished:
@@ -26,7 +26,7 @@ class _Finished:
 
     def __init__(self, reply: bytes, uuid: bytes) -> None:
         self.reply = reply
-        self.uuid = uuid  # of the message that brought it last
+        self.uuid = uuid  # of the last message that carried it
         self.drops = 0
 
 
@@ -41,21 +41,21 @@ class _Client:
 
 
 class ReplyMemory:
-    """The replies that were given, by the ident of the client and the id of the request.
+    """Remembers replies by the ident of the client and the id of the request.
 
-    So a request that is repeated, because the connection broke before its reply arrived, is
-    not executed again. It is bounded, and the oldest is forgotten first:
+    A request that is repeated because the connection broke before its reply arrived is therefore
+    not executed again. The memory is bounded, and forgets the oldest first:
 
     - ``max_replies`` finished requests per ident,
     - ``max_bytes`` of their replies per ident,
-    - ``max_idents`` idents; that one is forgotten which has been silent for the longest time.
+    - ``max_idents`` idents; it forgets the one that has been silent for the longest time.
 
-    A running request is never forgotten, even if there are more idents because of that.
+    It never forgets a running request, even if that exceeds the number of idents.
 
-    It also knows which clients do not read: those to whom ``max_unread`` bytes of replies were
-    sent which they may not have taken yet are in :attr:`full`. ``unread_of(ident)`` tells how many
-    bytes those are in fact. It is not asked for each reply, but when that many were sent since it
-    was asked last.
+    It also knows which clients do not read: :attr:`full` holds those that may not have taken
+    ``max_unread`` bytes of their replies yet. ``unread_of(ident)`` returns how many bytes they have
+    really not taken. It is not called for each reply, but once that many bytes were sent since its
+    last call.
 
     Thread-safe.
     """
@@ -81,9 +81,13 @@ class ReplyMemory:
         """Clients that have as many unread replies as they may have, or seem to."""
 
     def begin(self, ident: str, req_id: bytes) -> bytes | None:
-        """A request came. None: execute it; :data:`RUNNING`: do nothing; else: its reply. For the
-        loop only."""
-        unread = 0 if ident in self._clients else self._unread_of(ident)  # which may take our lock
+        """Note that a request came, and return what to do. For the loop only.
+
+        ``None``: execute it; :data:`RUNNING`: do nothing; anything else is its reply.
+        """
+        unread = (
+            0 if ident in self._clients else self._unread_of(ident)
+        )  # before the lock, which it may take itself
         with self._lock:
             client = self._clients.get(ident)
             if client is None:
@@ -100,8 +104,11 @@ class ReplyMemory:
             return None
 
     def finish(self, ident: str, req_id: bytes, reply: bytes, uuid: bytes, size: int) -> None:
-        """A running request is done. ``uuid``: of the message that will bring the reply;
-        ``size``: of its data, which may be others than those to be remembered."""
+        """Note that a running request is done, and remember its reply.
+
+        ``uuid``: the message that will carry the reply. ``size``: the bytes of its data, which may
+        differ from what is remembered.
+        """
         with self._lock:
             client = self._clients[ident]
             client.running.remove(req_id)
@@ -113,8 +120,10 @@ class ReplyMemory:
             self._forget_silent(self._max_idents)
 
     def abandon(self, ident: str, req_id: bytes, size: int = 0) -> None:
-        """A request was not executed after all: a repeated one will be. ``size``: of a reply that
-        says so."""
+        """Note that a request was not executed after all; if it is repeated, it will be.
+
+        ``size``: the bytes of a reply that says so.
+        """
         with self._lock:
             client = self._clients[ident]
             client.running.remove(req_id)
@@ -122,7 +131,7 @@ class ReplyMemory:
             self._forget_silent(self._max_idents)
 
     def sent(self, ident: str, size: int) -> None:
-        """A client gets a reply that is not remembered, of ``size`` bytes."""
+        """Note that a client gets a reply of ``size`` bytes that is not remembered."""
         with self._lock:
             client = self._clients.get(ident)
             if client is None:
@@ -131,7 +140,7 @@ class ReplyMemory:
             self._count_unread(ident, client, size)
 
     def sent_again(self, ident: str, req_id: bytes, uuid: bytes) -> None:
-        """A finished request gets its reply once more, in the message ``uuid``."""
+        """Note that a finished request gets its reply again, in the message ``uuid``."""
         with self._lock:
             client = self._clients.get(ident)
             finished = client and client.finished.get(req_id)
@@ -140,9 +149,9 @@ class ReplyMemory:
                 self._count_unread(ident, client, len(finished.reply))
 
     def dropped(self, ident: str, uuid: bytes) -> DroppedReply | None:
-        """Which reply was in this message? None if in none that is remembered.
+        """Return the remembered reply that was in this message, if any, and count the drop.
 
-        Takes a look at all of that ident, so it is not for what happens often.
+        Searches all replies of that ident, so do not call it often.
         """
         with self._lock:
             client = self._clients.get(ident)
@@ -153,9 +162,9 @@ class ReplyMemory:
             return None
 
     def look_again(self, ident: str) -> bool:
-        """Ask what a client that is :attr:`full` has not taken. True: it is not full any more.
+        """Check how much a client in :attr:`full` has not taken. True: it is no longer full.
 
-        For the loop only, as ``unread_of`` is.
+        For the loop only, like ``unread_of``.
         """
         client = self._clients.get(ident)
         before = 0 if client is None else client.unread
@@ -164,7 +173,7 @@ class ReplyMemory:
             return False
         with self._lock:
             if client is not None:
-                client.unread += unread - before  # others may have been sent meanwhile
+                client.unread += unread - before  # a thread may have added to it meanwhile
             self.full.discard(ident)
         return True
 
@@ -174,7 +183,7 @@ class ReplyMemory:
             self.full.add(ident)
 
     def _forget_silent(self, remaining: int) -> None:
-        """Forget clients, silent for the longest time, until only this many remain."""
+        """Forget the clients silent for the longest time, until only this many remain."""
         while len(self._clients) > remaining:
             for ident, client in self._clients.items():
                 if not client.running and ident not in self.full:

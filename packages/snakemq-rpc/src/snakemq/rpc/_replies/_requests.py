@@ -1,4 +1,4 @@
-"""What a received request says."""
+"""Reads received requests."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from .._pickling._pickler import Pickler
 from .._protocol import REQUEST_PREFIX, Request, check_request
 
 _LONGEST_TIMEOUT = 1e9
-"""Seconds. A caller that waits longer is taken to wait forever."""
+"""Seconds. A caller that waits longer counts as waiting forever."""
 
 
 def body_of(message: Message) -> bytes:
-    """Return what is pickled in the message of a request."""
+    """Return the pickle in the message of a request."""
     return message.data[len(REQUEST_PREFIX) :]
 
 
@@ -23,8 +23,10 @@ def read_request(pickler: Pickler, message: Message) -> Request:
 
 
 def remaining(request: Request) -> float | None:
-    """Return for how many seconds the caller still waited when it sent the request; ``None``:
-    forever, or it does not say."""
+    """Return how many seconds the caller was still going to wait when it sent the request.
+
+    ``None``: it waits forever, or does not say.
+    """
     seconds: object = request.get("timeout")
     if isinstance(seconds, (int, float)) and 0 <= seconds < _LONGEST_TIMEOUT:
         return seconds

@@ -1,4 +1,4 @@
-"""The serving side's face: where objects are registered, and what ends with the server."""
+"""Holds the public class of the serving side, which ties its parts together."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from ._intake import Intake
 from ._replies import ReplyMemory
 
 LAST_WAIT = 0.2
-"""Seconds that the cleanup of the link waits for methods that are about to end, so that their
-callers get the result."""
+"""Seconds that the cleanup of the link waits for running methods to end, so that their callers get
+the result."""
 
 
 class RpcServer:

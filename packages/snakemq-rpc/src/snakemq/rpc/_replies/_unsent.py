@@ -1,4 +1,4 @@
-"""Replies that found the queue of their client full, until there is room."""
+"""Keeps replies that found the queue of their client full, until there is room."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ TRY_AGAIN_AFTER = 0.02
 
 
 class Unsent:
-    """Keeps replies and tries again to send them, as long as their client is connected.
+    """Keeps replies, and retries to send them while their client is connected.
 
-    A client that leaves repeats its requests when it comes back, so nothing is kept for it. It is
-    in ``full`` while there is something here for it: then no more of its requests are begun, so
-    only those which are being executed can still add replies. For the loop, but for :meth:`add`.
+    A client that leaves repeats its requests when it comes back, so nothing is kept for it. While
+    replies for it are here, a client is in ``full``: the server begins none of its requests, and
+    only those that already run can add replies. For the loop only, except for :meth:`add`.
     """
 
     def __init__(self, messaging: Messaging, full: set[str]) -> None:
@@ -28,7 +28,7 @@ class Unsent:
         self._new: deque[tuple[str, Message]] = deque()
         self._kept: dict[str, deque[Message]] = {}
         self._timer: TimerHandle | None = None
-        if messaging.queue_limits is not None:  # without limits no queue is ever full
+        if messaging.queue_limits is not None:  # otherwise no queue is ever full
             self._link.on_loop_pass.add_internal(self._on_loop_pass)
 
     def add(self, ident: str, message: Message) -> None:
@@ -38,12 +38,12 @@ class Unsent:
         self._link.wakeup_poll()
 
     def has_any(self, ident: str) -> bool:
-        """Does a reply for this client wait here?"""
+        """Do replies for this client wait here?"""
         self._on_loop_pass()
         return ident in self._kept
 
     def close(self) -> None:
-        """Take no more replies, but go on trying to send those that are here."""
+        """Take no more replies, but keep trying to send those that are here."""
         if self._messaging.queue_limits is not None:
             self._on_loop_pass()
             self._link.on_loop_pass.remove(self._on_loop_pass)

@@ -8,20 +8,20 @@ from collections import Counter
 from ._pool import WorkerPool
 
 STUCK_AFTER = 5.0
-"""Seconds in which no thread becomes free, while requests wait, until the log tells it."""
+"""The log warns after this many seconds in which requests waited and no thread became free."""
 
 TELL_AGAIN_AFTER = 60.0
-"""Seconds until it is told again."""
+"""Seconds until the warning is repeated."""
 
 _METHODS = 5
-"""How many of the running methods are named."""
+"""How many of the running methods the warning names."""
 
 
 class StuckWatch:
     """Writes a warning while requests wait and no thread of the pool finishes anything.
 
-    Threads can wait for each other: each runs a method which calls back, directly or through
-    other peers, and the inner calls wait for a thread here. For the loop only.
+    Threads can block each other: each runs a method that calls back, directly or through other
+    peers, and the inner calls wait for a thread here. For the loop only.
     """
 
     def __init__(self, pool: WorkerPool, log: logging.Logger) -> None:
@@ -32,7 +32,7 @@ class StuckWatch:
         self._quiet_until = float("-inf")
 
     def look(self, now: float, waiting: int) -> None:
-        """To be called now and then while ``waiting`` requests wait for a thread."""
+        """Check the threads. Call this now and then while ``waiting`` requests wait for one."""
         pool = self._pool
         if pool.finished != self._finished or not waiting or pool.threads < 1:
             self._finished, self._since = pool.finished, now
@@ -50,5 +50,5 @@ class StuckWatch:
         )
 
     def restart(self) -> None:
-        """Nothing waits, or has waited until now."""
+        """Start anew: no request has waited until now."""
         self._finished = -1
