@@ -248,6 +248,30 @@ def test_what_waits_is_kept_as_it_came_off_the_wire(
     assert client.replies[1]["return"] == 1
 
 
+def test_a_request_that_cannot_be_decoded_again_ends_its_call(
+    start: Start, client: RawClient, service: Service
+) -> None:
+    """A request that waits is decoded twice, and the classes of the user take part in that."""
+    seen: set[bytes] = set()
+
+    class Once(SafePickler):
+        def loads(self, data: bytes, /) -> Any:
+            if data in seen:
+                raise ValueError("only once")
+            seen.add(data)
+            return super().loads(data)
+
+    start(threads=1, pickler=Once())
+    occupy(client, service)
+    client.call("echo", 1, req_id=b"1")
+    client.network.run_until_idle()
+    service.go_on.set()
+    client.until(lambda: len(client.replies) == 2)
+    (reply,) = (reply for reply in client.replies if reply["req_id"] == b"1")
+    assert str(reply["exception"]) == "only once"
+    assert service.begun == []
+
+
 @pytest.mark.parametrize("limit", [{"max_waiting": 3}, {"max_waiting_bytes": 5000}])
 def test_calls_beyond_a_limit_are_refused(
     start: Start, client: RawClient, service: Service, limit: dict[str, int]

@@ -1,4 +1,4 @@
-"""What a pickle may name, without registration: the table; and what is called when it does."""
+"""Lists what a pickle may name without registration, and what is called in place of it."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from .. import _errors
 
 
 class CalledOnly:
-    """Stands for a function that pickles call, and that does much more than pickles need.
+    """Stands for a function that pickles call but that can do much more than they need.
 
-    On the stack of the machine lies this instead of the function: so it is called with the
-    arguments of pickles only, and is received by nobody.
+    The stack of the machine holds this instead of the function. So a pickle can only call it, with
+    the arguments that we allow, and never deliver it to anybody.
     """
 
     def __init__(self, name: str) -> None:
@@ -105,7 +105,11 @@ def _exception_names() -> dict[str, type[Exception]]:
     for name, value in vars(builtins).items():
         # Not SystemExit and its like: a peer must not have a way to end a thread of ours.
         if isinstance(value, type) and issubclass(value, Exception):
-            for module_name in ("builtins", "exceptions", "__builtin__"):  # as old protocols say
+            for module_name in (
+                "builtins",
+                "exceptions",
+                "__builtin__",
+            ):  # old protocols use the last two
                 names[f"{module_name}.{name}"] = value
     # By hand, because this is imported before snakemq.rpc reports the public home of its classes.
     for home, module in (("snakemq.exceptions", snakemq.exceptions), ("snakemq.rpc", _errors)):
@@ -120,7 +124,7 @@ def _exception_names() -> dict[str, type[Exception]]:
 
 
 SIMPLE = (type(None), bool, int, float, str, bytes)
-"""What holds nothing else, so that its text has an end."""
+"""Types that hold nothing else, so that their text has an end."""
 
 PLAIN_NAMES: Mapping[str, object] = _plain_names()
 EXCEPTION_NAMES: Mapping[str, type[Exception]] = _exception_names()
@@ -130,10 +134,10 @@ OTHER_MODULES = (
     ("pathlib.", "pathlib._local."),
     ("numpy.core.", "numpy._core."),
 )
-"""Where other versions of Python, and of numpy, have the same things. The first name is older."""
+"""Modules that other versions of Python and numpy call by another name. The first one is older."""
 
 METHODS: Mapping[str, str] = {"zoneinfo.ZoneInfo": "_unpickle"}
-"""Class methods by which a class is pickled; registered with it."""
+"""Class methods that pickles of a class call; they are registered with it."""
 
 _MAX_FRACTION_BITS = 1 << 16
 _FRACTION = re.compile(r"-?[0-9]+(/[0-9]+)?").fullmatch
@@ -152,5 +156,5 @@ def _check_fraction(args: tuple[object, ...]) -> None:
 
 
 GUARDS: Mapping[str, Callable[[tuple[object, ...]], None]] = {"fractions.Fraction": _check_fraction}
-"""Constructors of the standard library that are looked at before a registered class or a subclass
-calls them, because a few bytes can make them work without an end."""
+"""Checks the arguments before a registered class or a subclass calls one of these constructors of
+the standard library, because a few bytes can keep them busy without end."""

@@ -1,4 +1,4 @@
-"""What making, hashing, comparing and destroying unpickled objects costs."""
+"""Accounts for the cost of making, hashing, comparing and destroying unpickled objects."""
 
 from __future__ import annotations
 
@@ -25,39 +25,39 @@ _BY_IDENTITY = (object.__hash__, None)
 HASHING = (set, frozenset, dict)
 
 FROZEN: frozenset[object] = frozenset()
-"""Stands for a container that is made: a set or dict that is filled once."""
+"""Stands for a container that is filled once, when it is made."""
 
-_IMMUTABLE_TYPE = 1 << 8  # Py_TPFLAGS_IMMUTABLETYPE: of classes that are written in C
+_IMMUTABLE_TYPE = 1 << 8  # Py_TPFLAGS_IMMUTABLETYPE: set in classes written in C
 _FEW = 8  # keys, each of which may be compared with all others
-# Steps to look at a slot: our own table takes much longer than that of C, least for a set, which is
-# looked at in rows. So a set of 400,000 numbers k / 1000 takes 46 of its 72 steps for each of them.
+# Steps to look at a slot: our own table is much slower than the one in C, least for a set, which we
+# look at in rows. So a set of 400,000 numbers k / 1000 takes 46 of the 72 steps for each of them.
 _SLOT = 2
 _SLOT_OF_A_SET = 1
-_COMPARISON = 8  # steps of each comparison, in addition to the leaves
-_CALL = 8  # steps for each argument of a call, which is looked at several times
-_KEYED = frozenset((str, bytes))  # nobody else knows the key of their hashes
+_COMPARISON = 8  # steps of each comparison besides the leaves
+_CALL = 8  # steps for each argument of a call; we look at it several times
+_KEYED = frozenset((str, bytes))  # only this process knows the key of their hashes
 
 
 class _Nested:
-    """Something that is hashed, compared or destroyed recursively."""
+    """A value that is hashed, compared or destroyed recursively."""
 
     __slots__ = ("depth", "is_held", "leaves", "value")
 
     def __init__(self, value: object) -> None:
-        self.value = value  # held, so that its id is not given to another object
+        self.value = value  # held so that no other object gets its id
         self.depth = 1
         self.leaves = 1  # that have to be hashed for it
-        self.is_held = False  # by something else that was measured
+        self.is_held = False  # by another measured value
 
 
 class Costs:
     """Keeps the account of one pickle: steps of time, and bytes of memory.
 
     A pickle can name one object many times, so keys of a few hundred bytes can have 2**40 leaves,
-    and a megabyte can be copied with every five bytes; numbers can be chosen to meet in a table;
-    and C code that hashes or destroys what is nested recurses without a guard. All of it is paid
-    here *before* it happens, and what cannot be paid ends in ``UnpicklingError``: so time and
-    memory follow the length of the pickle.
+    and every five bytes can copy a megabyte. Numbers can be chosen to collide in a table. C code
+    that hashes or destroys nested values recurses without a guard. A pickle pays for all of it
+    *before* it happens, and one that cannot pay ends in ``UnpicklingError``: so time and memory
+    follow its length.
     """
 
     def __init__(self, length: int, max_memory: int) -> None:
@@ -67,7 +67,7 @@ class Costs:
         self._max_memory = max_memory
         self._nested: dict[int, _Nested] = {}
         self._probings: dict[int, tuple[object, Probing]] = {}
-        # Of what was measured before an object in it grew: by this it may be wrong.
+        # Measures taken before an object in the value grew may be wrong by this much.
         self._late_leaves = 0
         self._late_depth = 0
 
@@ -100,7 +100,7 @@ class Costs:
         return 0, 1
 
     def hold(self, value: Any, children: Iterable[object]) -> None:
-        """A tuple or frozenset is made of ``children``."""
+        """Measure a tuple or frozenset that is made of ``children``."""
         depth, leaves = 0, 1
         nested = self._nested
         for child in children:
@@ -124,7 +124,7 @@ class Costs:
             )
 
     def made(self, value: object, children: Iterable[object]) -> None:
-        """An object is made of ``children``."""
+        """Measure and pay for an object that is made of ``children``."""
         if id(value) in self._nested:
             return  # a member of an enumeration, or the like
         self.take(OBJECT + sys.getsizeof(value, OBJECT))
@@ -132,7 +132,7 @@ class Costs:
         self.grown(value, children)
 
     def grown(self, value: object, children: Iterable[object]) -> None:
-        """``value``, which :meth:`made` knows, gets ``children`` (too)."""
+        """Measure a value again that :meth:`made` knows, because it gets ``children``."""
         entry = self._nested.get(id(value))
         if entry is None:
             return
@@ -146,7 +146,7 @@ class Costs:
             if child_depth and id(child) in self._nested:
                 self._nested[id(child)].is_held = True
         # Objects of Python classes are destroyed with a guard, and hashed by identity unless they
-        # say otherwise: how deep they become after they were named elsewhere does not matter.
+        # say otherwise, so how deep they grow after they were named elsewhere does not matter.
         is_c = bool(cls.__flags__ & _IMMUTABLE_TYPE) and not isinstance(value, BaseException)
         if entry.is_held and (by_value or is_c):
             self._late_depth += depth - entry.depth
@@ -156,7 +156,7 @@ class Costs:
     # Time.
 
     def hashes(self, keys: Iterable[object]) -> None:
-        """``keys`` are about to be hashed, and compared once."""
+        """Pay for hashing ``keys`` and comparing each once."""
         self.pay(sum(self._weight(key) for key in keys))
 
     def _weight(self, key: object) -> int:
@@ -166,7 +166,7 @@ class Costs:
         return leaves
 
     def fill(self, container: Any, keys: Sequence[object]) -> None:
-        """``keys`` are about to be put into a dict, a set or the like."""
+        """Pay for putting ``keys`` into a dict, a set or the like."""
         self.take(TABLE + ENTRY * len(keys))
         self.hashes(keys)
         known = self._probings.get(id(container))
@@ -193,7 +193,7 @@ class Costs:
                 self.pay(equal * (_COMPARISON + self._weight(key)))
 
     def filled_by_call(self, cls: type, args: Iterable[object]) -> None:
-        """A set or dict of a user's class is made of ``args``: it hashes what is in them."""
+        """Pay for a set or dict of a user's class, which hashes what is in its ``args``."""
         for value in args:
             if not isinstance(value, (list, tuple)):
                 continue
@@ -202,13 +202,13 @@ class Costs:
             self.fill(FROZEN, value)
 
     def calls(self, count: int) -> None:
-        """A call gets this many arguments, or a state of this many parts."""
+        """Pay for a call with this many arguments, or a state of this many parts."""
         self.pay(_CALL * count)
 
     def copies(self, values: Iterable[object], *, content: bool) -> None:
-        """A call gets these arguments, and may copy what is directly in them.
+        """Pay for a call that may copy what is directly in these arguments.
 
-        ``content``: text is copied, too. The memory of that is in the size of what is made.
+        ``content``: it copies text, too. The size of the result covers the memory of that.
         """
         for value in values:
             if isinstance(value, (list, tuple)):
@@ -223,7 +223,7 @@ class Costs:
                 if content:
                     self.pay(len(value) >> 8)
             elif isinstance(value, range):
-                # Not by len(), which has an end. A call that reads it takes a step for each item.
+                # Not len(), which overflows. A call that reads it takes a step for each item.
                 self.pay(max(0, (value.stop - value.start) // value.step))
             elif isinstance(value, deque):
                 self.pay(len(value))

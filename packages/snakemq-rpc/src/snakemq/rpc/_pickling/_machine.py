@@ -1,10 +1,10 @@
 """A pickle machine that makes only what its builder agrees to.
 
-The C unpickler can be given a ``find_class``, but no say in what becomes of the result: a pickle
-may set attributes of a class, call the same thing with other arguments, or put a tuple into a set
-whose hash takes years. So pickles which are not evidently plain (:mod:`._plain`) come here, where
-an opcode takes about 0.3 µs, and whatever it costs is paid beforehand (:mod:`._costs`). Old
-protocols are read here, too; they need not be fast.
+The C unpickler lets us choose what ``find_class`` returns, but not what happens to it: a pickle may
+set attributes of a class, call it with other arguments, or put a tuple into a set whose hash takes
+years. So pickles that are not evidently plain (:mod:`._plain`) come here, where an opcode takes
+about 0.3 µs, and a pickle pays for each cost beforehand (:mod:`._costs`). This also reads the old
+protocols, which need not be fast.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ _STOP = ord(".")
 
 
 class Machine(Operations):
-    """Runs one pickle, which may take ``max_memory`` bytes."""
+    """Runs one pickle, whose objects may take ``max_memory`` bytes."""
 
     def run(self) -> Any:
-        """The object. ``UnpicklingError`` if anything is wrong, whatever it is."""
+        """Return the object. Raises ``UnpicklingError`` if anything at all is wrong."""
         data = self.data
         steps = _STEPS
         try:

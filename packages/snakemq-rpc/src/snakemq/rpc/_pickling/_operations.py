@@ -1,4 +1,4 @@
-"""What the opcodes of pickles do: to the stack, to the memo, and to what they make."""
+"""Carries out the opcodes of pickles on the stack, the memo and the objects that they make."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from ._builder import Builder
 from ._costs import FROZEN, HASHING, Costs
 from ._limits import DICT, ENTRY, LIST, MAX_MARKS, SET, SLOT, TUPLE
 
-_MAX_LINE = 5000  # of a number; Python itself writes none that has more than 4,300 digits
+_MAX_LINE = 5000  # of a number; Python itself writes at most 4,300 digits
 _MAX_NAME = 1000  # characters of a module, or of a class in it
 
 
 class Operations:
-    """The stack of a pickle, which may take ``max_memory`` bytes, and what can be done to it.
+    """Holds the stack of a pickle, whose objects may take ``max_memory`` bytes, and its opcodes.
 
-    Each method without an underscore, but for those that read, is what an opcode does.
+    Each public method carries out an opcode, except those that read.
     """
 
     def __init__(self, data: bytes, builder: Builder, max_memory: int) -> None:
@@ -29,7 +29,7 @@ class Operations:
         self.stack: list[Any] = []
         self._below: list[list[Any]] = []  # the stacks below the marks
         self._memo: list[Any] = []
-        self.functions = 0  # that were pushed and not called yet, of those that are called only
+        self.functions = 0  # how many CalledOnly were pushed and not called yet
 
     # Reading.
 
@@ -59,7 +59,7 @@ class Operations:
         return int(line)
 
     def pop_mark(self) -> list[Any]:
-        """What lies above the last mark."""
+        """Return what lies above the last mark."""
         items = self.stack
         self.stack = self._below.pop()
         return items
@@ -67,7 +67,7 @@ class Operations:
     # One step each: what its opcode does.
 
     def refuse(self) -> None:
-        """Extensions, persistent ids, buffers out of band, old-style classes, ``DUP``."""
+        """Refuse extensions, persistent ids, out-of-band buffers, old-style classes, ``DUP``."""
         opcode = self.data[self.position - 1]
         raise pickle.UnpicklingError(f"opcode {opcode:#04x} at byte {self.position - 1}")
 
@@ -174,7 +174,7 @@ class Operations:
             memo[index] = self.stack[-1]
             return
         if index > len(memo):
-            # Python 2 counts from 1; nobody leaves out more.
+            # Python 2 counts from 1; no pickler leaves out more.
             if index > len(memo) + 1:
                 raise pickle.UnpicklingError(f"the memo has no place {index} yet")
             memo.append(_NOTHING)

@@ -1,4 +1,4 @@
-"""What turns Python objects into bytes and back."""
+"""Turns Python objects into bytes and back."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ._plain import SHORT, is_plain
 Registered = TypeVar("Registered", bound=Callable[..., Any])
 
 PROTOCOL = 4
-"""Known by every Python since 3.4, so by every peer that can be met."""
+"""Every Python since 3.4 knows it, and so does every possible peer."""
 
 _STACK_GLOBAL = b"\x93"
 _may_name_a_class = re.compile(rb"(?s:\x93(?:(?<=\x94.)|(?<=h..)|(?<=j.{5})))").search
@@ -31,22 +31,22 @@ process in 16, which would check each of its requests (6 functions a call), and 
 _LONG1 = b"\x8a"
 _NUMBERS = (b"J", b"G")
 _EVIDENT = 100_000
-"""Bytes. In less, neither the memory of containers nor a text that is shared comes to a limit."""
+"""Bytes. Below this, neither the memory of containers nor a shared text can reach a limit."""
 _TUPLES = (b"\x85\x94", b"\x86\x94", b"\x87\x94", b"t\x94", b"\x91\x94")
 
 
 class Pickler(Protocol):
-    """What RPC needs of a pickler; the standard module ``pickle`` is one."""
+    """Describes what RPC needs of a pickler; the standard module ``pickle`` is one."""
 
     @property
     def PickleError(self) -> type[Exception]:  # noqa: N802
-        """The root of what ``loads`` and ``dumps`` raise."""
+        """The root of the errors that ``loads`` and ``dumps`` raise."""
 
     def loads(self, data: bytes, /) -> Any:
-        """The object of these bytes."""
+        """Return the object that these bytes encode."""
 
     def dumps(self, obj: Any, /) -> bytes:
-        """The bytes of this object."""
+        """Encode the object."""
 
 
 TRUSTING: Pickler = pickle
@@ -55,31 +55,31 @@ TRUSTING: Pickler = pickle
 class SafePickler:
     """Pickles for peers that are not trusted. The default of server and client.
 
-    It reads, from protocols 0 to 5,
+    It reads, in protocols 0 to 5,
 
     - plain data: None, bool, int, float, complex, str, bytes, bytearray, list, tuple, dict, set
       and frozenset,
     - builtin exceptions (those under ``Exception``), and those of snakeMQ,
-    - what was registered with this very pickler, see :meth:`register`.
+    - what you registered with this very pickler, see :meth:`register`.
 
-    Anything else is refused before it is executed. It writes what ``pickle`` writes, but only what
-    a pickler with the same registrations and the same ``memory_factor`` reads; the rest is refused
-    here, where it can be corrected.
+    It refuses anything else before executing it. It writes what ``pickle`` writes, but only what a
+    pickler with the same registrations and the same ``memory_factor`` reads; it refuses the rest
+    here, where you can correct it.
 
-    Reading takes time in proportion to the length of the data, whatever they are: hashing,
-    comparing and copying are counted, and data which need more steps than their length grants are
-    refused. What the methods of registered classes and functions do is not counted.
+    The time to read is proportional to the length of any data: it counts hashing, comparing and
+    copying, and refuses data that need more steps than their length grants. It does not count what
+    the methods of registered classes and functions do.
 
     The setting is an attribute too:
 
     - ``memory_factor``: the objects of a pickle may take 64 MiB and this many bytes for each byte
       of the pickle, by an estimate (really up to three times that, for a moment). Rows of a table
-      take about ten, lists of small dicts 20 to 40; a million of empty sets would take 200.
+      take about ten, lists of small dicts 20 to 40; a million empty sets would take 200.
 
-    Tuples, frozensets and objects are read up to a depth of 500 in each other, lists and dicts up
-    to any that ``pickle`` writes.
+    It reads tuples, frozensets and objects nested up to 500 deep, and lists and dicts as deep as
+    ``pickle`` writes them.
 
-    Thread-safe, but for registration: register before the loop runs.
+    Thread-safe, except for registration: register before the loop runs.
     """
 
     memory_factor: Setting[int] = Setting(whole(0))
@@ -104,25 +104,25 @@ class SafePickler:
     ) -> Registered:
         """Allow objects of a class, or calls of a function, in what is read and written.
 
-        Both sides have to register it. Returns what it gets: usable as a decorator.
+        Both sides have to register it. Returns its argument, so it can be used as a decorator.
 
-        *A class.* A peer can then have such objects made with any arguments and any state, and have
-        them filled, hashed and compared, as far as the class allows that: register classes which
-        only keep data. Subclasses have to be registered on their own, and so have the classes of
-        what the objects hold. Objects are read from protocol 2 on; ``__getnewargs_ex__`` needs 4.
+        *A class.* A peer can then make such objects with any arguments and any state, and fill,
+        hash and compare them, as far as the class allows: register only classes that just hold
+        data. Register subclasses separately, and the classes of what the objects hold. Objects are
+        read in protocol 2 and later; ``__getnewargs_ex__`` needs 4.
 
-        *A class with* ``encode`` *and* ``decode``. The safest way, and the one for what ``pickle``
-        cannot write or writes with functions which can do too much. ``encode(obj)`` returns a
-        tuple, of plain data for example; the other side calls ``decode(*that_tuple)``, by default
-        the class itself, and nothing else is made of its objects.
+        *A class with* ``encode`` *and* ``decode``. This is the safest way, and the only one for
+        what ``pickle`` cannot write, or writes with functions that can do too much. ``encode(obj)``
+        returns a tuple, for example of plain data; the other side calls ``decode(*that_tuple)``, by
+        default the class itself, and makes its objects in no other way.
 
-        *A function*, as some classes are pickled by one (``array._array_reconstructor``). A peer
-        can then call it with any arguments.
+        *A function*, because some pickles call one (``array._array_reconstructor``). A peer can
+        then call it with any arguments.
 
-        ``names``: what other versions call it, with the module: ``["shop.v1.Order"]``. Those of
-        ``pathlib`` and numpy are known.
+        ``names``: what other versions call it, with the module: ``["shop.v1.Order"]``. It knows
+        those of ``pathlib`` and numpy already.
 
-        Raises ``TypeError`` for what has no name or cannot be called, and for classes of classes.
+        Raises ``TypeError`` for anything without a name or not callable, and for metaclasses.
         """
         name = _name_of(something)
         if (encode or decode) and not isinstance(something, type):
@@ -144,10 +144,10 @@ class SafePickler:
         return something
 
     def loads(self, data: bytes, /) -> Any:
-        """The object of a pickle.
+        """Return the object of a pickle.
 
-        Raises ``pickle.UnpicklingError`` whatever is wrong with it, and its subclass
-        :exc:`UnregisteredClass` if it is only that.
+        Raises ``pickle.UnpicklingError`` whatever is wrong, and its subclass
+        :exc:`UnregisteredClass` if the pickle only names something that is not registered.
         """
         # 2.3 µs for the request of a call with two numbers, 1.0 of them for the look ahead.
         # copy of max_memory(), whose call would take 0.03 µs more
@@ -160,9 +160,9 @@ class SafePickler:
         return Machine(data, self._builder, limit).run()
 
     def dumps(self, obj: Any, /) -> bytes:
-        """The pickle of an object.
+        """Return the pickle of an object.
 
-        What is not evidently plain is read here, as a peer would do it, to see whether that works.
+        Unless it is evidently plain, this reads it as a peer would, to see whether that works.
         Raises what ``pickle.dumps`` raises, :exc:`UnregisteredClass`, and ``pickle.PicklingError``
         for what is nested too deeply, too expensive, or cannot be made again.
         """
@@ -175,7 +175,10 @@ class SafePickler:
         return data
 
     def dumps_unchecked(self, obj: Any, /) -> bytes:
-        """The pickle of an object, for a peer that may have registered more than this pickler."""
+        """Return the pickle of an object without checking that this pickler could read it.
+
+        For peers that may have registered more.
+        """
         return self._encode(obj) if self._encoders else pickle.dumps(obj, PROTOCOL)
 
     def has_codec(self, cls: type, /) -> bool:
@@ -202,14 +205,16 @@ class SafePickler:
 
 
 def makes_otherwise(pickler: Pickler, cls: type) -> bool:
-    """Does a pickler make the objects of a class in its own way, and not as ``pickle`` does?"""
+    """Does a pickler make the objects of a class in another way than ``pickle``?"""
     return isinstance(pickler, SafePickler) and pickler.has_codec(cls)
 
 
 def _is_evidently_plain(data: bytes) -> bool:
-    """Is there nothing in a pickle of ours, without classes, that a reader could refuse? It knows
-    limits for depth, memory, and keys with equal hashes; the last thing is for long numbers and
-    tuples. Takes a hundredth of the time of :func:`is_plain`."""
+    """Is a pickle of ours, which names no class, certainly within the limits of a reader?
+
+    They are for depth, memory, and keys with equal hashes, which are long numbers or tuples. Takes
+    a hundredth of the time of :func:`is_plain`.
+    """
     return (
         len(data) <= _EVIDENT
         and _LONG1 not in data
@@ -219,7 +224,7 @@ def _is_evidently_plain(data: bytes) -> bool:
 
 
 class _Encoding(pickle.Pickler):
-    """Writes the objects of some classes as calls of the class with what its encoder says."""
+    """Writes objects of some classes as calls of the class with what its encoder returns."""
 
     def __init__(
         self, file: io.BytesIO, encoders: dict[type, Callable[[Any], tuple[Any, ...]]]
@@ -253,30 +258,30 @@ def _name_of(something: object) -> str:
 
 
 def loads_inert(data: bytes) -> Any:
-    """The object of a pickle with stand-ins for anything that is not plain data.
+    """Return the object of a pickle, with stand-ins for anything that is not plain data.
 
-    To look at what cannot be decoded otherwise; nothing is executed, and it costs no more than what
-    :class:`SafePickler` does. ``UnpicklingError``.
+    Use it to look at what cannot be decoded. It executes nothing, and costs no more than
+    :class:`SafePickler`. Raises ``UnpicklingError``.
     """
     return Machine(data, InertBuilder(), max_memory(len(data))).run()
 
 
 def names_in(data: bytes) -> set[str]:
-    """Classes and functions that a pickle names. Raises ``UnpicklingError``."""
+    """Return the names of the classes and functions in a pickle. Raises ``UnpicklingError``."""
     builder = InertBuilder()
     Machine(data, builder, max_memory(len(data))).run()
     return builder.names
 
 
 def dumps_of(pickler: Pickler) -> Callable[[Any], bytes]:
-    """``pickler.dumps``, in the protocol that every peer knows."""
+    """Return ``pickler.dumps``, in the protocol that every peer knows."""
     if pickler is TRUSTING:
         return partial(pickle.dumps, protocol=PROTOCOL)
     return pickler.dumps
 
 
 def dumps_unchecked_of(pickler: Pickler) -> Callable[[Any], bytes]:
-    """Like :func:`dumps_of`, for what the pickler of this side need not be able to read."""
+    """Like :func:`dumps_of`, for data that the pickler of this side need not be able to read."""
     if isinstance(pickler, SafePickler):
         return pickler.dumps_unchecked
     return dumps_of(pickler)

@@ -1,4 +1,4 @@
-"""How many slots of its table CPython looks at when it puts a key into a dict or set."""
+"""Counts the slots that CPython looks at when it puts a key into a dict or set."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _EMPTY = -1
 
 
 class Probing:
-    """A table that holds the hashes alone, with the rules of CPython 3.7 to 3.15.
+    """Models a table that holds only hashes, by the rules of CPython 3.7 to 3.15.
 
-    The hashes of numbers, and of tuples of them, are known to everybody. Keys can be chosen to have
-    the same hash, or hashes whose ways through the table meet and stay together: each key then
+    Everybody knows the hashes of numbers, and of tuples of numbers. A peer can choose keys with the
+    same hash, or with hashes whose paths through the table meet and stay together: each key then
     looks at the slots of all the others.
     """
 
@@ -25,11 +25,14 @@ class Probing:
         self._size = 8
         self._slots = [_EMPTY] * 8
         self._fill = 0
-        self._order: list[int] = []  # of a dict, which is moved to a larger table in this order
+        self._order: list[int] = []  # in which a dict moves its keys to a larger table
 
     def insert(self, hashed: int) -> tuple[int, int]:
-        """How many slots were looked at in addition to the first one, and how many of them, or of
-        all, held an equal hash. Equal keys count as many, which costs hostile pickles only."""
+        """Insert a hash.
+
+        Returns how many slots it looked at besides the first one, and how many slots held an equal
+        hash. Equal keys count repeatedly, which costs only hostile pickles.
+        """
         slots = self._slots
         mask = self._size - 1
         index = hashed & mask
@@ -53,7 +56,7 @@ class Probing:
         looked = equal = 0
         while True:
             if self._linear and index + self._linear <= mask:
-                # A row at once takes two thirds of the time that slot by slot takes.
+                # A row at once takes two thirds of the time of slot by slot.
                 row = slots[index : index + self._linear + 1]
                 free = row.index(_EMPTY) if _EMPTY in row else len(row)
                 looked += free
@@ -77,7 +80,7 @@ class Probing:
         return self._fill > self._size * 2 // 3
 
     def _grow(self) -> int:
-        """Returns how many slots were looked at in addition to the first ones."""
+        """Move to a larger table. Returns how many slots it looked at besides the first ones."""
         hashes = self._order or [hashed for hashed in self._slots if hashed != _EMPTY]
         self._size *= 4 if self.is_set and self._fill <= 50_000 else 2
         slots = [_EMPTY] * self._size
