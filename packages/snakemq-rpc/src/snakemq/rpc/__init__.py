@@ -15,12 +15,12 @@ Errors, under :exc:`snakemq.exceptions.SnakeMQException`::
     ├── NoMethodError            there is no such method, or it is not exposed
     ├── UnregisteredClass        received data names a class that is not registered
     └── CallError                the call failed
-        ├── NotConnected         ... in time: the request was never sent
-        ├── PartialCall          ... in time: it was sent, and may have been executed
-        └── RemoteError          a remote exception or result that cannot be had here
+        ├── NotConnected         no reply: the request was never sent
+        ├── PartialCall          no reply: it was sent, and may have been executed
+        └── RemoteError          a remote exception or result that cannot be decoded here
 
-An error says something about the call that raises it. One that the remote method got from a call of
-its own arrives as a ``RemoteError``.
+Each error is about the call that raises it. An error that the remote method got from a call of its
+own arrives as a ``RemoteError``.
 :exc:`SignalCallWarning` is a warning of the server.
 
 Programs written for snakeMQ 1.6 may also import ``REQUEST_PREFIX``, ``REPLY_PREFIX``,

@@ -5,11 +5,11 @@ import pickle
 from snakemq.exceptions import SnakeMQException
 
 REMOTE_TRACEBACK_ATTR = "__remote_traceback__"
-"""Attribute of an exception that came from the remote side: its traceback there, a string."""
+"""Attribute of an exception from the remote side that holds its traceback there, as a string."""
 
 
 class Error(SnakeMQException):
-    """The root of the errors of RPC; also one that only has a text."""
+    """The root of the errors of RPC; also raised itself, when the text says all."""
 
 
 class NoInstanceError(Error):
@@ -24,8 +24,8 @@ class ServerBusy(Error):
     """The server has too much to do and refused the request. It was certainly not executed, so
     the caller may try again later.
 
-    Only the called server itself refuses so: when the method it executes gets this error from
-    another server and lets it through, the caller gets a :exc:`RemoteError`.
+    It always comes from the called server itself: when a method gets this error from another
+    server and does not catch it, its caller gets a :exc:`RemoteError`.
     """
 
 
@@ -34,33 +34,33 @@ class SignalCallWarning(Warning):
 
 
 class CallError(Error):
-    """The call itself failed. Such errors are not given to ``RpcClient.exception_handler``."""
+    """The call itself failed. ``RpcClient.exception_handler`` does not get these errors."""
 
 
 class NotConnected(CallError):
-    """The time is over, or the client closed, and the request was never sent: the method was
+    """The time-out passed, or the client was closed, before the request was sent: the method was
     certainly not called."""
 
 
 class PartialCall(CallError):
     """The request was sent and there is no reply: the method may have been called, or not.
 
-    The time is over, the client was closed, or the peer has closed one connection after the other
-    instead of answering, as older ones do for what they refuse.
+    The time-out passed, the client was closed, or the peer kept closing the connection instead of
+    answering, as older peers do with requests that they refuse.
     """
 
 
 class RemoteError(CallError):
-    """A remote exception, or a result, that cannot be had here.
+    """A remote exception, or a result, that cannot be decoded here.
 
-    It could not be pickled by the remote side, or its class is not registered with the pickler
-    of this side, or it cannot be decoded at all. Or it is an error like :exc:`NotConnected`, which
-    would say something about this call, but was raised by one that the remote method made.
+    The remote side could not pickle it, or its class is not registered with the pickler of this
+    side, or it cannot be decoded at all. Or it is an error like :exc:`NotConnected`, which would be
+    about this call, but comes from a call that the remote method made.
     ``__remote_traceback__`` is the traceback of the remote side, if it sent one.
     """
 
     type_name: str
-    """The class, for example ``"shop.orders.OutOfStock"``."""
+    """The name of the class, for example ``"shop.orders.OutOfStock"``."""
 
     message: str
     """What ``str()`` of the remote exception gave."""
@@ -76,8 +76,8 @@ class RemoteError(CallError):
 
 
 class UnregisteredClass(Error, pickle.UnpicklingError):
-    """Data to be sent, or received, names a class or function that is not registered. Nothing of it
-    was executed."""
+    """Outgoing or received data names a class or function that is not registered. Nothing was
+    executed."""
 
     type_name: str
     """Its name, for example ``"shop.orders.Order"``."""

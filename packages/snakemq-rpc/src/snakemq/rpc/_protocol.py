@@ -1,4 +1,4 @@
-"""The dicts on the wire: what they hold, and whether a received one is as it should be.
+"""Describes the dicts on the wire, and checks received ones.
 
 A request is ``rpcreq`` and a pickled :class:`Request`, a reply is ``rpcrep`` and a pickled
 :class:`Reply`. Prefixes, keys and the names of the exceptions are those of snakeMQ 1.6, which
@@ -32,11 +32,10 @@ REQUEST_PREFIX = b"rpcreq"
 REPLY_PREFIX = b"rpcrep"
 
 ANSWERS_REFUSED = 0x10000
-"""Feature bit of messaging: the peer has an ``RpcServer`` that answers requests which it cannot
-decode."""
+"""Feature bit of messaging: the peer has an ``RpcServer`` that answers what it cannot decode."""
 
 MAX_REQ_ID_LENGTH = 64
-"""In bytes. Every known client uses 16; a server has to remember whatever it is."""
+"""In bytes. Every known client uses 16; a limit, because a server has to remember the id."""
 
 _MAX_TEXT = 10_000
 
@@ -77,11 +76,11 @@ class Request(TypedDict):
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
     req_id: NotRequired[bytes]
-    """Names the call, also when it is repeated. A signal has none. Comes first in what we write, so
-    that it can be read when what follows cannot."""
+    """Names the call, also when it is repeated. A signal has none. We write it first, so that it
+    can be read even when the rest cannot."""
     timeout: NotRequired[float]
-    """Seconds that the caller still waited when this was sent; left out if it waits forever. Not
-    known to 1.6 and 2.0.0."""
+    """How many seconds the caller was still going to wait when it sent this; left out if forever.
+    1.6 and 2.0.0 do not know it."""
 
 
 # "return" is a keyword, so this one cannot be written as a class.
@@ -110,7 +109,7 @@ def is_req_id(value: object) -> TypeGuard[bytes]:
 
 
 def check_request(data: object) -> Request:
-    """Returns the data if it is a request, and raises ``SnakeMQBrokenMessage`` if not."""
+    """Return the data if it is a request; otherwise raise ``SnakeMQBrokenMessage``."""
     if type(data) is not dict:
         raise SnakeMQBrokenMessage(f"a request is a dict, not a {type(data).__name__}")
     get = data.get
@@ -131,7 +130,7 @@ def check_request(data: object) -> Request:
 
 
 def check_reply(data: object) -> Reply:
-    """Returns the data if it is a reply, and raises ``SnakeMQBrokenMessage`` if not."""
+    """Return the data if it is a reply; otherwise raise ``SnakeMQBrokenMessage``."""
     if type(data) is not dict:
         raise SnakeMQBrokenMessage(f"a reply is a dict, not a {type(data).__name__}")
     if not is_req_id(data.get("req_id")):
@@ -156,25 +155,25 @@ _OF_ONE_CALL = (
 
 
 def is_of_another_call(exc: BaseException) -> bool:
-    """Does this exception, which a method raised, speak of a call or message of the method's own?
+    """Is this exception of a method about a call or message that the method made itself?
 
     ``NotConnected`` from a called method does not mean that the method was not executed. A caller
-    that takes it for the outcome of its own call, and tries again, has it executed twice.
+    that mistakes it for the outcome of its own call, and tries again, executes it twice.
     """
     if isinstance(exc, _OF_ONE_CALL):
-        return not isinstance(exc, RemoteError)  # which claims nothing
-    # The method called a third peer, which lacks the object. Own ones have come from nowhere yet.
+        return not isinstance(exc, RemoteError)  # which is never about the call itself
+    # The method called a third peer, which lacks the object. Our own error has no such attribute.
     return isinstance(exc, (NoInstanceError, NoMethodError)) and REMOTE_TRACEBACK_ATTR in vars(exc)
 
 
 def type_name(exc: BaseException) -> str:
-    """The name of the class of an exception for the reader: ``"shop.OutOfStock"``."""
+    """Return a readable name of the class of an exception, like ``"shop.OutOfStock"``."""
     cls = type(exc)
     return display_name(cls.__module__, cls.__qualname__)
 
 
 def text_of(exc: BaseException) -> str:
-    """``str(exc)``, also of an exception that fails at this, and not of any length."""
+    """Return ``str(exc)``, cut to a limit, even if the exception fails to make it."""
     try:
         text = str(exc)
     except Exception as failure:
@@ -183,9 +182,9 @@ def text_of(exc: BaseException) -> str:
 
 
 def text_of_args(args: tuple[object, ...]) -> str:
-    """About what ``str()`` of an exception with these arguments gives.
+    """Return roughly what ``str()`` of an exception with these arguments gives.
 
-    For arguments from a peer: names only the simple ones, as the text of the others can be
+    For arguments from a peer: shows only simple ones, and the type of the others, whose text may be
     longer than any memory.
     """
     return ", ".join(map(_text_of_arg, args))[:_MAX_TEXT]
@@ -205,10 +204,10 @@ _pack_float = struct.Struct(">d").pack
 
 
 def with_timeout(request: bytes, seconds: float) -> bytes:
-    """An encoded request, of which only the time is another one now.
+    """Return an encoded request with another time.
 
-    It is not encoded again: the caller may have changed the arguments since. What a pickler of the
-    user's own has written stays as it is.
+    It is not encoded again, because the caller may have changed the arguments since. A request
+    written by a pickler of the user stays as it is.
     """
     at = request.find(_TIMEOUT_KEY, 0, _TIMEOUT_END) + len(_TIMEOUT_KEY)
     if at < len(_TIMEOUT_KEY):
@@ -217,7 +216,7 @@ def with_timeout(request: bytes, seconds: float) -> bytes:
 
 
 def kills_16(pickled: bytes) -> bool:
-    """Does a pickle name a class of snakeMQ that a 1.6 peer does not know?"""
+    """Does a pickle name a class of snakeMQ that a peer of 1.6 does not know?"""
     if b"snakemq" not in pickled:  # 0.1 µs, for nearly all of them
         return False
     try:

@@ -1,4 +1,4 @@
-"""A call: what is known of a request that has no reply yet, and what its end means."""
+"""Holds what the client knows about a call, and says what its end means."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ class Call:
         self.data = data
         self.waiter = waiter
         self.deadline = deadline
-        """When its time is over, by the clock of the link; None: it waits forever."""
+        """When it times out, on the clock of the link; ``None``: never."""
         self.sent_in: bytes | None = None
-        """The uuid of the last message that it was sent in; None if it was never sent."""
+        """The uuid of the last message that carried it; ``None`` if it was never sent."""
         self.sent_before: bytes | None = None
         """The uuid of the message before that."""
         self.losses = 0
         """How many connections in a row ended before it was acknowledged; see :class:`Peer`."""
         self.has_broken_reply = False
-        """Has a reply come since it was sent that names no call, and so may be its own?"""
+        """Since it was sent, has a reply come that names no call, and so may be its own?"""
         self.timer: TimerHandle | None = None
 
     def remaining(self, now: float) -> float | None:
-        """Seconds that its caller still waits; ``None``: forever."""
+        """Return how many seconds its caller will still wait; ``None``: forever."""
         return None if self.deadline is None else max(0.0, self.deadline - now)
 
     def succeed(self, value: object) -> None:
@@ -56,14 +56,14 @@ class Call:
 
 
 def expired(call: Call, text: str) -> CallError:
-    """The error of a call that nobody waits for any longer."""
+    """Return the error for a call that nobody waits for any longer."""
     if call.sent_in is None:
         return NotConnected(f"{text}; {call.ident!r} was not connected")
     return PartialCall(f"{text}; the request was sent to {call.ident!r}")
 
 
 def refused_silently(call: Call) -> CallError:
-    """The error of a call whose peer closes the connection each time it gets it."""
+    """Return the error for a call whose peer closes the connection each time it receives it."""
     return PartialCall(
         f"{call.losses} connections to {call.ident!r} in a row ended before this request was"
         " acknowledged: it seems to refuse it, see the log there"

@@ -1,4 +1,4 @@
-"""Makes calls for proxies, and ends them with what the replies say."""
+"""Makes calls for proxies, and ends each with what its reply says."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Settings(Protocol):
 
 
 class Caller:
-    """Sends requests, and hands the outcomes of calls to those who wait for them."""
+    """Sends requests, and hands the outcome of each call to its waiter."""
 
     def __init__(self, messaging: Messaging, settings: Settings) -> None:
         self.is_closed: bool = False
@@ -42,10 +42,10 @@ class Caller:
         self._link = messaging.packeter.link
         pickler = settings.pickler
         self._dumps = dumps_of(pickler)
-        # So that every server of today finds the id of a request.
+        # Then every current server finds the id of a request.
         self._writes_ids_first = type(pickler) is SafePickler or pickler is TRUSTING
         self._outstanding = Outstanding()
-        # Calls of futures whose time has to be taken by the loop.
+        # Calls of futures that still need a timer from the loop.
         self._untimed: deque[Call] = deque()
         self._sleepers = Sleepers()
         self._courier = Courier(messaging, self._outstanding, self._fail)
@@ -53,7 +53,7 @@ class Caller:
         self._link.on_loop_pass.add_internal(self._on_loop_pass)
 
     def close(self) -> None:
-        """Let go of messaging; calls without a reply fail as if their time was over."""
+        """Detach from messaging; calls without a reply fail as if they had timed out."""
         self.is_closed = True
         self._courier.close()
         self._messaging.on_disconnect.remove(self._on_disconnect)
@@ -65,7 +65,7 @@ class Caller:
     # For proxies, in any thread.
 
     def check_not_in_loop(self) -> None:
-        """Raises :exc:`Error` in the thread of the loop, where a blocking call would never end."""
+        """Raise :exc:`Error` in the thread of the loop, where a blocking call would never end."""
         if self._link.in_loop():
             raise Error(
                 "a blocking call in the thread of the loop would wait for itself: "
@@ -135,13 +135,13 @@ class Caller:
         raise Error("the client is closed")
 
     def _forget(self, call: Call) -> bool:
-        """Nobody waits any longer. False if the outcome was faster."""
+        """Drop a call that nobody waits for any longer. False if the outcome was faster."""
         return self._outstanding.take(call.req_id) is not None
 
     # In the loop.
 
     def on_reply(self, conn_id: str, ident: str, message: Message) -> None:
-        """Called by the receive hook: a reply came, maybe to a call of another client."""
+        """Handle a reply from the receive hook; it may answer a call of another client."""
         try:
             req_id, value, error = read_reply(
                 self.settings.pickler, message.data[len(REPLY_PREFIX) :]
@@ -172,7 +172,7 @@ class Caller:
             call.fail(error)
 
     def _on_disconnect(self, conn_id: str, ident: str) -> None:
-        self._sleepers.wake()  # a pass that is interrupted by Ctrl-C may be the last one
+        self._sleepers.wake()  # Ctrl-C may have interrupted the last pass
 
     def _on_loop_pass(self) -> None:
         self._sleepers.wake()
@@ -183,7 +183,7 @@ class Caller:
 
     def _time_futures(self) -> None:
         untimed = self._untimed
-        with contextlib.suppress(IndexError):  # a future that is made in between may empty it
+        with contextlib.suppress(IndexError):  # a future made in between may empty it
             while untimed:
                 call = untimed.popleft()
                 remaining = call.remaining(self._link.time())

@@ -1,4 +1,4 @@
-"""The calling side's face: makes proxies, and holds what applies to all of their calls."""
+"""Holds the public class of the calling side, which makes proxies and has their settings."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ class RpcClient:
     Settings are attributes too:
 
     - ``timeout``: the default of :meth:`RemoteMethod.set_timeout`, in seconds; ``None``: forever.
-    - ``exception_handler``: a function that is called with any exception of a blocking call or a
-      signal which is not a :exc:`CallError`; the call returns ``None``.
+    - ``exception_handler``: a function that gets any exception of a blocking call or a signal,
+      except a :exc:`CallError`; the call then returns ``None``.
 
-    Proxies, and all that can be done with them, may be used by any number of threads at once. The
-    client itself is made before the loop runs, or in the loop.
+    Any number of threads may use proxies at once. Create the client itself before the loop runs, or
+    in the loop.
     """
 
     timeout: Setting[float | None] = Setting(check_timeout)
@@ -55,11 +55,11 @@ class RpcClient:
         add_client(receive_hook, self._caller)
 
     def get_proxy(self, remote_ident: str, name: str) -> RpcInstProxy:
-        """A stand-in for the object that the peer has registered under this name."""
+        """Return a stand-in for the object that the peer has registered under this name."""
         return RpcInstProxy(RemoteObject(self._caller, remote_ident, name))
 
     def close(self) -> None:
-        """Let go of messaging; calls without a reply fail as if their time was over. Idempotent."""
+        """Detach from messaging; calls without a reply fail as if timed out. Idempotent."""
         if not self._caller.is_closed:
             remove_client(self.receive_hook, self._caller)
             self._caller.close()

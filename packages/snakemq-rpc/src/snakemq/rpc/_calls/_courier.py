@@ -1,4 +1,4 @@
-"""How requests get to their peers: once in each connection, until there is an outcome."""
+"""Brings requests to their peers: once in each connection, until there is an outcome."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from ._peers import Peer
 from ._trials import trials_of
 
 TRIAL = 1.0
-"""Seconds. A suspect call that the connection survives this long is innocent, see :class:`Peer`."""
+"""Seconds. A suspect call is innocent if the connection survives it this long, see :class:`Peer`."""
 
 
 class Courier:
-    """Sends the requests of outstanding calls, again with each new connection.
+    """Sends the requests of outstanding calls, and repeats them in each new connection.
 
-    ``fail(call, error)`` is called in the loop for a call that cannot be sent. For the loop only,
-    but for :meth:`send`.
+    It calls ``fail(call, error)`` in the loop for a call that cannot be sent. For the loop only,
+    except for :meth:`send`.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Courier:
         """Send a new call, at once or as soon as its peer is connected. Thread-safe."""
         peer = self._outstanding.add(call)
         if peer.sent is None:
-            return  # or it is now, and the call is sent by that
+            return  # if it connects just now, that sends the call
         message = Message(call.data)
         if peer.claim(call, message):
             try:
@@ -65,7 +65,7 @@ class Courier:
                 raise
 
     def try_next(self, ident: str, after: Call | None) -> None:
-        """Send the next call alone that may be why the connections of this peer end.
+        """Send, alone, the next call that may be breaking the connections of this peer.
 
         ``after``: the suspect before it, which has ended or is innocent; ``None`` for the first.
         """
@@ -103,7 +103,7 @@ class Courier:
 
     @staticmethod
     def _message_again(call: Call, now: float) -> Message:
-        """A message for a call that was made some time ago."""
+        """Return a message for a call that was made some time ago."""
         remaining = call.remaining(now)
         if remaining is not None:
             call.data = with_timeout(call.data, remaining)
@@ -124,7 +124,7 @@ class Courier:
         if peer is None:
             return
         if not peer.connected:
-            # It went with the connection, and will be sent again with the next one.
+            # It was lost with the connection, and will be sent again in the next one.
             lost = peer.lost(uuid)
             if lost is not None:
                 self._fail(lost, refused_silently(lost))

@@ -1,4 +1,4 @@
-"""What a reply means for the caller."""
+"""Decides what a reply means for the caller."""
 
 import contextlib
 from typing import Any, TypeAlias
@@ -12,13 +12,15 @@ from .._protocol import Reply, check_reply, is_of_another_call, text_of, text_of
 from .._salvage import find_req_id
 
 Outcome: TypeAlias = tuple[bytes, Any, Exception | None]
-"""The id of the request, and a result or an exception. No class: one that has names for the three
-takes a microsecond more of each call."""
+"""The id of the request, and a result or an exception. A class with names for the three would cost
+each call 1 µs more."""
 
 
 def read_reply(pickler: Pickler, body: bytes) -> Outcome:
-    """The outcome that a reply brings: :exc:`RemoteError` if it cannot be decoded. Raises
-    ``SnakeMQBrokenMessage`` if it does not even say which call it ends."""
+    """Return the outcome in a reply, which is a :exc:`RemoteError` if it cannot be decoded.
+
+    Raises ``SnakeMQBrokenMessage`` if the reply does not even say which call it ends.
+    """
     try:
         reply = check_reply(pickler.loads(body))
     except KeyboardInterrupt:
@@ -32,7 +34,7 @@ def read_reply(pickler: Pickler, body: bytes) -> Outcome:
 
 def _error(pickler: Pickler, reply: Reply) -> Exception:
     exc = reply["exception"]
-    with contextlib.suppress(Exception, SystemExit):  # not there, or not known here
+    with contextlib.suppress(Exception, SystemExit):  # missing, or unknown here
         better = pickler.loads(reply["exception_pickle"])
         exc = better if isinstance(better, Exception) else exc
     traceback = _text(reply, "exception_format")
@@ -40,17 +42,17 @@ def _error(pickler: Pickler, reply: Reply) -> Exception:
     if type(exc) is Error and reply.get("busy") is True:
         return ServerBusy(*exc.args)
     if not isinstance(exc, Exception) or is_of_another_call(exc):
-        # The first is SystemExit, for example, from a pickler that trusts.
+        # Not an Exception: SystemExit, for example, from a pickler that trusts.
         return RemoteError(type_name(exc), text_of(exc), traceback)
     if type(exc) is Error and name and name != type_name(exc):
         return RemoteError(name, _text(reply, "exception_message"), traceback)
-    # Not with the setattr() of its class, which may be a frozen one.
+    # Not with setattr(), because its class may be frozen.
     BaseException.__setattr__(exc, REMOTE_TRACEBACK_ATTR, traceback)
     return exc
 
 
 def _read_inert(body: bytes, why: BaseException) -> Outcome:
-    """Find out whose reply it is that could not be decoded, and what can be said of it."""
+    """Find out which call an undecodable reply ends, and what can be said about it."""
     inert: object = {}
     try:
         inert = loads_inert(body)

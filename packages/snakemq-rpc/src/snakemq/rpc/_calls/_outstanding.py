@@ -1,4 +1,4 @@
-"""The calls that have no outcome yet, for all threads and without a lock."""
+"""Keeps the calls that have no outcome yet, for all threads and without a lock."""
 
 from __future__ import annotations
 
@@ -9,21 +9,20 @@ from ._peers import Peer
 class Outstanding:
     """Keeps the calls, and their peers.
 
-    A signal handler or a finalizer may make a call between any two steps of the thread that it
-    interrupts, also of one which is at work here, and wait for the outcome. So there is no lock:
-    whatever decides something is one operation of a dict, which is atomic. A call ends for the one
-    that takes it out, and goes into a connection by the one that first enters it in its
-    :attr:`Peer.sent`.
+    A signal handler or a finalizer may interrupt a thread at any step, even one in here, make a
+    call, and wait for the outcome. So there is no lock: each decision is one operation of a dict,
+    which is atomic. Whichever thread takes a call out ends it, and whichever first enters it in
+    :attr:`Peer.sent` sends it in that connection.
 
-    Thread-safe, except for what is said to be for the loop.
+    Thread-safe, except for methods that say otherwise.
     """
 
     def __init__(self) -> None:
         self._calls: dict[bytes, Call] = {}
         self.peers: dict[str, Peer] = {}
-        """Those that are connected or have calls. Only the loop removes one."""
+        """The peers that are connected or have calls. Only the loop removes one."""
         self.idle: dict[str, None] = {}
-        """Those that perhaps need not be kept, see :meth:`forget_idle`."""
+        """The peers that may no longer be needed, see :meth:`forget_idle`."""
 
     def add(self, call: Call) -> Peer:
         """Keep a call until it is taken out. Returns its peer."""
@@ -39,7 +38,7 @@ class Outstanding:
         return peer
 
     def take(self, req_id: bytes, ident: str | None = None) -> Call | None:
-        """Take out a call: it ends. ``None`` if another one was faster.
+        """Take out a call, which ends it. ``None`` if another thread was faster.
 
         ``ident``: only a call of this peer.
         """
@@ -60,7 +59,7 @@ class Outstanding:
         return call
 
     def take_sent_in(self, ident: str, uuid: bytes) -> Call | None:
-        """As :meth:`take`, for a server that found no id in a request, and names the message."""
+        """Like :meth:`take`, for a server that found no id in a request and names the message."""
         peer = self.peers.get(ident)
         call = peer.sent_in(uuid) if peer is not None else None
         return self.take(call.req_id) if call is not None else None
@@ -75,7 +74,7 @@ class Outstanding:
     # In the loop.
 
     def peer(self, ident: str) -> Peer:
-        """The peer, which is about to be connected."""
+        """Return the peer, which is about to be connected."""
         return self.peers.setdefault(ident, Peer())
 
     def disconnect(self, ident: str) -> None:
@@ -93,6 +92,6 @@ class Outstanding:
             if peer is None or peer.connected or peer.calls:
                 continue
             self.peers.pop(ident, None)
-            if peer.calls:  # one was added in the last moment
+            if peer.calls:  # one was added at the last moment
                 other = self.peers.setdefault(ident, peer)
                 other.calls.update(peer.calls)

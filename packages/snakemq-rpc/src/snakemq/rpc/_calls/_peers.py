@@ -1,10 +1,11 @@
-"""Which calls a peer has not answered, and which of them may be why its connections end.
+"""Tracks the unanswered calls of a peer, and suspects those that may break its connections.
 
-A server of this version answers a request that it refuses, and says so when it introduces itself
-(:data:`ANSWERS_REFUSED`). One of 2.0.0, or something else, may only close the connection; if the
-call were repeated with each next one, neither it nor those behind it would ever end. A bad network
-looks different: here connections end again and again before the request was acknowledged, also when
-no other suspect is under way. With a peer that does not acknowledge the two cannot be told apart.
+A server of this version answers a request that it refuses, and announces that when it introduces
+itself (:data:`ANSWERS_REFUSED`). A server of 2.0.0, or another program, may just close the
+connection. If each new connection repeated the call, neither it nor those behind it would ever end.
+A bad network looks different: here connection after connection ends before the request was
+acknowledged, even when no other suspect is under way. If the peer does not acknowledge, the two
+cannot be told apart.
 """
 
 from __future__ import annotations
@@ -18,27 +19,27 @@ from ._call import Call
 _ACKNOWLEDGES = 0x1
 
 SUSPECT = 2
-"""After this many connections in a row that were lost with it, a call is only sent alone."""
+"""After losing this many connections in a row, a call is only sent alone."""
 
 MAX_LOSSES = 3
-"""After this many connections in a row that were lost with it, a call has failed."""
+"""After losing this many connections in a row, a call has failed."""
 
 MAX_LOSSES_WITHOUT_ID = 2
 """The limit for a call in which no server finds an id, so that none can answer it."""
 
 
 class Peer:
-    """Keeps the calls of one peer. For the loop, but for what is said to be thread-safe."""
+    """Keeps the calls of one peer. For the loop only, except for methods that say otherwise."""
 
     __slots__ = ("_may_refuse_silently", "_trial", "_under_way", "_untried", "calls", "sent")
 
     def __init__(self) -> None:
         self.sent: dict[bytes, Message] | None = None
-        """The unanswered calls that are sent in the present connection, in these messages; ``None``
-        if there is no connection. Replaced by the loop, changed by all threads."""
+        """The messages that carry the unanswered calls in the present connection, by req_id;
+        ``None`` without a connection. The loop replaces it, all threads change it."""
         self.calls: dict[bytes, Call] = {}
-        """The unanswered ones by their req_id, in the order in which they were made. Changed by all
-        threads, so that only copies can be iterated."""
+        """The unanswered calls by req_id, in the order in which they were made. All threads change
+        it, so iterate only over copies."""
         self._untried: dict[bytes, Call] = {}
         self._under_way: dict[bytes, Call] = {}  # when the connection broke, by message uuid
         self._trial: Call | None = None  # the suspect that is under way
@@ -50,9 +51,9 @@ class Peer:
         return self.sent is not None
 
     def claim(self, call: Call, message: Message) -> bool:
-        """May this message be sent, as the only one with the call in the present connection?
+        """May this message be sent, as the only one with this call in the present connection?
 
-        Thread-safe: both the thread that makes a call, and the loop that connects, want to send it.
+        Thread-safe: the thread that makes a call and the loop that connects both try to send it.
         """
         sent = self.sent
         if sent is None or sent.setdefault(call.req_id, message) is not message:
@@ -62,20 +63,22 @@ class Peer:
         return True
 
     def connect(self, announced: int) -> list[Call]:
-        """It is connected, and has these feature bits. Returns the calls to be sent at once,
-        except for those that others :meth:`claim`."""
+        """Note that the peer is connected and announced these feature bits.
+
+        Returns the calls to send at once, if you can :meth:`claim` them.
+        """
         self._may_refuse_silently = announced & (_ACKNOWLEDGES | ANSWERS_REFUSED) == _ACKNOWLEDGES
         for call in self._under_way.values():
-            call.losses = 0  # messaging did not drop it, so it had been acknowledged
+            call.losses = 0  # messaging did not drop it, so it was acknowledged
         self._under_way = {}
         self._untried = {}
-        # First this, and then a look at the calls: one that is just being made is sent by us or by
+        # Set this before looking at the calls: a call that is just being made is sent by us, or by
         # its thread, which looks at this after it has added the call.
         self.sent = {}
         calls = list(self.calls.values())
         if not self._may_refuse_silently:
             return calls
-        # Those behind the guilty one are as suspect as it. The last one comes first.
+        # The calls behind the guilty one are just as suspect. The last one is tried first.
         self._untried = {call.req_id: call for call in calls if call.losses >= SUSPECT}
         return [call for call in calls if call.req_id not in self._untried]
 
@@ -90,8 +93,10 @@ class Peer:
             }
 
     def lost(self, uuid: bytes) -> Call | None:
-        """A message was not acknowledged before the connection ended. Returns the call that has
-        failed by that, if one has."""
+        """Note that the connection ended before a message was acknowledged.
+
+        Returns the call that has failed because of that, if any.
+        """
         call = self._under_way.pop(uuid, None)
         if call is None or call.req_id not in self.calls:
             return None
@@ -103,10 +108,10 @@ class Peer:
         return call
 
     def broken_reply(self) -> list[Call]:
-        """A reply came that cannot be decoded and names no call, so its connection ends.
+        """Note that a reply which names no call ended the connection.
 
-        Returns the calls that have failed by that: they had been sent when such a reply came
-        before, and this is the second one.
+        Returns the calls that have failed because of that: this is the second such reply since
+        they were sent.
         """
         sent = [call for call in list(self.calls.values()) if call.sent_in is not None]
         failed = [call for call in sent if call.has_broken_reply]
@@ -116,19 +121,21 @@ class Peer:
 
     @property
     def has_suspects(self) -> bool:
-        """Are there calls that are to be sent alone?"""
+        """Do calls wait to be sent alone?"""
         return bool(self._untried)
 
     def ends_trial(self, after: Call | None) -> bool:
-        """Is it clear now what becomes of the suspect that is under way, because that was
-        ``after``? ``None``: none is."""
+        """End the trial of ``after``, if that is the suspect under way (``None``: there is none).
+
+        Returns False if it is not, or if there is no connection.
+        """
         if not self.connected or self._trial is not after:
             return False
         self._trial = None
         return True
 
     def next_to_try(self) -> Call | None:
-        """Returns the suspect that is to be sent next, alone."""
+        """Return the suspect to send next, alone."""
         while self._untried and self._trial is None:
             req_id, call = self._untried.popitem()
             if req_id in self.calls:
@@ -136,8 +143,10 @@ class Peer:
         return self._trial
 
     def sent_in(self, uuid: bytes) -> Call | None:
-        """Returns the call whose request was in that message. It may be the last but one of that
-        call, which is repeated as soon as the peer is back."""
+        """Return the call whose request was in this message.
+
+        Looks at the last two messages of each call, which is repeated as soon as the peer is back.
+        """
         for call in list(self.calls.values()):
             if uuid in (call.sent_in, call.sent_before):
                 return call

@@ -1,4 +1,4 @@
-"""Stand-ins for remote objects and their methods."""
+"""Stands in for remote objects and their methods."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ._caller import Caller
 
 
 class RemoteObject:
-    """The object behind a proxy, and how to get there: it has this name at the peer ``ident``."""
+    """The object behind a proxy: it has this name at the peer ``ident``."""
 
     __slots__ = ("caller", "ident", "name")
 
@@ -24,7 +24,7 @@ class RemoteObject:
     def request(
         self, command: str, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Request:
-        """What is sent to have a method of the object run."""
+        """Return the request that runs a method of the object."""
         return {
             "command": command,
             "object": self.name,
@@ -37,7 +37,7 @@ class RemoteObject:
 class RemoteMethod:
     """A method of a remote object. Calling it calls the remote one, blocking or as a signal.
 
-    Thread-safe; the settings are meant to be made before it is shared, or on a :meth:`clone`.
+    Thread-safe; change settings before threads share it, or on a :meth:`clone`.
     """
 
     def __init__(self, iproxy: RpcInstProxy, name: str, remote: RemoteObject) -> None:
@@ -50,9 +50,9 @@ class RemoteMethod:
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         """Call the method, and wait until there is a result; for a signal: send it, return None.
 
-        A call waits for the peer to be connected. If the connection breaks, the request is
-        repeated with the next one. A server of version 2 executes it once nevertheless, one
-        of 1.6 each time it gets it.
+        A call waits for the peer to connect. If the connection breaks, the next one repeats the
+        request. A server of version 2 still executes it only once, one of 1.6 each time it gets
+        it.
 
         Raises what the remote method raised, with the remote traceback as a string in
         ``__remote_traceback__``; :exc:`RemoteError` if that exception, or the result, cannot be had
@@ -84,7 +84,7 @@ class RemoteMethod:
             return None
 
     def future(self, /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """Call the method, and do not wait: the outcome will be in the future.
+        """Call the method without waiting: the future will hold the outcome.
 
         Works in the thread of the loop, too. Callbacks of the future are called in the loop.
         Its exceptions are those of a blocking call; ``exception_handler`` does not get them. The
@@ -110,7 +110,7 @@ class RemoteMethod:
         self.call_timeout = timeout
 
     def clone(self) -> RemoteMethod:
-        """Make another one of this method, with settings that can be changed independently."""
+        """Return a copy of this method whose settings can be changed independently."""
         return _with_settings_of(self, RemoteMethod(self.iproxy, self.name, self._remote))
 
     def __repr__(self) -> str:
@@ -120,8 +120,8 @@ class RemoteMethod:
 class RpcInstProxy:
     """Stands for a remote object: each attribute is a :class:`RemoteMethod` of that name.
 
-    Nothing is asked of the peer, so there is an attribute for every name which does not begin
-    with an underscore; a method is always the same object, and keeps its settings.
+    The peer is not asked, so every name that does not begin with an underscore is an attribute. A
+    method is always the same object, and keeps its settings.
     Thread-safe. A copy has methods of its own with the same settings. It cannot be pickled.
     """
 
@@ -129,8 +129,8 @@ class RpcInstProxy:
         self._remote = remote
 
     def __getattr__(self, name: str) -> RemoteMethod:
-        # Only called for what is not there, so it is the first use of this method; the next one
-        # is as fast as any attribute. Two threads at once get the same one.
+        # Python calls this only for a missing attribute, so this is the first use of the method;
+        # later ones are as fast as any attribute. Two threads at once get the same object.
         if name.startswith("_"):
             raise AttributeError(f"{name!r} is not the name of a remote method")
         new = RemoteMethod(self, name, self._remote)

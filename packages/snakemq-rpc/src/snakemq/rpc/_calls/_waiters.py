@@ -1,4 +1,4 @@
-"""What waits for the outcome of a call: a blocked thread, or a future."""
+"""Waits for the outcome of a call: with a blocked thread, or with a future."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 
 class Waiter(Protocol):
-    """Waits for the outcome of a call. One of the two methods is called, once."""
+    """Waits for the outcome of a call. Exactly one of the two methods is called, once."""
 
     def succeed(self, value: Any) -> None: ...
 
@@ -20,12 +20,12 @@ class Waiter(Protocol):
 
 
 class Sleepers:
-    """Threads that wait for their calls, and are woken at the end of a pass of the loop.
+    """Wakes the threads that wait for their calls, at the end of a pass of the loop.
 
-    Until the loop sleeps it has the GIL, so a thread that is woken earlier only fights for it. And
-    as most of them call again, they are let go ahead: the loop finds their next requests without
-    having slept, and sends all of them at once. On one CPU that saves about 10 % of the CPU time
-    of a client with one calling thread, and 25 % with 16.
+    The loop holds the GIL until it sleeps, so a thread woken earlier would only fight for it. Most
+    of the threads call again, so the loop lets them run first: it finds their next requests without
+    having slept, and sends all of them at once. On one CPU that saves about 10 % of the CPU time of
+    a client with one calling thread, and 25 % with 16.
 
     Thread-safe.
     """
@@ -35,13 +35,13 @@ class Sleepers:
         self._no_more_passes = False
 
     def add(self, thread: BlockedThread) -> None:
-        """The call of this thread is done."""
+        """Note that the call of this thread is done."""
         self._threads.append(thread)
-        if self._no_more_passes:  # asked last: either this call wakes it, or that of end()
+        if self._no_more_passes:  # checked last: either this call wakes it, or end() does
             self._wake_all()
 
     def wake(self) -> None:
-        """The pass is at its end."""
+        """Wake the threads whose calls are done. Call this at the end of a pass."""
         threads = len(self._threads)
         if threads:
             self._wake_all()
@@ -49,17 +49,17 @@ class Sleepers:
                 _let_others_run()
 
     def end(self) -> None:
-        """Nobody will call :meth:`wake` any more."""
+        """Wake all threads: nobody will call :meth:`wake` any more."""
         self._no_more_passes = True
         self._wake_all()
 
     def _wake_all(self) -> None:
-        with contextlib.suppress(IndexError):  # it is empty; maybe another thread was faster
+        with contextlib.suppress(IndexError):  # empty, maybe because another thread was faster
             while True:
                 self._threads.popleft().wake()
 
 
-# Gives away the GIL, and the CPU if another thread wants it. Not every system has it.
+# Yields the GIL, and the CPU if another thread wants it. Not every system has it.
 _let_others_run: Callable[[], object] = getattr(os, "sched_yield", lambda: None)
 
 
@@ -96,12 +96,13 @@ class BlockedThread:
         return self._done.acquire(timeout=min(timeout, threading.TIMEOUT_MAX))
 
     def outcome(self) -> Any:
-        """The result of a call that is done, or its exception is raised."""
+        """Return the result of a call that is done, or raise its exception."""
         if self._error is not None:
             try:
                 raise self._error
             finally:
-                self._error = None  # its traceback has this frame: let no cycle hold the arguments
+                # Its traceback holds this frame: break the cycle, which holds the arguments.
+                self._error = None
         return self._value
 
 
@@ -113,7 +114,7 @@ class CallFuture(concurrent.futures.Future[Any]):
         self._forget = forget
 
     def cancel(self) -> bool:
-        """Do not wait for the reply any longer; False if it is there already. Thread-safe."""
+        """Stop waiting for the reply; False if it is there already. Thread-safe."""
         cancelled = super().cancel()
         if cancelled:
             self._forget()
