@@ -31,7 +31,7 @@ class Setting(Generic[T]):
 
 
 def whole(least: int) -> Callable[[str, object], None]:
-    """Check for a whole number that is not below ``least``."""
+    """Make a check for a whole number that is at least ``least``."""
 
     def check(name: str, value: object) -> None:
         if not isinstance(value, int):

@@ -1,4 +1,4 @@
-"""Reports on peers that come to the listeners and cannot be used."""
+"""Reports peers that come to the listeners and are of no use."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _log = logging.getLogger("snakemq.link")
 
 
 class Strangers:
-    """Reports failures of peers that this side has not dialled, now and then."""
+    """Reports failures of peers that dialled in, but not each one: see ``RepeatedFailures``."""
 
     def __init__(self, loop: Loop, settings: Settings) -> None:
         self._loop = loop
@@ -27,7 +27,7 @@ class Strangers:
     def failed(
         self, remote_peer: object, error: Exception, what: str = "connection from {!r} failed"
     ) -> None:
-        """One of them was of no use, or not let in. ``what`` has a place for the address."""
+        """Report one that was of no use, or not let in. ``what`` has a place for its address."""
         host = remote_peer[0] if isinstance(remote_peer, tuple) and remote_peer else remote_peer
         untold = self._failures.add(host, str(error), self._loop.time())
         if untold is None:
