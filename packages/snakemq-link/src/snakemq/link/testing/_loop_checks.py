@@ -188,7 +188,7 @@ def in_loop_is_true_inside_callbacks_only(arena: Arena) -> None:
 
 
 @link_check
-def loop_that_can_be_borrowed_is_that_of_its_own_thread(arena: Arena) -> None:
+def the_thread_of_the_loop_can_always_borrow_it(arena: Arena) -> None:
     if not hasattr(arena.a.link, "borrow"):
         return  # it need not
     link = cast("LendingLink", arena.a.link)
@@ -264,6 +264,6 @@ LOOP_CHECKS = (
     wakeup_poll_inside_callbacks_leads_to_on_loop_pass,
     on_loop_pass_follows_events,
     in_loop_is_true_inside_callbacks_only,
-    loop_that_can_be_borrowed_is_that_of_its_own_thread,
+    the_thread_of_the_loop_can_always_borrow_it,
     callbacks_that_raise_stop_nothing,
 )
