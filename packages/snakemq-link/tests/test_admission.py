@@ -238,7 +238,7 @@ def test_refusals_of_a_host_are_reported_once_a_minute_with_a_count(
         clients.dial()
     (line,) = caplog.messages
     assert line.startswith("connection from ('127.0.0.1', ")
-    assert "refused: max_connections is reached: 1; not told again within 60 s" in line
+    assert "refused: max_connections is reached: 1; not logged again within 60 s" in line
     later = link.time() + 60
     monkeypatch.setattr(link._loop, "time", lambda: later)
     clients.dial()

@@ -25,9 +25,9 @@ def test_reasons_that_a_stranger_makes_up_are_news_a_few_times_only() -> None:
 def test_remote_host_is_logged_once_a_minute_with_a_count() -> None:
     failures = RepeatedFailures()
     told = [
-        (second, untold)
+        (second, skipped)
         for second in range(180)
-        if (untold := failures.add("10.0.0.1", "no certificate", float(second))) is not None
+        if (skipped := failures.add("10.0.0.1", "no certificate", float(second))) is not None
     ]
     assert told == [(0, 0), (60, 59), (120, 59)]
 

@@ -11,14 +11,14 @@ REPORT_INTERVAL = 60.0
 
 
 class FailureSeries:
-    """Counts the failed attempts of one connector since a connection of it worked last."""
+    """Counts the failed attempts of one connector since its last connection that worked."""
 
     def __init__(self) -> None:
         self.count = 0
         self._told: set[str] = set()
 
     def add(self, reason: str) -> bool:
-        """Count one more. Returns True if that is news: the reason is a new one."""
+        """Count one more. Returns True if its reason is a new one."""
         self.count += 1
         # A reason may quote a stranger, who could make up new ones again and again.
         if reason in self._told or len(self._told) >= _MAX_REASONS:
@@ -36,8 +36,8 @@ class FailureSeries:
 class _Source:
     def __init__(self, now: float) -> None:
         self.since = now
-        self.told: set[str] = set()
-        self.untold = 0
+        self.logged: set[str] = set()
+        self.skipped = 0
 
 
 class RepeatedFailures:
@@ -51,20 +51,20 @@ class RepeatedFailures:
         self._sources: dict[object, _Source] = {}  # the one that was logged longest ago comes first
 
     def add(self, source: object, reason: str, now: float) -> int | None:
-        """Count one more. Returns ``None`` if it is not to be logged; else how many were not."""
+        """Count one more. Returns how many before it were not logged, if it is to be logged."""
         entry = self._sources.get(source)
         if entry is None:
             source, entry = self._entry_for(source, now)
-        untold = 0
+        skipped = 0
         if now - entry.since >= REPORT_INTERVAL:
             del self._sources[source]
-            untold = entry.untold
+            skipped = entry.skipped
             entry = self._sources[source] = _Source(now)
-        if reason in entry.told or len(entry.told) >= _MAX_REASONS:
-            entry.untold += 1
+        if reason in entry.logged or len(entry.logged) >= _MAX_REASONS:
+            entry.skipped += 1
             return None
-        entry.told.add(reason)
-        return untold
+        entry.logged.add(reason)
+        return skipped
 
     def _entry_for(self, source: object, now: float) -> tuple[object, _Source]:
         if len(self._sources) >= _MAX_SOURCES:
@@ -89,11 +89,11 @@ class RefusalsByCallbacks:
 
     def raised(self, conn_id: str, exc: Exception, now: float) -> None:
         """A callback has raised ``exc``."""
-        untold = self._failures.add("on_connect", repr(exc), now)
-        if untold is not None:
+        skipped = self._failures.add("on_connect", repr(exc), now)
+        if skipped is not None:
             self._log.error(
                 "conn=%s is closed: a callback of on_connect raised%s",
                 conn_id,
-                f" (and {untold} times more that were not logged)" if untold else "",
+                f" (and {skipped} times more that were not logged)" if skipped else "",
                 exc_info=exc,
             )

@@ -110,7 +110,7 @@ class PacketReader:
             self.unfinished = 0
         unpack_size = _SIZE.unpack_from
         max_size = self.max_size
-        last = end - SIZE_LENGTH  # where a header may begin at the latest
+        last = end - SIZE_LENGTH  # the last position at which a whole header fits
         while position <= last:
             (size,) = unpack_size(data, position)
             if size > max_size:

@@ -79,7 +79,7 @@ class Sending:
 
     def on_ready_to_send(self, conn: Connection, sent: int) -> None:
         """See :attr:`LinkInterface.on_ready_to_send`."""
-        if conn.is_sending:  # else somebody else has sent on this connection
+        if conn.is_sending:  # else something other than this packeter has sent
             conn.is_sending = False
             self._note(conn, conn.writer.sent(sent))
             # Before more is sent, because callbacks may have more to send, and larger blocks mean

@@ -54,7 +54,7 @@ class _Part:
     def __init__(self, conn_id: str, arrived: int, missing: int) -> None:
         self.conn_id = conn_id
         self.arrived = arrived
-        """Bytes of it that are here."""
+        """Bytes of it that have arrived."""
         self.missing = missing
         """Bytes until it is complete."""
         self.brought = 0
@@ -93,7 +93,7 @@ class Unfinished:
         self._give_up = give_up
         self._large: dict[str, _Part] = {}  # in the order in which they came
         self._is_full = False
-        self._needing_no_room = 1  # how many go on in any case
+        self._needing_no_room = 1  # how many always go on
         self._room = 0  # for what is missing of others than the one that needs no room
         self._turn: TimerHandle | None = None
         self._deal_soon: TimerHandle | None = None

@@ -46,9 +46,9 @@ if sys.platform == "linux":
 else:
 
     def unsent_bytes(sock: socket.socket) -> int | None:
-        """Other systems do not tell it."""
+        """Return ``None``, because only Linux knows it."""
         return None
 
     def unanswered_for(sock: socket.socket) -> float | None:
-        """Other systems do not tell it."""
+        """Return ``None``, because only Linux knows it."""
         return None

@@ -25,7 +25,7 @@ STABLE_AFTER = 1.0
 class Phase(enum.Enum):
     """The life of a connection, which only goes forward. The connection table writes it."""
 
-    SHAKING_HANDS = "TLS is not agreed on, and nobody has heard of it"
+    SHAKING_HANDS = "in the TLS handshake, and not announced yet"
     OPEN = "announced by on_connect, or about to be"
     CLOSED = "gone from the link"
 

@@ -29,12 +29,12 @@ class Strangers:
     ) -> None:
         """Report one that was of no use, or not let in. ``what`` has a place for its address."""
         host = remote_peer[0] if isinstance(remote_peer, tuple) and remote_peer else remote_peer
-        untold = self._failures.add(host, str(error), self._loop.time())
-        if untold is None:
+        skipped = self._failures.add(host, str(error), self._loop.time())
+        if skipped is None:
             _log.debug("%s: %s", what.format(remote_peer), error)
             return
         failure = ConnectFailed(f"{what.format(remote_peer)}: {error}", remote_peer)
         failure.__cause__ = error
-        more = f" (and {untold} more that were not logged)" if untold else ""
-        _log.warning("%s%s; not told again within %g s", failure, more, REPORT_INTERVAL)
+        more = f" (and {skipped} more that were not logged)" if skipped else ""
+        _log.warning("%s%s; not logged again within %g s", failure, more, REPORT_INTERVAL)
         self._loop.call(self._settings.on_connect_failed, remote_peer, failure)

@@ -71,8 +71,9 @@ class TLSLinkSocket(LinkSocket):
         return b"".join(records)
 
     def _send_records(self, data: BytesLike) -> int:
-        """Send a piece for which the other connections can wait. TLS takes all of it or nothing,
-        and insists on the same data once it has encrypted a record that it could not send."""
+        """Send a piece that is small enough for the other connections to wait. TLS takes all of it
+        or nothing, and once it has encrypted a record that it could not send, it insists on the
+        same data."""
         try:
             return self._tls.send(memoryview(data)[:_SEND_SIZE])
         except _WANTS:

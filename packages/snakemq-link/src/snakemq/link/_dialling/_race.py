@@ -21,7 +21,7 @@ class Race:
     """
 
     def __init__(self, endpoints: Sequence[Endpoint], time_left: float) -> None:
-        """``time_left``: seconds that all of it may take."""
+        """``time_left``: seconds that the whole race may take."""
         self._waiting = deque(endpoints)
         self._running = 0
         self._next_at = 0.0

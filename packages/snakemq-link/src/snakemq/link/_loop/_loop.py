@@ -95,7 +95,7 @@ class Loop:
     def run(self, poll_timeout: float | None, count: int | None, runtime: float | None) -> None:
         """See :meth:`snakemq.link.Link.loop`."""
         if self.in_loop():
-            raise LoopError("the loop is running already: this is a callback of it")
+            raise LoopError("the loop is running already: this is one of its callbacks")
         try:
             self._enter_loop()  # in here, because Ctrl-C may come right after it
             end = None if runtime is None else self.time() + runtime
