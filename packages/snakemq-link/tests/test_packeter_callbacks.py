@@ -97,6 +97,32 @@ def test_close_inside_on_connect_keeps_it_from_those_who_come_later(network: Mem
     assert not network.errors
 
 
+def test_an_on_connect_that_always_raises_is_logged_once_a_minute(
+    network: MemoryNetwork, caplog: pytest.LogCaptureFixture
+) -> None:
+    packeter = DiaryPacketer(network.link("a"))
+    other = network.link("b")
+
+    def check(conn_id: str) -> None:
+        raise ZeroDivisionError("no check")
+
+    packeter.on_connect.add(check)
+
+    def come(count: int) -> None:
+        for _ in range(count):
+            network.connect(other, packeter.link)  # type: ignore[arg-type]
+            network.run_until_idle()
+
+    come(3)
+    assert caplog.text.count("ZeroDivisionError: no check\n") == 1
+    network.advance(60.0)
+    come(1)
+    assert caplog.text.count("ZeroDivisionError: no check\n") == 2
+    assert "a callback of on_connect raised (and 2 times more that were not logged)" in caplog.text
+    assert len(packeter.disconnected) == len(packeter.errors) == 4
+    assert not other.connections
+
+
 def test_close_inside_on_error(network: MemoryNetwork) -> None:
     pair = Pair(network, max_packet_size=10)
     pair.b.on_error.add(lambda conn_id, _: pair.link_b.close(conn_id))

@@ -1,9 +1,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import Any
 
-import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
@@ -97,14 +95,6 @@ def test_what_is_not_known_was_not_dropped() -> None:
     memory.sent_again("a", b"2", b"uuid")
     memory.sent_again("b", b"1", b"uuid")
     assert memory.dropped("a", b"uuid") is memory.dropped("b", b"uuid of 1") is None
-
-
-@pytest.mark.parametrize(
-    "bounds", [{"max_replies": -1}, {"max_bytes": -1}, {"max_idents": 0}], ids=str
-)
-def test_bounds_have_to_make_sense(bounds: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="bounds"):
-        ReplyMemory(**bounds)
 
 
 MAX_REPLIES, MAX_BYTES, MAX_IDENTS = 3, 20, 2

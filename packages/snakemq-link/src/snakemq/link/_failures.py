@@ -1,6 +1,8 @@
-"""Decides which of many repeated failures are worth a line in the log. Pure."""
+"""Decides which of many repeated failures are worth a line in the log."""
 
 from __future__ import annotations
+
+import logging
 
 _MAX_REASONS = 16
 _MAX_SOURCES = 1000
@@ -73,3 +75,25 @@ class RepeatedFailures:
                 del self._sources[oldest]
         entry = self._sources.setdefault(source, _Source(now))
         return source, entry
+
+
+class RefusalsByCallbacks:
+    """Logs what callbacks of ``on_connect`` raise, which closes their connections.
+
+    Each error is logged once a minute: a peer whose connection is closed soon dials again.
+    """
+
+    def __init__(self, log: logging.Logger) -> None:
+        self._log = log
+        self._failures = RepeatedFailures()
+
+    def raised(self, conn_id: str, exc: Exception, now: float) -> None:
+        """A callback has raised ``exc``."""
+        untold = self._failures.add("on_connect", repr(exc), now)
+        if untold is not None:
+            self._log.error(
+                "conn=%s is closed: a callback of on_connect raised%s",
+                conn_id,
+                f" (and {untold} times more that were not logged)" if untold else "",
+                exc_info=exc,
+            )

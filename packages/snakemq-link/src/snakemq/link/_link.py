@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable
 from typing import Any, overload
 
-from snakemq._settings import Setting, seconds, whole
+from snakemq._settings import Setting, above_zero, whole
 from snakemq.callbacks import Callback, Event
 from snakemq.exceptions import ConnectFailed
 
@@ -52,15 +52,6 @@ and how many of them may go unanswered. So a side that only receives notices wit
 peer, or the path, is gone; otherwise it never would."""
 
 
-def _check_share(name: str, value: object) -> None:
-    if value is None:
-        return
-    if not isinstance(value, (int, float)):
-        raise TypeError(f"{name} must be a number or None, not {value!r}")
-    if not value > 0:
-        raise ValueError(f"{name} must be None or above 0, not {value!r}")
-
-
 class Link:
     """Keeper of connections, and the loop that drives the whole stack.
 
@@ -100,12 +91,14 @@ class Link:
     """
 
     max_connections: Setting[int] = Setting(whole(0))
-    max_connections_per_address: Setting[float | None] = Setting(_check_share)
+    max_connections_per_address: Setting[float | None] = Setting(
+        above_zero("connections", or_none=True)
+    )
     listen_backlog: Setting[int] = Setting(whole(0))
-    reconnect_interval: Setting[float] = Setting(seconds)
+    reconnect_interval: Setting[float] = Setting(above_zero("seconds"))
     recv_block_size: Setting[int] = Setting(whole(1))
-    connect_timeout: Setting[float] = Setting(seconds)
-    handshake_timeout: Setting[float] = Setting(seconds)
+    connect_timeout: Setting[float] = Setting(above_zero("seconds"))
+    handshake_timeout: Setting[float] = Setting(above_zero("seconds"))
     tcp_keepalive: Setting[tuple[int, int, int] | None] = Setting(check_keepalive)
 
     on_connect: Event[[str]] = Event()

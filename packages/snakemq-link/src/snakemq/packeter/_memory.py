@@ -7,15 +7,15 @@ _KEPT_MEMORY = 8 * 1024 * 1024
 
 
 def keep_freed_memory() -> None:
-    """Let the memory of a freed large packet serve for the next one, in all of this process.
+    """Keep the memory of freed large packets in this process, for the next ones.
 
-    For processes that receive many packets of 128 KiB to 1 MiB: one of 256 KiB takes 220 µs of
-    processor time then instead of 350, one of 1 MiB 520 instead of 610, larger ones the same.
-    The process keeps up to 16 MiB that it does not use.
+    For processes that receive many packets of 128 KiB to 1 MiB. One of 256 KiB then takes 220 µs of
+    processor time instead of 350, one of 1 MiB 520 instead of 610; larger ones take the same. The
+    process keeps up to 16 MiB that it does not use. Does nothing where the C library is not glibc.
 
-    The C library of Linux returns large blocks to the system, and what it gets instead comes page
-    by page, each with a fault. It learns from the largest block that was mapped and freed, up to
-    32 MiB, that such ones come again, see ``M_MMAP_THRESHOLD`` in mallopt(3). So this shows it one,
-    which nobody touches, and it keeps up to twice as much. Elsewhere this does nothing.
+    glibc returns large blocks to the system. What it gets instead comes page by page, and each page
+    is a fault: tests/counts/test_page_faults.py counts them. The largest block that was mapped and
+    freed, up to 32 MiB, tells glibc to expect more of that size and to keep twice as much, see
+    ``M_MMAP_THRESHOLD`` in mallopt(3). So this allocates one, which nobody touches, and frees it.
     """
     bytes(_KEPT_MEMORY)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
+from snakemq._settings import Setting, whole
 from snakemq.callbacks import Callback, Event
 from snakemq.exceptions import (
     SnakeMQBrokenPacket,
     SnakeMQMessageTooLarge,
 )
 from snakemq.link import Abilities, LinkInterface, no_connection
+from snakemq.link._failures import RefusalsByCallbacks
 
 from ._connection import CLOSED, OPEN, Connection
 from ._deliveries import Deliveries
@@ -30,20 +32,26 @@ class Packeter:
 
     Not thread-safe: use it in the callbacks of the loop, or while no loop runs.
 
-    ``max_packet_size``: limit for packets that are received, in bytes. A peer that announces
-    a larger one is disconnected and reported by ``on_error``.
+    Settings are attributes too:
 
-    ``max_unfinished_bytes``: limit for what has arrived of incomplete packets, of all connections
-    together, in bytes. When half of it is used, a large packet goes on only if there is room for
+    - ``max_packet_size``: the largest packet that is received, in bytes. A peer that announces a
+      larger one is disconnected and reported by ``on_error``. A change is for connections that are
+      made from then on.
+    - ``max_unfinished_bytes``: the most bytes of incomplete packets, of all connections together.
+
+    When half of ``max_unfinished_bytes`` is used, a large packet goes on only if there is room for
     the rest of it; one goes on in any case. Other connections with more than 64 KiB of a packet
     are not read until there is room. A peer that keeps others waiting, and brings less than 10 KiB
     a second for 10 seconds, is disconnected and reported by ``on_error``. So unfinished packets
-    hold at most this many bytes, one packet of the largest size, and 64 KiB and one block of the
-    link for each connection.
+    hold at most ``max_unfinished_bytes``, one packet of the largest size, and 64 KiB and one block
+    of the link for each connection.
 
     After :meth:`LinkInterface.pause_reading` the packets that the link had read by then are still
     delivered: those that came with the same piece of data.
     """
+
+    max_packet_size: Setting[int] = Setting(whole(1, FORMAT_LIMIT))
+    max_unfinished_bytes: Setting[int] = Setting(whole(1))
 
     on_connect: Event[[str]] = Event()
     """``func(conn_id)``. If a callback raises, the connection is closed before anything is sent
@@ -82,14 +90,10 @@ class Packeter:
         max_packet_size: int = MAX_PACKET_SIZE,
         max_unfinished_bytes: int = MAX_UNFINISHED_BYTES,
     ) -> None:
-        if not 0 < max_packet_size <= FORMAT_LIMIT:
-            raise ValueError(f"max_packet_size must be 1 to {FORMAT_LIMIT}, not {max_packet_size}")
-        if not max_unfinished_bytes > 0:
-            raise ValueError(f"max_unfinished_bytes must be above 0, not {max_unfinished_bytes!r}")
         self.link = link
         self.log: logging.Logger = logging.getLogger("snakemq.packeter")
         self.max_packet_size = max_packet_size
-        """For connections that are made from now on, in bytes."""
+        self.max_unfinished_bytes = max_unfinished_bytes
 
         self._guard = guard = Guard(self.log)
         self._deliveries = deliveries = Deliveries(guard)
@@ -104,10 +108,11 @@ class Packeter:
         self.on_error = guard.on_error
 
         self._report_failure = Abilities(link).report_failure
+        self._refusals = RefusalsByCallbacks(self.log)
         self._connections: dict[str, Connection] = {}
         self._last_packet_id = 0
         self._head_size = 0
-        self._unfinished = Unfinished(link, max_unfinished_bytes, max_packet_size, self._give_up)
+        self._unfinished = Unfinished(link, self, self._give_up)
 
         link.on_connect.add_internal(self._on_connect)
         link.on_disconnect.add_internal(self._on_disconnect)
@@ -258,7 +263,8 @@ class Packeter:
         try:
             self.on_connect.call_while(lambda: conn.phase is not CLOSED, conn_id)
         except Exception as exc:
-            self._guard.raised(conn_id, exc)
+            self._refusals.raised(conn_id, exc, self.link.time())
+            self._guard.report(conn_id, exc)
             if conn.phase is not CLOSED:  # nobody has approved it, as on_connect of a link
                 self.link.close(conn_id)
 

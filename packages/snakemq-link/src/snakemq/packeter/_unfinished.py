@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 from itertools import islice
+from typing import Protocol
 
 from snakemq.exceptions import NoConnection, SnakeMQTimeout
 from snakemq.link import LinkInterface, TimerHandle
@@ -36,6 +37,13 @@ _FULL = 0.5
 _ENOUGH_ROOM = 0.375
 """The part of the limit at which all may go on again. Less than before, or a packet more or less
 would stop and start everybody again and again."""
+
+
+class Limits(Protocol):
+    """Bytes of all unfinished packets together, and of the largest packet."""
+
+    max_unfinished_bytes: int
+    max_packet_size: int
 
 
 class _Part:
@@ -74,19 +82,14 @@ class Unfinished:
     def __init__(
         self,
         link: LinkInterface,
-        limit: int,
-        largest: int,
+        limits: Limits,
         give_up: Callable[[str, SnakeMQTimeout], object],
     ) -> None:
-        """``limit``, ``largest``: bytes of all unfinished packets, and of the largest packet.
-
-        ``give_up(conn_id, exc)``: closes a connection that has kept others waiting.
-        """
-        self.limit = limit
-        self.largest = largest
+        """``give_up(conn_id, exc)``: closes a connection that has kept others waiting."""
         self.size = 0
         """Bytes of all unfinished packets."""
         self._link = link
+        self._limits = limits
         self._give_up = give_up
         self._large: dict[str, _Part] = {}  # in the order in which they came
         self._is_full = False
@@ -152,11 +155,11 @@ class Unfinished:
 
     def _look(self) -> None:
         if not self._is_full:
-            if self.size > self.limit * _FULL:
+            if self.size > self._limits.max_unfinished_bytes * _FULL:
                 self._is_full = True
                 self._deal()
                 self._turn = self._link.call_later(TURN, self._end_turn)
-        elif self.size <= self.limit * _ENOUGH_ROOM:
+        elif self.size <= self._limits.max_unfinished_bytes * _ENOUGH_ROOM:
             self._let_all_go_on()
 
     def _plan_deal(self) -> None:
@@ -170,15 +173,16 @@ class Unfinished:
             self._deal_soon = None
         line = sorted(self._large.values(), key=lambda part: (part.brought < USEFUL, part.skipped))
         if not line:
-            self._room = self.limit - self.size
+            self._room = self._limits.max_unfinished_bytes - self.size
             return
-        most = self.limit + self.largest - self.size
+        limit = self._limits.max_unfinished_bytes
+        most = limit + self._limits.max_packet_size - self.size
         # None fits if blocks had been read already. Then it is always the same one, until it ends.
         fitting = (part for part in line if part.missing <= most)
         first = [*islice(fitting, self._needing_no_room)]
         if not first:
             first = [min(line, key=lambda part: part.missing)]
-        room = self.limit - (self.size - first[0].arrived)
+        room = limit - (self.size - first[0].arrived)
         needing_no_room = set(first)
         for part in line:
             if part in needing_no_room:

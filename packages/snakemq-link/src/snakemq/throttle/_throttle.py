@@ -4,6 +4,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from snakemq._settings import Setting, above_zero
 from snakemq.callbacks import Callback, Event
 from snakemq.exceptions import ConnectFailed
 from snakemq.link import (
@@ -62,8 +63,12 @@ class Throttle:
         link = snakemq.link.Link()
         packeter = snakemq.packeter.Packeter(snakemq.throttle.Throttle(link, 10_000))
 
-    ``speed``: bytes per second, above 0.
+    The setting is an attribute too, and may change for connections that are made from then on:
+
+    - ``speed``: bytes per second.
     """
+
+    speed: Setting[float] = Setting(above_zero("bytes per second"))
 
     on_connect: Event[[str]] = Event()
     on_disconnect: Event[[str]] = Event()
@@ -83,11 +88,8 @@ class Throttle:
         report_failure: Callable[[str, Exception], object]
 
     def __init__(self, link: LinkInterface, speed: float) -> None:
-        if not speed > 0:
-            raise ValueError(f"the speed must be above 0 bytes per second, not {speed!r}")
         self.link = link
         self.speed = speed
-        """For connections that are made from now on, in bytes per second."""
 
         self.on_connect = Callback()
         self.on_disconnect = Callback()

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from itertools import count
 from typing import NamedTuple
 
+from snakemq._settings import Fixed, function
 from snakemq.exceptions import StorageError
 from snakemq.message import Message
 
@@ -60,9 +61,14 @@ class MemoryQueuesStorage(QueuesStorageBase):
     ``predecessor``: a storage whose messages this one goes on with, as a restarted process
     would with those in its database.
 
-    ``clock``: monotonic seconds, by which ttl is counted while the storage is in use. Without it
-    ttl is not counted and positions are not told: it is not :attr:`pageable`, as one of 1.6.
+    The setting is a read-only attribute, too:
+
+    - ``clock``: a function that returns monotonic seconds, by which ttl is counted while the
+      storage is in use. Without it ttl is not counted and positions are not told: it is not
+      :attr:`pageable`, as one of 1.6.
     """
+
+    clock: Fixed[Callable[[], float] | None] = Fixed(function(or_none=True))
 
     def __init__(
         self,
@@ -70,6 +76,7 @@ class MemoryQueuesStorage(QueuesStorageBase):
         *,
         clock: Callable[[], float] | None = None,
     ) -> None:
+        self.clock = clock
         self._turn = Turn(logging.getLogger("snakemq.queues"))
         self._closed = False
         elapsed = predecessor._elapsed() if predecessor else 0.0

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from snakemq.callbacks import Callback
 
 from .._loop._loop import Loop
 from ._strangers import Strangers
 from ._table import ConnectionTable
+
+if TYPE_CHECKING:
+    from .._settings import Settings
 
 MAX_CONNECTIONS = 16 * 1024
 """Connections of one link; a bound on what strangers can make it hold, far above usual needs."""
@@ -28,13 +31,6 @@ this process need some, and so do its storages and its other files."""
 
 _IN_VAIN = 0.1
 """Seconds after which it is asked again for connections to do without, when there was none."""
-
-
-class Settings(Protocol):
-    """The settings of the link that matter here."""
-
-    max_connections: int
-    max_connections_per_address: float | None
 
 
 class Admission:

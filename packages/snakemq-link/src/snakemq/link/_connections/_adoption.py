@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from .._loop._loop import Loop
 from .._loop._poller import READ, WRITE
@@ -20,13 +20,7 @@ from ._watch import Watch
 if TYPE_CHECKING:
     import ssl
 
-
-class Settings(Protocol):
-    """The settings of the link that matter here."""
-
-    recv_block_size: int
-    tcp_keepalive: tuple[int, int, int] | None
-    handshake_timeout: float
+    from .._settings import Settings
 
 
 class Adoption:

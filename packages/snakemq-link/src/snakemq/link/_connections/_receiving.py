@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from snakemq.callbacks import Callback
 
@@ -13,17 +13,14 @@ from ._socket import RECV_SIZE, WOULD_BLOCK, LinkSocket
 from ._table import ConnectionTable
 from ._watch import Watch
 
+if TYPE_CHECKING:
+    from .._settings import Settings
+
 _log = logging.getLogger("snakemq.link")
 
 _LAST_WORDS = 8 * 1024 * 1024
 """Bytes that are still read from a connection on which nothing can be sent any more: more than a
 system keeps for one whose other side has closed it."""
-
-
-class Settings(Protocol):
-    """The settings of the link that matter here."""
-
-    recv_block_size: int
 
 
 class Receiving:

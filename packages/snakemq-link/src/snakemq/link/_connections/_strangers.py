@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import logging
-from typing import Any, Protocol
+from typing import TYPE_CHECKING
 
-from snakemq.callbacks import Callback
 from snakemq.exceptions import ConnectFailed
 
 from .._failures import REPORT_INTERVAL, RepeatedFailures
 from .._loop._loop import Loop
 
+if TYPE_CHECKING:
+    from .._settings import Settings
+
 _log = logging.getLogger("snakemq.link")
-
-
-class Settings(Protocol):
-    """The event of the link that matters here."""
-
-    on_connect_failed: Callback[[Any, ConnectFailed]]
 
 
 class Strangers:

@@ -11,7 +11,7 @@ from typing import TypeVar
 from snakemq.callbacks import Callback
 
 from .. import forks
-from .._failures import RepeatedFailures
+from .._failures import RefusalsByCallbacks
 from .._interface import no_connection
 from .._loop._loop import Loop
 from .._tls._errors import explained, is_refusal
@@ -37,7 +37,7 @@ class ConnectionTable:
         """How many connections that came in there are of each group."""
         self._loop = loop
         self._strangers = strangers
-        self._raised = RepeatedFailures()
+        self._refusals = RefusalsByCallbacks(_log)
         forks.register(self)
 
     def get(self, conn_id: str) -> LinkSocket:
@@ -75,22 +75,11 @@ class ConnectionTable:
             self.on_connect.call_while(lambda: conn.phase is Phase.OPEN, conn.conn_id)
         except Exception as exc:
             # It may have been a check, and a connection that nobody has approved must not go on.
-            self._callback_raised(conn, exc)
+            self._refusals.raised(conn.conn_id, exc, self._loop.time())
             self.drop(conn, "a callback of on_connect raised")
         except BaseException:
             self.interrupted(conn)
             raise
-
-    def _callback_raised(self, conn: LinkSocket, exc: Exception) -> None:
-        """Log it, but not for each attempt of a peer that dials again and again."""
-        untold = self._raised.add("on_connect", repr(exc), self._loop.time())
-        if untold is not None:
-            _log.error(
-                "conn=%s is closed: a callback of on_connect raised%s",
-                conn.conn_id,
-                f" (and {untold} times more that were not logged)" if untold else "",
-                exc_info=exc,
-            )
 
     def tell(
         self, conn: LinkSocket, callbacks: Iterable[Callable[[str, T], object]], what: T

@@ -8,9 +8,8 @@ import logging
 import os
 import socket
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
-from snakemq.callbacks import Callback
 from snakemq.exceptions import ConnectFailed
 
 from .. import forks
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     import ssl
 
     from .._loop._timers import Timer
+    from .._settings import Settings
 
 _log = logging.getLogger("snakemq.link")
 
@@ -41,13 +41,6 @@ _IN_PROGRESS = {errno.EWOULDBLOCK if os.name == "nt" else errno.EINPROGRESS}
 _FAILED_EARLY = 30.0
 """Seconds. A connection that fails within that time was of no use: introductions, refusals and what
 they wait for take no longer."""
-
-
-class Settings(Protocol):
-    """The settings and the event of the link that matter here."""
-
-    connect_timeout: float
-    on_connect_failed: Callback[[Any, ConnectFailed]]
 
 
 class Connector:

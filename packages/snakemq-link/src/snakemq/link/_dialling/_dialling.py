@@ -5,10 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from typing import TYPE_CHECKING, Any, Protocol
-
-from snakemq.callbacks import Callback
-from snakemq.exceptions import ConnectFailed
+from typing import TYPE_CHECKING
 
 from .._connections._admission import Admission
 from .._connections._adoption import Adoption
@@ -18,20 +15,13 @@ from .._tls._config import SSLConfig
 from ._address import Address
 
 if TYPE_CHECKING:
+    from .._settings import Settings
+
     # Imported where they are used first, because few processes need both.
     from ._connector import Connector
     from ._listener import Listener
 
 _log = logging.getLogger("snakemq.link")
-
-
-class Settings(Protocol):
-    """The settings and the event of the link that matter here."""
-
-    connect_timeout: float
-    reconnect_interval: float
-    listen_backlog: int
-    on_connect_failed: Callback[[Any, ConnectFailed]]
 
 
 class Dialling:

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
+from snakemq._settings import zero_or_more
 from snakemq.link import TimerHandle
 
 from .._errors import CallError, NotConnected, PartialCall
 from ._waiters import Waiter
 
-
-def check_timeout(timeout: float | None) -> float | None:
-    """Returns its argument; ``ValueError`` if that is not a time-out."""
-    if timeout is not None and not timeout >= 0:
-        raise ValueError(f"a time-out is None or at least 0 seconds, not {timeout!r}")
-    return timeout
+check_timeout = zero_or_more("seconds", or_none=True)
 
 
 class Call:

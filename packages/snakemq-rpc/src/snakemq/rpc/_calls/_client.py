@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Any
 
 from snakemq._settings import Setting, function
 from snakemq.messaging import ReceiveHook
@@ -16,10 +15,6 @@ from ._caller import Caller
 from ._proxy import RemoteObject, RpcInstProxy
 
 
-def _check_timeout(_name: str, value: Any) -> None:
-    check_timeout(value)
-
-
 class RpcClient:
     """Calls methods of objects which peers have registered with their :class:`RpcServer`.
 
@@ -28,17 +23,20 @@ class RpcClient:
     ``pickler``: see :class:`SafePickler`, the default. The module ``pickle`` trusts every peer
     with this process and all it may do.
 
-    ``timeout``: the default of :meth:`RemoteMethod.set_timeout`, in seconds; None: forever.
+    Settings are attributes too:
+
+    - ``timeout``: the default of :meth:`RemoteMethod.set_timeout`, in seconds; ``None``: forever.
+    - ``exception_handler``: a function that is called with any exception of a blocking call or a
+      signal which is not a :exc:`CallError`; the call returns ``None``.
 
     Proxies, and all that can be done with them, may be used by any number of threads at once. The
     client itself is made before the loop runs, or in the loop.
     """
 
-    timeout: Setting[float | None] = Setting(_check_timeout)
-
-    exception_handler: Setting[Callable[[Exception], object] | None] = Setting(function)
-    """If set, it is called with any exception of a blocking call or a signal which is not a
-    :exc:`CallError`, and the call returns None."""
+    timeout: Setting[float | None] = Setting(check_timeout)
+    exception_handler: Setting[Callable[[Exception], object] | None] = Setting(
+        function(or_none=True)
+    )
 
     def __init__(
         self,

@@ -106,7 +106,8 @@ class RemoteMethod:
 
     def set_timeout(self, timeout: float | None) -> None:
         """Set the seconds that a regular call waits for its reply; None: forever."""
-        self.call_timeout = check_timeout(timeout)
+        check_timeout("timeout", timeout)
+        self.call_timeout = timeout
 
     def clone(self) -> RemoteMethod:
         """Make another one of this method, with settings that can be changed independently."""

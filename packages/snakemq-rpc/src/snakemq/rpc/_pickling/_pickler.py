@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
+from snakemq._settings import Setting, whole
+
 from .._errors import UnregisteredClass
 from ._allowed import METHODS, OTHER_MODULES
 from ._builder import InertBuilder, RegisteredBuilder
@@ -63,9 +65,11 @@ class SafePickler:
     comparing and copying are counted, and data which need more steps than their length grants are
     refused. What the methods of registered classes and functions do is not counted.
 
-    ``memory_factor``: the objects of a pickle may take 64 MiB and this many bytes for each byte
-    of the pickle, by an estimate (really up to three times that, for a moment). Rows of a table
-    take about ten, lists of small dicts 20 to 40; a million of empty sets would take 200.
+    The setting is an attribute too:
+
+    - ``memory_factor``: the objects of a pickle may take 64 MiB and this many bytes for each byte
+      of the pickle, by an estimate (really up to three times that, for a moment). Rows of a table
+      take about ten, lists of small dicts 20 to 40; a million of empty sets would take 200.
 
     Tuples, frozensets and objects are read up to a depth of 500 in each other, lists and dicts up
     to any that ``pickle`` writes.
@@ -73,10 +77,12 @@ class SafePickler:
     Thread-safe, but for registration: register before the loop runs.
     """
 
+    memory_factor: Setting[int] = Setting(whole(0))
+
     PickleError: type[Exception] = pickle.PickleError
 
     def __init__(self, *, memory_factor: int = MEMORY_FACTOR) -> None:
-        self._memory_factor = memory_factor
+        self.memory_factor = memory_factor
         self._registered: dict[str, Callable[..., Any]] = {}
         self._encoders: dict[type, Callable[[Any], tuple[Any, ...]]] = {}
         self._decoders: dict[object, Callable[..., Any]] = {}
@@ -140,7 +146,7 @@ class SafePickler:
         """
         # 2.3 µs for the request of a call with two numbers, 1.0 of them for the look ahead.
         # copy of max_memory(), whose call would take 0.03 µs more
-        limit = FREE_MEMORY + self._memory_factor * len(data)
+        limit = FREE_MEMORY + self.memory_factor * len(data)
         if is_plain(data, limit):
             try:
                 return pickle.loads(data)
@@ -171,7 +177,7 @@ class SafePickler:
         return file.getvalue()
 
     def _check(self, data: bytes) -> None:
-        limit = max_memory(len(data), self._memory_factor)
+        limit = max_memory(len(data), self.memory_factor)
         try:
             if not is_plain(data, limit):
                 Machine(data, self._builder, limit).run()

@@ -1,8 +1,6 @@
 """Decides when a request is executed: now, when a thread is free, or when its client reads."""
 
-import logging
 from collections.abc import Callable
-from typing import NamedTuple
 
 from snakemq.link import TimerHandle
 from snakemq.message import Message
@@ -10,6 +8,7 @@ from snakemq.messaging import Messaging
 
 from .._acks import acknowledge
 from ._delivery import Delivery
+from ._execution import Settings
 from ._jobs import Backlog, Job
 from ._pool import WorkerPool
 from ._watch import StuckWatch
@@ -17,17 +16,6 @@ from ._watch import StuckWatch
 TICK = 0.02
 """Seconds between two looks at what requests wait for, while some do: has a client read what it
 was sent, can a thread be started? Threads that become free take waiting requests themselves."""
-
-
-class Room(NamedTuple):
-    """How many requests are executed at once, and how many may wait."""
-
-    threads: int
-    """0: there are only inline methods."""
-    calls: int
-    """that may wait for a thread."""
-    bytes: int
-    """of all requests that wait."""
 
 
 class Dispatcher:
@@ -41,30 +29,24 @@ class Dispatcher:
         self,
         messaging: Messaging,
         delivery: Delivery,
-        room: Room,
+        settings: Settings,
         *,
         run: Callable[[Job], None],
         take: Callable[[Job], None],
-        log: logging.Logger,
     ) -> None:
         """``run(job)`` executes a job in a thread; ``take(job)`` looks at one that was held, as at
         a request that has just come."""
-        if room.calls < 0 or room.bytes < 0:
-            raise ValueError(
-                "max_waiting and max_waiting_bytes must be at least 0,"
-                f" not {room.calls!r} and {room.bytes!r}"
-            )
         self._messaging = messaging
         self._link = messaging.packeter.link
         self._full = delivery.full
         self._delivery = delivery
-        self._room = room
+        self._settings = settings
         self._run = run
         self._take = take
-        self._log = log
+        self._log = settings.log
         self._backlog = Backlog(delivery.full)
-        self.pool = WorkerPool(max(1, room.threads), "snakemq-rpc", self._work, self._backlog)
-        self._watch = StuckWatch(self.pool, log)
+        self.pool = WorkerPool(max(1, settings.threads), "snakemq-rpc", self._work, self._backlog)
+        self._watch = StuckWatch(self.pool, settings.log)
         self._timer: TimerHandle | None = None
         self._has_told_shortage = False
 
@@ -106,8 +88,11 @@ class Dispatcher:
     def _make_room(self, job: Job) -> bool:
         """May a call wait? If there is no room, calls are turned away of the client that has the
         most of them waiting, so that one client does not keep out the others."""
-        backlog = self._backlog
-        while backlog.calls >= self._room.calls or backlog.bytes + job.size > self._room.bytes:
+        backlog, settings = self._backlog, self._settings
+        while (
+            backlog.calls >= settings.max_waiting
+            or backlog.bytes + job.size > settings.max_waiting_bytes
+        ):
             other = self.pool.newest_of_largest(job.ident)
             if other is None or other.req_id is None:
                 return False
@@ -153,7 +138,7 @@ class Dispatcher:
 
     def _release(self, ident: str, *, all_of_them: bool = False) -> None:
         """Let held requests of a client go on, but do not fill the room of others with them."""
-        share = max(self.pool.size, self._room.calls // 4)
+        share = max(self.pool.size, self._settings.max_waiting // 4)
         while all_of_them or (
             self._backlog.waiting(ident) < share and not self._delivery.must_wait(ident)
         ):

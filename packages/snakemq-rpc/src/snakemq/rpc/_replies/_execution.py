@@ -21,10 +21,13 @@ from ._requests import read_request
 
 
 class Settings(Protocol):
-    """An ``RpcServer``, as far as its user can set something there at any time."""
+    """The settings of an ``RpcServer``."""
 
     log: logging.Logger
     pickler: Pickler
+    threads: int
+    max_waiting: int
+    max_waiting_bytes: int
     transfer_exceptions: bool
 
 

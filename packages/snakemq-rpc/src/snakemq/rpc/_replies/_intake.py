@@ -12,7 +12,7 @@ from snakemq.messaging import Messaging
 from .._protocol import text_of
 from .._salvage import find_req_id, is_signal
 from ._delivery import Delivery
-from ._dispatcher import Dispatcher, Room
+from ._dispatcher import Dispatcher
 from ._execution import Execution, Settings
 from ._exposed import ExposedObject
 from ._jobs import Job
@@ -31,7 +31,6 @@ class Intake:
         objects: Mapping[str, ExposedObject],
         delivery: Delivery,
         execution: Execution,
-        room: Room,
         settings: Settings,
     ) -> None:
         self._link = messaging.packeter.link
@@ -39,10 +38,10 @@ class Intake:
         self._replies = delivery.replies
         self._delivery = delivery
         self._execute = execution.execute
-        self._has_threads = room.threads > 0
+        self._has_threads = settings.threads > 0
         self._settings = settings
         self.dispatcher = Dispatcher(
-            messaging, delivery, room, run=execution.run, take=self._take_held, log=settings.log
+            messaging, delivery, settings, run=execution.run, take=self._take_held
         )
 
     def on_request(self, conn_id: str, ident: str, message: Message) -> bool:

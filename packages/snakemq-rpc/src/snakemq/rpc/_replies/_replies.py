@@ -69,8 +69,6 @@ class ReplyMemory:
         max_unread: float = float("inf"),
         unread_of: Callable[[str], int] = lambda _ident: 0,
     ) -> None:
-        if max_replies < 0 or max_bytes < 0 or max_idents < 1:
-            raise ValueError("the reply memory needs bounds of at least 0, and one ident")
         self._max_replies = max_replies
         self.max_bytes = max_bytes
         """A reply that is longer cannot be remembered."""

@@ -6,7 +6,7 @@ import contextlib
 import logging
 from collections.abc import Iterable
 
-from snakemq._settings import Setting, yes_or_no
+from snakemq._settings import Fixed, Setting, whole, yes_or_no
 from snakemq.callbacks import Callback
 from snakemq.message import Message
 from snakemq.messaging import ReceiveHook
@@ -17,7 +17,6 @@ from .._protocol import ANSWERS_REFUSED, REQUEST_PREFIX
 from .._sharing import add_server, remove_server
 from ._answers import ReplyWriter
 from ._delivery import Delivery
-from ._dispatcher import Room
 from ._execution import Execution
 from ._exposed import ExposedObject
 from ._intake import Intake
@@ -33,8 +32,7 @@ class RpcServer:
 
     Methods run in worker threads, many at once and in any order, unless they are marked with
     :func:`inline`. A request that is repeated after the connection broke is not executed
-    again: it gets the reply of the first one, as long as that is remembered (at least the last
-    ``max_replies`` of each client, if they are not longer than ``max_reply_bytes``).
+    again: it gets the reply of the first one, as long as that is remembered.
 
     ``receive_hook``: a :class:`~snakemq.messaging.ReceiveHook`. One messaging has one server, where
     all objects are registered: a second one raises :exc:`Error`.
@@ -42,35 +40,48 @@ class RpcServer:
     ``pickler``: see :class:`SafePickler`, the default. The module ``pickle`` trusts every peer
     with this process and all it may do.
 
-    ``threads``: the most worker threads; they are started on demand. 0: every method runs inline.
+    Settings are attributes too, and may change at any time:
 
-    ``max_waiting``, ``max_waiting_bytes``: calls that may wait for a thread, and bytes of all
-    requests that wait; beyond that the newest call of the client with the most waiting is refused
+    - ``max_waiting``: how many calls may wait for a thread.
+    - ``max_waiting_bytes``: bytes of all requests that may wait for a thread.
+    - ``transfer_exceptions``: do the callers get the exceptions of the methods, and their
+      tracebacks? If not, they get ``Error("remote call failed")``, and the exception is logged
+      here.
+
+    These are read-only after the construction:
+
+    - ``threads``: the most worker threads; they are started on demand. 0: every method runs inline.
+    - ``max_unread_bytes``: calls of a client begin only while fewer bytes of replies wait for it to
+      take them. Until then they wait, too.
+    - ``max_replies``: how many finished replies are remembered for each client.
+    - ``max_reply_bytes``: bytes of the finished replies that are remembered for each client.
+    - ``max_idents``: for how many clients replies are remembered.
+
+    If more would wait than may, the newest call of the client with the most waiting is refused
     because the server is busy. A signal is never refused: until its method has returned (or
     raised, which is logged) it is not acknowledged, and so it waits here or, if the window of its
-    sender is full, there.
+    sender is full, there. A call is not executed if it comes to a thread after the time for which
+    its caller waits.
 
-    ``max_unread_bytes``: calls of a client begin only while fewer bytes of replies wait for it to
-    take them; until then they wait as above.
-
-    A call is not executed if it comes to a thread after the time for which its caller waits.
-
-    ``max_replies``, ``max_reply_bytes``, ``max_idents``: finished replies that are remembered for
-    each client, their length in bytes, and for how many clients. A single reply that is longer
-    than ``max_reply_bytes`` is sent, but if it gets lost then the repeated request gets an
-    :exc:`Error` which says so: the method is not executed a second time.
-
-    Not thread-safe: create and change it before the loop runs, or in the loop.
-    """
-
-    transfer_exceptions: Setting[bool] = Setting(yes_or_no)
-    """Do the callers get the exceptions of the methods, and their tracebacks? True by default.
-    If not, they get ``Error("remote call failed")``, and the exception is logged here.
+    A single reply that is longer than ``max_reply_bytes`` is sent, but if it gets lost then the
+    repeated request gets an :exc:`Error` which says so: the method is not executed a second time.
 
     A client of 1.6 dies of an exception whose class it cannot import. So it gets the builtin ones,
     those that are registered with this server's pickler, and :exc:`Error` with their names for
     all others. Other clients get all that their own pickler allows, and else a
-    :exc:`RemoteError`."""
+    :exc:`RemoteError`.
+
+    Not thread-safe: create and change it before the loop runs, or in the loop.
+    """
+
+    threads: Fixed[int] = Fixed(whole(0))
+    max_waiting: Setting[int] = Setting(whole(0))
+    max_waiting_bytes: Setting[int] = Setting(whole(0))
+    max_unread_bytes: Fixed[int] = Fixed(whole(0))
+    max_replies: Fixed[int] = Fixed(whole(0))
+    max_reply_bytes: Fixed[int] = Fixed(whole(0))
+    max_idents: Fixed[int] = Fixed(whole(1))
+    transfer_exceptions: Setting[bool] = Setting(yes_or_no)
 
     def __init__(
         self,
@@ -89,6 +100,13 @@ class RpcServer:
         self.log: logging.Logger = logging.getLogger("snakemq.rpc.server")
         self.receive_hook = receive_hook
         self.pickler: Pickler = SafePickler() if pickler is None else pickler
+        self.threads = threads
+        self.max_waiting = max_waiting
+        self.max_waiting_bytes = max_waiting_bytes
+        self.max_unread_bytes = max_unread_bytes
+        self.max_replies = max_replies
+        self.max_reply_bytes = max_reply_bytes
+        self.max_idents = max_idents
         self.transfer_exceptions = transfer_exceptions
         self._objects: dict[str, ExposedObject] = {}
         self._messaging = messaging = receive_hook.messaging
@@ -101,13 +119,12 @@ class RpcServer:
             max_unread=max_unread_bytes,
             unread_of=lambda ident: self._delivery.unread_bytes(ident),
         )
-        room = Room(threads, max_waiting, max_waiting_bytes)
         add_server(messaging, self)
         messaging.announce(ANSWERS_REFUSED)
         writer = ReplyWriter(self.pickler)
         self._delivery = Delivery(messaging, writer, self._replies, self.log)
         execution = Execution(self._link, self._objects, self._delivery, self)
-        intake = Intake(messaging, self._objects, self._delivery, execution, room, self)
+        intake = Intake(messaging, self._objects, self._delivery, execution, self)
         self._dispatcher = intake.dispatcher
         messaging.on_message_forgotten.add_internal(self._on_message_forgotten)
         # Only a link that is cleaned up calls it.

@@ -8,6 +8,7 @@ from typing import Any
 
 from pymongo import MongoClient, UpdateMany
 
+from snakemq._settings import Fixed, above_zero, function, instance_of, zero_or_more
 from snakemq.message import Message
 from snakemq.queues import QueuesStorageBase, StoredMessage
 from snakemq.queues.parts import Border, Pushes
@@ -30,18 +31,18 @@ class MongoDbQueuesStorage(QueuesStorageBase):
 
     ``database``: by default the one of the URI, or ``snakemq``.
 
-    ``collection``: what the names of the collections begin with: ``snakemq.messages``,
-    ``snakemq.inbox``, ``snakemq.set_aside``, ``snakemq.state``. 1.6's ``snakemq.snakemq_items`` is
-    taken over: its messages are copied, in their order, and it is renamed to
-    ``snakemq.snakemq_items_v16_backup``.
-
-    ``owner_timeout``: how many seconds to wait for another owner to let go.
-
-    ``owner_lease``: for how many seconds an owner stays one that does not say so again.
-
-    ``clock``: monotonic seconds.
-
     ``client_options``: for :class:`pymongo.MongoClient`, unless ``host`` is a client.
+
+    Settings are attributes too, read-only after the construction:
+
+    - ``collection``: what the names of the collections begin with: ``snakemq.messages``,
+      ``snakemq.inbox``, ``snakemq.set_aside``, ``snakemq.state``.
+    - ``owner_timeout``: how many seconds to wait for another owner to let go.
+    - ``owner_lease``: for how many seconds an owner stays one that does not say so again.
+    - ``clock``: a function that returns monotonic seconds.
+
+    1.6's ``snakemq.snakemq_items`` is taken over: its messages are copied, in their order, and it
+    is renamed to ``snakemq.snakemq_items_v16_backup``.
 
     *Durability*: when :meth:`push` or :meth:`push_many` returns, the messages are in the journal
     (``j=True``) of the majority of the members, or of as many as the client's own ``w`` says.
@@ -79,6 +80,11 @@ class MongoDbQueuesStorage(QueuesStorageBase):
 
     pageable = True
 
+    collection: Fixed[str] = Fixed(instance_of(str))
+    owner_timeout: Fixed[float] = Fixed(zero_or_more("seconds"))
+    owner_lease: Fixed[float] = Fixed(above_zero("seconds"))
+    clock: Fixed[Callable[[], float]] = Fixed(function())
+
     def __init__(
         self,
         host: str | MongoClient[Document] = "localhost",
@@ -91,6 +97,10 @@ class MongoDbQueuesStorage(QueuesStorageBase):
         clock: Callable[[], float] = time.monotonic,
         **client_options: Any,
     ) -> None:
+        self.collection = collection
+        self.owner_timeout = owner_timeout
+        self.owner_lease = owner_lease
+        self.clock = clock
         self._own_client: MongoClient[Document] | None = None
         if isinstance(host, str):
             with Border(f"MongoDB storage {collection!r}", explain):

@@ -9,6 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from snakemq._settings import Fixed, above_zero, function, instance_of, zero_or_more
 from snakemq.message import Message
 from snakemq.queues import QueuesStorageBase, StoredMessage
 from snakemq.queues.parts import Pushes, UnreadableItem
@@ -35,20 +36,20 @@ class SqlAlchemyQueuesStorage(QueuesStorageBase):
     ``url_or_engine``: a URL of SQLAlchemy, ``postgresql+psycopg://user:password@host/database``
     or ``mysql+pymysql://...``; or an engine of yours, which is not disposed of.
 
-    ``table_prefix``: what the names of the tables begin with. Storages with different prefixes
-    in one database are different storages. Tables that are missing are created. 1.6's table
-    ``snakemq_items`` is taken over: its messages are copied, in their order, and it is renamed
-    to ``snakemq_items_v16_backup``.
-
-    ``owner_timeout``: how many seconds to wait for another owner to let go.
-
-    ``answer_timeout``: how many seconds a call waits for the server, and one more for each
-    megabyte that is pushed. :meth:`get_items`, :meth:`delete_all`, :meth:`update_items_ttl` and
-    the structures wait for as long as it takes.
-
-    ``clock``: monotonic seconds.
-
     ``engine_options``: for :func:`sqlalchemy.create_engine`, when a URL is given.
+
+    Settings are attributes too, read-only after the construction:
+
+    - ``table_prefix``: what the names of the tables begin with.
+    - ``owner_timeout``: how many seconds to wait for another owner to let go.
+    - ``answer_timeout``: how many seconds a call waits for the server, and one more for each
+      megabyte that is pushed. :meth:`get_items`, :meth:`delete_all`, :meth:`update_items_ttl` and
+      the structures wait for as long as it takes.
+    - ``clock``: a function that returns monotonic seconds.
+
+    Storages with different prefixes in one database are different storages. Tables that are missing
+    are created. 1.6's table ``snakemq_items`` is taken over: its messages are copied, in their
+    order, and it is renamed to ``snakemq_items_v16_backup``.
 
     *Durability*: when :meth:`push` or :meth:`push_many` returns, the server has committed it.
     That survives a power cut if the server's own settings are the usual ones. Deletions need
@@ -80,6 +81,11 @@ class SqlAlchemyQueuesStorage(QueuesStorageBase):
 
     pageable = True
 
+    table_prefix: Fixed[str] = Fixed(instance_of(str))
+    owner_timeout: Fixed[float] = Fixed(zero_or_more("seconds"))
+    answer_timeout: Fixed[float] = Fixed(above_zero("seconds"))
+    clock: Fixed[Callable[[], float]] = Fixed(function())
+
     def __init__(
         self,
         url_or_engine: str | sa.URL | sa.Engine,
@@ -90,6 +96,10 @@ class SqlAlchemyQueuesStorage(QueuesStorageBase):
         clock: Callable[[], float] = time.monotonic,
         **engine_options: Any,
     ) -> None:
+        self.table_prefix = table_prefix
+        self.owner_timeout = owner_timeout
+        self.answer_timeout = answer_timeout
+        self.clock = clock
         engine, self._dialect = engine_of(url_or_engine, engine_options)
         self._database = Database(
             engine,

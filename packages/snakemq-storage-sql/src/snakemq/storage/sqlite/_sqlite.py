@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
+from snakemq._settings import Fixed, function, zero_or_more
 from snakemq.message import Message
 from snakemq.queues import QueuesStorageBase, StoredMessage
 from snakemq.queues.parts import GroupCommit
@@ -17,17 +19,26 @@ from ._reading import count, read_page, read_queue_names
 from ._statements import DELETE_ALL, DELETE_EVERYWHERE, ROWS_PER_STATEMENT, UPDATE_TTL, delete_rows
 
 
+def _check_filename(name: str, value: Any) -> None:
+    if not isinstance(value, (str, bytes, os.PathLike)):
+        raise TypeError(f"{name} must be a path, not {value!r}")
+    if not os.fsdecode(value):
+        raise ValueError(f"{name} must not be empty: SQLite would use a temporary file")
+
+
 class SqliteQueuesStorage(QueuesStorageBase):
     """Queues in an SQLite file, and what was received (:class:`~snakemq.queues.InboxStorage`).
 
-    ``filename``: a path, or ``":memory:"`` for a storage that forgets everything when it is
-    closed. A missing file is created, in a directory that must exist and be writable: SQLite
-    keeps its log (``FILENAME-wal``) beside the file while the storage is open. A file of snakeMQ
-    1.6 is taken over in place; a copy of it stays beside it as ``FILENAME.snakemq-1.6-backup``.
+    Settings are attributes too, read-only after the construction:
 
-    ``busy_timeout``: how many seconds to wait for another owner of the file to let go of it.
+    - ``filename``: a path, or ``":memory:"`` for a storage that forgets everything when it is
+      closed.
+    - ``busy_timeout``: how many seconds to wait for another owner of the file to let go of it.
+    - ``clock``: a function that returns monotonic seconds.
 
-    ``clock``: monotonic seconds.
+    A missing file is created, in a directory that must exist and be writable: SQLite keeps its log
+    (``FILENAME-wal``) beside the file while the storage is open. A file of snakeMQ 1.6 is taken
+    over in place; a copy of it stays beside it as ``FILENAME.snakemq-1.6-backup``.
 
     *Durability*: when :meth:`push` or :meth:`push_many` returns, the messages survive the death
     of the process and of the machine. Deletions and ttl updates survive the death of the
@@ -61,6 +72,10 @@ class SqliteQueuesStorage(QueuesStorageBase):
 
     pageable = True
 
+    filename: Fixed[str | bytes | os.PathLike[str] | os.PathLike[bytes]] = Fixed(_check_filename)
+    busy_timeout: Fixed[float] = Fixed(zero_or_more("seconds"))
+    clock: Fixed[Callable[[], float]] = Fixed(function())
+
     def __init__(
         self,
         filename: str | bytes | os.PathLike[str] | os.PathLike[bytes],
@@ -68,10 +83,10 @@ class SqliteQueuesStorage(QueuesStorageBase):
         busy_timeout: float = 5.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        name = os.fsdecode(filename)
-        if not name:
-            raise ValueError("filename must not be empty: SQLite would use a temporary file")
-        self._database = Database(name, busy_timeout, clock)
+        self.filename = filename
+        self.busy_timeout = busy_timeout
+        self.clock = clock
+        self._database = Database(os.fsdecode(filename), busy_timeout, clock)
         self._insertion = Insertion(self._database)
         self._group = GroupCommit(self._database.gate.turn.lock, self._insertion.insert)
 
