@@ -120,7 +120,7 @@ class Messaging:
     received*."""
     on_connect: Event[[str, str]] = Event()
     """``func(conn_id, ident)``: the peer is identified. The place to check whether it is who it
-    says: until all callbacks have returned nothing is sent to it, and nothing of it is taken.
+    says: until all callbacks have returned, no message is sent to it, and none of it is taken.
     If one of them closes the connection, or raises, those after it are not called. One that
     raises closes the connection too, and ``on_error`` is called with
     :exc:`~snakemq.exceptions.SnakeMQNotAdmitted`."""
