@@ -12,10 +12,11 @@ from .._events import Events
 from .._wire import _frames as frames
 from .._wire._conversation import Conversation
 from .._wire._phases import Phase
-from ._deliveries import Deliveries, ReceiverSettings
+from ._deliveries import Deliveries
 from ._inbox import Inbox
 from ._inboxes import Inboxes
 from ._lane import IncomingLane
+from ._settings import ReceiverSettings
 
 WINDOWS_OF_OLD_PEERS = 16
 """What a peer that knows no window may leave unprocessed, in windows."""
