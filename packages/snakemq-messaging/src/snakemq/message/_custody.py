@@ -3,8 +3,8 @@
 =========  =================================  ======================================================
 slot       written by                         read by
 =========  =================================  ======================================================
-unclaimed  _message
-sent_to    _message                           _message _outbox
+unclaimed  _message _stack
+sent_to    _message _stack                    _stack _outbox
 queued_at  _outbox _singles _queues _queue    _singles _sender _expiry _picture _taking
 position   _outbox _singles _queues _backlog  _outbox _queues _backlog _queue _expiry _table _taking
 stage      _queue _row _deliveries _taking    _queue _row _taking _deadlines
@@ -27,7 +27,7 @@ class Custody:
     __slots__ = ("position", "queued_at", "sent_to", "stage", "unclaimed")
 
     unclaimed: bool
-    """There until :meth:`Message.claimed_for` takes it away."""
+    """There until ``claim`` takes it away."""
     sent_to: str | set[str] | None
     """Peers that a message with a uuid of ours was sent to; ``None`` if the uuid is the user's."""
     queued_at: float

@@ -19,6 +19,7 @@ from snakemq.callbacks import Callback, Event
 from snakemq.exceptions import LoopError, SnakeMQMessageTooLarge
 from snakemq.link import forks
 from snakemq.message import Message
+from snakemq.message._stack import claim, give_back
 from snakemq.packeter import Packeter
 from snakemq.queues import InboxStorage, QueuesStorageBase, open_storage
 
@@ -352,7 +353,7 @@ class Messaging:
             _check_ident(ident)
         if message.__class__ is not Message or len(message.data) > MAX_MESSAGE_SIZE:
             _check_message(message)
-        claimed = message.claimed_for(ident)
+        claimed = claim(message, ident)
         try:
             if urgent:
                 self._accept_urgent(ident, claimed, queue)
@@ -360,7 +361,7 @@ class Messaging:
                 self._accept(ident, claimed, queue)
         except Exception:  # after Ctrl-C it may be queued, or even sent
             if claimed is message:
-                message.give_back()
+                give_back(message)
             raise
         return claimed.uuid
 
@@ -376,13 +377,13 @@ class Messaging:
         given = list(messages)
         for message in given:
             _check_message(message)
-        claimed = [message.claimed_for(ident) for message in given]
+        claimed = [claim(message, ident) for message in given]
         try:
             self._sender.outbox.accept_many(ident, claimed)
         except Exception:
             for message, claim in zip(given, claimed, strict=True):
                 if claim is message:
-                    message.give_back()
+                    give_back(message)
             raise
         return [message.uuid for message in claimed]
 

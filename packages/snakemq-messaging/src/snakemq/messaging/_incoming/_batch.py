@@ -6,6 +6,7 @@ import threading
 
 from snakemq.exceptions import SnakeMQBrokenMessage, SnakeMQFlood
 from snakemq.message import Message
+from snakemq.message._stack import received as received_message
 from snakemq.packeter import Packet
 
 from .._events import Events
@@ -25,7 +26,6 @@ NO_WINDOW = (float("inf"), float("inf"))
 
 _HEADER_SIZE = frames.MESSAGE_HEADER_SIZE
 _unpack_header = frames.unpack_message_header
-_received = Message.received
 
 
 class Batches:
@@ -100,7 +100,7 @@ class Batches:
                             inbox.unrecorded.append(uuid)  # as the latest, see RecentUuids
                         receipts.frame_processed(size)
                         continue
-                message = _received(
+                message = received_message(
                     data, None if ttl == frames.INFINITE_TTL else float(ttl), flags, uuid
                 )
                 if acks and inbox.deliveries:  # now: once offered it has to be counted
