@@ -606,12 +606,13 @@ def test_the_limits_of_decoding_on_the_page_are_the_limits() -> None:
 
 def test_numbers_in_the_text_are_those_of_the_code() -> None:
     text = " ".join(PAGE.split())
-    absent = f"{MAX_ABSENT_INBOXES:,}, with {MAX_ABSENT_UUIDS:,} uuids together;"
-    assert f"Of absent senders it remembers {absent}" in text
+    absent = f"{MAX_ABSENT_INBOXES:,} absent senders, with {MAX_ABSENT_UUIDS:,} uuids together;"
+    assert f"It remembers {absent}" in text
     assert f"within {DELETE_DELAY} seconds or {DELETE_BATCH:,} messages" in text
-    assert f"first {MAX_MESSAGES_IN_MEMORY:,}, or {MAX_BYTES_IN_MEMORY >> 20} MiB of data" in text
+    assert f"The first {MAX_MESSAGES_IN_MEMORY:,} persistent messages" in text
+    assert f"or the first {MAX_BYTES_IN_MEMORY >> 20} MiB of data" in text
     assert f"in pages of {PAGE_MESSAGES:,} when" in text
-    assert f"some {INTERVAL:g} seconds if the peer is away" in text
+    assert f"some {INTERVAL:g} seconds late if the peer is away" in text
     assert f"again after {FIRST_DELAY} seconds, then after {2 * FIRST_DELAY}, and" in text
     assert f"up to every {MAX_DELAY:g} seconds" in text
     protocol = " ".join((DOCS / "protocol.md").read_text().split())

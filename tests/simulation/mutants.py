@@ -20,6 +20,7 @@ from snakemq.messaging._incoming._lane import Delivery, IncomingLane, Receipts
 from snakemq.messaging._outgoing._outbox import Outbox
 from snakemq.messaging._outgoing._queue._queue import OutgoingQueue
 from snakemq.messaging._outgoing._queues import OutgoingQueues
+from snakemq.messaging._outgoing._reports import Reports
 from snakemq.messaging._outgoing._sender import Sender
 from snakemq.messaging._outgoing._stored._deletions import Deletions
 from snakemq.messaging._peers._checks import Checks
@@ -164,20 +165,20 @@ def ignores_the_window() -> Iterator[None]:
 
 @_mutant
 def does_not_report_drops() -> Iterator[None]:
-    with mock.patch.object(Sender, "dropped", return_value=None):
+    with mock.patch.object(Reports, "dropped", return_value=None):
         yield
 
 
 @_mutant
 def reports_drops_twice() -> Iterator[None]:
     def make(dropped: Any) -> Any:
-        def twice(self: Sender, ident: str, uuid: bytes) -> None:
+        def twice(self: Reports, ident: str, uuid: bytes) -> None:
             dropped(self, ident, uuid)
             dropped(self, ident, uuid)
 
         return twice
 
-    with _replaced(Sender, "dropped", make):
+    with _replaced(Reports, "dropped", make):
         yield
 
 

@@ -13,7 +13,7 @@ from memory_peers import (
 
 from snakemq.link.testing import MemoryNetwork
 from snakemq.message import Message
-from snakemq.messaging._outgoing._singles import MAX_CHAIN
+from snakemq.messaging._outgoing._express import MAX_CHAIN
 
 
 @pytest.fixture

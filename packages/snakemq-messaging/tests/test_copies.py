@@ -7,16 +7,15 @@ import logging
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snakemq.callbacks import Callback
 from snakemq.link.testing import MemoryNetwork
 from snakemq.message import Message
 from snakemq.messaging._events import Events
 from snakemq.messaging._incoming._lane import Receipts
+from snakemq.messaging._outgoing._express import ExpressLane
 from snakemq.messaging._outgoing._lane import OutgoingLane
 from snakemq.messaging._outgoing._queue._expiry import is_expired
 from snakemq.messaging._outgoing._queue._queue import OutgoingQueue
 from snakemq.messaging._outgoing._sender import Sender
-from snakemq.messaging._outgoing._singles import Singles
 from snakemq.messaging._registry import Registry
 from snakemq.messaging._stats import Statistics
 from snakemq.messaging._wire import _frames as frames
@@ -102,7 +101,7 @@ def test_the_wire_says_how_many_seconds_are_left(ttl: float, waited: float) -> N
     packeter = Recording()
     sender, queue = sender_to(packeter, 10, 1000)
     now = packeter.link.time()
-    for _ in range(2):  # a single one would take the short way
+    for _ in range(2):  # a single one would take the express lane
         message = Message(b"", ttl)
         message.queued_at, message.position = now - waited, None
         queue.incoming.append(message)
@@ -123,17 +122,17 @@ def test_a_single_message_goes_if_it_has_not_expired_and_the_window_has_room(
     ttl: float | None, waited: float, window: int, window_bytes: int, sizes: list[int]
 ) -> None:
     packeter = Recording()
-    _, queue = sender_to(packeter, window, window_bytes)
+    sender, queue = sender_to(packeter, window, window_bytes)
     for size in sizes:
         queue.in_flight.append(Message(bytes(size)))
         queue.in_flight_bytes += size
     now = packeter.link.time()
     message = Message(b"", ttl)
     message.queued_at, message.position = now - waited, None
-    singles = Singles(packeter, Callback(), lambda lane, queue, messages: None)
+    express_lane = ExpressLane(packeter, sender.reports)
     queue.incoming.append(message)
     assert queue.lane is not None
-    singles.serve(queue.lane, queue)
+    express_lane.serve(queue.lane, queue)
     left = window_left(window, window_bytes, len(sizes), sum(sizes))
     assert bool(packeter.headers) == (min(left) > 0 and not is_expired(message, now))
 

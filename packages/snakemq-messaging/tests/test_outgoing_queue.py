@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -41,6 +42,16 @@ def test_first_in_first_out() -> None:
         push(queue, each)
     assert take_all(queue, EPOCH) == entries
     assert list(queue.in_flight) == entries
+
+
+def test_the_queue_lets_go_of_messages_that_a_fast_peer_has_processed() -> None:
+    queue = OutgoingQueue("bob")
+    mortal = entry(5)
+    before = sys.getrefcount(mortal)
+    push(queue, mortal)
+    assert take_all(queue, EPOCH) == [mortal]
+    assert queue.landed(1) == [mortal]
+    assert sys.getrefcount(mortal) == before
 
 
 def test_message_expires_at_its_time_and_not_before() -> None:

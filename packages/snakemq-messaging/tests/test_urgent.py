@@ -1,4 +1,4 @@
-"""Urgent messages, which the calling thread sends itself; and the short way of a single one."""
+"""Urgent messages, which the calling thread sends itself, and the express lane they take."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from snakemq.exceptions import QueueFull, SnakeMQMessageTooLarge
 from snakemq.link.testing import MemoryNetwork
 from snakemq.message import FLAG_PERSISTENT, Message
 from snakemq.messaging import DropReason, Messaging, QueueLimits
-from snakemq.messaging._outgoing._singles import MAX_SINGLE
+from snakemq.messaging._outgoing._express import MAX_EXPRESS_SIZE
 from snakemq.packeter import Packeter
 
 
@@ -102,13 +102,13 @@ def test_loop_that_is_busy_sends_it_itself(network: MemoryNetwork, alice: Peer, 
     assert bob.heard == [b"soon"]
 
 
-@pytest.mark.parametrize("size", [MAX_SINGLE, MAX_SINGLE + 1])
+@pytest.mark.parametrize("size", [MAX_EXPRESS_SIZE, MAX_EXPRESS_SIZE + 1])
 def test_large_one_is_left_to_the_loop(
     network: MemoryNetwork, alice: Peer, bob: Peer, size: int
 ) -> None:
     alice.connect(bob)
     send_urgent(alice, "bob", bytes(size))
-    assert in_flight(alice) == (size <= MAX_SINGLE)
+    assert in_flight(alice) == (size <= MAX_EXPRESS_SIZE)
     network.run_until_idle()
     assert bob.heard == [bytes(size)]
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import cast
 
+from snakemq._guard import Guard
 from snakemq.callbacks import Callback
 
 from ._connection import CLOSED, Connection
-from ._guard import Guard
 from ._split import Packet
 
 
 class Deliveries:
     """Hands packets to the callbacks, as a batch and one by one."""
 
-    def __init__(self, guard: Guard) -> None:
+    def __init__(self, guard: Guard[str]) -> None:
         self.on_packet_recv: Callback[[str, bytes]] = Callback()
         self.on_packets_recv: Callback[[str, list[Packet]]] = Callback()
         self.on_part_recv: Callback[[str]] = Callback()
@@ -69,7 +69,7 @@ class Deliveries:
             for packet in packets:
                 if conn.phase is CLOSED:
                     return
-                self._guard.call(event, conn.conn_id, packet)
+                self._guard.call(conn.conn_id, event, conn.conn_id, packet)
 
 
 def _whole(packet: Packet) -> bytes:

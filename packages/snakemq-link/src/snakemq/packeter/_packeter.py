@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
+from snakemq._guard import Guard
 from snakemq._settings import Setting, whole
 from snakemq.callbacks import Callback, Event
 from snakemq.exceptions import (
@@ -17,7 +18,6 @@ from snakemq.link._failures import RefusalsByCallbacks
 from ._connection import CLOSED, OPEN, Connection
 from ._deliveries import Deliveries
 from ._framing import FORMAT_LIMIT
-from ._guard import Guard
 from ._sending import Sending
 from ._split import Packet
 from ._unfinished import MAX_UNFINISHED_BYTES, Unfinished
@@ -95,7 +95,8 @@ class Packeter:
         self.max_packet_size = max_packet_size
         self.max_unfinished_bytes = max_unfinished_bytes
 
-        self._guard = guard = Guard(self.log)
+        guard: Guard[str] = Guard(self.log)
+        self._guard = guard
         self._deliveries = deliveries = Deliveries(guard)
         self._sending = sending = Sending(link, guard, self.log)
         self.on_connect = Callback()

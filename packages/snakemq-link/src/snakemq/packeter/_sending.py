@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 from collections import deque
 
+from snakemq._guard import Guard
 from snakemq.callbacks import Callback
 from snakemq.link import Abilities, LinkInterface
 
 from ._connection import CLOSED, OPEN, Connection, Phase
-from ._guard import Guard
 
 _AT_ONCE = 1024 * 1024
 """The most that is sent of what has waited on one connection before the others have their turn, in
@@ -19,7 +19,7 @@ bytes."""
 class Sending:
     """Sends what is queued at the end of a pass, and tells who waits for it."""
 
-    def __init__(self, link: LinkInterface, guard: Guard, log: logging.Logger) -> None:
+    def __init__(self, link: LinkInterface, guard: Guard[str], log: logging.Logger) -> None:
         self.on_packet_sent: Callback[[str, int]] = Callback()
         self.on_packets_sent: Callback[[str, int]] = Callback()
         self.at_once = Abilities(link).send_at_once
@@ -105,14 +105,15 @@ class Sending:
         unreported = conn.unreported
         if not unreported:
             return
+        conn_id = conn.conn_id
         conn.is_reporting = True
         try:
             last_id = unreported[-1]
             if not self.on_packet_sent.callbacks:
                 unreported.clear()
             if self.on_packets_sent.callbacks:
-                self._guard.call(self.on_packets_sent, conn.conn_id, last_id)
+                self._guard.call(conn_id, self.on_packets_sent, conn_id, last_id)
             while unreported and unreported[0] <= last_id and conn.phase is not CLOSED:
-                self._guard.call(self.on_packet_sent, conn.conn_id, unreported.popleft())
+                self._guard.call(conn_id, self.on_packet_sent, conn_id, unreported.popleft())
         finally:
             conn.is_reporting = False

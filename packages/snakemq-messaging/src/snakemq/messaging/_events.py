@@ -1,12 +1,8 @@
-"""Calling the user, and telling him when that, or something else, went wrong."""
+"""What goes wrong in this layer, and how the user hears of it."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable
-from typing import ParamSpec
-
-from snakemq.callbacks import Callback
+from snakemq._guard import Guard
 from snakemq.exceptions import (
     ConnectFailed,
     SnakeMQBrokenFormat,
@@ -14,41 +10,21 @@ from snakemq.exceptions import (
     StorageError,
 )
 
-P = ParamSpec("P")
 
+class Events(Guard[str | None]):
+    """Calls the user's callbacks, and tells him by ``on_error`` what else went wrong.
 
-class Events:
-    """The guarded way to callbacks: whatever they raise is logged and reported, never passed on."""
-
-    def __init__(self, log: logging.Logger) -> None:
-        self.on_error: Callback[[str | None, Exception]] = Callback()
-        self.log = log
-
-    def emit(
-        self,
-        conn_id: str | None,
-        callback: Callable[P, object],
-        *args: P.args,
-        **kwargs: P.kwargs,
-    ) -> None:
-        """Call ``callback(*args)``; what it raises is reported as of connection ``conn_id``."""
-        try:
-            callback(*args, **kwargs)
-        except Exception as exc:
-            self.callback_raised(conn_id, exc)
-
-    def callback_raised(self, conn_id: str | None, exc: Exception) -> None:
-        self.log.error("conn=%s a callback raised", conn_id, exc_info=exc)
-        self.report(conn_id, exc)
+    There is no ``conn_id`` for what concerns no connection.
+    """
 
     def storage_failed(self, exc: Exception) -> None:
-        """It will be asked again."""
+        """Log and report what a storage has raised. The call will be repeated."""
         unexpected = None if isinstance(exc, StorageError) else exc
         self.log.error("the storage failed: %s", exc, exc_info=unexpected)
         self.report(None, exc)
 
     def fault_of_peer(self, conn_id: str, exc: Exception) -> SnakeMQBrokenFormat | None:
-        """What a callback said that is wrong with the message; others may have raised as well."""
+        """Return the error by which a callback blames the message; report what others raised."""
         if isinstance(exc, SnakeMQBrokenFormat):
             return exc
         if not isinstance(exc, ExceptionGroup):
@@ -57,7 +33,7 @@ class Events:
         if faults is None:
             return None
         if rest is not None:
-            self.callback_raised(conn_id, rest)
+            self.raised(conn_id, rest)
         fault: SnakeMQBrokenFormat | ExceptionGroup[SnakeMQBrokenFormat] = faults
         while isinstance(fault, ExceptionGroup):
             fault = fault.exceptions[0]
@@ -66,15 +42,9 @@ class Events:
     def connect_failed(self, _address: object, exc: ConnectFailed) -> None:
         """Report a connection that was refused, or was of no use.
 
-        That nobody answers, which has no cause, is not an error: a peer may be away. And what this
-        layer or the packeter has told the link was reported by them.
+        A peer that does not answer may be away, which is not an error: it has no cause. What this
+        layer or the packeter has told the link, they have reported themselves.
         """
         cause = exc.__cause__
         if cause is not None and not isinstance(cause, SnakeMQException):
             self.report(None, exc)
-
-    def report(self, conn_id: str | None, exc: Exception) -> None:
-        try:
-            self.on_error(conn_id, exc)
-        except Exception:
-            self.log.exception("a callback of on_error raised")

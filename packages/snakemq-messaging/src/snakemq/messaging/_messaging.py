@@ -294,9 +294,9 @@ class Messaging:
         self.on_message_recv = self._receiver.deliveries.on_message_recv
         self.on_message_reject = self._receiver.deliveries.on_message_reject
         self.on_message_forgotten = self._receiver.deliveries.on_message_forgotten
-        self.on_message_sent = self._sender.on_message_sent
-        self.on_message_delivered = self._sender.on_message_delivered
-        self.on_message_drop = self._sender.on_message_drop
+        self.on_message_sent = self._sender.reports.on_message_sent
+        self.on_message_delivered = self._sender.reports.on_message_delivered
+        self.on_message_drop = self._sender.reports.on_message_drop
         self.on_connect = self._connections.on_connect
         self.on_admitted = self._connections.on_admitted
         self.on_disconnect = self._connections.on_disconnect

@@ -136,7 +136,7 @@ class Deliveries:
         """A callback has raised: the message is offered again later, or rejected."""
         self.offered = None  # callbacks of on_error are not offered the message
         delivery.attempts += 1
-        self._events.callback_raised(conn_id, exc)
+        self._events.raised(conn_id, exc)
         if delivery.message not in self._open:
             return  # one callback has acknowledged it before another one raised
         if delivery.attempts < self._settings.max_attempts:
@@ -144,7 +144,7 @@ class Deliveries:
             return
         self._log.error("ident=%r rejected %s", delivery.ident, delivery.message)
         self._statistics.of(delivery.ident).rejected += 1
-        self._events.emit(
+        self._events.call(
             conn_id, self.on_message_reject, conn_id, delivery.ident, delivery.message
         )
         self.finish(delivery)
@@ -289,4 +289,4 @@ class Deliveries:
             self.withdraw(delivery)
             forgotten.append(delivery.message)
         for message in forgotten:
-            self._events.emit(None, self.on_message_forgotten, ident, message)
+            self._events.call(None, self.on_message_forgotten, ident, message)

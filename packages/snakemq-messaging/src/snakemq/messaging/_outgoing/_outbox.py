@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from snakemq.link import LinkInterface
 from snakemq.message import FLAG_PERSISTENT, Message
 
 from .._registry import Registry
+from .._stats import DropReason
+from ._express import ExpressLane
 from ._queue._queue import OutgoingQueue
 from ._queues import UNKNOWN, OutgoingQueues
-from ._singles import Singles
 from ._warnings import Warnings
 
 
@@ -23,12 +24,12 @@ class Outbox:
         link: LinkInterface,
         queues: OutgoingQueues,
         registry: Registry,
-        singles: Singles,
+        express_lane: ExpressLane,
         warnings: Warnings,
     ) -> None:
         # Appending to a deque, and popping from it, is atomic.
         self.announced: deque[OutgoingQueue] = deque()
-        """Queues into which something was put. To look at one, reset its ``is_announced`` first."""
+        """Queues into which something was put, and which the loop has not looked at since."""
         self.absent: deque[tuple[str, Message, bool]] = deque()
         """Messages with ttl 0 for peers that were not connected. True: the sender waits for an
         answer, and so will notice."""
@@ -41,7 +42,7 @@ class Outbox:
         self._store = self._push if queues.are_stored else self._only_warn
         self._occupancy = queues.occupancy
         self._registry = registry
-        self._send_single = singles.send_from_any_thread
+        self._send_express = express_lane.send_from_any_thread
         self._warnings = warnings
 
     def accept(
@@ -62,7 +63,7 @@ class Outbox:
         if queue is None or (message.ttl == 0 and queue.lane is None):
             self._put(ident, message, is_awaited)
             return
-        # copy of _put(), whose call would be a tenth of the time
+        # copy of _put() for one that is not stored: its call would be a tenth of the time
         queue.incoming.append(message)
         if queue.is_forgotten:
             queue = self._queues.keep(queue, message)
@@ -70,13 +71,14 @@ class Outbox:
             self.announce(queue)
 
     def accept_urgent(self, ident: str, message: Message, queue: OutgoingQueue | None) -> None:
-        """As :meth:`accept`, for a thread that is about to wait for an answer: :class:`Singles`."""
+        """Accept a message of a thread that is about to wait for an answer, see
+        :class:`ExpressLane`."""
         if (
             queue is None
             or queue.lane is None
             or self._occupancy is not None
             or message.flags & FLAG_PERSISTENT
-            or not self._send_single(message, queue)
+            or not self._send_express(message, queue)
         ):
             self.accept(ident, message, queue, is_awaited=True)
 
@@ -113,9 +115,7 @@ class Outbox:
             self._link.wakeup_poll()
             return
         queue = self._queues.get(ident)
-        if message.position is not None:
-            queue.has_stored = True
-        queue.incoming.append(message)
+        queue.append(message)
         if queue.is_forgotten:
             queue = self._queues.keep(queue, message)
         if not queue.is_announced:
@@ -133,6 +133,26 @@ class Outbox:
             self.announced.append(queue)
             self._link.wakeup_poll()
             raise
+
+    def hand_over(self, serve: Callable[[OutgoingQueue], None]) -> None:
+        """Drop messages for absent peers, and call ``serve`` for each queue that was announced.
+
+        For the loop only.
+        """
+        announced, absent = self.announced, self.absent
+        for _ in range(len(absent)):  # no more, or a busy thread could keep the loop here
+            ident, message, is_awaited = absent.popleft()
+            if not is_awaited:
+                self._warnings.absent(ident)
+            self._queues.drop(self._queues.get(ident), [message], DropReason.ABSENT)
+            self._queues.forget_if_empty(self._queues.get(ident))
+        for _ in range(len(announced)):
+            queue = announced[0]
+            queue.is_announced = False  # before it is looked at, see announce()
+            serve(self._queues.revived(queue))
+            announced.popleft()
+        if announced or absent:
+            self._link.wakeup_poll()
 
     def _only_warn(self, ident: str, messages: Sequence[Message]) -> None:
         if any(message.flags & FLAG_PERSISTENT for message in messages):

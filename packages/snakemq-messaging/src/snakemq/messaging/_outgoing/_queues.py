@@ -80,17 +80,16 @@ class OutgoingQueues(QueueTable):
         now = self._link.time()
         for ident in storage.get_queues():
             queue = self.get(ident)
-            queue.has_stored = True
             if storage.pageable:
                 size = self._measure(storage, ident) if self.occupancy is not None else None
-                queue.backlog.open_with(storage.count(ident), size)
+                queue.open_backlog(storage.count(ident), size)
                 self._sweep.plan(ident, now + SWEEP_AFTER)
                 self._checkpoints.plan()
                 continue
             for message in storage.get_items(ident):
                 message.queued_at = now
                 message.position = UNKNOWN
-                queue.incoming.append(message)
+                queue.append(message)
                 if self.occupancy is not None:
                     self.occupancy.found(ident, 1, len(message.data))
             queue.absorb()

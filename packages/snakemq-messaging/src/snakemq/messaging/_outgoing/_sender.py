@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import islice
 
 from snakemq.callbacks import Callback
-from snakemq.exceptions import SnakeMQBrokenMessage, SnakeMQMessageTooLarge
+from snakemq.exceptions import SnakeMQBrokenMessage
 from snakemq.message import Message
 from snakemq.packeter import Packeter
 from snakemq.queues import QueuesStorageBase
@@ -13,15 +13,16 @@ from snakemq.queues import QueuesStorageBase
 from .._events import Events
 from .._registry import Registry
 from .._stats import DropReason, Statistics
-from .._wire import _frames as frames
 from .._wire._conversation import Conversation
 from .._wire._window import window_left
+from ._express import ExpressLane
 from ._lane import OutgoingLane
 from ._limits import Occupancy
 from ._outbox import Outbox
+from ._packing import PACKET_OVERHEAD, pack_batch
 from ._queue._queue import OutgoingQueue
 from ._queues import OutgoingQueues
-from ._singles import Singles
+from ._reports import Reports
 from ._warnings import Warnings
 
 SEND_AHEAD = 512 * 1024
@@ -45,21 +46,19 @@ class Sender:
         statistics: Statistics,
         events: Events,
     ) -> None:
-        self.on_message_sent: Callback[[str, str, bytes]] = Callback()
-        self.on_message_delivered: Callback[[str, str, bytes]] = Callback()
-        self.on_message_drop: Callback[[str, bytes]] = Callback()
+        self.reports = Reports(events)
         self._packeter = packeter
         self._link = packeter.link
         self._time = packeter.link.time
-        self._events = events
         self._statistics = statistics
-        self._warnings = Warnings(self._time, events.log, self.on_message_drop)
+        self._warnings = Warnings(self._time, events.log, self.reports.on_message_drop)
         self._has_limits = occupancy is not None
+        self.dropped = self.reports.dropped
         self.storage_failed = events.storage_failed
         self._queues = OutgoingQueues(self._link, storage, occupancy, statistics, self)
         self._deletions = self._queues.deletions
-        self._singles = Singles(packeter, self.on_message_sent, self._tell_sent)
-        self.outbox = Outbox(self._link, self._queues, registry, self._singles, self._warnings)
+        self._express_lane = ExpressLane(packeter, self.reports)
+        self.outbox = Outbox(self._link, self._queues, registry, self._express_lane, self._warnings)
 
     def limits_changed(self, ident: str) -> None:
         """Drop what is beyond the new limits of a peer, soon. Thread-safe."""
@@ -70,32 +69,15 @@ class Sender:
             self._deletions.flush_if_many()
         if self.outbox.announced or self.outbox.absent:
             try:
-                self._serve_announced()
+                self.outbox.hand_over(self._serve)
             except BaseException:
                 self._link.wakeup_poll()
                 raise
 
-    def _serve_announced(self) -> None:
-        """Send what has come into the queues, or plan its end."""
-        announced, absent = self.outbox.announced, self.outbox.absent
-        for _ in range(len(absent)):  # no more, or a busy thread could keep the loop here
-            ident, message, is_awaited = absent.popleft()
-            if not is_awaited:
-                self._warnings.absent(ident)
-            self._queues.drop(self._queues.get(ident), [message], DropReason.ABSENT)
-            self._queues.forget_if_empty(self._queues.get(ident))
-        for _ in range(len(announced)):
-            queue = announced[0]
-            queue.is_announced = False
-            self._serve(self._queues.revived(queue))
-            announced.popleft()
-        if announced or absent:
-            self._link.wakeup_poll()
-
     def _serve(self, queue: OutgoingQueue) -> None:
         lane = queue.lane
         if lane is not None:
-            if self._has_limits or lane.is_held or not self._singles.serve(lane, queue):
+            if self._has_limits or lane.is_held or not self._express_lane.serve(lane, queue):
                 self.pump(queue)
                 self._queues.trim(queue)
             return
@@ -188,47 +170,21 @@ class Sender:
         if queue.aside.count:
             self._warnings.too_large(queue, conversation.largest_message)
         for message in messages:
-            self._events.report(
-                conversation.conn_id, _too_large(queue.ident, conversation, message)
-            )
+            self.reports.too_large(conversation, queue.ident, message)
             if message.ttl == 0:
                 self._queues.drop(queue, [message], DropReason.TOO_LARGE)
 
     def _send(
         self, lane: OutgoingLane, queue: OutgoingQueue, messages: list[Message], now: float
     ) -> None:
-        # One struct for both headers, one call for all packets: a quarter of the cost of a call
-        # of send_packet() for each message.
-        pack = frames.pack_message_packet
         conversation = lane.conversation
-        parts: list[bytes] = []
-        sizes: list[int] = []
-        data_size = 0
-        for message in messages:
-            data = message.data
-            size = len(data)
-            data_size += size
-            size += frames.MESSAGE_HEADER_SIZE
-            ttl = message.ttl
-            if ttl is None:
-                seconds = frames.INFINITE_TTL
-            else:
-                # copy of ttl_left(), whose call would take 5 % of all this
-                waited = now - message.queued_at
-                seconds = int(ttl - int(waited))
-                if seconds <= 0:
-                    seconds = frames.ttl_left(ttl, waited, conversation.acks)
-            parts.append(
-                pack(size, frames.FRAME_TYPE_MESSAGE, message.uuid, seconds, message.flags)
-            )
-            parts.append(data)
-            sizes.append(size + frames.PACKET_SIZE_LENGTH)
+        parts, sizes = pack_batch(messages, now, conversation.acks)
         packeter = self._packeter
         first_id = packeter.send_framed(conversation.conn_id, parts, sizes)
         lane.unsent.append((first_id, first_id + len(sizes) - 1))
         counters = lane.counters
         counters.sent += len(sizes)
-        counters.sent_bytes += data_size
+        counters.sent_bytes += sum(sizes) - len(sizes) * PACKET_OVERHEAD
         if conversation.acks and lane.round_trip_probe is None:
             lane.round_trip_probe = (lane.acked + len(queue.in_flight), now)
         packeter.flush(conversation.conn_id)
@@ -258,11 +214,11 @@ class Sender:
             if lane.conversation.acks:
                 begin = lane.sent
                 lane.sent += count
-                sent = self._in_flight_for(self.on_message_sent, queue, begin, lane.sent)
+                sent = self._in_flight_for(self.reports.on_message_sent, queue, begin, lane.sent)
             else:
                 sent = queue.landed(count)
                 self._queues.retire(queue, sent)
-            self._tell(self.on_message_sent, lane, queue, sent)
+            self.reports.tell(self.reports.on_message_sent, lane, queue, sent)
         if not queue.is_announced:  # else it is served in this pass
             self.pump(queue)
 
@@ -288,17 +244,17 @@ class Sender:
         early: list[Message] = []
         if count > lane.sent:
             # The ack is here before the link has reported the send.
-            early = self._in_flight_for(self.on_message_sent, queue, lane.sent, count)
+            early = self._in_flight_for(self.reports.on_message_sent, queue, lane.sent, count)
             lane.skip_sent(count - lane.sent)
             lane.sent = count
         lane.sent -= count
         delivered = queue.landed(count)
         self._queues.retire(queue, delivered)
-        self._tell(self.on_message_sent, lane, queue, early)
+        self.reports.tell(self.reports.on_message_sent, lane, queue, early)
         features = lane.conversation.features
         if features is not None:
             self._queues.keep_up(queue, features.window_messages)
-        self._tell(self.on_message_delivered, lane, queue, delivered)
+        self.reports.tell(self.reports.on_message_delivered, lane, queue, delivered)
         if not queue.is_announced:
             self.pump(queue)
 
@@ -308,22 +264,6 @@ class Sender:
     ) -> list[Message]:
         """Return the messages in flight with those numbers, if anything has joined the callback."""
         return list(islice(queue.in_flight, begin, end)) if callback.callbacks else []
-
-    def _tell(
-        self,
-        callback: Callback[[str, str, bytes]],
-        lane: OutgoingLane,
-        queue: OutgoingQueue,
-        messages: list[Message],
-    ) -> None:
-        """Report messages, once the books are closed: a callback may close the connection."""
-        if callback.callbacks:
-            conn_id = lane.conversation.conn_id
-            for message in messages:
-                self._events.emit(conn_id, callback, conn_id, queue.ident, message.uuid)
-
-    def _tell_sent(self, lane: OutgoingLane, queue: OutgoingQueue, messages: list[Message]) -> None:
-        self._tell(self.on_message_sent, lane, queue, messages)
 
     def owes_acks(self, ident: str) -> bool:
         """Has that peer messages to acknowledge?"""
@@ -351,18 +291,5 @@ class Sender:
         self._deletions.flush()
         self._queues.store_ttls()
 
-    def dropped(self, ident: str, uuid: bytes) -> None:
-        self._events.emit(None, self.on_message_drop, ident, uuid)
-
     def resume(self, ident: str) -> None:
         self._serve(self._queues.get(ident))
-
-
-def _too_large(ident: str, conversation: Conversation, message: Message) -> SnakeMQMessageTooLarge:
-    assert conversation.features is not None
-    becomes = "dropped, as its ttl is 0" if message.ttl == 0 else "kept for its next connection"
-    return SnakeMQMessageTooLarge(
-        f"{ident!r} takes packets of up to {conversation.features.max_packet_size} bytes, message"
-        f" {message.uuid.hex()} needs {frames.MESSAGE_HEADER_SIZE + len(message.data)}: it is"
-        f" {becomes}"
-    )

@@ -48,8 +48,7 @@ class QueueTable:
                     break  # or this is a signal handler, in the middle of that: see revived()
                 queue.incoming.remove(message)
             queue = self.get(queue.ident)
-            queue.has_stored = queue.has_stored or message.position is not None
-            queue.incoming.append(message)
+            queue.append(message)
         return queue
 
     def __iter__(self) -> Iterator[OutgoingQueue]:
@@ -82,7 +81,6 @@ class QueueTable:
         if not queue.is_forgotten:
             return queue
         present = self.get(queue.ident)
-        present.has_stored = present.has_stored or queue.has_stored
         while queue.incoming:
-            present.incoming.append(queue.incoming.popleft())
+            present.append(queue.incoming.popleft())
         return present

@@ -166,7 +166,7 @@ class Connections:
         self._sender.admitted(connection.queue)
         connection.inbox = self._receiver.admitted(conversation, ident)
         self.keepalive.plan(connection)
-        self._events.emit(
+        self._events.call(
             conn_id,
             self.on_admitted.call_while,
             lambda: conversation.phase is not Phase.CLOSED,
@@ -211,7 +211,7 @@ class Connections:
         if connection.inbox is not None:
             self._receiver.disconnected(connection.inbox)
         dropped = self._sender.disconnected(queue)
-        self._events.emit(conn_id, self.on_disconnect, conn_id, ident)
+        self._events.call(conn_id, self.on_disconnect, conn_id, ident)
         self._sender.settle(queue, dropped)
         contest = self._contests.get(ident)
         if contest is not None:

@@ -30,6 +30,11 @@ class Deadlines:
         if message.ttl is not None:
             self._noted.append(message)
 
+    def clear(self) -> None:
+        """Nothing waits any more."""
+        self._noted.clear()
+        self._heap.clear()
+
     def next(self, waiting: int) -> float | None:
         """Return the earliest deadline; ``None`` when nothing that waits expires."""
         self._file(waiting)
@@ -49,8 +54,7 @@ class Deadlines:
 
     def _file(self, waiting: int) -> None:
         if not waiting:
-            self._noted.clear()
-            self._heap.clear()
+            self.clear()
             return
         for message in self._noted:
             if message.stage >= WAITING:

@@ -27,10 +27,10 @@ MAX_BYTES_IN_MEMORY = 4 * 1024 * 1024
 class OutgoingQueue:
     """First in, first out, with messages that expire anywhere in between.
 
-    Any thread appends to :attr:`incoming`, all else belongs to the loop. A message is *waiting*
-    until :meth:`take` puts it *in flight*, and stays in the queue until :meth:`landed` says that it
-    needs no resending. Those that are too large for the peer are set *aside*, and wait for its next
-    connection.
+    Any thread calls :meth:`append`, all else belongs to the loop. A message is *waiting* until
+    :meth:`take` puts it *in flight*; :meth:`launch` does so without a wait. It stays in the queue
+    until :meth:`landed` says that it needs no resending. A message that is too large for the peer
+    is set *aside*, and waits for its next connection.
     """
 
     __slots__ = (
@@ -55,11 +55,11 @@ class OutgoingQueue:
         self.is_forgotten = False
         """For its owner: has the queue been forgotten, so that nothing would look into it?"""
         self.is_announced = False
-        """For its owner: does the loop know that there is something in :attr:`incoming`?"""
+        """For the outbox: does the loop know that there is something in :attr:`incoming`?"""
         self.incoming: deque[Message] = deque()
         """What was sent, and the loop has not looked at yet."""
         self.has_stored = False
-        """Was there ever a message in the storage? Set it before such a message is appended."""
+        """Was there ever a message in the storage?"""
         self.aside = Aside()
         """What is too large for the peer. While this is stalled, nothing can be taken."""
         self.backlog = Backlog()
@@ -69,6 +69,17 @@ class OutgoingQueue:
         self.waiting = Row()
         """What waits in memory."""
         self._deadlines = Deadlines()
+
+    def append(self, message: Message) -> None:
+        """Put in a message that was sent. Thread-safe."""
+        if message.position is not None:
+            self.has_stored = True  # before the loop can see the message
+        self.incoming.append(message)
+
+    def open_backlog(self, count: int, size: int | None) -> None:
+        """See :meth:`Backlog.open_with`."""
+        self.has_stored = True
+        self.backlog.open_with(count, size)
 
     def absorb(self) -> list[Message]:
         """Look at what has come in, and let it wait.
@@ -88,8 +99,8 @@ class OutgoingQueue:
                     if fate is Fate.BEHIND:
                         self._wait(message)
                     continue
-            self.waiting.append(message)
-            self._wait(message)
+            self.waiting.add(message)
+            self._deadlines.note(message)
         return homeless
 
     def _is_full(self) -> bool:
@@ -105,10 +116,6 @@ class OutgoingQueue:
     def has_more(self) -> bool:
         """Is there anything left to take?"""
         return bool(self.incoming or self.waiting.count or self.backlog.is_open)
-
-    def is_waiting(self) -> bool:
-        """Must a message that comes now wait behind others?"""
-        return bool(self.waiting.count) or self.has_stored
 
     def wants_page(self) -> bool:
         """Does the storage have more, and memory nothing to send before it?"""
@@ -138,6 +145,8 @@ class OutgoingQueue:
         taking = Taking(now, max_messages, max_bytes, largest)
         if self.waiting.count or self.has_stored:
             taking.from_row(self.waiting, self.aside)
+            if not self.waiting.count and not self.aside.count:
+                self._deadlines.clear()  # nobody asks for the next one while the peer keeps up
         else:
             taking.from_incoming(self.incoming, self.aside)
             for message in taking.too_large:
@@ -145,6 +154,28 @@ class OutgoingQueue:
         self.in_flight.extend(taking.messages)
         self.in_flight_bytes += taking.bytes
         return taking
+
+    def launch(self, message: Message, window_messages: int, window_bytes: int) -> bool:
+        """Put a message in flight that has just come. False if others come before it, or if the
+        window has no room."""
+        in_flight = self.in_flight
+        if (
+            self.waiting.count
+            or self.has_stored
+            # copy of window_left(): the call would take 2 % of a chain of messages
+            or (
+                in_flight
+                and (len(in_flight) >= window_messages or self.in_flight_bytes >= window_bytes)
+            )
+        ):
+            return False
+        in_flight.append(message)
+        self.in_flight_bytes += len(message.data)
+        return True
+
+    def recall(self) -> None:
+        """Take back the message that was launched last: it was not sent after all."""
+        self.in_flight_bytes -= len(self.in_flight.pop().data)
 
     def landed(self, count: int) -> list[Message]:
         """Take out the first ``count`` messages that are in flight."""

@@ -37,6 +37,16 @@ class Row:
             self.messages = deque()
         self.messages.append(message)
 
+    def add(self, message: Message) -> None:
+        """Let a new message wait at the end."""
+        # copy of append() and enter(), whose calls would take 5 % of sending to an absent peer
+        if self.messages is _NOTHING:
+            self.messages = deque()
+        self.messages.append(message)
+        message.stage = WAITING
+        self.count += 1
+        self.bytes += len(message.data)
+
     def enter(self, message: Message, stage: int) -> None:
         """Count a message that waits from now on."""
         message.stage = stage

@@ -1,11 +1,10 @@
-"""The short way to the wire, for a message that comes alone."""
+"""The express lane to the wire, for a message that comes alone."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
 
-from snakemq.callbacks import Callback
 from snakemq.exceptions import NoConnection
 from snakemq.message import Message
 from snakemq.packeter import Packeter
@@ -15,17 +14,18 @@ from .._wire._conversation import Conversation
 from .._wire._phases import Phase
 from ._lane import OutgoingLane
 from ._queue._queue import OutgoingQueue
+from ._reports import Reports
 
-MAX_SINGLE = 16 * 1024
-"""The most bytes of data that are sent on the short way, which copies them behind the header."""
+MAX_EXPRESS_SIZE = 16 * 1024
+"""The most bytes of data that are sent at once: they are copied behind the header."""
 
 MAX_CHAIN = 16
 """How many messages are sent to one peer before the others have their turn, if each is the answer
 to the report that the one before it was sent."""
 
 
-class Singles:
-    """Sends one message at a time, to peers that acknowledge, at once or not at all.
+class ExpressLane:
+    """Sends one message at a time, at once or not at all, to peers that acknowledge.
 
     Calls, replies, and messages sent in response to ``on_message_sent`` usually travel alone. Here
     such a message takes 3 µs, with the report that the system has it; through the queue it takes 9.
@@ -34,20 +34,14 @@ class Singles:
     For the thread that runs the loop, except :meth:`send_from_any_thread`.
     """
 
-    def __init__(
-        self,
-        packeter: Packeter,
-        on_message_sent: Callback[[str, str, bytes]],
-        tell_sent: Callable[[OutgoingLane, OutgoingQueue, list[Message]], None],
-    ) -> None:
-        """``tell_sent``: calls ``on_message_sent`` for messages."""
+    def __init__(self, packeter: Packeter, reports: Reports) -> None:
         self._packeter = packeter
         self._link = packeter.link
         self._time = packeter.link.time
         self._borrow: Callable[[], bool] = getattr(packeter.link, "borrow", _never)
         self._give_back: Callable[[], None] = getattr(packeter.link, "give_back", _nothing)
-        self._on_message_sent = on_message_sent
-        self._tell_sent = tell_sent
+        self._reports = reports
+        self._on_message_sent = reports.on_message_sent
         self._is_sending = False
         """Tells a signal handler that sends not to come between the books and the wire."""
 
@@ -110,7 +104,7 @@ class Singles:
                 return False
             if lane.unsent or not self._on_message_sent.callbacks:
                 break
-            self._tell_sent(lane, queue, [message])
+            self._reports.tell(self._on_message_sent, lane, queue, [message])
             if len(incoming) != 1 or queue.lane is not lane:
                 break
         return len(incoming) <= 1
@@ -122,48 +116,38 @@ class Singles:
         packet_size = frames.MESSAGE_HEADER_SIZE + size
         conversation = lane.conversation
         features = conversation.features
-        in_flight = queue.in_flight
         ttl = message.ttl
         if (
             features is None
             or not conversation.acks
             or self._is_sending
-            or size > MAX_SINGLE
+            or size > MAX_EXPRESS_SIZE
             or packet_size > features.max_packet_size
-            or queue.is_waiting()
-            # copy of is_expired() for one that is not stored, and of window_left(): the calls would
-            # take 2 % of a chain of messages
+            # copy of is_expired() for one that is not stored: the call would take 1 % of a chain
+            # of messages
             or (ttl and message.queued_at + ttl <= now)
-            or (
-                in_flight
-                and (
-                    len(in_flight) >= features.window_messages
-                    or queue.in_flight_bytes >= features.window_bytes
-                )
-            )
         ):
             return False
-        if ttl is None:
-            seconds = frames.INFINITE_TTL
-        else:
-            seconds = frames.ttl_left(ttl, now - message.queued_at, conversation.acks)
-        header = frames.pack_message_packet(
-            packet_size, frames.FRAME_TYPE_MESSAGE, message.uuid, seconds, message.flags
-        )
         # First in the books: Ctrl-C from here on costs the connection, and what is in flight then
         # is dropped or sent again, as it should be.
         try:
             self._is_sending = True
-            in_flight.append(message)
-            queue.in_flight_bytes += size
+            if not queue.launch(message, features.window_messages, features.window_bytes):
+                return False
+            if ttl is None:
+                seconds = frames.INFINITE_TTL
+            else:
+                seconds = frames.ttl_left(ttl, now - message.queued_at, conversation.acks)
+            header = frames.pack_message_packet(
+                packet_size, frames.FRAME_TYPE_MESSAGE, message.uuid, seconds, message.flags
+            )
             sent = self._packeter.send_framed_at_once(conversation.conn_id, header + data)
         except Exception:  # the connection ends right now, for example
             sent = None  # whatever it is, the queue will meet it too
         finally:
             self._is_sending = False
         if sent is None:
-            in_flight.pop()
-            queue.in_flight_bytes -= size
+            queue.recall()
             return False
         packet_id, is_taken_over = sent
         if is_taken_over:
@@ -174,7 +158,7 @@ class Singles:
         counters.sent += 1
         counters.sent_bytes += size
         if lane.round_trip_probe is None:
-            lane.round_trip_probe = (lane.acked + len(in_flight), now)
+            lane.round_trip_probe = (lane.acked + len(queue.in_flight), now)
         return True
 
     def _give_up(self, conversation: Conversation) -> None:

@@ -1,0 +1,56 @@
+"""What the user is told of messages that he has sent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from snakemq.callbacks import Callback
+from snakemq.exceptions import SnakeMQMessageTooLarge
+from snakemq.message import Message
+
+from .._events import Events
+from .._wire import _frames as frames
+from .._wire._conversation import Conversation
+from ._lane import OutgoingLane
+from ._queue._queue import OutgoingQueue
+
+
+class Reports:
+    """Calls the callbacks for outgoing messages. For the loop only.
+
+    Call it once the books are closed: a callback may close the connection.
+    """
+
+    def __init__(self, events: Events) -> None:
+        self.on_message_sent: Callback[[str, str, bytes]] = Callback()
+        self.on_message_delivered: Callback[[str, str, bytes]] = Callback()
+        self.on_message_drop: Callback[[str, bytes]] = Callback()
+        self._events = events
+
+    def tell(
+        self,
+        callback: Callback[[str, str, bytes]],
+        lane: OutgoingLane,
+        queue: OutgoingQueue,
+        messages: Iterable[Message],
+    ) -> None:
+        """Call ``on_message_sent`` or ``on_message_delivered`` for each of these messages."""
+        if callback.callbacks:
+            conn_id = lane.conversation.conn_id
+            for message in messages:
+                self._events.call(conn_id, callback, conn_id, queue.ident, message.uuid)
+
+    def dropped(self, ident: str, uuid: bytes) -> None:
+        """Call ``on_message_drop``."""
+        self._events.call(None, self.on_message_drop, ident, uuid)
+
+    def too_large(self, conversation: Conversation, ident: str, message: Message) -> None:
+        """Report by ``on_error`` a message that is larger than its peer takes."""
+        assert conversation.features is not None
+        becomes = "dropped, as its ttl is 0" if message.ttl == 0 else "kept for its next connection"
+        error = SnakeMQMessageTooLarge(
+            f"{ident!r} takes packets of up to {conversation.features.max_packet_size} bytes,"
+            f" message {message.uuid.hex()} needs"
+            f" {frames.MESSAGE_HEADER_SIZE + len(message.data)}: it is {becomes}"
+        )
+        self._events.report(conversation.conn_id, error)
