@@ -381,8 +381,8 @@ class Messaging:
         try:
             self._sender.outbox.accept_many(ident, claimed)
         except Exception:
-            for message, claim in zip(given, claimed, strict=True):
-                if claim is message:
+            for message, queued in zip(given, claimed, strict=True):
+                if queued is message:
                     give_back(message)
             raise
         return [message.uuid for message in claimed]
