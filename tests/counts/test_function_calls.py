@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from snakemq.link.testing import MemoryNetwork
-from snakemq.message import Message
+from snakemq.message import Message, _message
 from snakemq.messaging import Messaging, ReceiveHook
 from snakemq.packeter import Packeter
 from snakemq.rpc import RpcClient, RpcServer, inline
@@ -124,7 +124,12 @@ class Adder:
         return a + b
 
 
-def test_remote_calls_one_after_another(network: MemoryNetwork) -> None:
+@pytest.mark.parametrize("prefix", [bytes(10), b"\x93" * 10])
+def test_remote_calls_one_after_another(
+    network: MemoryNetwork, monkeypatch: pytest.MonkeyPatch, prefix: bytes
+) -> None:
+    """Whatever bytes the ids of requests consist of: 0x93 looks like the opcode of a class."""
+    monkeypatch.setattr(_message._uuids, "prefix", prefix)
     a, b = stack(network, "a"), stack(network, "b")
     add = RpcClient(ReceiveHook(a)).get_proxy("b", "adder").add
     RpcServer(ReceiveHook(b)).register_object(Adder(), "adder")

@@ -265,8 +265,8 @@ class TestOpening:
         error = too_new("shelf storage 'a'", 3, 2, "shelves")
         assert not error.temporary
         assert str(error) == (
-            "shelf storage 'a' has schema version 3, this shelves knows versions up to 2;"
-            " upgrade it. Nothing was changed."
+            "shelf storage 'a' has schema version 3, but this shelves only knows versions up to 2;"
+            " upgrade shelves. Nothing was changed."
         )
 
     def test_a_backup_gets_the_first_name_that_is_free(self) -> None:

@@ -201,6 +201,6 @@ def test_close_releases_the_file_even_when_it_cannot_write(
     with closing(SqliteQueuesStorage(path)) as storage:
         storage.push("peer", Message(b"", None))
         storage._database.connection.execute("PRAGMA query_only=1")
-    assert "the clock was not written at close" in caplog.text
+    assert "the clock could not be written at close" in caplog.text
     with closing(SqliteQueuesStorage(path, busy_timeout=0)) as storage:
         assert len(storage.get_items("peer")) == 1

@@ -199,7 +199,7 @@ def test_what_cannot_be_stored_at_the_end_of_a_call_is_tried_again(
 def test_only_pushes_may_come_in_the_middle_of_a_call(storage: Storage) -> None:
     with (
         storage._database.gate.turn.call(),
-        pytest.raises(Exception, match="a signal handler or a finalizer came in the middle"),
+        pytest.raises(Exception, match="a signal handler or a finalizer interrupted a call"),
     ):
         storage.get_queues()
 

@@ -128,7 +128,7 @@ def test_a_disk_that_has_no_room_for_it_costs_a_line_in_the_log(
         storage.delete("bob", items)
         lines = [record for record in caplog.records if record.levelno == logging.WARNING]
         assert len(lines) == 1
-        assert "cannot shrink: database or disk is full" in lines[0].getMessage()
+        assert "could not shrink: database or disk is full" in lines[0].getMessage()
         assert storage.get_queues() == []
 
 

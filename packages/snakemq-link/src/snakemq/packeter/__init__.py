@@ -8,7 +8,7 @@ from snakemq.link import keep_printable
 
 from ._memory import keep_freed_memory
 from ._packeter import MAX_PACKET_SIZE, Packeter
-from ._split import Packet
+from ._split import Packet, SplitPacket
 from ._unfinished import MAX_UNFINISHED_BYTES, UNFINISHED_TIMEOUT
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "UNFINISHED_TIMEOUT",
     "Packet",
     "Packeter",
+    "SplitPacket",
     "keep_freed_memory",
 ]
 

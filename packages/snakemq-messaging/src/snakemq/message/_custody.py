@@ -1,4 +1,4 @@
-"""What the stack notes on a message while it has it, and which module does so.
+"""What the stack notes on a message while it holds it, and which module writes each note.
 
 =========  =================================  ======================================================
 slot       written by                         read by
@@ -10,30 +10,31 @@ position   _outbox _express _queues _backlog  _queues _backlog _queue _expiry _t
 stage      _queue _row _deliveries _taking    _queue _row _taking _deadlines
 =========  =================================  ======================================================
 
-A thread that sends a message claims it, notes when, where the storage has it, and appends it to a
-queue. From then on it belongs to the loop. ``_deliveries`` writes on received messages only.
+A thread that sends a message claims it, notes the time and the message's position in the storage,
+and appends it to a queue. From then on the message belongs to the loop. ``_deliveries`` writes on
+received messages only.
 """
 
 from __future__ import annotations
 
 
 class Custody:
-    """The slots of a message that are for the stack, not for users.
+    """The slots of a message that belong to the stack, not to users.
 
-    The queue that a message is in keeps what it knows of it here. An object of its own for that
-    would cost 0.4 of the 2.5 µs that sending a message takes; so would a method for each slot.
+    A queue keeps here what it knows about each of its messages. A separate object would cost 0.4 of
+    the 2.5 µs that sending a message takes; so would a method for each slot.
     """
 
     __slots__ = ("position", "queued_at", "sent_to", "stage", "unclaimed")
 
     unclaimed: bool
-    """There until ``claim`` takes it away."""
+    """Present until ``claim`` deletes it."""
     sent_to: str | set[str] | None
-    """Peers that a message with a uuid of ours was sent to; ``None`` if the uuid is the user's."""
+    """Peers that the message was sent to, if we made its uuid; ``None`` if the user gave it."""
     queued_at: float
-    """When it was sent, on the clock of the link."""
+    """When it was sent, by the link's clock."""
     position: int | None
-    """Where the storage has it; ``None``: it is not there."""
+    """Its position in the storage; ``None`` if it is not stored."""
     stage: int
-    """How far it has come: a number of the outgoing queue's, or ``FORGOTTEN`` if it was received
-    and given up."""
+    """How far it has come: a stage of the outgoing queue, or ``FORGOTTEN`` for a received message
+    that was given up."""

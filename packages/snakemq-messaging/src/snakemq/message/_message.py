@@ -8,21 +8,21 @@ from ._custody import Custody
 
 
 class MessageFlags(enum.IntFlag):
-    """The bits of :attr:`Message.flags` that snakeMQ knows; others travel along as they are."""
+    """The bits of :attr:`Message.flags` that snakeMQ knows; other bits travel unchanged."""
 
     PERSISTENT = 0x1
     """Keep the message in the queues storage until it is delivered."""
 
 
 FLAG_PERSISTENT: int = MessageFlags.PERSISTENT.value
-"""The name that snakeMQ 1.6 has for :attr:`MessageFlags.PERSISTENT`, as a plain int: ``&`` with a
-member of the enum takes 1.4 µs, and less than 0.1 µs with this."""
+"""The name that snakeMQ 1.6 has for :attr:`MessageFlags.PERSISTENT`. It is a plain int, because
+``&`` takes 1.4 µs with a member of the enum, and less than 0.1 µs with an int."""
 
 MAX_UUID_LENGTH = 16
 """Length of a message's uuid in bytes."""
 
 MAX_TTL = 0xFFFFFFFE
-"""The longest finite ttl in seconds; the wire format has 4 bytes and 0xffffffff is infinity."""
+"""The longest finite ttl in seconds. The wire format has 4 bytes; 0xffffffff means no limit."""
 
 _MAX_TTL = float(MAX_TTL)
 
@@ -30,9 +30,9 @@ MAX_FLAGS = 0xFFFFFFFF
 
 
 class _Uuids:
-    """Unique ids from one random prefix and a counter: a tenth of the cost of ``uuid.uuid4()``.
+    """Makes unique ids from a random prefix and a counter: a tenth of the cost of ``uuid.uuid4()``.
 
-    The prefix is drawn again after a fork, otherwise parent and child would hand out the same.
+    A fork draws a new prefix; otherwise parent and child would hand out the same ids.
     """
 
     def __init__(self) -> None:
@@ -51,7 +51,7 @@ _uuids = _Uuids()
 def new_uuid() -> bytes:
     """Return 16 bytes that no other call returns, in any process. Thread-safe.
 
-    Messages and the requests of RPC are named by these.
+    They identify messages and RPC requests.
     """
     return _uuids.prefix + next(_uuids.counter).to_bytes(6, "big")
 
@@ -62,14 +62,14 @@ class Message(Custody):
     ``data``: the payload.
 
     ``ttl``: time to live in seconds, whole or fractional. 0 (the default): deliver only if
-    the peer is connected now. ``None``: no limit. It counts from ``send_message`` on.
+    the peer is connected now. ``None``: no limit. The time counts from ``send_message``.
 
     ``flags``: :class:`MessageFlags`, or any other 32 bits. They travel with the message.
 
-    ``uuid``: 16 bytes that identify the message; made when not given.
+    ``uuid``: 16 bytes that identify the message; generated if not given.
 
-    Raises ``TypeError`` and ``ValueError`` for what cannot be put on the wire as it is: nothing
-    is cut or converted silently.
+    Raises ``TypeError`` and ``ValueError`` for anything that cannot go on the wire unchanged:
+    nothing is cut or converted silently.
     """
 
     __slots__ = ("data", "flags", "ttl", "uuid")
@@ -91,7 +91,7 @@ class Message(Custody):
                 ttl = float(ttl)
             except OverflowError:
                 raise _bad_ttl(ttl) from None
-            # Floats only: two ints would cost 0.05 of the 0.6 µs of a Message(). NaN fails too.
+            # Floats: int limits would cost 0.05 of the 0.6 µs of a Message(). NaN fails, too.
             if not 0.0 <= ttl <= _MAX_TTL:
                 raise _bad_ttl(ttl)
         if flags.__class__ is not int:

@@ -9,7 +9,7 @@ from ._message import Message
 
 
 def received(data: bytes, ttl: float | None, flags: int, uuid: bytes) -> Message:
-    """Return a message off the wire, whose fields have the right types and sizes already."""
+    """Return a message that came off the wire; its fields have the right types and sizes."""
     message = Message.__new__(Message)
     message.data = data
     message.ttl = ttl
@@ -21,14 +21,14 @@ def received(data: bytes, ttl: float | None, flags: int, uuid: bytes) -> Message
 
 
 def claim(message: Message, ident: str) -> Message:
-    """Return the message for the queue of a peer; or a copy, if it has been in a queue before.
+    """Return the message for a peer's queue, or a copy if it was in a queue before.
 
-    A copy for a peer that the message was sent to before has a uuid of its own, unless its
-    uuid is the user's. Thread-safe.
+    A copy for a peer that the message was sent to before gets a new uuid, unless the user gave
+    the uuid. Thread-safe.
     """
     sent_to = message.sent_to
     try:
-        del message.unclaimed  # atomic: of two threads that send one object, one gets it
+        del message.unclaimed  # atomic: if two threads send the same object, one gets it
     except AttributeError:
         return _copy_for(message, ident, sent_to)
     if sent_to is not None:

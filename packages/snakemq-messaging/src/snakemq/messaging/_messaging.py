@@ -153,9 +153,13 @@ class Messaging:
     max_attempts: Setting[int] = Setting(whole(1))
     retry_delay: Setting[float] = Setting(zero_or_more("seconds"))
     max_unprocessed_bytes: Setting[int] = Setting(whole(1))
+
+    def _plan_keepalive(self) -> None:
+        self._connections.plan_keepalive()
+
     keepalive_interval: Setting[float | None] = Setting(
         above_zero("seconds", or_none=True),
-        changed=lambda messaging: messaging._connections.plan_keepalive(),
+        changed=_plan_keepalive,
     )
     """A peer from which nothing arrives for ``keepalive_wait`` seconds after a ping is
     disconnected. While its system still takes what was sent before the ping the wait begins
@@ -195,7 +199,7 @@ class Messaging:
     received*."""
     on_connect: Event[[str, str]] = Event()
     """``func(conn_id, ident)``: the peer is identified. The place to check whether it is who it
-    says: until all callbacks have returned nothing is sent to it, and nothing of it is taken.
+    says: until all callbacks have returned, no message is sent to it, and none of it is taken.
     If one of them closes the connection, or raises, those after it are not called. One that
     raises closes the connection too, and ``on_error`` is called with
     :exc:`~snakemq.exceptions.SnakeMQNotAdmitted`."""

@@ -1,4 +1,4 @@
-"""Queues storages: where messages wait for a peer, and what a storage promises."""
+"""Storages of queues: where messages wait for their peers, and what a storage promises."""
 
 from snakemq._public_home import report_public_home
 

@@ -1,4 +1,4 @@
-"""The storage's own clock."""
+"""The clock of a storage, by which it counts ttl."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections.abc import Callable
 
 
 class OwnerClock:
-    """Seconds during which an owner has had this storage open, over all owners so far.
+    """Counts the seconds for which a storage has been open, over all its owners so far.
 
-    It stands still while nobody has the storage open, and so does the ttl of a message that
-    is measured with it: no row has to be rewritten when time passes or a process restarts.
+    The clock stands still while the storage is closed, and so does every ttl that it measures: no
+    row has to be rewritten as time passes, nor when a process restarts.
 
-    ``clock``: a monotonic clock in seconds, of any origin.
+    ``clock``: a monotonic clock in seconds, with any origin.
 
-    ``elapsed``: the reading that the last owner has left behind.
+    ``elapsed``: the reading that the last owner left behind.
     """
 
     def __init__(self, clock: Callable[[], float], elapsed: float) -> None:
@@ -22,17 +22,17 @@ class OwnerClock:
         self._opened_at = clock()
 
     def now(self) -> float:
-        """The present reading. A message's ttl is stored together with it."""
-        # Added to the difference, not the difference of sums: as long as the clock stands
-        # still the reading is exactly what was stored, and so is every ttl.
+        """Return the current reading, which is stored beside the ttl of a message."""
+        # The difference first, because floats are rounded: while the clock stands still, the
+        # reading is exactly what was stored, and so is every ttl.
         return self._elapsed + (self._clock() - self._opened_at)
 
 
 def ttl_left(ttl: float | None, stored_at: float, now: float) -> float | None:
-    """What is left of a ttl: never negative; an expired message has 0.0 left.
+    """Return the seconds left of a ttl: 0.0 for an expired message, never less.
 
-    ``ttl``: what was left of it when the :class:`OwnerClock` read ``stored_at``. ``now``: its
-    present reading.
+    ``ttl``: what was left when the :class:`OwnerClock` read ``stored_at``; ``None`` for no limit.
+    ``now``: what the clock reads now.
     """
     if ttl is None:
         return None

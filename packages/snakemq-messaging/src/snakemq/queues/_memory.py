@@ -1,4 +1,4 @@
-"""A storage in memory."""
+"""The storage that keeps queues in memory."""
 
 import logging
 from bisect import bisect_right
@@ -20,15 +20,15 @@ class _Row(NamedTuple):
     position: int
     message: Message
     stored_at: float
-    """What the owner's clock read when the message had the ttl that it has."""
+    """What the owner's clock read when the message's ttl was stored."""
 
 
 class _MemoryQueue:
-    """Messages by uuid, and in their order."""
+    """Keeps the messages of one queue, by uuid and in order."""
 
     def __init__(self) -> None:
         self.messages: dict[bytes, _Row] = {}  # a dict keeps the order of pushes
-        self._order: list[tuple[int, bytes]] = []  # ascending; deleted ones stay for a while
+        self._order: list[tuple[int, bytes]] = []  # ascending; deleted messages stay for a while
         self._positions = count(1)
 
     def next_position(self) -> int:
@@ -45,7 +45,7 @@ class _MemoryQueue:
             self._order = [(row.position, uuid) for uuid, row in self.messages.items()]
 
     def behind(self, position: int, now: float) -> Iterator[StoredMessage]:
-        """Copies of the messages behind that position, with what is left of their ttl."""
+        """Yield copies of the messages behind a position, each with what is left of its ttl."""
         for n in range(bisect_right(self._order, (position, b"\xff" * 17)), len(self._order)):
             place, uuid = self._order[n]
             row = self.messages.get(uuid)
@@ -56,16 +56,16 @@ class _MemoryQueue:
 
 
 class MemoryQueuesStorage(QueuesStorageBase):
-    """A storage that forgets: everything is gone with the object. For tests.
+    """Keeps queues in memory, and forgets everything with the object. For tests.
 
-    ``predecessor``: a storage whose messages this one goes on with, as a restarted process
-    would with those in its database.
+    ``predecessor``: a storage whose messages this one takes over, like a restarted process that
+    finds them in its database.
 
     The setting is a read-only attribute, too:
 
     - ``clock``: a function that returns monotonic seconds, by which ttl is counted while the
-      storage is in use. Without it ttl is not counted and positions are not told: it is not
-      :attr:`pageable`, as one of 1.6.
+      storage is open. Without one the storage neither counts ttl nor returns positions: it is not
+      :attr:`pageable`, like a storage written for snakeMQ 1.6.
     """
 
     clock: Fixed[Callable[[], float] | None] = Fixed(function(or_none=True))
@@ -135,7 +135,7 @@ class MemoryQueuesStorage(QueuesStorageBase):
             self._check_open()
             queue = self._queues.setdefault(queue_name, _MemoryQueue())
             position, now, copy = queue.next_position(), self._now(), _copy(item)
-            if self._turn.is_taken:  # by what a signal handler has interrupted
+            if self._turn.is_taken:  # by a call that a signal handler has interrupted
                 self._turn.leave(lambda: queue.push(copy, now, position))
             else:
                 with self._open():
@@ -157,7 +157,7 @@ class MemoryQueuesStorage(QueuesStorageBase):
 
     def delete_all(self) -> None:
         with self._open():
-            for queue in self._queues.values():  # they stay: positions must not begin again
+            for queue in self._queues.values():  # they stay: positions must not start over
                 for row in list(queue.messages.values()):
                     queue.delete(row.message)
 
@@ -205,7 +205,7 @@ def _copy(item: Message) -> Message:
 
 
 def open_url(url: str) -> MemoryQueuesStorage:
-    """The entry point ``memory``: ``memory:`` is all that can be said."""
+    """Open a storage by the URL ``memory:``. This is the entry point ``memory``."""
     if url != "memory:":
-        raise ValueError(f"a storage in memory is named memory:, not {url!r}")
+        raise ValueError(f"the URL of a storage in memory is 'memory:', not {url!r}")
     return MemoryQueuesStorage()

@@ -1,4 +1,4 @@
-"""Positions for the messages of a storage that has none."""
+"""Positions for the messages of a storage that does not number them itself."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from itertools import count
 
 
 class Numbering:
-    """Numbers that stay with their messages for as long as these stay in their queue.
+    """Gives each message a number that it keeps as long as it stays in its queue.
 
-    Only for the messages that are there: 16 bytes of uuid and a number each.
+    Remembers only the messages that are there: 16 bytes of uuid and a number each.
     """
 
     def __init__(self) -> None:
@@ -17,7 +17,7 @@ class Numbering:
         self._queues: dict[str, dict[bytes, int]] = {}
 
     def number(self, queue_name: str, uuids: Sequence[bytes]) -> list[int]:
-        """The ascending positions of all messages of a queue, given in their order."""
+        """Return ascending positions for all messages of a queue; ``uuids`` are in order."""
         known = self._queues.pop(queue_name, {})
         positions: list[int] = []
         last = 0
@@ -32,7 +32,7 @@ class Numbering:
         return positions
 
     def forget(self, uuids: Iterable[bytes]) -> None:
-        """They were deleted: should they be pushed again, they are at the end of their queues."""
+        """Forget deleted messages: if they are pushed again, they go to the end of their queues."""
         for uuid in uuids:
             for known in self._queues.values():
                 known.pop(uuid, None)

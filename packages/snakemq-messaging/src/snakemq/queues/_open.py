@@ -1,4 +1,4 @@
-"""From a URL to a storage, whichever package brings it."""
+"""Opening the storage that a URL names, whichever package provides it."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from importlib.metadata import EntryPoint, EntryPoints
 
 GROUP = "snakemq.storage"
-"""The group of entry points. A name is the scheme of a URL; the object is called with the whole
-URL and the options, and returns the storage."""
+"""The group of entry points. Each is named after the scheme of a URL; its object is called with the
+whole URL and the options, and returns the storage."""
 
 _EXTRAS = {
     "sqlite": "sqlite",
@@ -22,7 +22,7 @@ _EXTRAS = {
     "mariadb": "mysql",
     "mongodb": "mongo",
 }
-"""Schemes of our own packages, and the extra of ``snakemq`` that brings each."""
+"""The schemes of our own packages, each with the extra of ``snakemq`` that installs it."""
 
 
 def open_storage(url: str, **options: Any) -> QueuesStorageBase:
@@ -36,13 +36,13 @@ def open_storage(url: str, **options: Any) -> QueuesStorageBase:
 
     ``options``: keyword arguments of the storage's class.
 
-    A package provides storages by entry points of the group ``snakemq.storage``; only the one
-    that is asked for is imported.
+    Packages provide storages through entry points of the group ``snakemq.storage``. Only the
+    package that is asked for is imported.
 
-    Raises ``ValueError`` if it is not such a URL or has an unknown scheme, ``ImportError`` where
-    the package, or the driver of the database, is not installed, or where two packages offer
-    the same scheme; and what opening the storage raises:
-    :exc:`~snakemq.exceptions.StorageError`, ``TypeError`` for unknown options.
+    Raises ``ValueError`` if the URL has no scheme or an unknown one; ``ImportError`` if the
+    package or the driver of the database is not installed, or if two packages offer the same
+    scheme; and what opening the storage raises: :exc:`~snakemq.exceptions.StorageError`, and
+    ``TypeError`` for unknown options.
     """
     match = re.match(r"([a-z][a-z0-9.-]*)(?:\+[a-z0-9.-]+)?:", url)
     if match is None:
@@ -57,18 +57,18 @@ def open_storage(url: str, **options: Any) -> QueuesStorageBase:
 
 def _load(scheme: str) -> Callable[..., QueuesStorageBase]:
     found = list(_entry_points(name=scheme))
-    # An editable installation may show the same one twice.
+    # An editable installation may list the same entry point twice.
     if len({(entry.value, _owner(entry)) for entry in found}) > 1:
         owners = ", ".join(sorted({f"{_owner(entry)} ({entry.value})" for entry in found}))
         raise ImportError(
-            f"several packages offer storages {scheme}: {owners}; uninstall all but one"
+            f"several packages offer the storage {scheme!r}: {owners}; uninstall all but one"
         )
     if not found:
         if scheme in _EXTRAS:
             raise _missing(scheme, "its package is not installed")
         raise ValueError(
-            f"no package offers storages {scheme!r}; there are {_known()}, and what other packages"
-            f" offer as entry points {GROUP}"
+            f"no package offers the storage {scheme!r}; there are {_known()}, and other packages"
+            f" may offer more as entry points of the group {GROUP}"
         )
     try:
         opener: Callable[..., QueuesStorageBase] = found[0].load()
@@ -78,7 +78,7 @@ def _load(scheme: str) -> Callable[..., QueuesStorageBase]:
 
 
 def _entry_points(**wanted: Any) -> EntryPoints:
-    # It takes as long to import as half of the whole stack.
+    # Imported late: it takes half as long to import as the whole stack.
     from importlib.metadata import entry_points
 
     return entry_points(group=GROUP, **wanted)
@@ -95,5 +95,5 @@ def _known() -> str:
 
 def _missing(scheme: str, reason: str) -> ModuleNotFoundError:
     extra = _EXTRAS.get(scheme)
-    advice = f": pip install 'snakemq[{extra}]'" if extra else ""
-    return ModuleNotFoundError(f"storages {scheme!r} cannot be used, {reason}{advice}")
+    advice = f"; pip install 'snakemq[{extra}]'" if extra else ""
+    return ModuleNotFoundError(f"the storage {scheme!r} cannot be used: {reason}{advice}")

@@ -22,6 +22,9 @@ Errors, under :exc:`snakemq.exceptions.SnakeMQException`::
 An error says something about the call that raises it. One that the remote method got from a call of
 its own arrives as a ``RemoteError``.
 :exc:`SignalCallWarning` is a warning of the server.
+
+Programs written for snakeMQ 1.6 may also import ``REQUEST_PREFIX``, ``REPLY_PREFIX``,
+``METHOD_RPC_AS_SIGNAL_ATTR`` and ``REMOTE_TRACEBACK_ATTR``.
 """
 
 from snakemq._public_home import report_public_home
@@ -30,6 +33,7 @@ from snakemq.link import keep_printable
 from ._calls._client import RpcClient
 from ._calls._proxy import RemoteMethod, RpcInstProxy
 from ._calls._waiters import CallFuture
+from ._errors import REMOTE_TRACEBACK_ATTR as REMOTE_TRACEBACK_ATTR
 from ._errors import (
     CallError,
     Error,
@@ -42,8 +46,11 @@ from ._errors import (
     SignalCallWarning,
     UnregisteredClass,
 )
+from ._marks import METHOD_RPC_AS_SIGNAL_ATTR as METHOD_RPC_AS_SIGNAL_ATTR
 from ._marks import as_signal, inline
 from ._pickling._pickler import Pickler, SafePickler
+from ._protocol import REPLY_PREFIX as REPLY_PREFIX
+from ._protocol import REQUEST_PREFIX as REQUEST_PREFIX
 from ._replies._server import RpcServer
 
 __all__ = [

@@ -46,7 +46,7 @@ class Backpressure:
         self._timer: TimerHandle | None = None
 
     def check(self, inbox: Inbox) -> None:
-        """Some messages of this peer were not processed at once."""
+        """Pause a peer whose open messages find no room. Call it when some were left open."""
         lane = inbox.lane
         if lane is not None and lane not in self._paused and self._is_over(inbox, lane, 1):
             try:
@@ -58,7 +58,7 @@ class Backpressure:
                 self._timer = self._link.call_later(TICK, self._look)
 
     def relieve(self, lane: IncomingLane | None = None) -> None:
-        """There may be room again; ``lane``: messages of this one were processed."""
+        """Resume peers if there is room again. ``lane``: messages of this one were processed."""
         if not self._paused:
             return
         if self.bytes * 2 <= self._settings.max_unprocessed_bytes:
@@ -67,7 +67,7 @@ class Backpressure:
             self._resume_if_it_may_go_on(lane)
 
     def disconnected(self, lane: IncomingLane) -> None:
-        """A connection is gone."""
+        """Forget a connection that has ended."""
         self._paused.pop(lane, None)
 
     def _look(self) -> None:
@@ -99,5 +99,5 @@ class Backpressure:
 
 
 def load_of(inbox: Inbox) -> int:
-    """What the unprocessed messages of one peer need."""
+    """Return how many bytes the unprocessed messages of one peer need."""
     return inbox.open_bytes + MESSAGE_OVERHEAD * inbox.open_messages

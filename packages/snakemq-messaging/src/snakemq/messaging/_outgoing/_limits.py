@@ -91,7 +91,7 @@ class _Load:
     def has_room(self, count: int, size: int, messages: int | None, bytes_: int | None) -> bool:
         """Is there room for ``count`` messages of ``size`` bytes in all?
 
-        For a single one there always is where nothing else is queued.
+        A single message always has room where nothing else is queued.
         """
         return (count == 1 and not self.messages) or (
             (messages is None or self.messages + count <= messages)
@@ -149,7 +149,7 @@ class Occupancy:
             load.bytes += size
 
     def correct(self, ident: str, messages: int, size: int) -> None:
-        """Count more or fewer, because the storage has told."""
+        """Correct the count by what the storage has told."""
         with self._changed:
             self._count(ident, messages, size)
             self._changed.notify_all()
@@ -161,7 +161,7 @@ class Occupancy:
             self._changed.notify_all()
 
     def is_over(self, ident: str) -> bool:
-        """Is there more for this peer than its limits allow, so that the oldest must be dropped?"""
+        """Must the oldest be dropped, as there is more for this peer than its limits allow?"""
         with self._changed:
             limits = self._limits_for(ident)
             peer = self._peers.get(ident)
@@ -196,7 +196,7 @@ class Occupancy:
             )
 
     def _may_overflow(self, ident: str, count: int, size: int, limits: QueueLimits) -> bool:
-        """May this one come, and the oldest be dropped for it?
+        """May these messages come, and the oldest be dropped for them?
 
         The loop drops. While it does not run, twice the limits may be queued, and what was there at
         the start.

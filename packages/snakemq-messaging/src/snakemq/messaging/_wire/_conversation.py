@@ -1,7 +1,6 @@
 """One connection as the protocol sees it: frames in, events and frames out."""
 
-from collections.abc import Callable
-from typing import NamedTuple, TypeAlias
+from typing import ClassVar, NamedTuple, TypeAlias
 
 from snakemq.exceptions import (
     SnakeMQBrokenMessage,
@@ -136,7 +135,7 @@ class Conversation:
             if event is Event.MESSAGE:
                 raise SnakeMQNoIdent("a message before the identification")
             raise SnakeMQBrokenMessage("an empty frame")
-        said = _READ[event](self, frame, now)
+        said = self._read[event](self, frame, now)
         if phase is not None:
             self.phase = phase
         return said
@@ -191,6 +190,18 @@ class Conversation:
             raise SnakeMQFlood(f"more than {MAX_PINGS_PER_SECOND} pings in a second")
         return Answer(frames.PONG)
 
+    _read: ClassVar = {
+        Event.VERSION: _check_version,
+        Event.INCOMPATIBLE: _was_rejected,
+        Event.FEATURES: _note_features,
+        Event.IDENTIFICATION: _note_claim,
+        Event.MESSAGE: _note_message,
+        Event.PING: _answer_ping,
+        Event.ACK: _note_ack,
+        Event.REFUSED: _was_refused,
+        Event.NUMBER: _note_number,
+    }
+
 
 _EVENTS = {
     frames.FRAME_TYPE_PROTOCOL_VERSION: Event.VERSION,
@@ -204,15 +215,3 @@ _EVENTS = {
     frames.FRAME_TYPE_NUMBER: Event.NUMBER,
 }
 """Frames that have a meaning. Pongs have none: any frame proves life."""
-
-_READ: dict[Event, Callable[[Conversation, bytes, float], Said]] = {
-    Event.VERSION: Conversation._check_version,
-    Event.INCOMPATIBLE: Conversation._was_rejected,
-    Event.FEATURES: Conversation._note_features,
-    Event.IDENTIFICATION: Conversation._note_claim,
-    Event.MESSAGE: Conversation._note_message,
-    Event.PING: Conversation._answer_ping,
-    Event.ACK: Conversation._note_ack,
-    Event.REFUSED: Conversation._was_refused,
-    Event.NUMBER: Conversation._note_number,
-}

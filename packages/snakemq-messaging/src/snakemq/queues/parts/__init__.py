@@ -1,34 +1,34 @@
-"""Parts of which durable storages are made.
+"""The parts that durable storages are made of.
 
-A storage may use any of them, and none. Those of snakeMQ consist of a back end and these:
+A storage may use any of them, or none. snakeMQ's own storages consist of a back end and these:
 
-*The way to the back end*
+*Calling the back end*
 
-:class:`Gate`: one call at a time, as long as the storage is usable.
-:class:`ServerGate`: the same for a server, which may stop answering. They consist of
-:class:`Turn`: one thread at a time, although signal handlers may push, and
-:class:`Border`: what the back end raises becomes a ``StorageError``, as an :data:`Explain` says
-by a :class:`Failure`. :func:`never_close`: for a connection whose closing would do
-harm.
+:class:`Gate` lets one call through at a time, as long as the storage is usable.
+:class:`ServerGate` does so for a server, which may stop answering.
+A gate consists of a :class:`Turn`, which one thread has at a time even when signal handlers push,
+and a :class:`Border`, which turns what the back end raises into a ``StorageError``:
+an :data:`Explain` says by a :class:`Failure` what an exception means.
+:func:`never_close` keeps a connection open whose closing would do harm.
 
 *Pushing*
 
-:class:`Pushes`: threads and signal handlers push. It consists of a gate and
-:class:`GroupCommit`: threads that push at the same time share a commit, and
-:class:`Positions`: numbers that ascend in the order of pushes.
-:class:`Leftovers`: what a push that raised may have left behind is deleted.
+:class:`Pushes` lets threads and signal handlers push.
+:class:`GroupCommit` lets threads that push at the same time share a commit.
+:class:`Positions` counts numbers that ascend in the order of pushes.
+:class:`Leftovers` deletes what a push that raised may have left behind.
 
 *Reading*
 
-:class:`OwnerClock` and :func:`ttl_left`: ttl is counted without rewriting what is stored.
-:func:`fill_page`: as many messages as a page holds.
-:exc:`UnreadableItem`: something is not a message; :func:`sql_type` says what it is instead.
+:class:`OwnerClock` and :func:`ttl_left` count ttl without rewriting what is stored.
+:func:`fill_page` reads as many messages as a page holds.
+:exc:`UnreadableItem` says that something is not a message, :func:`sql_type` what it is instead.
 
 *Opening*
 
-:func:`in_use` and :func:`too_new`: why a storage is not opened.
-:func:`read_v16_message`, :func:`ttl_of_v16` and :func:`free_name`: taking over what snakeMQ 1.6 has
-stored, and naming its backup.
+:func:`in_use` and :func:`too_new` say why a storage is not opened.
+:func:`read_v16_message`, :func:`ttl_of_v16` and :func:`free_name` help to take over what snakeMQ
+1.6 has stored, and to name its backup.
 """
 
 from snakemq._public_home import report_public_home

@@ -11,10 +11,10 @@ class Failure(NamedTuple):
     """What an exception of a back end means to the user of a storage."""
 
     text: str
-    """What has happened and, where that helps, what to do about it."""
+    """What happened and, where that helps, what to do about it."""
 
     is_temporary: bool
-    """May the same call succeed later, without anybody changing the program?"""
+    """Whether the same call may succeed later without a change to the program."""
 
 
 Explain: TypeAlias = Callable[[Exception], Failure | None]
@@ -22,7 +22,7 @@ Explain: TypeAlias = Callable[[Exception], Failure | None]
 
 
 class Border:
-    """Raises :exc:`~snakemq.exceptions.StorageError` for whatever the back end raises::
+    """Turns whatever the back end raises into :exc:`~snakemq.exceptions.StorageError`::
 
         with border:
             connection.execute(...)

@@ -22,23 +22,23 @@ class Gate:
             connection.execute(...)
 
     A call gets through if the storage is usable: neither closed nor inherited by a forked process.
-    It waits for its :class:`Turn`. What the back end raises meanwhile leaves through the
-    :class:`Border`, as a :exc:`~snakemq.exceptions.StorageError`.
+    It waits for its :class:`Turn`. What the back end raises leaves through the :class:`Border`, as
+    a :exc:`~snakemq.exceptions.StorageError`.
 
     ``name``, ``explain``: see :class:`Border`. ``log``: see :class:`Turn`.
 
-    For a back end that may stop answering there is :class:`ServerGate`.
+    Use :class:`ServerGate` for a back end that may stop answering.
     """
 
     def __init__(self, name: str, explain: Explain, log: Logger) -> None:
         self.border: Border = Border(name, explain)
-        """For what is done before the gate is opened."""
+        """Translates errors until the gate is opened; from then on :meth:`call` does."""
         self.turn: Turn = Turn(log)
         self._shut_because: str | None = None
         self._connection: object = None
 
     def open(self, connection: object = None) -> None:
-        """The storage is open.
+        """Open the gate.
 
         A child that is forked from now on finds the gate shut, and never closes ``connection``: see
         :func:`never_close`.
@@ -67,18 +67,18 @@ class Gate:
 
     @contextmanager
     def call(self) -> Iterator[None]:
-        """Call the back end in the ``with`` block, when it is this thread's turn.
+        """Wait for this thread's turn, then call the back end in the ``with`` block.
 
         Raises :exc:`~snakemq.exceptions.StorageError` if the storage cannot be used, if the back
-        end fails, or in the middle of another call of this thread.
+        end fails, or if this thread is in the middle of another call.
         """
-        self.check()  # before the turn, too: in a forked child nobody may be left to end another
+        self.check()  # before the turn, too: in a forked child nobody may be left to end another's
         since = monotonic()
         with self.turn.call(), self.in_turn(since):
             yield
 
     def in_turn(self, since: float) -> AbstractContextManager[None]:
-        """Call the back end in the ``with`` block, in a turn that this thread has already.
+        """Call the back end in the ``with`` block, in a turn that this thread already has.
 
         ``since``: when this thread began to wait for its turn, by ``time.monotonic()``.
         """
@@ -86,18 +86,18 @@ class Gate:
         return self.border
 
     def abandon(self) -> None:
-        """Called in a forked child, see :class:`snakemq.link.forks.Owner`."""
+        """Shut the gate of a forked child, see :class:`snakemq.link.forks.Owner`."""
         connection = self._connection
-        self.shut("a forked process cannot use the storage of its parent; open its own")
+        self.shut("a forked process cannot use its parent's storage; open another one in the child")
         if connection is not None:
             never_close(connection)
 
 
 class ServerGate(Gate):
-    """The gate to a server, which may be away, or silent.
+    """The gate to a server, which may be away or silent.
 
-    It takes a call seconds to find out that a server is silent. The calls that have waited for it
-    meanwhile fail with it, instead of finding out one after the other: see :meth:`Turn.check`.
+    A call takes seconds to find out that a server is silent. The calls that waited for it fail with
+    it, instead of finding out one after the other: see :meth:`Turn.check`.
 
     ``slow``: see :attr:`Turn.slow`.
     """

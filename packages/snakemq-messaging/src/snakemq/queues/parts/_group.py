@@ -16,16 +16,16 @@ from ._bell import Bell
 Row = TypeVar("Row")
 
 LONGEST_GATHERING = 0.05
-"""Seconds that a leader waits for other writers, at most. Half of a commit takes longer only where
-something is wrong: it fails after seconds if a server does not answer."""
+"""The most seconds that a leader waits for other writers. Half a commit takes longer only if
+something is wrong: a server that does not answer makes it fail after seconds."""
 
 BOOKS_PATIENCE = 0.05
-"""Seconds that a leader waits for the books. Others hold them for microseconds; longer only if a
-signal handler has interrupted the holder, and that handler may be waiting for the leader's lock."""
+"""The most seconds that a leader waits for the books. Others hold them for microseconds, or longer
+if a signal handler interrupts them; that handler may be waiting for the leader's lock."""
 
 
 class _Ticket(Generic[Row]):
-    """The rows that one thread wants to have written, and what came of them."""
+    """The rows that one thread wants written, and what came of them."""
 
     __slots__ = ("done", "error", "first", "rows")
 
@@ -38,22 +38,22 @@ class _Ticket(Generic[Row]):
 
 
 class _Group(Generic[Row]):
-    """The tickets that share one commit. None is added once that has begun."""
+    """The tickets that share one commit. None is added once the commit has begun."""
 
     __slots__ = ("bell", "tickets", "waiting")
 
     def __init__(self) -> None:
         self.tickets: list[_Ticket[Row]] = []
         self.waiting = 0
-        """How many threads wait for the bell, without those for which it has rung."""
+        """How many threads wait for the bell, not counting those for which it has rung."""
         self.bell: Bell | None = None
-        """Made when the first thread waits, given away when the bell rings for the last time."""
+        """Made when the first thread waits, given away when it rings for the last time."""
 
 
 class GroupCommit(Generic[Row]):
     """Collects rows while a commit is under way, and commits them together in the next one.
 
-    One of the threads that wait leads its group; no thread of its own is needed. The phases of a
+    One of the waiting threads leads its group, so no extra thread is needed. The phases of a
     group::
 
         the first thread leads        others take a ticket and wait for the bell
@@ -65,35 +65,35 @@ class GroupCommit(Generic[Row]):
         GATHERING  it waits for the threads that were there last time, for a moment
                 │ all are there, or its patience ends  │
                 ▼                                      │
-        CLOSED     it commits all rows; those of each ticket alone, if that fails
-                │                                      │   (who comes now is in the next group)
-                ▼                                      ▼
-        DONE       it rings: for one thread of the next group, which leads that,
-                   and for all of this group, which return
+        CLOSED     it commits all rows; if that fails, those of each ticket alone
+                │                                      │   (a thread that comes now
+                ▼                                      ▼    is in the next group)
+        DONE       it rings: for one thread of the next group, which leads that group,
+                   and for all threads of this group, which return
 
-    The moment is up to half of what the last commit took, and 0.05 s; a lone writer waits for
-    nobody. Threads that wait need four file descriptors all together, mostly; without any they
-    queue for the lock.
+    The moment lasts half as long as the last commit took, at most 0.05 s; a lone writer does not
+    wait. Waiting threads usually need four file descriptors in all; if none are left, they queue
+    for the lock.
 
-    A signal handler or a finalizer that writes in the middle of a write of its own thread, or of
-    anything else for which this thread has the lock, commits at once: the thread that would lead
-    may be the one that it has interrupted.
+    A signal handler or a finalizer that interrupts its own thread in the middle of a write, or
+    while it holds the lock for anything else, commits at once: the thread that would lead may be
+    the one that it interrupted.
 
-    ``lock``: held during ``commit``. Others may use it, too. A :class:`threading.RLock`, as that of
-    a :class:`Turn`, because ``commit`` is called in the middle of whatever was interrupted; with
-    another lock such a handler would wait for its own thread.
+    ``lock``: held during ``commit``; others may use it, too. It is a :class:`threading.RLock`, like
+    that of a :class:`Turn`, because ``commit`` is called in the middle of whatever was interrupted;
+    with another lock such a handler would wait for its own thread.
 
-    ``commit``: makes all rows durable in their order, or none, and raises. Returns the number of
-    the first row; those of the others follow it one by one.
+    ``commit``: makes all rows durable in order; or makes none of them durable, and raises. Returns
+    the number of the first row; the others are numbered consecutively.
     """
 
-    # The others sleep until they are done. If all of them queued for the one lock, each commit
-    # would be followed by a row of threads that take it in turns only to find that they are done,
-    # while those that are quick go in between with a commit for themselves alone. Measured with 16
-    # threads on PostgreSQL: 1,900 messages a second, now 6,400.
+    # The other threads sleep until their rows are written. If they all queued for the lock, each
+    # commit would be followed by a row of threads that take the lock in turn only to find that they
+    # are done, and quick threads would slip in between with a commit for themselves alone. Measured
+    # with 16 threads on PostgreSQL: 6,400 messages a second; with the queue 1,900.
     #
-    # Any number of threads may lead: the lock lets one of them commit at a time, and a leader whose
-    # ticket is done has nothing to do. So where it is not clear who goes on, one more is woken.
+    # Any number of threads may lead: the lock lets one commit at a time, and a leader whose ticket
+    # is done has nothing to do. So if it is not clear which thread goes on, one more is woken.
 
     def __init__(
         self, lock: AbstractContextManager[object], commit: Callable[[Sequence[Row]], int]
@@ -106,25 +106,25 @@ class GroupCommit(Generic[Row]):
         """Threads that are inside :meth:`write`."""
         self._books = threading.RLock()  # for what follows, and never held for long
         self._open = _Group[Row]()
-        """The group that a thread joins which comes now."""
+        """The group that new threads join."""
         self._is_led = False
-        """Will a thread commit the open group?"""
+        """Whether a thread is going to commit the open group."""
         self._complete: threading.Lock | None = None
-        """The leader waits for it while it gathers: released when all are there."""
+        """A leader that gathers waits for this lock, released when the group is complete."""
         self._expected = 1
         """How many tickets make a group complete."""
         self._patience = 0.0
-        """How many seconds a leader waits for that."""
+        """How many seconds a leader waits for a complete group."""
         self._spare_bells: list[Bell] = []
 
     def write(self, rows: Sequence[Row]) -> range:
-        """Return the numbers of the rows when they are durable. Thread-safe.
+        """Write rows, and return their numbers when they are durable. Thread-safe.
 
         Raises what ``commit`` raised for them, and :exc:`~snakemq.exceptions.StorageError` in a
-        process that has inherited this through a fork.
+        process that inherited this by a fork.
         """
-        if os.getpid() != self._pid:  # a wait here would take the turn of a parent's thread
-            raise StorageError("this storage belongs to the parent process; after a fork open one")
+        if os.getpid() != self._pid:  # a wait here would take a ring meant for a parent's thread
+            raise StorageError("a forked process cannot use its parent's storage; open another one")
         thread = threading.get_ident()
         if thread in self._writers or self._has_lock():
             with self._lock:
@@ -177,7 +177,7 @@ class GroupCommit(Generic[Row]):
         self._wake(group)
 
     def _commit_group(self, group: _Group[Row]) -> bool:
-        """Returns False if another thread needs the lock for a moment before this can be done."""
+        """Commit a group. Returns False if another thread needs the lock for a moment first."""
         with self._lock:
             if group is self._open and not self._gather(group):
                 return False
@@ -191,11 +191,13 @@ class GroupCommit(Generic[Row]):
         return True
 
     def _gather(self, group: _Group[Row]) -> bool:
-        """Close the group when all are there that can be expected. Returns False if it is still
-        open, because another thread keeps the books."""
-        # Otherwise threads that do nothing but write come in two halves: one prepares its next rows
-        # while those of the other are committed. Measured with 16 of them: 30 % more messages a
-        # second if a commit takes 1 ms, 5 % more if it takes 0.25.
+        """Wait for the expected threads, then close the group.
+
+        Returns False if the group is still open because another thread keeps the books.
+        """
+        # Without the wait, threads that do nothing but write split into two halves: one prepares
+        # its next rows while those of the other are committed. Measured with 16 threads, the wait
+        # gives 30 % more messages a second if a commit takes 1 ms, 5 % more if it takes 0.25 ms.
         complete = threading.Lock()
         complete.acquire()
         is_complete = True
@@ -216,22 +218,21 @@ class GroupCommit(Generic[Row]):
         return self._with_books(close)
 
     def _with_books(self, change: Callable[[], None]) -> bool:
-        """Change the books, with the lock. Returns False if it was not done: see
-        ``BOOKS_PATIENCE``."""
+        """Make a change to the books. Returns False if they were not free in time."""
         try:
             if not self._books.acquire(timeout=BOOKS_PATIENCE):
                 return False
             change()
             return True
         finally:
-            # Ctrl-C may have come anywhere, so it may have been acquired or not.
+            # Ctrl-C may have come anywhere, so the books may or may not be ours.
             try:  # noqa: SIM105
                 self._books.release()
             except RuntimeError:
                 pass
 
     def _wake(self, group: _Group[Row]) -> None:
-        """Wake the leader of the next group, if a thread waits there, and those of this group."""
+        """Wake the threads of this group, and one that waits in the next group, to lead it."""
         with self._books:
             following = self._open.bell if self._open.waiting else None
             if following is not None:
@@ -246,13 +247,13 @@ class GroupCommit(Generic[Row]):
                 group.bell.ring_for_the_last(group.waiting)
             else:
                 self._spare_bells.append(group.bell)
-            group.bell = None  # not before: a thread that is interrupted comes here again
+            group.bell = None  # last, because an interrupted thread comes here again
 
     def _withdraw(self, group: _Group[Row], ticket: _Ticket[Row]) -> None:
-        """This thread was interrupted, by Ctrl-C for example.
+        """Take back the rows of this thread, which was interrupted, for example by Ctrl-C.
 
         What was not accepted must not be stored later, and no thread may wait for a leader that is
-        gone: a thread that is woken and not done leads.
+        gone: a woken thread whose ticket is not done leads.
         """
         ticket.rows = ()
         with self._books:
@@ -261,7 +262,7 @@ class GroupCommit(Generic[Row]):
         self._wake(group)
 
     def _commit_all(self, tickets: list[_Ticket[Row]]) -> None:
-        batches = [ticket.rows for ticket in tickets]  # an interrupted thread takes back its own
+        batches = [ticket.rows for ticket in tickets]  # an interrupted thread empties its ticket
         try:
             number = self._commit([row for rows in batches for row in rows])
         except Exception as error:
@@ -273,8 +274,10 @@ class GroupCommit(Generic[Row]):
             ticket.done = True
 
     def _commit_each(self, tickets: list[_Ticket[Row]], error: Exception) -> None:
-        """One ticket may be at fault for all. But not if the back end is away: then it would take
-        its time to find that out again for each of them."""
+        """Commit each ticket alone, because one may be at fault for all.
+
+        But not if the back end is away: each commit would take its time to find that out again.
+        """
         goes_on = len(tickets) > 1
         for ticket in tickets:
             try:

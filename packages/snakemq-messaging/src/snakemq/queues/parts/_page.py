@@ -19,14 +19,14 @@ def fill_page(
 ) -> tuple[list[StoredMessage], list[tuple[Item, str]]]:
     """Read items up to the end of a page: see :meth:`snakemq.queues.QueuesStorageBase.get_page`.
 
-    ``items``: what the back end has behind the page's beginning, in order. Taken one by one, so
-    that no more is read than what fits.
+    ``items``: what the back end has from the page's beginning on, in order. They are taken one by
+    one, so no more is read than fits.
 
-    ``read``: makes a message of an item, or raises :exc:`UnreadableItem`.
+    ``read``: turns an item into a message, or raises :exc:`UnreadableItem`.
 
-    ``limit``, ``max_bytes``: ``None``: without limit.
+    ``limit``, ``max_bytes``: ``None`` means no limit.
 
-    Returns the page, and what has to be set aside with the reasons.
+    Returns the page, and the items that have to be set aside, each with the reason.
     """
     page: list[StoredMessage] = []
     unreadable: list[tuple[Item, str]] = []

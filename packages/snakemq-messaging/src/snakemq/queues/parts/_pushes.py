@@ -1,4 +1,4 @@
-"""The way of pushed messages to the back end."""
+"""Bringing pushed messages to the back end."""
 
 from __future__ import annotations
 
@@ -13,23 +13,24 @@ from ._group import GroupCommit
 from ._positions import Positions
 
 Name = TypeVar("Name")
-"""The name of a queue, as the back end has it."""
+"""The name of a queue, as the back end stores it."""
 
 _Row: TypeAlias = tuple[Name, Message, float]
-"""The name of a queue, a message, and since when it waits to be stored."""
+"""The name of a queue, a message, and when it began to wait to be stored."""
 
 
 class Pushes(Generic[Name]):
-    """Stores what is pushed by many threads and by signal handlers.
+    """Stores what threads and signal handlers push.
 
     Threads that push at the same time share a commit, see :class:`GroupCommit`. A signal handler
-    may come in the middle of a call of its own thread. What it pushes gets its positions at once,
-    and is stored at the end of that call, see :class:`Turn`.
+    may interrupt a call of its own thread. What it pushes gets its positions at once, and is stored
+    at the end of that call, see :class:`Turn`.
 
-    ``store(messages, first)``: called in turn, makes all messages durable, or none, and raises;
-    each comes with the name of its queue. ``first``: the position of the first one; ``None``: none
-    was reserved yet. That is up to ``store`` then: after a lost connection, the server has to be
-    asked first what another owner has stored meanwhile. Returns the position of the first one.
+    ``store(messages, first)``: called in turn; makes all messages durable, or makes none of them
+    durable and raises. Each message comes with the name of its queue. ``first`` is the position of
+    the first message, if positions were reserved. ``None`` leaves that to ``store``: after a lost
+    connection it has to ask the server first what another owner has stored meanwhile. Returns the
+    position of the first message.
     """
 
     def __init__(
@@ -45,7 +46,7 @@ class Pushes(Generic[Name]):
         self._group: GroupCommit[_Row[Name]] = GroupCommit(self._turn.lock, self._commit)
 
     def push(self, queue_name: Name, items: Iterable[Message]) -> Sequence[int]:
-        """Return the positions of the messages when they are durable. Thread-safe.
+        """Store messages, and return their positions when they are durable. Thread-safe.
 
         Raises :exc:`~snakemq.exceptions.StorageError`.
         """
@@ -54,7 +55,7 @@ class Pushes(Generic[Name]):
         return self._group.write(rows) if rows else ()
 
     def _commit(self, rows: Sequence[_Row[Name]]) -> int:
-        """Called with the lock. Returns the position of the first row."""
+        """Store rows, and return the position of the first one. Called with the lock held."""
         self._gate.check()
         if not self._turn.is_taken:
             with self._turn.call():

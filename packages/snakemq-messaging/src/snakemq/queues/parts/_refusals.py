@@ -1,4 +1,4 @@
-"""Why a storage refuses to open what is there."""
+"""Saying why a storage is not opened."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from snakemq.exceptions import StorageError
 
 
 def in_use(what: str = "it", owner: str = "another process or another storage object") -> str:
-    """The text for a storage that has an owner already: a temporary failure."""
+    """Return the text for a storage that already has an owner: a temporary failure."""
     return f"{what} is in use by {owner}; two owners would deliver its messages twice"
 
 
 def too_new(what: str, version: int, known: int, package: str) -> StorageError:
-    """The error for a storage that a newer version of its package has made.
+    """Return the error for a storage that was made by a newer version of its package.
 
-    ``what``: of which the schema is. ``known``: the newest schema that this version knows.
+    ``what``: what has the schema. ``known``: the newest schema that this version knows.
     """
     return StorageError(
-        f"{what} has schema version {version}, this {package} knows versions up to {known};"
-        " upgrade it. Nothing was changed."
+        f"{what} has schema version {version}, but this {package} only knows versions up to"
+        f" {known}; upgrade {package}. Nothing was changed."
     )

@@ -6,13 +6,13 @@ from typing import Any
 
 
 class UnreadableItem(ValueError):
-    """A row or a document is not a message. The text says why.
+    """Raised for a row or a document that is not a message. The text says why.
 
-    Not for the user: the storage sets the item aside and reports it to its logger.
+    It does not reach the user: the storage sets the item aside and reports it to its logger.
     """
 
 
 def sql_type(value: Any) -> str:
-    """What SQL calls the type of a value, for the text of an error."""
+    """Return SQL's name for the type of a value, for the text of an error."""
     names: dict[type, str] = {type(None): "NULL", bytes: "BLOB", int: "INTEGER", float: "REAL"}
     return names.get(type(value), type(value).__name__.upper())

@@ -1,4 +1,4 @@
-"""What storages of snakeMQ 1.6 hold, and how they become storages of ours."""
+"""Reading what snakeMQ 1.6 has stored, and naming its backup."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ._unreadable import UnreadableItem, sql_type
 
 
 def free_name(base: str, is_taken: Callable[[str], bool], separator: str) -> str:
-    """The name of a backup: ``base``, or the first of ``base-2``, ``base-3`` … that is free.
+    """Return the name of a backup: ``base``, or the first free one of ``base-2``, ``base-3`` …
 
     So no backup is ever overwritten.
     """
@@ -25,19 +25,19 @@ def free_name(base: str, is_taken: Callable[[str], bool], separator: str) -> str
 
 
 def ttl_of_v16(ttl: float) -> float | None:
-    """The ttl with which a message of 1.6 is kept.
+    """Return the ttl with which we keep a message of 1.6.
 
-    1.6 counts ttl below zero before it drops a message, and takes a ttl that its own wire format
-    cannot carry. Such a message is kept without a limit.
+    1.6 counts ttl below zero before it drops a message: we keep 0. It accepts a ttl that its own
+    wire format cannot carry: we keep no limit.
     """
     return max(0.0, ttl) if ttl <= MAX_TTL else None
 
 
 def read_v16_message(uuid: Any, ttl: Any, flags: Any, data: Any) -> Message:
-    """The message in a row of 1.6's table ``items``. Raises :exc:`UnreadableItem`.
+    """Return the message in a row of 1.6's table ``items``. Raises :exc:`UnreadableItem`.
 
-    1.6 keeps the uuid as hex: a BLOB when written by Python 3, TEXT by Python 2, where
-    ``data`` may be TEXT as well.
+    1.6 stores the uuid as hex: a BLOB if Python 3 wrote it, TEXT if Python 2 did; then ``data`` may
+    be TEXT as well.
     """
     if not isinstance(uuid, bytes):
         raise UnreadableItem(f"uuid is {sql_type(uuid)}, not BLOB or TEXT")

@@ -1,24 +1,24 @@
-"""Does a storage keep the contract of :class:`~snakemq.queues.QueuesStorageBase`?
+"""Checks that a storage keeps the contract of :class:`~snakemq.queues.QueuesStorageBase`.
 
-Every author of a storage can ask. All checks at once::
+They are for everybody who writes a storage. Run all checks at once::
 
     check_storage(OpenFrom(MyStorage, "/tmp/{token}.db"), durable=True)
 
-or check by check, with pytest for example::
+or one by one, with pytest for example::
 
     @pytest.mark.parametrize("check", STORAGE_CHECKS + DURABILITY_CHECKS)
     def test_conformance(check, tmp_path):
         check(OpenFrom(MyStorage, f"{tmp_path}/{{token}}.db"))
 
-A check takes a function that opens a storage by a token: a new token is an empty storage, the
-same token after a ``close()`` is the same storage again. Every check makes up its own tokens.
-An ``AssertionError`` says what is violated.
+A check takes a function that opens a storage by a token: a new token opens an empty storage, and
+the same token after a ``close()`` opens the same storage again. Each check makes up its own tokens,
+and raises an ``AssertionError`` that says what is violated.
 
-``DURABILITY_CHECKS`` start a process and kill it. The function travels there by pickle:
-:class:`OpenFrom` does, and so does any function of a module that the child can import. These
-checks are not for storages in memory.
+``DURABILITY_CHECKS`` start a process and kill it. They pickle the function for it: that works for
+:class:`OpenFrom`, and for any function of a module that the child can import. These checks are not
+for storages in memory.
 
-``INBOX_CHECKS`` are for a storage that is an :class:`~snakemq.queues.InboxStorage` as well.
+``INBOX_CHECKS`` are for a storage that is also an :class:`~snakemq.queues.InboxStorage`.
 
 Nothing here needs pytest.
 """
@@ -36,11 +36,11 @@ from ._paging import PAGING_CHECKS
 STORAGE_CHECKS: tuple[Check, ...] = (
     KEEPING_CHECKS + IDENTITY_CHECKS + PAGING_CHECKS + LIFETIME_CHECKS
 )
-"""The checks for every storage, also one in memory."""
+"""The checks for every storage, even one in memory."""
 
 
 def check_storage(open_storage: OpenStorage, *, durable: bool = False, inbox: bool = False) -> None:
-    """Run all checks, those of durability only if ``durable``, those of an inbox if ``inbox``.
+    """Run all checks; those of durability only if ``durable``, those of an inbox only if ``inbox``.
 
     Raises ``AssertionError`` at the first violation; a note names the check.
     """

@@ -1,4 +1,4 @@
-"""The death of the process."""
+"""Checks that kill the process."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from snakemq.queues import QueuesStorageBase
 
 from ._open import Check, OpenStorage, message, new_token, require, uuids
 
-# The first pickle is the path, without which the second may not be understood.
+# The first pickle is sys.path: the second one may need modules from there.
 _CHILD = (
     "import pickle, sys; sys.path[:] = pickle.load(sys.stdin.buffer);"
     " pickle.load(sys.stdin.buffer)()"
@@ -21,12 +21,12 @@ _CHILD = (
 
 
 def survives_kill(open_storage: OpenStorage) -> None:
-    """Each message whose push had returned when the process was killed (kill -9) is there."""
+    """Each message whose push had returned when the process was killed (kill -9) is still there."""
     _kill_while(push_one_by_one, open_storage, rounds=(1, 40, 150))
 
 
 def survives_kill_in_batches(open_storage: OpenStorage) -> None:
-    """So is each message of push_many; of the last batch, all or the first ones."""
+    """So is each message whose push_many had returned, in order."""
     _kill_while(push_in_batches, open_storage, rounds=(30, 200))
 
 
@@ -40,7 +40,7 @@ def push_one_by_one(open_storage: OpenStorage, token: str) -> None:
 
 
 def push_in_batches(open_storage: OpenStorage, token: str) -> None:
-    """Run in the child: do so with batches, while other messages come and go."""
+    """Run in the child: push batches in the same way, while other messages come and go."""
     storage: QueuesStorageBase = open_storage(token)
     while True:
         passing = message(b"y" * 1000)
@@ -72,7 +72,7 @@ def _kill_while(
 
 
 def _returned_pushes(child: partial[None], wanted: int) -> list[bytes]:
-    """Run the child, kill it when it has pushed this many, and return all that it printed."""
+    """Run the child, kill it when it has pushed this many, and return the uuids that it printed."""
     command = [sys.executable, "-c", _CHILD]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdin is not None

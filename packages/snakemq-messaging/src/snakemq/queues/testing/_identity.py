@@ -1,4 +1,4 @@
-"""Which message is meant: duplicates, deletion, update."""
+"""Checks that the right message is meant: duplicates, deletions, updates."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ._open import Check, OpenStorage, fresh, message, require, require_items
 
 
 def unknown_queue_is_empty(open_storage: OpenStorage) -> None:
-    """Asking for a queue that is not there gives nothing and makes nothing."""
+    """Reading a queue that does not exist returns nothing and makes no queue."""
     with fresh(open_storage) as storage:
         require(list(storage.get_queues()) == [], "a new storage has queues")
         require(list(storage.get_items("nobody")) == [], "an unknown queue has messages")
@@ -17,7 +17,7 @@ def unknown_queue_is_empty(open_storage: OpenStorage) -> None:
 
 
 def second_push_is_ignored(open_storage: OpenStorage) -> None:
-    """A uuid that is in the queue already stays as it is, and where it is."""
+    """A message whose uuid is pushed again stays as it is and where it is."""
     with fresh(open_storage) as storage:
         first, second = message(b"first"), message(b"second")
         storage.push("peer", first)
@@ -25,13 +25,13 @@ def second_push_is_ignored(open_storage: OpenStorage) -> None:
         storage.push("peer", message(b"other content", uuid=first.uuid))
         require_items(storage, "peer", [first, second], "a second push was not ignored")
         storage.delete("peer", [first])
-        require_items(storage, "peer", [second], "the second push came to light")
+        require_items(storage, "peer", [second], "the ignored push appeared after the deletion")
         storage.push("peer", first)
-        require_items(storage, "peer", [second, first], "a deleted message was not taken again")
+        require_items(storage, "peer", [second, first], "a deleted message cannot be pushed again")
 
 
 def one_uuid_in_two_queues(open_storage: OpenStorage) -> None:
-    """One message to two peers is two items; delete takes one, delete_items takes both."""
+    """One message in two queues is two items; delete removes one, delete_items removes both."""
     with fresh(open_storage) as storage:
         both, other = message(b"both"), message(b"other")
         for queue_name in ("first", "second"):
@@ -43,12 +43,13 @@ def one_uuid_in_two_queues(open_storage: OpenStorage) -> None:
         require(len(storage.get_items("second")) == 3, "delete reached into another queue")
         storage.push("first", both)
         storage.delete_items([both])
-        require(len(storage.get_items("first")) == 1, "delete_items left one, or took another")
-        require(len(storage.get_items("second")) == 2, "delete_items left one, or took another")
+        violated = "delete_items left an item, or deleted another one"
+        require(len(storage.get_items("first")) == 1, violated)
+        require(len(storage.get_items("second")) == 2, violated)
 
 
 def push_many_is_many_pushes(open_storage: OpenStorage) -> None:
-    """push_many appends in order, ignores what is there already, takes any iterable."""
+    """push_many appends in order, ignores what is already there, and takes any iterable."""
     with fresh(open_storage) as storage:
         items = [message(b"%d" % n) for n in range(300)]
         storage.push("peer", items[100])
@@ -58,7 +59,8 @@ def push_many_is_many_pushes(open_storage: OpenStorage) -> None:
         storage.push_many("twice", [items[0], items[1], items[0]])
         require_items(storage, "twice", items[:2], "a uuid twice in one push_many")
         storage.push_many("none", [])
-        require(set(storage.get_queues()) == {"peer", "twice"}, "push_many of nothing")
+        found = set(storage.get_queues())
+        require(found == {"peer", "twice"}, "push_many of nothing changed the queues")
 
 
 def deletion_is_idempotent(open_storage: OpenStorage) -> None:
@@ -81,7 +83,7 @@ def deletion_is_idempotent(open_storage: OpenStorage) -> None:
 
 
 def delete_all_deletes_all(open_storage: OpenStorage) -> None:
-    """After delete_all there is nothing; the storage can be used on."""
+    """delete_all leaves nothing, and the storage can still be used."""
     with fresh(open_storage) as storage:
         storage.delete_all()
         for queue_name in ("first", "second", ""):

@@ -1,4 +1,4 @@
-"""For a storage that is an :class:`~snakemq.queues.InboxStorage` as well."""
+"""Checks for a storage that is also an :class:`~snakemq.queues.InboxStorage`."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def remembers_the_last(open_storage: OpenStorage) -> None:
         for begin in range(0, len(uuids), 7):
             inbox.remember("peer", uuids[begin : begin + 7], 20)
         inbox.remember("peer", [], 20)
-        require(list(inbox.recall("peer", 20)) == uuids[-20:], "the last 20 are not the last 20")
-        require(list(inbox.recall("peer", 3)) == uuids[-3:], "the last 3 are not the last 3")
+        require(list(inbox.recall("peer", 20)) == uuids[-20:], "recalls 20 others than the last 20")
+        require(list(inbox.recall("peer", 3)) == uuids[-3:], "recalls 3 others than the last 3")
         recalled = list(inbox.recall("peer", 1000))
         require(recalled == uuids[-len(recalled) :], "recalls more than there is, or out of order")
         inbox.remember("peer", uuids, 5)
@@ -30,7 +30,7 @@ def remembers_the_last(open_storage: OpenStorage) -> None:
 
 
 def remembers_each_peer(open_storage: OpenStorage) -> None:
-    """What is remembered of one peer says nothing of another, nor of messages that wait for it."""
+    """Each peer is remembered by itself, apart from the messages that wait for it."""
     with fresh(open_storage) as storage:
         inbox = _inbox(storage)
         uuids = {ident: n.to_bytes(16, "big") for n, ident in enumerate(IDENTS)}
@@ -45,7 +45,7 @@ def remembers_each_peer(open_storage: OpenStorage) -> None:
 
 
 def remembers_after_reopening(open_storage: OpenStorage) -> None:
-    """What was remembered is there when the storage is opened again, and goes on."""
+    """What was remembered is still there after reopening, and more can be added."""
     token = new_token()
     uuids = [n.to_bytes(16, "big") for n in range(30)]
     for begin in range(0, 30, 10):
@@ -56,7 +56,7 @@ def remembers_after_reopening(open_storage: OpenStorage) -> None:
 
 
 def closed_inbox_refuses(open_storage: OpenStorage) -> None:
-    """After close() both methods raise StorageError."""
+    """After close(), remember and recall raise StorageError."""
     storage = open_storage(new_token())
     inbox = _inbox(storage)
     storage.close()
@@ -73,7 +73,7 @@ def closed_inbox_refuses(open_storage: OpenStorage) -> None:
 
 
 def forgets_peers(open_storage: OpenStorage) -> None:
-    """What is remembered of a peer can be forgotten, if the storage can do so; others stay."""
+    """A storage that can forget peers forgets the ones it is asked to, and no others."""
     token = new_token()
     with closing(open_storage(token)) as storage:
         if not isinstance(storage, ForgetfulInbox):
@@ -83,15 +83,16 @@ def forgets_peers(open_storage: OpenStorage) -> None:
         idents = [*IDENTS, "stays"]
         for number, ident in enumerate(idents):
             inbox.remember(ident, [bytes([number, n]) * 8 for n in range(3)], 10)
-        require(dict(storage.remembered()) == dict.fromkeys(idents, 3), "others are remembered")
+        known = dict(storage.remembered())
+        require(known == dict.fromkeys(idents, 3), "remembered() has other peers or numbers")
         storage.forget([])
         storage.forget([*IDENTS, "unknown"])
         storage.forget(IDENTS)
         for ident in IDENTS:
             require(list(inbox.recall(ident, 10)) == [], f"{ident!r} was not forgotten")
-        require(dict(storage.remembered()) == {"stays": 3}, "forgot others, or not all")
+        require(dict(storage.remembered()) == {"stays": 3}, "forgot another peer, or not all")
         inbox.remember(IDENTS[0], [bytes(16)], 10)
-        require(list(inbox.recall(IDENTS[0], 10)) == [bytes(16)], "does not begin anew")
+        require(list(inbox.recall(IDENTS[0], 10)) == [bytes(16)], "a forgotten peer stays away")
     with closing(open_storage(token)) as storage:
         assert isinstance(storage, ForgetfulInbox)
         known = dict(storage.remembered())

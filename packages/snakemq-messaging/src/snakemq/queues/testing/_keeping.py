@@ -1,4 +1,4 @@
-"""What goes in comes out."""
+"""Checks that what goes in comes out."""
 
 from __future__ import annotations
 
@@ -62,16 +62,16 @@ IDENTS = (
 
 
 def keeps_order(open_storage: OpenStorage) -> None:
-    """Messages of a queue come in the order of their pushes, whatever else is pushed between."""
+    """Messages of a queue keep the order of their pushes, whatever is pushed in between."""
     with fresh(open_storage) as storage:
-        # Descending uuids, so that no other order but that of the pushes passes for it.
+        # Descending uuids: an order by uuid does not pass for the order of pushes.
         first = [message(uuid=bytes([255 - n]) * 16) for n in range(60)]
         second = [message() for _ in range(60)]
         for one, other in zip(first, second, strict=True):
             storage.push("first", one)
             storage.push("second", other)
-        require_items(storage, "first", first, "order is lost")
-        require_items(storage, "second", second, "order is lost")
+        require_items(storage, "first", first, "the order is lost")
+        require_items(storage, "second", second, "the order is lost")
 
 
 def keeps_uuids(open_storage: OpenStorage) -> None:
@@ -97,7 +97,7 @@ def keeps_flags(open_storage: OpenStorage) -> None:
 
 
 def keeps_ttl(open_storage: OpenStorage) -> None:
-    """A ttl is kept: None, 0, fractions and the longest; only the time that passes is missing."""
+    """A ttl is kept (None, 0, a fraction, the longest one), less the time that passes."""
     values = [None, 0, 0.001, 0.25, 1, 1.5, 3600, 86400.125, 0xFFFFFFFE - 0.5, 0xFFFFFFFE]
     with fresh(open_storage) as storage:
         began = time.monotonic()
@@ -139,15 +139,15 @@ def keeps_idents(open_storage: OpenStorage) -> None:
 
 
 def keeps_copies(open_storage: OpenStorage) -> None:
-    """Changing a message after the push, or one that was returned, changes nothing stored."""
+    """Changing a message that was pushed or returned does not change what is stored."""
     with fresh(open_storage) as storage:
         pushed = message(b"as it was", ttl=None)
         as_it_was = message(b"as it was", uuid=pushed.uuid)
         storage.push("peer", pushed)
         for changed in (pushed, storage.get_items("peer")[0]):
             changed.data, changed.flags, changed.ttl = b"changed", 7, 7.0
-            require_items(storage, "peer", [as_it_was], "a change from outside got in")
-            require(storage.get_items("peer")[0].ttl is None, "a change of ttl got in")
+            require_items(storage, "peer", [as_it_was], "a change from outside was stored")
+            require(storage.get_items("peer")[0].ttl is None, "a change of ttl was stored")
 
 
 def require_ttls(found: list[float | None], expected: list[float | None], *, passed: float) -> None:

@@ -1,4 +1,4 @@
-"""Opening again, closing, threads."""
+"""Checks of reopening, closing and threads."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ._open import Check, OpenStorage, fresh, message, new_token, require, requi
 
 
 def survives_reopening(open_storage: OpenStorage) -> None:
-    """What was there at close() is there when the storage is opened again, and goes on."""
+    """What was there at close() is still there after reopening, and more can be pushed."""
     token = new_token()
     values = [message(bytes([n]) * 1000 * n, ttl) for n, ttl in enumerate([None, 0, 0.5, 3600])]
     values.append(Message(b"\x00", None, 0xFFFFFFFF, b"\xff" * 16))
@@ -39,7 +39,8 @@ def survives_reopening(open_storage: OpenStorage) -> None:
             later = message(b"later")
             values.append(later)
             storage.push("peer", later)
-            require_items(storage, "peer", values, "a push after reopening goes to the end")
+            violated = "a push after reopening did not go to the end"
+            require_items(storage, "peer", values, violated)
     with closing(open_storage(token)) as storage:
         storage.delete_all()
     with closing(open_storage(token)) as storage:
@@ -51,7 +52,7 @@ def two_threads_push(open_storage: OpenStorage) -> None:
     per_thread, names = 60, ("first", "second", "third")
     with fresh(open_storage) as storage:
         pushed = {name: [message(name.encode()) for _ in range(per_thread)] for name in names}
-        # Messages of their own: a storage as of 1.6 deletes a uuid from all queues.
+        # Different messages: a storage written for 1.6 deletes a uuid from all queues.
         pushed_to_all = {name: [message() for _ in range(per_thread)] for name in names}
         errors: list[BaseException] = []
 
@@ -78,20 +79,23 @@ def two_threads_push(open_storage: OpenStorage) -> None:
         if errors:
             raise AssertionError("push from another thread failed") from errors[0]
         deleted += uuids(storage.get_items(names[0]))
-        require(deleted == uuids(pushed[names[0]]), "pushes and deletes of two threads got mixed")
+        violated = "pushes and deletions of two threads got mixed up"
+        require(deleted == uuids(pushed[names[0]]), violated)
         for name in names[1:]:
-            require_items(storage, name, pushed[name], "a thread's pushes")
+            require_items(storage, name, pushed[name], "pushes of a thread to its queue are wrong")
         everything = uuids(storage.get_items("all"))
-        require(len(everything) == 3 * per_thread, "pushes of several threads to one queue")
+        violated = "pushes of several threads to one queue are lost or repeated"
+        require(len(everything) == 3 * per_thread, violated)
         for name in names:
             own = set(uuids(pushed_to_all[name]))
             mine = [uuid for uuid in everything if uuid in own]
             require(mine == uuids(pushed_to_all[name]), "the order of one thread's pushes is lost")
-        require(len(storage.get_items("many")) == 18, "push_many of several threads")
+        found = len(storage.get_items("many"))
+        require(found == 18, f"push_many of several threads left {found} of 18 messages")
 
 
 def close_is_final(open_storage: OpenStorage) -> None:
-    """Closing twice is not an error; every use afterwards is a StorageError."""
+    """Closing twice is not an error; every use after close() raises StorageError."""
     token = new_token()
     storage = open_storage(token)
     item = message()

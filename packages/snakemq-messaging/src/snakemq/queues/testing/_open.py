@@ -16,7 +16,7 @@ OpenStorage = Callable[[str], QueuesStorageBase]
 
 
 class Check(Protocol):
-    """Checks one named demand. Raises ``AssertionError`` when the storage does not meet it."""
+    """Checks one named demand. Raises ``AssertionError`` if the storage does not meet it."""
 
     __name__: str
 
@@ -25,12 +25,12 @@ class Check(Protocol):
 
 @dataclass(frozen=True)
 class OpenFrom:
-    """Opens storages whose place is named by one string; can be pickled.
+    """Opens storages by one string, such as the name of a file. Can be pickled.
 
     ``storage``: the class, called with that string.
 
-    ``template``: the string, with ``{token}`` where the token goes: lower-case letters, digits
-    and underscores, fit for the name of a file, a table or a database.
+    ``template``: the string, with ``{token}`` in the place of the token, which consists of
+    lower-case letters, digits and underscores, fit for the name of a file, a table or a database.
     """
 
     storage: Callable[[str], QueuesStorageBase]
@@ -47,7 +47,7 @@ def new_token() -> str:
 
 @contextmanager
 def fresh(open_storage: OpenStorage) -> Iterator[QueuesStorageBase]:
-    """Open an empty storage and close it in the end."""
+    """Open an empty storage and close it at the end."""
     with closing(open_storage(new_token())) as storage:
         yield storage
 

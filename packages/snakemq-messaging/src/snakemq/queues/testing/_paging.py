@@ -1,4 +1,4 @@
-"""A queue read page by page, while messages come and go."""
+"""Checks of reading a queue page by page, while messages come and go."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ._open import Check, OpenStorage, fresh, message, require, uuids
 
 
 def pages_are_the_queue(open_storage: OpenStorage) -> None:
-    """The pages of a queue, put together, are the queue; of any size, of this queue only."""
+    """The pages of a queue, whatever their size, add up to that queue alone."""
     with fresh(open_storage) as storage:
         items = [message(bytes([255 - n]) * n, uuid=bytes([255 - n]) * 16) for n in range(50)]
         for item in items:
@@ -30,7 +30,7 @@ def pages_are_the_queue(open_storage: OpenStorage) -> None:
 
 
 def positions_ascend(open_storage: OpenStorage) -> None:
-    """Positions ascend within a queue, and are the same at each reading."""
+    """Positions ascend within a queue, and are the same each time they are read."""
     with fresh(open_storage) as storage:
         storage.push_many("peer", [message() for _ in range(20)])
         first = [stored.position for page in _pages(storage, "peer", 6) for stored in page]
@@ -41,7 +41,7 @@ def positions_ascend(open_storage: OpenStorage) -> None:
 
 
 def pushes_tell_positions(open_storage: OpenStorage) -> None:
-    """If a push returns a position, it is the one that pages have."""
+    """If a push returns a position, pages have the same one."""
     with fresh(open_storage) as storage:
         items = [message() for _ in range(8)]
         pushed = [storage.push("peer", item) for item in items[:3]]
@@ -50,7 +50,7 @@ def pushes_tell_positions(open_storage: OpenStorage) -> None:
         pushed += [storage.push("peer", item) for item in items[6:]]
         found = [stored.position for stored in storage.get_page("peer", None, 100)]
         if None in pushed:
-            require(set(pushed) == {None} and ignored is None, "some positions are not told")
+            require(set(pushed) == {None} and ignored is None, "only some pushes return positions")
         else:
             require(pushed == found, f"pushes returned {pushed}, pages have {found}")
             require(ignored not in found[:1] + found[2:], "an ignored push has another's position")
@@ -71,26 +71,27 @@ def pages_end_with_enough_bytes(open_storage: OpenStorage) -> None:
 
 
 def pages_are_stable(open_storage: OpenStorage) -> None:
-    """Between two pages messages are pushed and deleted, before and behind the place."""
+    """Pages stay right while messages are pushed and deleted on both sides of the position."""
     with fresh(open_storage) as storage:
         items = [message(b"%d" % n) for n in range(30)]
         storage.push_many("peer", items[:20])
         page = storage.get_page("peer", None, 5)
-        require(uuids(stored.message for stored in page[:5]) == uuids(items[:5]), "the first page")
+        found = uuids(stored.message for stored in page[:5])
+        require(found == uuids(items[:5]), "the first page is wrong")
         after = page[4].position
-        # what was read, the place itself included, something behind it; and more arrives
+        # Delete what was read, the position itself included, and some behind it; push more.
         storage.delete("peer", [*items[:5], items[6], items[19]])
         storage.push_many("peer", items[20:])
         storage.push("peer", items[0])
         expected = [items[5], *items[7:19], *items[20:], items[0]]
         rest = [stored.message for page in _pages(storage, "peer", 4, after) for stored in page]
-        require(uuids(rest) == uuids(expected), "the pages behind a place")
+        require(uuids(rest) == uuids(expected), "the pages behind a position are wrong")
         whole = [stored.message for page in _pages(storage, "peer", 4) for stored in page]
-        require(uuids(whole) == uuids(expected), "the pages from the beginning")
+        require(uuids(whole) == uuids(expected), "the pages from the beginning are wrong")
 
 
 def an_emptied_queue_goes_on(open_storage: OpenStorage) -> None:
-    """A place in a queue is good even after everything in it was deleted."""
+    """A position stays valid even after its whole queue was deleted."""
     with fresh(open_storage) as storage:
         items = [message(b"%d" % n) for n in range(9)]
         storage.push_many("peer", items[:3])
@@ -101,13 +102,13 @@ def an_emptied_queue_goes_on(open_storage: OpenStorage) -> None:
         storage.push("peer", items[1])
         page = storage.get_page("peer", after, 5)
         found = uuids(stored.message for stored in page)
-        require(found == uuids([items[3], items[1]]), "what was pushed to an emptied queue")
+        require(found == uuids([items[3], items[1]]), "a page after the queue was emptied is wrong")
         storage.delete_all()
         storage.push_many("peer", items[4:])
         if _can_page(storage):
             page = storage.get_page("peer", page[-1].position, 50)
             found = uuids(stored.message for stored in page)
-            require(found == uuids(items[4:]), "what was pushed after delete_all")
+            require(found == uuids(items[4:]), "a page after delete_all is wrong")
 
 
 def pages_miss_nothing_of_threads(open_storage: OpenStorage) -> None:
@@ -145,20 +146,21 @@ def pages_miss_nothing_of_threads(open_storage: OpenStorage) -> None:
         for name in (b"a", b"b", b"c"):
             own = [data for data in found if data.startswith(name)]
             expected = [name + b"%d" % n for n in range(per_thread)]
-            require(own == expected, f"{len(own)} of {per_thread} messages of a thread, or order")
+            violated = f"{len(own)} of {per_thread} messages of a thread came, or came out of order"
+            require(own == expected, violated)
 
 
 def count_counts(open_storage: OpenStorage) -> None:
-    """count() is the number of messages that a queue has."""
+    """count() returns the number of messages in a queue."""
     with fresh(open_storage) as storage:
         require(storage.count("peer") == 0, "an unknown queue has messages")
         items = [message() for _ in range(5)]
         storage.push_many("peer", items)
         storage.push("peer", items[0])
         storage.push("other", items[0])
-        require(storage.count("peer") == 5, "count after pushes")
+        require(storage.count("peer") == 5, "count is wrong after pushes")
         storage.delete("peer", items[:2])
-        require(storage.count("peer") == 3, "count after deletions")
+        require(storage.count("peer") == 3, "count is wrong after deletions")
 
 
 def _pages(
@@ -170,13 +172,13 @@ def _pages(
 ) -> Iterator[list[StoredMessage]]:
     while page := list(storage.get_page(queue_name, after, limit, max_bytes)):
         last = page[-1].position
-        require(after is None or last > after, "a page lies behind the place that was given")
+        require(after is None or last > after, "a page is not behind the position that was given")
         yield page
         after = last
 
 
 def _can_page(storage: QueuesStorageBase) -> bool:
-    """Does it end its pages? The default returns everything at once."""
+    """Tell whether the storage ends its pages. The default returns everything at once."""
     return type(storage).get_page is not QueuesStorageBase.get_page
 
 

@@ -13,12 +13,12 @@ log = logging.getLogger("snakemq.storage.mongodb")
 
 
 def set_aside(place: Collection[Document], document: Document, reason: str) -> None:
-    """Keep a document that is not a message, and say so in the log. May be repeated."""
+    """Keep a document that is not a message, and report it in the log. May be repeated."""
     try:
         place.replace_one(
             {"_id": document["_id"]}, {"reason": reason, "document": document}, upsert=True
         )
-    except DocumentTooLarge:  # it takes no wrapping
+    except DocumentTooLarge:  # there is no room for the wrapping
         place.replace_one({"_id": document["_id"]}, document, upsert=True)
     log.error(
         "document %s of queue %r is not a message (%s); it was moved to %s",

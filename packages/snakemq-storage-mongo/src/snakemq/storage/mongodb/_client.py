@@ -16,13 +16,13 @@ DEFAULTS: dict[str, Any] = {
     "retryReads": False,
     "retryWrites": False,
 }
-"""Options of a client of ours: how long a call may take when the server is away, or says nothing.
-The storage itself repeats what fails with a lost connection; a client that does so waits for a
-silent server once more."""
+"""Options of our own client: how long a call may take if the server is away or says nothing. The
+storage itself repeats what fails with a lost connection; a client that repeated it would wait for a
+silent server twice."""
 
 
 def make_client(host: str, port: int, options: dict[str, Any]) -> MongoClient[Document]:
-    # What the URI says counts more than our defaults, what the caller says more than the URI.
+    # The URI overrides our defaults, and the caller's options override the URI.
     lower = host.lower()
     given = {name for name in DEFAULTS if f"{name.lower()}=" in lower}
     defaults = {name: value for name, value in DEFAULTS.items() if name not in given}
@@ -30,8 +30,11 @@ def make_client(host: str, port: int, options: dict[str, Any]) -> MongoClient[Do
 
 
 def durable(concern: WriteConcern) -> WriteConcern:
-    """The client's own number of members if it says one, and the journal in any case."""
+    """Return a write concern with the journal, and the client's own ``w`` or else the majority.
+
+    Raises ``ValueError`` for ``w=0``.
+    """
     members = concern.document.get("w", "majority")
     if members == 0:
-        raise ValueError("w=0 gives messages away without knowing whether they arrive")
+        raise ValueError("w=0 sends messages without knowing whether they arrive")
     return WriteConcern(w=members, j=True, wtimeout=concern.document.get("wtimeout"))

@@ -15,7 +15,7 @@ SCHEMA_VERSION = 1
 
 
 class Collections:
-    """Those whose names begin with that of ``parent``."""
+    """The collections whose names begin with the name of ``parent``."""
 
     def __init__(
         self, client: MongoClient[Document], database: str | None, collection: str
@@ -26,7 +26,7 @@ class Collections:
         concern = durable(client.write_concern)
         self.messages = self.parent["messages"].with_options(write_concern=concern)
         self.lazy_messages = self.messages.with_options(write_concern=WriteConcern(w=1))
-        """For what may be undone by a crash of the server."""
+        """For writes that a crash of the server may undo."""
         self.inbox = self.parent["inbox"].with_options(write_concern=concern)
         self.state = self.parent["state"].with_options(write_concern=concern)
         self.set_aside: Collection[Document] = self.parent["set_aside"]
@@ -34,7 +34,7 @@ class Collections:
     def create(self) -> None:
         """Create what is missing.
 
-        Raises ``StorageError``, and changes nothing, if a newer version has made them.
+        Raises ``StorageError``, and changes nothing, if a newer version made the collections.
         """
         schema = self.state.find_one({"_id": "schema"})
         version = schema["version"] if schema else None

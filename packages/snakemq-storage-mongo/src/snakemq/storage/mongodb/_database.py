@@ -43,7 +43,7 @@ class Database:
     ) -> None:
         with Border(f"MongoDB storage {collection!r}", explain):
             self.collections = Collections(client, database, collection)
-        # To wait for a silent server takes that long; one that is away refuses sooner.
+        # A silent server takes at least that long to notice; one that is away refuses sooner.
         slow = (client.options.pool_options.socket_timeout or 0.0) / 2
         name = f"MongoDB storage {self.collections.parent.full_name!r}"
         self.gate = ServerGate(name, explain, log, slow=slow)
@@ -68,7 +68,7 @@ class Database:
     def run_in_turn(self, work: Callable[[], T]) -> T:
         """Run ``work`` as the owner, once more if the connection turns out to be lost.
 
-        So ``work`` must not mind if it was done already.
+        So ``work`` must be safe to repeat.
         """
         try:
             try:
@@ -82,10 +82,10 @@ class Database:
             raise
 
     def close(self, finish: Callable[[], None]) -> None:
-        """Let go of the storage, then call ``finish``. Idempotent."""
+        """Release the storage, then call ``finish``. Idempotent."""
 
         def release() -> None:
-            with suppress(PyMongoError):  # the next owner has to wait a little
+            with suppress(PyMongoError):  # then the next owner has to wait a little
                 self.lease.release()
             finish()
 

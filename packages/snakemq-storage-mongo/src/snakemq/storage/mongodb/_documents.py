@@ -1,4 +1,4 @@
-"""From documents to messages, without trusting the documents; and back."""
+"""Turning documents into messages, without trusting the documents; and back."""
 
 from __future__ import annotations
 
@@ -9,20 +9,24 @@ from typing import Any
 
 from snakemq.exceptions import SnakeMQMessageTooLarge
 from snakemq.message import Message
+from snakemq.queues import StoredMessage
 from snakemq.queues.parts import UnreadableItem, ttl_left, ttl_of_v16
 
 Document = dict[str, Any]
 
 MAX_DOCUMENT = 16 * 1024 * 1024
-"""Bytes; a limit of MongoDB."""
+"""Bytes. This is a limit of MongoDB."""
 
 FIELDS_SIZE = 512
-"""More than what the other fields of a message take, the name of the queue excepted."""
+"""Bytes. The fields of a message take less, apart from its data and its queue's name."""
 
 
 def document_of(seq: int, queue_name: str, item: Message, now: float) -> Document:
-    """``_id`` is the order of pushes: the one owner counts it. ``ttl`` is what was left of it when
-    the owners' clock read ``stored_at``."""
+    """Return the document of a message.
+
+    ``_id`` is the order of pushes, counted by the one owner. ``ttl`` is what was left when the
+    owners' clock read ``stored_at``.
+    """
     return {
         "_id": seq,
         "queue_name": queue_name,
@@ -34,22 +38,23 @@ def document_of(seq: int, queue_name: str, item: Message, now: float) -> Documen
     }
 
 
-def read_message(document: Mapping[str, Any], now: float) -> Message:
-    """The message in a document, its ttl as it is left at ``now``.
+def read_message(now: float, document: Document) -> StoredMessage:
+    """Return the message in a document, with what is left of its ttl at ``now``.
 
     Raises :exc:`UnreadableItem`.
     """
-    uuid, data, flags = (_get(document, name) for name in ("uuid", "data", "flags"))
+    uuid, data, flags = _get(document, "uuid"), _get(document, "data"), _get(document, "flags")
     ttl, stored_at = _get(document, "ttl"), _get(document, "stored_at")
     if type(stored_at) is not float:
         raise UnreadableItem(f"stored_at is {stored_at!r}")
-    return _message(data, ttl, flags, uuid, stored_at, now)
+    message = _message(data, ttl, flags, uuid, stored_at, now)
+    return StoredMessage(int(document["_id"]), message)
 
 
 def read_v16_message(document: Mapping[str, Any]) -> tuple[str, Message]:
-    """The name of the queue and the message in a document of snakeMQ 1.6.
+    """Return the queue's name and the message in a document of snakeMQ 1.6.
 
-    It keeps uuid and data in base64; as a string when written by Python 2. Raises
+    1.6 keeps uuid and data in base64, as a string if Python 2 wrote them. Raises
     :exc:`UnreadableItem`.
     """
     queue_name, ttl = _get(document, "queue_name"), _get(document, "ttl")
@@ -85,10 +90,10 @@ def _get(document: Mapping[str, Any], name: str) -> Any:
 
 
 def check_size(queue_name: str, item: Message) -> None:
-    """Raises :exc:`SnakeMQMessageTooLarge` for a message that no document holds."""
+    """Raise :exc:`SnakeMQMessageTooLarge` for a message that no document can hold."""
     size = len(item.data) + len(queue_name.encode()) + FIELDS_SIZE
     if size > MAX_DOCUMENT:
         raise SnakeMQMessageTooLarge(
-            f"a message and its queue name must fit into a document of {MAX_DOCUMENT} bytes, this"
-            f" one takes {size}"
+            f"a message and its queue name must fit into a document of {MAX_DOCUMENT} bytes, but"
+            f" this one takes {size}"
         )

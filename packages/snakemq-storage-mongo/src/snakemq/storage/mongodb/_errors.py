@@ -14,10 +14,10 @@ _TEMPORARY_CODES = frozenset({14031, 112, 50, 262, 11601, 11602})
 
 
 def explain(error: Exception) -> Failure | None:
-    """What an exception means: see :data:`~snakemq.queues.parts.Explain`.
+    """Say what an exception means, see :data:`~snakemq.queues.parts.Explain`.
 
-    It is temporary when the server is away or elects a primary, or is out of resources, or when
-    another owner holds the storage. ``OverflowError`` is an integer above 64 bits, which no
+    A failure is temporary if the server is away, elects a primary or is out of resources, or if
+    another owner has the storage. ``OverflowError`` means an integer above 64 bits, which no
     document holds.
     """
     match error:
@@ -31,7 +31,7 @@ def explain(error: Exception) -> Failure | None:
             return Failure(in_use(owner=f"another storage object, {error}"), is_temporary=True)
         case Lost():
             return Failure(
-                "this process did not renew its ownership in time and another one has taken it;"
+                "this process did not renew its ownership in time, and another one has taken it;"
                 " open the storage again",
                 is_temporary=False,
             )
@@ -39,6 +39,6 @@ def explain(error: Exception) -> Failure | None:
 
 
 def is_lost(error: errors.PyMongoError) -> bool:
-    """Is it a connection that broke, and not a server that cannot be found or does not answer?"""
+    """Return whether a connection broke, rather than that a server is away or does not answer."""
     away = errors.ServerSelectionTimeoutError | errors.NetworkTimeout
     return isinstance(error, errors.AutoReconnect) and not isinstance(error, away)

@@ -1,6 +1,6 @@
-"""What was processed of each peer: see :class:`snakemq.queues.InboxStorage`.
+"""The uuids of processed messages, peer by peer: see :class:`snakemq.queues.InboxStorage`.
 
-One document for each batch. ``end`` counts the uuids of the peer up to the end of the batch.
+Each batch is a document. Its ``end`` is the number of the peer's uuids up to the end of the batch.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ class Inbox:
         self._inbox = inbox
         self._lazy_inbox = inbox.with_options(write_concern=WriteConcern(w=1))
         self._ends: dict[str, int] = {}
-        """The ``end`` of each peer, as far as it was read."""
+        """The last ``end`` of each peer, once it was read."""
 
     def remember(self, ident: str, uuids: list[bytes], keep: int) -> None:
-        """Append a batch to those of a peer, forget those before its last ``keep`` uuids."""
+        """Append a batch to those of a peer, and forget those before its last ``keep`` uuids."""
         if ident not in self._ends:
             newest = self._inbox.find_one({"ident": ident}, {"end": True}, sort=[("end", -1)])
             self._ends[ident] = newest["end"] if newest else 0
         end = self._ends[ident] + len(uuids)
         if uuids:
-            # A duplicate: the answer to the first try was lost. There is one owner.
+            # There is one owner, so a duplicate means that the answer to the first try was lost.
             with suppress(DuplicateKeyError):
                 self._inbox.insert_one({"ident": ident, "end": end, "uuids": uuids})
             self._ends[ident] = end
         self._lazy_inbox.delete_many({"ident": ident, "end": {"$lte": end - keep}})
 
     def recall(self, ident: str, count: int) -> list[bytes]:
-        """The last ``count`` uuids of a peer, the oldest first. What is not a uuid is left out."""
+        """Return the last ``count`` uuids of a peer, oldest first, without what is not a uuid."""
         batches: list[list[bytes]] = []
         missing = count
         with self._inbox.find({"ident": ident}).sort("end", -1) as found:
@@ -51,7 +51,7 @@ class Inbox:
         return [uuid for batch in reversed(batches) for uuid in batch][-count:]
 
     def remembered(self) -> dict[str, int]:
-        """How many uuids of each peer there are, with those that are about to be forgotten."""
+        """Return how many uuids each peer has, including those that are about to be forgotten."""
         counts: dict[str, int] = {}
         with self._inbox.find({}, {"ident": True, "uuids": True}) as found:
             for document in found:
@@ -61,7 +61,7 @@ class Inbox:
         return counts
 
     def forget(self, idents: list[str]) -> None:
-        """Delete all batches of some peers."""
+        """Delete all batches of these peers."""
         self._inbox.delete_many({"ident": {"$in": idents}})
         for ident in idents:
             self._ends.pop(ident, None)

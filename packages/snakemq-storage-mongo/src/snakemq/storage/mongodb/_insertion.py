@@ -1,4 +1,4 @@
-"""Appending messages: numbers, duplicates, and what may or may not have arrived."""
+"""Appending messages: their numbers, duplicates, and what may or may not have arrived."""
 
 from __future__ import annotations
 
@@ -27,12 +27,14 @@ class Insertion:
     def insert(
         self, rows: Sequence[tuple[str, Message]], now: float, first: int | None = None
     ) -> int:
-        """Append messages, but those whose uuid is in their queue already; number the first.
+        """Append messages, and return the number of the first one.
 
-        ``first``: the number that was reserved for the first; ``None``: the next one.
+        A message whose uuid is already in its queue is left out.
 
-        Raises what pymongo raises; what was inserted until then is deleted, now or by
-        :meth:`undo`. Raises :exc:`Lost` if the numbers are those of another owner.
+        ``first``: the number that was reserved for the first message; ``None``: the next number.
+
+        Raises what pymongo raises. Then :meth:`undo` deletes what was inserted before. Raises
+        :exc:`Lost` if another owner has used these numbers.
         """
         if first is None:
             first = self._positions.reserve(len(rows))
@@ -74,7 +76,7 @@ class Insertion:
                 if not problems or problems[0]["code"] != _DUPLICATE:
                     raise
                 _check_duplicate(problems[0])
-                # Where there is one there may be many: ask for all of the others at once.
+                # One duplicate may mean many: ask about all the others at once.
                 documents = self._unknown(documents[problems[0]["index"] + 1 :])
 
     def _unknown(self, documents: list[Document]) -> list[Document]:
@@ -94,7 +96,10 @@ class Insertion:
 
 
 def _check_duplicate(details: object) -> None:
-    """A uuid may be there already. A number may not: somebody else has counted, too."""
+    """Raise :exc:`Lost` if it is a number that is a duplicate: then another owner counts, too.
+
+    A duplicate uuid is not an error.
+    """
     pattern = details.get("keyPattern") if isinstance(details, dict) else None
     if pattern is None or "_id" in pattern:
         raise Lost

@@ -1,4 +1,4 @@
-"""One owner at a time: a document with a deadline that the owner keeps moving on."""
+"""One owner at a time, by a document whose deadline the owner keeps moving forward."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ class InUse(Exception):
 
 
 class Lease:
-    """The ownership of a storage, valid for ``seconds`` and renewed three times as often.
+    """The ownership of a storage, valid for ``seconds`` and renewed every third of that.
 
     MongoDB has no lock that ends with a connection. All times are the server's. An owner whose
-    process is dead is replaced at once if it ran on the same machine, which Linux lets us see;
-    otherwise when its time is up.
+    process is dead is replaced at once if it ran on the same Linux machine, otherwise when its time
+    is up.
 
-    ``reading``: of the owners' clock; written down at each renewal.
+    ``reading``: reads the owners' clock, which is written down at each renewal.
     """
 
     def __init__(
@@ -63,21 +63,21 @@ class Lease:
             time.sleep(0.05)
 
     def keep(self) -> None:
-        """Renew it from now on, in a thread of its own."""
+        """Start a thread that keeps renewing the lease."""
         self._thread = threading.Thread(
             target=self._keep_renewing, name="snakemq-mongodb-lease", daemon=True
         )
         self._thread.start()
 
     def ensure(self) -> None:
-        """Make sure, before each write, that we are still the owner. Raises :exc:`Lost`."""
+        """Make sure before a call that we are still the owner. Raises :exc:`Lost`."""
         if self.is_lost:
             raise Lost
         if time.monotonic() - self._renewed > self._seconds / 2:
             self.renew()  # the server was away, or this process stood still
 
     def renew(self) -> None:
-        """Raises :exc:`Lost`. A lease that has run out, but that nobody took, is ours again."""
+        """Renew the lease, even an expired one if nobody else took it. Raises :exc:`Lost`."""
         if self.is_lost:
             raise Lost
         began = time.monotonic()
@@ -89,7 +89,7 @@ class Lease:
         self._renewed = began
 
     def release(self) -> None:
-        """Let the next one in at once. Raises what pymongo raises; then it has to wait."""
+        """Let the next owner in at once. If this raises (what pymongo raises), it has to wait."""
         self._ended.set()
         if self._thread is not None:
             self._thread.join()
@@ -122,7 +122,7 @@ class Lease:
             except Lost:
                 return
             except PyMongoError:
-                continue  # the next call of the storage will say so
+                continue  # the next call of the storage will raise it
 
 
 def _host() -> str:
@@ -130,9 +130,10 @@ def _host() -> str:
 
 
 def _identity(pid: int) -> list[Any] | None:
-    """What tells this process from any other one, before and after; on Linux only.
+    """Return what tells a process from all others, past and future; ``None`` except on Linux.
 
-    The machine since its last start, the name space of its process ids, the id and its start.
+    It consists of the id of the machine's boot, the namespace of process ids, the process id, and
+    the time at which the process started.
     """
     try:
         with open("/proc/sys/kernel/random/boot_id") as file:
@@ -155,6 +156,6 @@ def _is_dead(process: Any) -> bool:
     except ProcessLookupError:
         return True
     except OSError:
-        pass  # alive, but somebody else's
+        pass  # it is alive, but belongs to another user
     now = _identity(process[2])
-    return now is not None and now != process  # the id was given to another one meanwhile
+    return now is not None and now != process  # another process has the id meanwhile

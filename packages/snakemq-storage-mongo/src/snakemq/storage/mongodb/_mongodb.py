@@ -23,54 +23,55 @@ from ._reading import read_page, read_queue_names
 
 
 class MongoDbQueuesStorage(QueuesStorageBase):
-    """Queues in MongoDB (4.4 or newer), and what was received.
+    """Keeps queues in MongoDB (4.4 or newer), and an inbox.
 
     ``host``: a host name, a URI (``mongodb://...``) or a client of yours, which is not closed.
 
-    ``port``: if ``host`` is a name without one.
+    ``port``: the port, if ``host`` is a name without one.
 
-    ``database``: by default the one of the URI, or ``snakemq``.
+    ``database``: by default that of the URI, or ``snakemq``.
 
     ``client_options``: for :class:`pymongo.MongoClient`, unless ``host`` is a client.
 
-    Settings are attributes too, read-only after the construction:
+    Settings are attributes, too, read-only after the construction:
 
     - ``collection``: what the names of the collections begin with: ``snakemq.messages``,
       ``snakemq.inbox``, ``snakemq.set_aside``, ``snakemq.state``.
-    - ``owner_timeout``: how many seconds to wait for another owner to let go.
-    - ``owner_lease``: for how many seconds an owner stays one that does not say so again.
+    - ``owner_timeout``: how many seconds to wait for another owner to release the storage.
+    - ``owner_lease``: for how many seconds an owner stays the owner without renewing that.
     - ``clock``: a function that returns monotonic seconds.
 
-    1.6's ``snakemq.snakemq_items`` is taken over: its messages are copied, in their order, and it
-    is renamed to ``snakemq.snakemq_items_v16_backup``.
+    1.6's ``snakemq.snakemq_items`` is taken over: its messages are copied in order, and it is
+    renamed to ``snakemq.snakemq_items_v16_backup``.
 
     *Durability*: when :meth:`push` or :meth:`push_many` returns, the messages are in the journal
     (``j=True``) of the majority of the members, or of as many as the client's own ``w`` says.
-    Deletions need not be: after a crash of the server the latest may be undone.
+    Deletions need not be: a crash of the server may undo the latest of them.
 
-    *Batches*: a batch is one command, but no transaction. If it fails in the middle, what was
-    stored is deleted again; only when this process dies in the same moment the first ones stay.
+    *Batches*: a batch is one command, but not a transaction. If it fails in the middle, what was
+    stored is deleted again. Only if this process dies at that moment, the first messages stay.
 
-    *One owner*: a second storage on the same collections, in whatever process, raises
+    *One owner*: a second storage on the same collections, in any process, raises
     :exc:`StorageError` with ``temporary`` set. A thread renews the ownership. An owner that dies
-    without closing is replaced at once by one on the same (Linux) machine, elsewhere after
+    without closing is replaced at once by an owner on the same Linux machine, or else after
     ``owner_lease`` seconds. An owner that stood still for longer than that, and was replaced,
     raises :exc:`StorageError` from then on. A forked child cannot use its parent's storage.
 
-    *When the server is away*, or elects a primary, each call fails within a second
-    (``serverSelectionTimeoutMS``); within 10 if it stops answering (``socketTimeoutMS``, and 5 for
-    a new connection, ``connectTimeoutMS``), unless the URI or the options say otherwise. The first
-    call after its return works. A push that raised is undone then, should the server have done it.
+    *While the server is away*, or elects a primary, each call fails within a second
+    (``serverSelectionTimeoutMS``). If the server stops answering, calls fail within 10 seconds
+    (``socketTimeoutMS``), new connections within 5 (``connectTimeoutMS``). The URI and the options
+    may change these. The first call after the server's return works, and undoes what a push that
+    raised may have left.
 
-    *Limits*: a message and the name of its queue must fit into a document of 16 MiB;
-    :exc:`SnakeMQMessageTooLarge` is raised otherwise.
+    *Limits*: a message and the name of its queue must fit into a document of 16 MiB, or a push
+    raises :exc:`SnakeMQMessageTooLarge`.
 
     *Threads*: every method may be called from any thread. Threads that push at the same time
-    share commands. A signal handler or a finalizer may push as well; in the middle of a call of its
-    own thread what it pushes is durable as soon as that has ended.
+    share commands. A signal handler or a finalizer may push, too; if it interrupts a call of its
+    own thread, what it pushes is durable as soon as that has ended.
 
-    *Ttl*: counts down while the storage is open and stands still while it is not. After a crash
-    it goes on from the last thing that was written, a third of ``owner_lease`` ago at most.
+    *Ttl* counts down while the storage is open and stands still while it is closed. After a crash
+    the clock goes on from the last write, at most a third of ``owner_lease`` before the crash.
 
     *Unreadable documents* are moved to the collection ``snakemq.set_aside`` and reported to the
     logger ``snakemq.storage.mongodb``.
@@ -122,38 +123,38 @@ class MongoDbQueuesStorage(QueuesStorageBase):
         self._pushes = Pushes(self._database.gate, self._database.positions, self._store)
 
     def close(self) -> None:
-        """Let go of the storage. Idempotent."""
+        """Release the storage. Idempotent."""
         self._database.close(finish=self._close_client)
 
     def get_queues(self) -> Sequence[str]:
-        """Names of the queues that have at least one item."""
+        """Return the names of the queues that have at least one item."""
         return self._database.run(lambda: read_queue_names(self._collections))
 
     def get_items(self, queue_name: str) -> Sequence[Message]:
-        """The messages of a queue in their order, with what is left of their ttl."""
+        """Return the messages of a queue in order, each with what is left of its ttl."""
         return [stored.message for stored in self._read(queue_name, None, None, None)]
 
     def get_page(
         self, queue_name: str, after: int | None, limit: int, max_bytes: int | None = None
     ) -> Sequence[StoredMessage]:
-        """The next messages of a queue; costs what is in the page, however long the queue is."""
+        """Return the next messages of a queue. Costs only what is in the page."""
         return self._read(queue_name, after, limit, max_bytes)
 
     def count(self, queue_name: str) -> int:
-        """How many messages the queue has. The server counts them in an index."""
+        """Return how many messages the queue has. The server counts them in an index."""
         messages = self._collections.messages
         return self._database.run(lambda: messages.count_documents({"queue_name": queue_name}))
 
     def push(self, queue_name: str, item: Message) -> int:
         """Append a message; it is durable when this returns.
 
-        A message whose uuid is in this queue already is ignored.
+        A message whose uuid is already in this queue is ignored.
         """
         check_size(queue_name, item)
         return self._pushes.push(queue_name, (item,))[0]
 
     def push_many(self, queue_name: str, items: Iterable[Message]) -> Sequence[int]:
-        """Append messages; when this raises, none of them stays."""
+        """Append messages; if this raises, none of them stays."""
         items = list(items)
         for item in items:
             check_size(queue_name, item)
@@ -191,18 +192,18 @@ class MongoDbQueuesStorage(QueuesStorageBase):
             self._database.run(update)
 
     def remember(self, ident: str, uuids: Sequence[bytes], keep: int) -> None:
-        """Messages of a peer were processed; durable when this returns.
+        """Note that messages of a peer were processed; durable when this returns.
 
-        What is older than the last ``keep`` uuids of that peer is forgotten, by batches.
+        What is older than the last ``keep`` uuids of that peer is forgotten, batch by batch.
         """
         self._database.run(lambda: self._inbox.remember(ident, list(uuids), keep))
 
     def recall(self, ident: str, count: int) -> Sequence[bytes]:
-        """The last ``count`` uuids of a peer, the oldest first; fewer if there are no more."""
+        """Return the last ``count`` uuids of a peer, oldest first; fewer if there are no more."""
         return self._database.run(lambda: self._inbox.recall(ident, count))
 
     def remembered(self) -> Mapping[str, int]:
-        """How many uuids of each peer are kept."""
+        """Return how many uuids of each peer are kept."""
         return self._database.run(self._inbox.remembered)
 
     def forget(self, idents: Sequence[str]) -> None:
@@ -210,11 +211,11 @@ class MongoDbQueuesStorage(QueuesStorageBase):
         self._database.run(lambda: self._inbox.forget(list(idents)))
 
     def checkpoint_clock(self) -> None:
-        """Write down for how long the storage has been open; the owner's thread does it as well."""
+        """Write down for how long the storage has been open; the owner's thread does so, too."""
         self._database.run(self._database.lease.renew)
 
     def _store(self, messages: Sequence[tuple[str, Message]], first: int | None) -> int:
-        """Called in turn, see :class:`Pushes`."""
+        """Store pushed messages. Called in turn, see :class:`Pushes`."""
         database = self._database
         return database.run_in_turn(
             lambda: database.insertion.insert(messages, database.clock.now(), first)

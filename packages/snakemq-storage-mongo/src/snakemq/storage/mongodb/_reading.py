@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from snakemq.queues import StoredMessage
@@ -12,13 +13,13 @@ from ._collections import Collections
 from ._documents import Document, read_message
 
 Wanted = tuple[str, int, int | None, int | None]
-"""Name of the queue, after which position, how many messages, how many bytes at most."""
+"""The queue, the position to start behind, the most messages, the most bytes of their data."""
 
 
 def read_queue_names(collections: Collections) -> list[str]:
-    """What cannot be the name of a queue is set aside with all that is in it."""
+    """Return the names of the queues. One that is not text is set aside with its messages."""
     names: list[str] = []
-    # Nothing else but this names those that have no name at all.
+    # None also finds the documents that have no name at all.
     strange: list[Any] = [None]
     for value in collections.messages.distinct("queue_name"):
         if isinstance(value, str):
@@ -31,16 +32,13 @@ def read_queue_names(collections: Collections) -> list[str]:
 
 
 def read_page(collections: Collections, now: float, wanted: Wanted) -> list[StoredMessage]:
-    """Empty only if there is nothing behind the position."""
+    """Return a page of a queue; empty only if there is nothing behind the position."""
     name, after, limit, max_bytes = wanted
 
-    def read(document: Document) -> StoredMessage:
-        return StoredMessage(int(document["_id"]), read_message(document, now))
-
-    # The server sends batches of 16 MB at most, so no more is read than what fits into the page.
+    # The server sends batches of at most 16 MB, so little more is read than fits into the page.
     found = collections.messages.find({"queue_name": name, "_id": {"$gt": after}}).sort("_id", 1)
     with found.batch_size(limit or 10_000) as cursor:
-        page, unreadable = fill_page(cursor, read, limit, max_bytes)
+        page, unreadable = fill_page(cursor, partial(read_message, now), limit, max_bytes)
     for document, reason in unreadable:
         _move_aside(collections, document, reason)
     return page

@@ -1,4 +1,4 @@
-"""A collection of snakeMQ 1.6 is taken over, in the database where it is."""
+"""Taking over a collection of snakeMQ 1.6, in the same database."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def take_over_v16(
 ) -> None:
     """Copy the messages of ``PARENT.snakemq_items``, if it exists, and rename it to a backup.
 
-    In natural order, as 1.6 reads them. Interrupted at any place it begins again: what was copied
-    already has its uuid in the queue, and its place before the rest.
+    The messages are copied in natural order, as 1.6 reads them. After an interruption it starts
+    over: what was already copied has its uuid in the queue, and its place before the rest.
     """
     old = parent["snakemq_items"]
     names = parent.database.list_collection_names(filter={"name": {"$regex": "snakemq_items"}})
@@ -43,5 +43,5 @@ def take_over_v16(
     if chunk:
         push(chunk)
     backup = free_name(f"{old.name}_v16_backup", names.__contains__, "_")
-    log.info("%s of snakeMQ 1.6 was taken over; it is renamed to %s", old.full_name, backup)
+    log.info("%s of snakeMQ 1.6 was taken over and is renamed to %s", old.full_name, backup)
     old.rename(backup)

@@ -8,5 +8,5 @@ from ._mongodb import MongoDbQueuesStorage
 
 
 def open_url(url: str, **options: Any) -> MongoDbQueuesStorage:
-    """A URI of MongoDB, ``mongodb+srv`` too."""
+    """Open a URI of MongoDB, ``mongodb://…`` or ``mongodb+srv://…``."""
     return MongoDbQueuesStorage(url, **options)

@@ -1,7 +1,7 @@
-"""Queues in PostgreSQL, MySQL and MariaDB, or any of their tables that snakeMQ 1.6 has left.
+"""Queues in PostgreSQL, MySQL and MariaDB, and in the tables that snakeMQ 1.6 left there.
 
-Needs SQLAlchemy 2 and the driver of the database: the extras ``postgresql``, ``mysql`` and
-``sqlalchemy`` (which brings no driver) of this package.
+Needs SQLAlchemy 2 and the driver of the database: install the extra ``postgresql``, ``mysql`` or
+``sqlalchemy`` (which includes no driver) of this package.
 """
 
 try:

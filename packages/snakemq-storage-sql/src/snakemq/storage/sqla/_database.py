@@ -1,4 +1,4 @@
-"""The tables of a storage on a server, and what their one owner knows about them."""
+"""The open tables of a storage on a server, and what their one owner knows about them."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Database:
         clock: Callable[[], float],
     ) -> None:
         name = f"SQL storage {engine.url.render_as_string(hide_password=True)}"
-        # However fast a call fails, the calls that have waited for it fail with it.
+        # However fast a call fails, the calls that waited for it fail with it.
         self.gate = ServerGate(name, partial(explain, dialect), log, slow=0.0)
         self.tables = Tables(prefix)
         self.sql = Statements(self.tables, dialect, engine.dialect)
@@ -72,7 +72,7 @@ class Database:
             return self.session.run(work, extra)
 
     def settle(self, connection: sa.Connection) -> None:
-        """Find out what is there, now that we are the owner; perhaps again, after another one."""
+        """Find out what is there, now that we are the owner (again, after a lost connection)."""
         self.tables.create(connection)
         rows = connection.execute(self.sql.last).all()
         name, last = max(rows, key=lambda row: row.seq, default=(b"", 0))
@@ -94,19 +94,19 @@ class Database:
         )
 
     def now(self) -> float:
-        """The reading of the owners' clock."""
+        """Return what the owners' clock reads."""
         assert self._clock is not None
         return self._clock.now()
 
     def write_clock(self, connection: sa.Connection, interval: float = 0.0) -> None:
-        """Write the clock down if that was done ``interval`` seconds ago, or longer."""
+        """Write the clock down, unless that was done within the last ``interval`` seconds."""
         now = self.now()
         if now - self._clock_written >= interval:
             connection.execute(self.sql.update_clock, {"now": now})
             self._clock_written = now
 
     def close(self) -> None:
-        """End the session and let go of the storage. Idempotent."""
+        """End the session and release the storage. Idempotent."""
         self.gate.close(self._finish)
 
     def _finish(self) -> None:

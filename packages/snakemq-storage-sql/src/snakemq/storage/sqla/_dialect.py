@@ -1,4 +1,4 @@
-"""What differs between the databases: settings of a session, the owner's lock, limits, errors."""
+"""What differs between databases: settings of a session, the owner's lock, limits, errors."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sqlalchemy import exc
 from ._rows import Row
 
 CONNECT_TIMEOUT = 5
-"""Seconds until a server that does not answer counts as being away."""
+"""Seconds after which a server that does not answer counts as away."""
 
 
 class InUse(Exception):
@@ -24,15 +24,15 @@ class Dialect(ABC):
 
     begin = "BEGIN"
     begin_lazily: tuple[str, ...] = ("BEGIN",)
-    """Begins a transaction that need not be synced to the disk, where there is such a thing."""
+    """Begins a transaction that need not be synced to the disk, if the database has such a kind."""
 
     def engine_options(self, url: sa.URL) -> dict[str, Any]:
-        """What the user may override."""
+        """Return our defaults for the engine, which the user may override."""
         return {}
 
     @abstractmethod
     def settle(self, connection: sa.Connection) -> None:
-        """Settings of a new session."""
+        """Set up a new session."""
 
     @abstractmethod
     def own(self, connection: sa.Connection, prefix: str, timeout: float) -> None:
@@ -40,26 +40,27 @@ class Dialect(ABC):
 
     @abstractmethod
     def insert(self, messages: sa.Table) -> sa.Insert:
-        """An INSERT that ignores a message whose uuid is in its queue already."""
+        """Return an INSERT that ignores a message whose uuid is already in its queue."""
 
     def insert_at_once(self, cursor: Any, table: str, rows: Sequence[Row]) -> bool:
-        """Insert rows in one statement, where that is faster than with parameters.
+        """Insert rows in one statement, if that is faster than with parameters.
 
-        ``cursor``: of the driver. ``table``: its name, quoted.
+        ``cursor``: one of the driver. ``table``: its name, quoted.
 
-        False, and nothing was done, where there is no such thing, or if it does not work with
-        these rows: one may be there already.
+        Returns False, and does nothing, if the database has no such statement, or if it does not
+        work with these rows: one may be there already.
         """
         return False
 
     def literal(self, value: bytes) -> str:
-        """Bytes as they stand in a statement, nothing in it but digits."""
+        """Return bytes as a literal for a statement; only hexadecimal digits stand in it."""
         return f"x'{value.hex()}'"
 
     def queue_names(self, messages: sa.Table) -> sa.FromClause:
-        """The names of all queues as a column ``name``, in the time that their number takes.
+        """Select the names of all queues as a column ``name``; costs only what their number costs.
 
-        A DISTINCT reads the whole index, except where the database can jump. So this does.
+        A DISTINCT reads the whole index, unless the database can jump from name to name. This
+        jumps itself.
         """
         m = messages.c
         first = sa.select(m.queue_name.label("name")).order_by(m.queue_name).limit(1)
@@ -74,9 +75,9 @@ class Dialect(ABC):
         names = names.union_all(sa.select(following).where(names.c.name.is_not(None)))
         return sa.select(names.c.name).where(names.c.name.is_not(None)).subquery()
 
-    def check_size(self, data: bytes) -> None:  # noqa: B027 - where there is no limit
-        """Raises :exc:`SnakeMQMessageTooLarge`."""
+    def check_size(self, data: bytes) -> None:  # noqa: B027 - some databases have no limit
+        """Raise :exc:`SnakeMQMessageTooLarge` if the database cannot hold the data."""
 
     @abstractmethod
     def is_temporary(self, error: exc.SQLAlchemyError) -> bool:
-        """May the same succeed later, without anybody changing anything?"""
+        """Return whether the same call may succeed later without a change to the program."""

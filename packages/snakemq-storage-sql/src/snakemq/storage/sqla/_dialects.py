@@ -1,4 +1,4 @@
-"""Which dialect a database speaks."""
+"""Choosing the dialect of a database."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ._sqlite import Sqlite
 
 
 def dialect_of(name: str) -> Dialect:
-    """Raises ``ValueError`` for a database that is not supported."""
+    """Return the dialect of a database. Raises ``ValueError`` if it is not supported."""
     kinds: dict[str, type[Dialect]] = {
         "postgresql": PostgreSql,
         "mysql": MySql,
@@ -17,5 +17,5 @@ def dialect_of(name: str) -> Dialect:
         "sqlite": Sqlite,
     }
     if name not in kinds:
-        raise ValueError(f"databases can be {', '.join(kinds)}, not {name}")
+        raise ValueError(f"the database must be one of {', '.join(kinds)}, not {name}")
     return kinds[name]()

@@ -13,9 +13,9 @@ from ._dialects import dialect_of
 def engine_of(
     url_or_engine: str | sa.URL | sa.Engine, options: dict[str, Any]
 ) -> tuple[sa.Engine, Dialect]:
-    """The engine, and how to talk to its database.
+    """Return the engine and the dialect of its database.
 
-    ``options``: of :func:`sqlalchemy.create_engine`, where a URL is given.
+    ``options``: for :func:`sqlalchemy.create_engine`, if a URL is given.
 
     Raises ``ValueError`` for a database that is not supported.
     """
@@ -23,7 +23,7 @@ def engine_of(
         return url_or_engine, dialect_of(url_or_engine.dialect.name)
     url = sa.make_url(url_or_engine)
     dialect = dialect_of(url.get_backend_name())
-    # The user's own connect_args add to ours; what the URL says counts more than ours.
+    # The user's connect_args are added to ours; what the URL says overrides ours.
     defaults = dialect.engine_options(url)
     ours = {k: v for k, v in defaults["connect_args"].items() if k not in url.query}
     all_options = {"poolclass": sa.pool.NullPool} | options

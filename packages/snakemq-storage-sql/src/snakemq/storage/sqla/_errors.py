@@ -11,10 +11,10 @@ from ._watchdog import Silent
 
 
 def explain(dialect: Dialect, error: Exception) -> Failure | None:
-    """What an exception means: see :data:`~snakemq.queues.parts.Explain`.
+    """Say what an exception means, see :data:`~snakemq.queues.parts.Explain`.
 
-    It is temporary when the server is away, stops, is out of resources, or when another owner
-    holds the storage.
+    A failure is temporary if the server is away, stops or is out of resources, or if another owner
+    has the storage.
     """
     match error:
         case exc.SQLAlchemyError():
@@ -28,5 +28,5 @@ def explain(dialect: Dialect, error: Exception) -> Failure | None:
 
 
 def is_lost(error: exc.SQLAlchemyError) -> bool:
-    """Is the connection gone?"""
+    """Return whether the connection is gone."""
     return isinstance(error, exc.DBAPIError) and bool(error.connection_invalidated)

@@ -1,4 +1,4 @@
-"""What was processed of each peer: see :class:`snakemq.queues.InboxStorage`."""
+"""The uuids of processed messages, peer by peer: see :class:`snakemq.queues.InboxStorage`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ._statements import Statements
 
 
 class Inbox:
-    """That of one peer, for one call: it knows whether it is being repeated."""
+    """The inbox of one peer, during one call: it knows whether the call is being repeated."""
 
     def __init__(self, session: OwnerSession, sql: Statements, ident: bytes) -> None:
         self._session = session
@@ -20,11 +20,11 @@ class Inbox:
         self._is_repeated = False
 
     def remember(self, connection: sa.Connection, uuids: Sequence[bytes], keep: int) -> None:
-        """Append uuids and forget all but the last ``keep`` ones."""
+        """Append uuids, and forget all but the last ``keep``."""
         sql, ident = self._sql, self._ident
         with self._session.transaction(connection):
             seq = (connection.execute(sql.last_remembered, ident).scalar() or 0) + 1
-            # If the answer to the commit was what got lost, they are there already.
+            # If only the answer to the commit was lost, they are already there.
             if not self._is_repeated or self.recall(connection, len(uuids)) != list(uuids):
                 self._is_repeated = True
                 rows = [(ident["name"], n, uuid) for n, uuid in enumerate(uuids, seq)]
@@ -35,7 +35,7 @@ class Inbox:
             connection.execute(sql.forget, ident | {"after": seq - keep})
 
     def recall(self, connection: sa.Connection, count: int) -> list[bytes]:
-        """The last ``count`` uuids, the oldest first; fewer if there are no more."""
+        """Return the last ``count`` uuids, oldest first; fewer if there are no more."""
         parameters = {**self._ident, "limit": count}
         uuids = [bytes(uuid) for (uuid,) in connection.execute(self._sql.recall, parameters)]
         uuids.reverse()

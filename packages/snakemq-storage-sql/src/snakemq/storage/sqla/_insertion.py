@@ -1,4 +1,4 @@
-"""Appending messages: numbers, duplicates, and what may or may not have arrived."""
+"""Appending messages: their numbers, duplicates, and what may or may not have arrived."""
 
 from __future__ import annotations
 
@@ -35,12 +35,14 @@ class Insertion:
         now: float,
         first: int | None = None,
     ) -> int:
-        """Append messages, but those whose uuid is in their queue already; number the first.
+        """Append all messages, or none, and return the number of the first one.
 
-        ``first``: the number that was reserved for the first; ``None``: the next one.
+        A message whose uuid is already in its queue is left out.
 
-        All or none. Raises what SQLAlchemy raises; :meth:`undo` deletes what the server may have
-        done before the connection was lost.
+        ``first``: the number that was reserved for the first message; ``None``: the next number.
+
+        Raises what SQLAlchemy raises. Then :meth:`undo` deletes what the server may have done
+        before the connection was lost.
         """
         if first is None:
             first = self._positions.reserve(len(rows))
@@ -51,7 +53,7 @@ class Insertion:
         try:
             self._insert(connection, numbered)
         except BaseException as error:
-            if self._session.ends_with(error):  # and with it the outcome is lost
+            if self._session.ends_with(error):  # then the outcome is unknown
                 self._leftovers.add(
                     [{"s": row.seq, "name": row.queue_name, "u": row.uuid} for row in numbered]
                 )
@@ -68,8 +70,8 @@ class Insertion:
             if self._dialect.insert_at_once(cursor, self._sql.table, rows):
                 return
             if len(rows) == 1:
-                # Measured with PostgreSQL, without the sync: 158 µs. Through the connection of
-                # SQLAlchemy it takes 45 more, through the statement's own execution 90.
+                # Measured with PostgreSQL, without the sync: 158 µs. SQLAlchemy's connection takes
+                # 45 µs more, executing the statement object 90 µs more.
                 cursor.execute(insert.text, insert.parameters(rows[0]))
                 return
         with self._session.transaction(connection):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 
 import sqlalchemy as sa
 
@@ -17,7 +18,7 @@ from ._statements import Statements
 log = logging.getLogger("snakemq.storage.sqla")
 
 Wanted = tuple[bytes, int, int | None, int | None]
-"""Name of the queue, after which position, how many messages, how many bytes at most."""
+"""The queue, the position to start behind, the most messages, the most bytes of their data."""
 
 
 class Reading:
@@ -29,7 +30,7 @@ class Reading:
         self._sql = sql
 
     def queue_names(self, connection: sa.Connection) -> list[str]:
-        """What cannot be the name of a queue is set aside with all that is in it."""
+        """Return the names of the queues. One that is not text is set aside with its messages."""
         names = []
         for (value,) in connection.execute(self._sql.queue_names).all():
             try:
@@ -41,12 +42,8 @@ class Reading:
         return names
 
     def page(self, connection: sa.Connection, now: float, wanted: Wanted) -> list[StoredMessage]:
-        """Empty only if there is nothing behind the position."""
+        """Return a page of a queue; empty only if there is nothing behind the position."""
         name, after, limit, max_bytes = wanted
-
-        def read(row: sa.RowMapping) -> StoredMessage:
-            return StoredMessage(row["seq"], read_message(row, now))
-
         while True:
             count = limit
             if max_bytes is not None:
@@ -55,15 +52,17 @@ class Reading:
             if count is not None:
                 statement, parameters = self._sql.page, parameters | {"limit": count}
             rows = connection.execute(statement, parameters).mappings().all()
-            page, unreadable = fill_page(rows, read)
+            page, unreadable = fill_page(rows, partial(read_message, now))
             if unreadable:
                 self._move_aside(connection, unreadable)
             if page or not rows:
                 return page
 
     def _count_up_to(self, connection: sa.Connection, wanted: Wanted) -> int:
-        """With how many messages the page has its bytes. Asked for first: the rows of a page come
-        all at once, and one may have a gigabyte."""
+        """Return how many messages fill the page with its bytes.
+
+        This comes first, because the rows of a page come all at once, and one may have a gigabyte.
+        """
         name, after, limit, max_bytes = wanted
         assert limit is not None and max_bytes is not None
         parameters = {"name": name, "after": after, "limit": limit}

@@ -1,4 +1,4 @@
-"""From rows to messages, without trusting the rows."""
+"""Turning rows into messages, without trusting the rows."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import NamedTuple
 import sqlalchemy as sa
 
 from snakemq.message import Message
+from snakemq.queues import StoredMessage
 from snakemq.queues.parts import UnreadableItem, read_v16_message, ttl_left
 
 from ._schema import LONGEST_NAME
@@ -26,7 +27,7 @@ class Row(NamedTuple):
 
 
 def encoded(queue_name: str) -> bytes:
-    """How the name of a queue is stored. Raises ``ValueError``."""
+    """Return the name of a queue as it is stored. Raises ``ValueError`` if it is too long."""
     name = queue_name.encode()
     if len(name) > LONGEST_NAME:
         raise ValueError(f"a queue name has at most {LONGEST_NAME} bytes, not {len(name)}")
@@ -34,27 +35,31 @@ def encoded(queue_name: str) -> bytes:
 
 
 def read_queue_name(value: bytes) -> str:
-    """Raises :exc:`UnreadableItem`."""
+    """Return the name of a queue. Raises :exc:`UnreadableItem`."""
     try:
         return bytes(value).decode()
     except UnicodeDecodeError as error:
         raise UnreadableItem(f"queue_name is not UTF-8: {error}") from None
 
 
-def read_message(row: sa.RowMapping, now: float) -> Message:
-    """The message in a row, its ttl as it is left at ``now``. Raises :exc:`UnreadableItem`."""
+def read_message(now: float, row: sa.RowMapping) -> StoredMessage:
+    """Return the message in a row, with what is left of its ttl at ``now``.
+
+    Raises :exc:`UnreadableItem`.
+    """
     ttl, stored_at = row["ttl"], row["stored_at"]
     if not math.isfinite(stored_at) or (ttl is not None and not math.isfinite(ttl)):
         raise UnreadableItem(f"ttl {ttl} or stored_at {stored_at} is not a number of seconds")
     try:
         left = ttl_left(ttl, stored_at, now)
-        return Message(bytes(row["data"]), left, row["flags"], bytes(row["uuid"]))
+        message = Message(bytes(row["data"]), left, row["flags"], bytes(row["uuid"]))
     except (TypeError, ValueError) as error:
         raise UnreadableItem(str(error)) from None
+    return StoredMessage(row["seq"], message)
 
 
 def read_v16_row(row: sa.RowMapping) -> tuple[bytes, Message]:
-    """The name of the queue and the message in a row of 1.6. Raises :exc:`UnreadableItem`."""
+    """Return the queue's name and the message in a row of 1.6. Raises :exc:`UnreadableItem`."""
     queue_name, uuid = row["queue_name"], row["uuid"]
     if isinstance(uuid, str):
         uuid = uuid.encode(errors="replace")

@@ -1,4 +1,4 @@
-"""The tables, how they are made, and the way from older versions to this one."""
+"""The tables of a storage: creating, checking and dropping them."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from snakemq.queues.parts import too_new
 SCHEMA_VERSION = 1
 
 LONGEST_NAME = 1024
-"""Bytes of the longest name of a queue: MySQL limits what an index takes. An ident has 200."""
+"""Bytes of the longest queue name, because MySQL limits what an index holds. An ident has 200."""
 
 _MYSQL = ("mysql", "mariadb")
 
-# Bytes and not text. PostgreSQL has no NUL in a text; MySQL holds "peer" and "peer " for the same
-# in most collations, and each of its versions has another one that does not.
+# Bytes instead of text. PostgreSQL allows no NUL in a text. MySQL takes "peer" and "peer " for the
+# same text in most collations, and the one that does not differs from version to version.
 _NAME = sa.LargeBinary().with_variant(mysql.VARBINARY(LONGEST_NAME), *_MYSQL)
 _UUID = sa.LargeBinary().with_variant(mysql.VARBINARY(16), *_MYSQL)
 _DATA = sa.LargeBinary().with_variant(mysql.LONGBLOB(), *_MYSQL)
@@ -30,7 +30,7 @@ class Tables:
     def __init__(self, prefix: str) -> None:
         self.metadata = sa.MetaData()
         self.v16_name = f"{prefix}items"
-        """The table of snakeMQ 1.6, if the prefix is the one that it always has."""
+        """The table of snakeMQ 1.6, which always uses the default prefix."""
         # seq is the order of pushes. The one owner counts it in memory, under its lock: numbers
         # that the database gives out become visible out of order when two transactions overlap.
         self.messages = sa.Table(
@@ -43,13 +43,13 @@ class Tables:
             sa.Column("stored_at", sa.Double(), nullable=False),  # by the owners' clock
             sa.Column("flags", sa.BigInteger(), nullable=False),
             sa.Column("data", _DATA, nullable=False),
-            # Two indexes and no third one for seq alone: each costs a batch a fifth of its time.
-            # MySQL keeps the rows themselves in the order of the first one, that of reading.
+            # Two indexes, and none for seq alone: an index costs a batch a fifth of its time.
+            # MySQL keeps the rows themselves in the order of the first one, as they are read.
             sa.PrimaryKeyConstraint("queue_name", "seq"),
             sa.UniqueConstraint("uuid", "queue_name", name=f"{prefix}messages_by_uuid"),
             **_OPTIONS,
         )
-        # What was processed of each peer.
+        # The uuids of processed messages.
         self.inbox = sa.Table(
             f"{prefix}inbox",
             self.metadata,
@@ -72,23 +72,23 @@ class Tables:
             sa.Column("data", _DATA),
             **_OPTIONS,
         )
-        # One row, written when everything else is there.
+        # One row, written once everything else is there.
         self.state = sa.Table(
             f"{prefix}state",
             self.metadata,
             sa.Column("id", sa.Integer(), primary_key=True, autoincrement=False),
             sa.Column("version", sa.Integer(), nullable=False),
-            # For how many seconds owners have had this storage open, as far as it is known.
+            # For how many seconds owners have had this storage open, as of the last write.
             sa.Column("seconds", sa.Double(), nullable=False),
-            # 1: the rows of 1.6's table are in ours already; it is only to be renamed.
+            # 1: the rows of 1.6's table are already in ours; it only has to be renamed.
             sa.Column("v16_taken", sa.Integer(), nullable=False),
             **_OPTIONS,
         )
 
     def create(self, connection: sa.Connection) -> None:
-        """Create what is missing. Safe to repeat after an interruption at any place.
+        """Create what is missing. May be repeated after any interruption.
 
-        Raises ``StorageError``, and changes nothing, if a newer version has made the tables.
+        Raises ``StorageError``, and changes nothing, if a newer version made the tables.
         """
         state = self.state
         if sa.inspect(connection).has_table(state.name):
@@ -103,5 +103,5 @@ class Tables:
         connection.execute(sa.insert(state), row)
 
     def drop(self, connection: sa.Connection) -> None:
-        """Drop them with all that is in them."""
+        """Drop the tables with all that is in them."""
         self.metadata.drop_all(connection)

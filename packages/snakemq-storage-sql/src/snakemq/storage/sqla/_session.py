@@ -1,4 +1,4 @@
-"""The one connection of the owner: made when it is needed, made anew when it was lost."""
+"""The owner's one connection: made when it is needed, and again when it was lost."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ T = TypeVar("T")
 class OwnerSession:
     """Runs work on a connection that owns the storage. Not thread-safe.
 
-    ``own``: becomes the owner on a new connection; ``settled``: is called with each new one then.
+    ``own``: becomes the owner on a new connection. ``settled``: is then called with it.
 
-    ``answer_timeout``: seconds after which a server that does not answer counts as being away.
+    ``answer_timeout``: seconds after which a server that does not answer counts as away.
 
-    ``owner_timeout``: how long ``own`` waits, at most.
+    ``owner_timeout``: the most seconds that ``own`` waits.
     """
 
     def __init__(
@@ -50,10 +50,10 @@ class OwnerSession:
     def run(self, work: Callable[[sa.Connection], T], extra: float = 0.0) -> T:
         """Run ``work``, once more if the connection turns out to be lost.
 
-        So ``work`` must not mind if it was done already: the answer to a commit may be what was
-        lost. A connection that had just been made is not tried a second time.
+        So ``work`` must be safe to repeat: maybe only the answer to a commit was lost. On a
+        connection that was just made, ``work`` is not repeated.
 
-        ``extra``: seconds more to wait for the server's answers.
+        ``extra``: how many seconds more to wait for the server's answers.
 
         Raises :exc:`sqlalchemy.exc.SQLAlchemyError`, :exc:`Silent`, and what the functions raise.
         """
@@ -66,15 +66,18 @@ class OwnerSession:
         return self._run(work, extra)
 
     def ends_with(self, error: BaseException) -> bool:
-        """After an error that has to do with the server, or an interruption in the middle of an
-        answer, nothing is taken for granted."""
+        """Return whether the session must end after this error.
+
+        It must if the error has to do with the server. It must after an interruption, too, which
+        may have come in the middle of an answer.
+        """
         if isinstance(error, exc.DBAPIError):
             return is_lost(error) or self._dialect.is_temporary(error)
         return True
 
     @contextmanager
     def driver_cursor(self, connection: sa.Connection) -> Iterator[Any]:
-        """A cursor of the driver itself, whose errors are raised as SQLAlchemy would do it."""
+        """Yield a cursor of the driver itself; its errors are raised as SQLAlchemy raises them."""
         dialect = connection.dialect
         try:
             yield self._cursor
@@ -102,9 +105,9 @@ class OwnerSession:
         connection = self._engine.connect()
         self._driver = connection.connection.dbapi_connection
         try:
-            # Without a transaction around everything: one statement costs one round trip then, not
-            # three. And out of the pool, no matter whose that is: the owner of the storage is the
-            # session, which must end when it is closed.
+            # Without a transaction around everything, one statement costs one round trip, not
+            # three. And the connection leaves the pool, even a user's: the session owns the
+            # storage, so it must end when the storage is closed.
             connection = connection.execution_options(isolation_level="AUTOCOMMIT")
             connection.detach()
             self._cursor = self._driver.cursor()
@@ -112,7 +115,7 @@ class OwnerSession:
             with self._watchdog.watch(self._socket, self._owner_timeout):
                 self._dialect.settle(connection)
                 self._own(connection)
-            # Without a limit: there may be tables to take over.
+            # Without a time limit, because there may be tables to take over.
             self._settled(connection)
         except BaseException:
             self._close(connection)
@@ -122,9 +125,9 @@ class OwnerSession:
 
     @contextmanager
     def transaction(self, connection: sa.Connection, *, lazy: bool = False) -> Iterator[None]:
-        """Everything in the ``with`` block or nothing.
+        """Do everything in the ``with`` block or nothing.
 
-        ``lazy``: it survives the death of this process, but need not be on the disk.
+        ``lazy``: the outcome survives the death of this process, but need not be on the disk.
         """
         for statement in self._dialect.begin_lazily if lazy else (self._dialect.begin,):
             connection.exec_driver_sql(statement)
@@ -148,8 +151,8 @@ class OwnerSession:
         self._watchdog.end()
 
     def _close(self, connection: sa.Connection) -> None:
-        # What a lost connection says to its end does not matter. SQLAlchemy closes only what is in
-        # a pool.
+        # What a lost connection raises at its end does not matter. The driver's connection is
+        # closed here, because SQLAlchemy closes only what is in a pool.
         with suppress(Exception):
             self._driver.close()
         if self._socket is not None:

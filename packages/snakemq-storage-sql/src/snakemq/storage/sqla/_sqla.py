@@ -1,4 +1,4 @@
-"""The storage that keeps queues in the tables of a server."""
+"""The storage that keeps queues in tables on a server."""
 
 from __future__ import annotations
 
@@ -21,61 +21,61 @@ from ._reading import Reading
 from ._rows import encoded, read_queue_name
 
 FOREVER = 7 * 86400.0
-"""Seconds that a call may take which may take as long as it needs."""
+"""Seconds for a call that may take as long as it needs."""
 
 BYTES_PER_SECOND = 1_000_000
-"""A slow network. What is pushed may take as long as that, beyond ``answer_timeout``."""
+"""The speed of a slow network. A push may take that much longer than ``answer_timeout``."""
 
 CLOCK_INTERVAL = 1.0
-"""Seconds between two times that deletions write the clock down."""
+"""Deletions write the clock down again after this many seconds."""
 
 
 class SqlAlchemyQueuesStorage(QueuesStorageBase):
-    """Queues in PostgreSQL, MySQL or MariaDB, and what was received.
+    """Keeps queues in PostgreSQL, MySQL or MariaDB, and an inbox.
 
     ``url_or_engine``: a URL of SQLAlchemy, ``postgresql+psycopg://user:password@host/database``
-    or ``mysql+pymysql://...``; or an engine of yours, which is not disposed of.
+    or ``mysql+pymysql://...``; or an engine of yours, which the storage does not dispose of.
 
-    ``engine_options``: for :func:`sqlalchemy.create_engine`, when a URL is given.
+    ``engine_options``: for :func:`sqlalchemy.create_engine`, if a URL is given.
 
-    Settings are attributes too, read-only after the construction:
+    Settings are attributes, too, read-only after the construction:
 
     - ``table_prefix``: what the names of the tables begin with.
-    - ``owner_timeout``: how many seconds to wait for another owner to let go.
-    - ``answer_timeout``: how many seconds a call waits for the server, and one more for each
-      megabyte that is pushed. :meth:`get_items`, :meth:`delete_all`, :meth:`update_items_ttl` and
-      the structures wait for as long as it takes.
+    - ``owner_timeout``: how many seconds to wait for another owner to release the storage.
+    - ``answer_timeout``: how many seconds a call waits for the server, and one second more for each
+      megabyte that is pushed. :meth:`get_items`, :meth:`delete_all`, :meth:`update_items_ttl`,
+      :meth:`create_structures` and :meth:`drop_structures` wait for as long as it takes.
     - ``clock``: a function that returns monotonic seconds.
 
-    Storages with different prefixes in one database are different storages. Tables that are missing
-    are created. 1.6's table ``snakemq_items`` is taken over: its messages are copied, in their
-    order, and it is renamed to ``snakemq_items_v16_backup``.
+    Storages with different prefixes in one database are different storages. Missing tables are
+    created. 1.6's table ``snakemq_items`` is taken over: its messages are copied in order, and it
+    is renamed to ``snakemq_items_v16_backup``.
 
-    *Durability*: when :meth:`push` or :meth:`push_many` returns, the server has committed it.
-    That survives a power cut if the server's own settings are the usual ones. Deletions need
-    not be synced (PostgreSQL): after a crash of the server the latest may be undone.
+    *Durability*: when :meth:`push` or :meth:`push_many` returns, the server has committed.
+    That survives a power cut if the server has its usual settings. PostgreSQL need not sync
+    deletions: a crash of the server may undo the latest of them.
 
-    *One owner*: a lock of the server (``pg_advisory_lock``, ``GET_LOCK``) is held as long as the
-    connection lives; a second storage on the same tables, in whatever process, raises
+    *One owner*: the connection holds a lock of the server (``pg_advisory_lock``, ``GET_LOCK``)
+    for as long as it lives. A second storage on the same tables, in any process, raises
     :exc:`StorageError` with ``temporary`` set. A forked child cannot use its parent's storage.
     A pool between here and the server must not share connections between its clients.
 
-    *When the server is away*, each call fails at once, or within the driver's
+    *While the server is away*, each call fails: at once, or within the driver's
     ``connect_timeout`` (5 s, unless the URL says otherwise) if nothing answers, or within
-    ``answer_timeout``, twice that at most, if it stops answering in the middle. The first call
-    after its return works. A push that raised is undone then, should the server have done it.
+    ``answer_timeout``, at most twice that, if the server stops answering during a call. The first
+    call after its return works, and undoes what a push that raised may have left.
 
     *Threads*: every method may be called from any thread; they share one connection. Threads
-    that push at the same time share commits. A signal handler or a finalizer may push as well; in
-    the middle of a call of its own thread what it pushes is durable as soon as that has ended.
+    that push at the same time share commits. A signal handler or a finalizer may push, too; if it
+    interrupts a call of its own thread, what it pushes is durable as soon as that has ended.
 
-    *Ttl*: counts down while the storage is open, server away or not, and stands still while it
-    is not. After a crash it goes on from the last thing that was written.
+    *Ttl* counts down while the storage is open, even if the server is away, and stands still while
+    the storage is closed. After a crash the clock goes on from the last write.
 
     *Unreadable rows* are moved to the table ``snakemq_set_aside`` and reported to the logger
     ``snakemq.storage.sqla``.
 
-    Raises ``ValueError`` for a database that is not supported, and for queue names of more than
+    Raises ``ValueError`` for a database that is not supported, and for queue names longer than
     1024 bytes. Every failure of the database raises :exc:`~snakemq.exceptions.StorageError`.
     """
 
@@ -115,50 +115,50 @@ class SqlAlchemyQueuesStorage(QueuesStorageBase):
         self._pushes = Pushes(self._database.gate, self._database.positions, self._store)
 
     def close(self) -> None:
-        """End the session and let go of the storage. Idempotent."""
+        """End the session and release the storage. Idempotent."""
         self._database.close()
 
     def create_structures(self) -> None:
-        """Create the tables that are missing. Opening the storage has done that already."""
+        """Create the tables that are missing. Opening the storage does that, too."""
         self._database.run(self._database.settle, FOREVER)
 
     def drop_structures(self) -> None:
         """Drop the tables with all that is in them; backups of 1.6's table stay.
 
-        Nothing works then before :meth:`create_structures`.
+        Afterwards nothing works until :meth:`create_structures` is called.
         """
         self._database.run(self._database.tables.drop, FOREVER)
 
     def get_queues(self) -> Sequence[str]:
-        """Names of the queues that have at least one item."""
+        """Return the names of the queues that have at least one item."""
         return self._database.run(self._reading.queue_names)
 
     def get_items(self, queue_name: str) -> Sequence[Message]:
-        """The messages of a queue in their order, with what is left of their ttl."""
+        """Return the messages of a queue in order, each with what is left of its ttl."""
         return [stored.message for stored in self._read(queue_name, None, None, None)]
 
     def get_page(
         self, queue_name: str, after: int | None, limit: int, max_bytes: int | None = None
     ) -> Sequence[StoredMessage]:
-        """The next messages of a queue; costs what is in the page, however long the queue is."""
+        """Return the next messages of a queue. Costs only what is in the page."""
         return self._read(queue_name, after, limit, max_bytes)
 
     def count(self, queue_name: str) -> int:
-        """How many messages the queue has. The server counts them in an index."""
+        """Return how many messages the queue has. The server counts them in an index."""
         name = {"name": encoded(queue_name)}
         return self._database.run(lambda c: c.execute(self._sql.count, name).scalar() or 0)
 
     def push(self, queue_name: str, item: Message) -> int:
         """Append a message; it is durable when this returns.
 
-        A message whose uuid is in this queue already is ignored. Raises
-        :exc:`SnakeMQMessageTooLarge` for one that the server never takes.
+        A message whose uuid is already in this queue is ignored. Raises
+        :exc:`SnakeMQMessageTooLarge` for a message that the server can never hold.
         """
         self._dialect.check_size(item.data)
         return self._pushes.push(encoded(queue_name), (item,))[0]
 
     def push_many(self, queue_name: str, items: Iterable[Message]) -> Sequence[int]:
-        """Append messages in one commit: when this raises, none of them was stored."""
+        """Append messages in one commit: if this raises, none of them is stored."""
         name, items = encoded(queue_name), list(items)
         for item in items:
             self._dialect.check_size(item.data)
@@ -194,7 +194,7 @@ class SqlAlchemyQueuesStorage(QueuesStorageBase):
             self._database.run(update, FOREVER)
 
     def remember(self, ident: str, uuids: Sequence[bytes], keep: int) -> None:
-        """Messages of a peer were processed; durable when this returns. One commit.
+        """Note that messages of a peer were processed; durable when this returns. One commit.
 
         All but the last ``keep`` uuids of that peer are forgotten.
         """
@@ -202,17 +202,17 @@ class SqlAlchemyQueuesStorage(QueuesStorageBase):
         self._database.run(lambda connection: inbox.remember(connection, uuids, keep))
 
     def recall(self, ident: str, count: int) -> Sequence[bytes]:
-        """The last ``count`` uuids of a peer, the oldest first; fewer if there are no more."""
+        """Return the last ``count`` uuids of a peer, oldest first; fewer if there are no more."""
         inbox = Inbox(self._session, self._sql, encoded(ident))
         return self._database.run(lambda connection: inbox.recall(connection, count))
 
     def remembered(self) -> Mapping[str, int]:
-        """How many uuids of each peer are kept."""
+        """Return how many uuids of each peer are kept."""
 
         def count(connection: sa.Connection) -> dict[str, int]:
             counts: dict[str, int] = {}
             for ident, number in connection.execute(self._sql.remembered):
-                with suppress(UnreadableItem):  # it belongs to nobody
+                with suppress(UnreadableItem):  # no peer has such an ident
                     counts[read_queue_name(ident)] = number
             return counts
 
@@ -232,13 +232,13 @@ class SqlAlchemyQueuesStorage(QueuesStorageBase):
     def checkpoint_clock(self) -> None:
         """Write down for how long the storage has been open.
 
-        Other writes do that as well, once a second. A process that may be idle for long calls
-        this now and then: a crash forgets only the time since the last write.
+        Other writes do so, too, once a second. If a process may be idle for long, call this now and
+        then: a crash forgets the time since the last write.
         """
         self._database.run(lambda connection: self._database.write_clock(connection))
 
     def _store(self, messages: Sequence[tuple[bytes, Message]], first: int | None) -> int:
-        """Called in turn, see :class:`Pushes`."""
+        """Store pushed messages. Called in turn, see :class:`Pushes`."""
         database = self._database
         return self._session.run(
             lambda c: database.insertion.insert(c, messages, database.now(), first),

@@ -1,4 +1,4 @@
-"""SQLite through SQLAlchemy: for what snakeMQ 1.6 has stored that way."""
+"""The dialect of SQLite, for what snakeMQ 1.6 has stored through SQLAlchemy."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ._dialect import Dialect, InUse
 
 
 class Sqlite(Dialect):
-    """For what snakeMQ 1.6 has stored there; otherwise there is snakemq.storage.sqlite."""
+    """SQLite, for what snakeMQ 1.6 has stored there. For all else use snakemq.storage.sqlite."""
 
     begin = "BEGIN IMMEDIATE"
     begin_lazily = ("BEGIN IMMEDIATE",)

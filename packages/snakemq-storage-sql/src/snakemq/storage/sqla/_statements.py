@@ -15,7 +15,7 @@ UUIDS_PER_STATEMENT = 1000
 
 
 class Prepared:
-    """A statement that goes to the driver as text."""
+    """A statement that the driver gets as text."""
 
     def __init__(self, statement: sa.Insert, dialect: sa.Dialect, columns: Sequence[str]) -> None:
         compiled = statement.compile(dialect=dialect, column_keys=list(columns))
@@ -24,17 +24,17 @@ class Prepared:
         self._order: list[str] | None = getattr(compiled, "positiontup", None)
 
     def parameters(self, values: Sequence[Any]) -> Any:
-        """As the driver takes them, of values in the order of the columns."""
+        """Return the parameters as the driver takes them; ``values`` are in the columns' order."""
         named = dict(zip(self._columns, values, strict=True))
         return named if self._order is None else tuple(named[name] for name in self._order)
 
 
 class Statements:
-    """The statements of one storage, each compiled by SQLAlchemy once and then cached by it.
+    """The statements of one storage. SQLAlchemy compiles each one once and caches it.
 
-    Their parameters: ``name`` is that of a queue or a peer, ``after`` a position or the number of
-    an inbox, ``limit`` how many rows; ``s``, ``u``, ``t`` and ``now`` are the position, the uuid,
-    the ttl and the clock of one message, because a parameter cannot be called like a column.
+    Their parameters: ``name`` is the name of a queue or a peer, ``after`` a position or a number in
+    an inbox, ``limit`` a number of rows. ``s``, ``u``, ``t`` and ``now`` are a message's position,
+    uuid, ttl and clock reading; a parameter cannot have the name of a column.
     """
 
     def __init__(self, tables: Tables, dialect: Dialect, engine_dialect: sa.Dialect) -> None:
@@ -84,9 +84,9 @@ class Statements:
         self.remembered = sa.select(inbox.ident, sa.func.count()).group_by(inbox.ident)
 
     def delete(self, uuids: Sequence[bytes], queue_name: bytes | None) -> Iterator[str]:
-        """Statements for the driver that delete messages from one queue, or from all.
+        """Yield statements for the driver that delete messages from one queue, or from all.
 
-        Measured with PostgreSQL, the CPU time of 1000: 1.5 ms; with parameters 8.
+        Measured with PostgreSQL, the CPU time for 1000: 1.5 ms, and 8 ms with parameters.
         """
         where = "" if queue_name is None else f" AND queue_name = {self._literal(queue_name)}"
         for start in range(0, len(uuids), UUIDS_PER_STATEMENT):

@@ -1,4 +1,4 @@
-"""A table of snakeMQ 1.6 is taken over, in the database where it is."""
+"""Taking over a table of snakeMQ 1.6, in the same database."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ._session import OwnerSession
 
 log = logging.getLogger("snakemq.storage.sqla")
 
-# snakemq/storage/sqla.py of 1.6.0. MySQL keeps the type of uuid and ttl in its own way.
+# See snakemq/storage/sqla.py of 1.6.0. MySQL has its own types for uuid and ttl.
 V16_COLUMNS = ("id_", "queue_name", "uuid", "data", "flags", "ttl")
 
 _CHUNK = 200
@@ -32,10 +32,10 @@ def take_over_v16(
 ) -> None:
     """Copy the messages of 1.6's table, if there is one, and rename it to a backup.
 
-    ``now``: the reading of the owners' clock.
+    ``now``: what the owners' clock reads.
 
-    Interrupted at any place, it goes on at the next opening: the copy is one transaction, in which
-    the storage also notes that it was made.
+    After an interruption at any point, the next opening goes on with it: the copy is one
+    transaction, which also notes that the copy was made.
     """
     state = tables.state
     names = sa.inspect(connection).get_table_names()
@@ -50,7 +50,7 @@ def take_over_v16(
 
 
 def _is_v16(connection: sa.Connection, name: str, names: Sequence[str]) -> bool:
-    """Is that table there, and of 1.6?"""
+    """Return whether that table exists and was made by 1.6."""
     if name not in names:
         return False
     columns = {column["name"] for column in sa.inspect(connection).get_columns(name)}
@@ -58,7 +58,7 @@ def _is_v16(connection: sa.Connection, name: str, names: Sequence[str]) -> bool:
 
 
 def _pages(connection: sa.Connection, name: str) -> Iterator[Sequence[sa.RowMapping]]:
-    """The rows of that table in their order: a backlog may have many."""
+    """Yield the rows of that table in order, page by page, because there may be many."""
     old = sa.table(name, *(sa.column(column) for column in V16_COLUMNS))
     page = sa.select(old).order_by(old.c.id_).limit(_CHUNK)
     rows = connection.execute(page).mappings().all()
@@ -101,7 +101,7 @@ def _rename(connection: sa.Connection, name: str, names: Sequence[str]) -> None:
 def _set_aside(
     connection: sa.Connection, tables: Tables, seq: int, row: sa.RowMapping, reason: str
 ) -> None:
-    # The backup has it as it was; these columns take what fits their types.
+    # The backup keeps the row as it was; these columns take what fits their types.
     def data(value: object) -> bytes | None:
         if isinstance(value, str):
             return value.encode(errors="replace")

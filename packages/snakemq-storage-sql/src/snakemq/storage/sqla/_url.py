@@ -10,7 +10,7 @@ _DRIVERS = {"postgresql": "psycopg", "mysql": "pymysql", "mariadb": "pymysql"}
 
 
 def open_url(url: str, **options: Any) -> SqlAlchemyQueuesStorage:
-    """A URL of SQLAlchemy; without a driver in it, the one that the extra of its name brings."""
+    """Open a URL of SQLAlchemy. If it names no driver, use the one that our extra installs."""
     scheme, _, rest = url.partition(":")
     if scheme in _DRIVERS:
         url = f"{scheme}+{_DRIVERS[scheme]}:{rest}"

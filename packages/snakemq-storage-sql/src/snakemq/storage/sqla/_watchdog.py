@@ -1,4 +1,4 @@
-"""A server that does not answer must not hold up a caller forever. The drivers would wait."""
+"""Giving up on a server that does not answer; the drivers would wait forever."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import Any
 
 
 class Silent(Exception):
-    """The server did not answer in time. The text says how long."""
+    """The server did not answer in time. The text says how long we waited."""
 
 
 class Watchdog:
-    """Shuts a connection down that waits for longer than ``seconds``, twice that at most.
+    """Shuts down a connection that waits for longer than ``seconds``, or at most twice that.
 
-    A thread of its own does it, which sleeps while there is nothing to watch. For a statement it
-    costs 2 µs; a time limit of the server's own would not help against a server that stands still.
+    Its own thread does it, which sleeps while there is nothing to watch. It costs 2 µs for each
+    statement. A time limit in the server would not help against a server that stands still.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -34,9 +34,10 @@ class Watchdog:
 
     @contextmanager
     def watch(self, connection: socket.socket | None, extra: float = 0.0) -> Iterator[None]:
-        """Run the block; raise :exc:`Silent` if it fails because it took too long.
+        """Watch the ``with`` block; raise :exc:`Silent` if it fails because it took too long.
 
-        ``connection``: ``None``: nothing can be done. ``extra``: seconds more to wait.
+        ``connection``: ``None`` means that nothing can be shut down. ``extra``: how many seconds
+        more to wait.
         """
         if connection is None:
             yield
@@ -60,7 +61,7 @@ class Watchdog:
                 self._deadline = None
 
     def end(self) -> None:
-        """Idempotent."""
+        """End the thread. Idempotent."""
         self._ended.set()
         self._wake.set()
         if self._thread is not None:
@@ -76,7 +77,7 @@ class Watchdog:
                 self._is_asleep = False
                 self._wake.clear()
             elif (left := deadline - time.monotonic()) > 0:
-                # Not longer: the next deadline may come before this one.
+                # Not longer than that: the next deadline may come before this one.
                 self._ended.wait(min(left, self._seconds))
             else:
                 self._bite(deadline)
@@ -85,12 +86,12 @@ class Watchdog:
         with self._mutex:
             if self._deadline == deadline and self._connection is not None:
                 self._bitten, self._deadline = True, None
-                with suppress(OSError):  # it is closed already
+                with suppress(OSError):  # it is already closed
                     self._connection.shutdown(socket.SHUT_RDWR)
 
 
 def socket_of(driver: Any) -> socket.socket | None:
-    """A descriptor of our own for the connection of a driver, if it tells which one it is."""
+    """Return our own descriptor for a driver's connection, if the driver tells its descriptor."""
     # psycopg and mysqlclient have a method, PyMySQL has a socket.
     connection = driver if hasattr(driver, "fileno") else getattr(driver, "_sock", None)
     fileno = getattr(connection, "fileno", None)

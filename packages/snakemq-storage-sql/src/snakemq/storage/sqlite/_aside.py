@@ -12,7 +12,7 @@ log = logging.getLogger("snakemq.storage.sqlite")
 
 
 def set_aside(connection: sqlite3.Connection, filename: str, columns: Columns, reason: str) -> None:
-    """Keep a row that is not a message in the table ``set_aside``, and say so in the log."""
+    """Keep a row that is not a message in the table ``set_aside``, and report it in the log."""
     cursor = connection.execute(
         "INSERT INTO set_aside (reason, queue_name, uuid, ttl, stored_at, flags, data)"
         " VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -28,7 +28,7 @@ def set_aside(connection: sqlite3.Connection, filename: str, columns: Columns, r
 
 
 def _bindable(value: Any) -> Any:
-    """A TEXT goes back as TEXT if it can; undecodable, its bytes are what matters."""
+    """Return a TEXT as a ``str``, so that it stays TEXT; if it cannot be decoded, as its bytes."""
     if not isinstance(value, Text):
         return value
     try:

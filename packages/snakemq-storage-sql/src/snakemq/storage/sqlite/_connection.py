@@ -12,30 +12,30 @@ from ._schema import prepare
 from ._space import Space
 
 PAGE_SIZE = 2048
-"""Bytes. A push writes a page of each of three trees to the log. Measured, one after another:
-172 µs with this and 189 with SQLite's 4096; 169 with 1024, but there a message of 1 MiB takes a
-third longer. A file that is there keeps the size that it has."""
+"""Bytes. A push writes a page of each of three trees to the log. Measured with one push after the
+other: 172 µs with this size and 189 µs with SQLite's 4096; 169 µs with 1024, but then a message of
+1 MiB takes a third longer. An existing file keeps its page size."""
 
 LOG_SIZE = 1 << 20
-"""Bytes of the log from which on it is written back into the file. Then it is overwritten from its
-beginning, and syncs get cheaper: as long as a file grows each of them writes down its size as well.
-Measured on ext4, the first 2,000 pushes one after another: 154 µs each, and 172 with the 4 MiB of
-SQLite; 147 if the log is filled up at once, but then opening takes 6 ms instead of 4. The price is
-8.4 µs instead of 6.7 for each of 100,000 random uuids in batches; those of Message are in order."""
+"""Bytes. A longer log is written back into the file and then overwritten from its beginning. That
+makes syncs cheaper: while a file grows, each sync writes down its size as well. Measured on ext4
+with the first 2,000 pushes, one after the other: 154 µs each, and 172 µs with SQLite's 4 MiB. A log
+that is filled up at once gives 147 µs, but opening takes 6 ms instead of 4 ms. The price is 8.4 µs
+instead of 6.7 µs for each of 100,000 random uuids in batches; the uuids of Message are in order."""
 
 LONGEST_LOG = 4 * LOG_SIZE
-"""A large batch makes the log as long as itself. Longer than this many bytes it does not stay."""
+"""Bytes. A large batch makes the log as long as itself; afterwards it is cut to this length."""
 
 STATEMENTS = 256
-"""How many are kept prepared: most of them insert or delete rows, from 1 to 100 of them."""
+"""How many statements are kept prepared: most of them insert or delete from 1 to 100 rows."""
 
 
 def connect(filename: str, busy_timeout: float) -> sqlite3.Connection:
-    """A connection in autocommit mode that owns the file, brought to the present schema.
+    """Open a connection that owns the file, in autocommit mode, and bring the file up to date.
 
-    No second connection of any process can read or write the file before this one is closed
-    or its process has died; the lock is the operating system's, so nothing stale stays behind.
-    Two owners would each deliver the messages of one queue.
+    No other connection of any process can read or write the file before this one is closed or its
+    process has died. The lock is the operating system's, so no stale one stays behind. Two owners
+    would both deliver the messages of a queue.
 
     Commits are durable (write-ahead log, synced at each commit).
 
@@ -50,8 +50,8 @@ def connect(filename: str, busy_timeout: float) -> sqlite3.Connection:
     )
     try:
         connection.text_factory = Text
-        # Must come before the first read. It also keeps the index of the log in memory instead
-        # of a shared file: faster, and it works where shared memory does not.
+        # This must come before the first read. It also keeps the index of the log in memory instead
+        # of in a shared file, which is faster and works where shared memory does not.
         connection.execute("PRAGMA locking_mode=EXCLUSIVE")
         connection.execute(f"PRAGMA page_size={PAGE_SIZE}")
         connection.execute("PRAGMA synchronous=FULL")

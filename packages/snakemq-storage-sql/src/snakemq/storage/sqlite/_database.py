@@ -1,4 +1,4 @@
-"""An open SQLite file: its connection, whose turn it is, its clock and its end."""
+"""An open SQLite file: its connection, its turns, its clock and its end."""
 
 from __future__ import annotations
 
@@ -45,17 +45,17 @@ class Database:
 
     @contextmanager
     def call(self) -> Iterator[sqlite3.Connection]:
-        """The connection for one call of this thread, see :class:`Gate`."""
+        """Yield the connection for one call of this thread, see :class:`Gate`."""
         with self.gate.call():
             self.check_file()
             yield self.connection
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """A transaction that survives the death of the process, but is not synced to the disk.
+        """Run a transaction that survives the death of the process, but is not synced to the disk.
 
-        Enough for a deletion, where an undone one costs a duplicate. Measured: insert and
-        delete reach 3,600 instead of 2,200 a second.
+        That is enough for a deletion: one that is undone costs a duplicate. Measured: 3,600
+        insertions and deletions a second instead of 2,200.
         """
         with self.call() as connection:
             connection.execute("PRAGMA synchronous=NORMAL")
@@ -68,13 +68,13 @@ class Database:
             self.space.give_back_in_use()
 
     def checkpoint_clock(self) -> None:
-        """Write down for how long the file has been open, and look whether it is still there."""
+        """Write down for how long the file has been open, and check that it is still there."""
         self._file.look_next_time()
         with self.transaction():
-            pass  # it writes the clock
+            pass  # a transaction writes the clock
 
     def check_file(self) -> None:
-        """Raise ``StorageError`` if what is written would get lost. Call it with the lock."""
+        """Raise ``StorageError`` if what is written would get lost. Hold the lock."""
         reason = self._file.what_has_happened()
         if reason:
             outcome = "written to the database" if self._rescue_log() else "lost"
@@ -84,9 +84,10 @@ class Database:
             self.gate.check()
 
     def _rescue_log(self) -> bool:
-        """Write a log that was deleted back into the database, which closing does.
+        """Write a deleted log back into the database by closing it. Return whether that worked.
 
-        Otherwise the connection is abandoned: to close it would damage what is there now.
+        If only the log was deleted it works. Otherwise the connection is abandoned, because closing
+        it would damage what is there now.
         """
         if self._file.has_lost_only_the_log() and not self.connection.in_transaction:
             try:
@@ -101,7 +102,7 @@ class Database:
         try:
             self._write_clock()
         except sqlite3.Error as error:  # a full disk: costs some seconds of ttl, no message
-            log.warning("%s: the clock was not written at close: %s", self.filename, error)
+            log.warning("%s: the clock could not be written at close: %s", self.filename, error)
         self.space.give_back_at_rest()
         with self.gate.border:
             self.connection.close()
@@ -112,7 +113,7 @@ class Database:
 
 @contextmanager
 def atomic(connection: sqlite3.Connection) -> Iterator[None]:
-    """Do everything in the ``with`` block or nothing; durable when it ends."""
+    """Do everything in the ``with`` block or nothing; it is durable when the block ends."""
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield
@@ -124,7 +125,7 @@ def atomic(connection: sqlite3.Connection) -> Iterator[None]:
 
 
 def _last_reading(connection: sqlite3.Connection) -> float:
-    """The latest time that is written down: by a push in its row, by the rest in the table."""
+    """Return the clock's latest reading: pushes write it in their rows, all else in the table."""
     readings = connection.execute(
         "SELECT seconds FROM clock UNION ALL"
         " SELECT * FROM (SELECT stored_at FROM messages ORDER BY seq DESC LIMIT 1)"

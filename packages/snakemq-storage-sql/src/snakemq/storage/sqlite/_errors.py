@@ -23,11 +23,11 @@ _ADVICE = {
 
 
 def explain(filename: str, error: Exception) -> Failure | None:
-    """What an exception means: see :data:`~snakemq.queues.parts.Explain`.
+    """Say what an exception means, see :data:`~snakemq.queues.parts.Explain`.
 
-    It is temporary when another owner holds the file or when the disk is full.
-    ``OverflowError`` is an integer above 64 bits, which no column holds; ``OSError`` comes from
-    work on files beside the database.
+    A failure is temporary if another owner has the file or the disk is full. ``OverflowError``
+    means an integer above 64 bits, which no column holds; ``OSError`` comes from work on files
+    beside the database.
     """
     if isinstance(error, OSError):
         return Failure(str(error), is_temporary=error.errno == errno.ENOSPC)
@@ -42,7 +42,7 @@ def explain(filename: str, error: Exception) -> Failure | None:
 
 
 def _what_the_file_system_says(filename: str) -> str | None:
-    """SQLite says only "unable to open database file" or "disk I/O error"; find the reason."""
+    """Find the reason where SQLite says only "unable to open database file" or "disk I/O error"."""
     directory = os.path.dirname(os.path.abspath(filename))
     if os.path.isdir(filename):
         return "it is a directory; give the name of a file"
@@ -55,5 +55,5 @@ def _what_the_file_system_says(filename: str) -> str | None:
 
 
 def _writable(path: str) -> bool:
-    # Asking and not trying: closing a file that this process has locked drops the lock.
+    # Ask instead of trying: closing a file that this process has locked drops the lock.
     return os.access(path, os.W_OK, effective_ids=os.access in os.supports_effective_ids)

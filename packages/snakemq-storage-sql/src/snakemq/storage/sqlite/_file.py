@@ -1,4 +1,4 @@
-"""Noticing that the file of a storage is not there any more, though it is open."""
+"""Noticing that the file of an open storage is not there any more."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ import os
 from time import monotonic
 
 INTERVAL = 1.0
-"""Seconds between two looks. One costs a push 2 to 4 of its 100 to 200 µs."""
+"""Seconds between two looks. A look adds 2 to 4 µs to a push of 100 to 200 µs."""
 
 SMALLEST = 512
-"""Bytes. No database is smaller: it has at least one page."""
+"""Bytes. No database is smaller, because it has at least one page."""
 
 
 class OpenFile:
-    """Which file on the disk it is that was opened.
+    """Knows which file on the disk was opened.
 
     The system lets a process go on writing to a file that was deleted or replaced. All seems well
-    until the process ends, and then everything is gone. And closing such a database would delete
-    the log of the new one, which has the same name.
+    until the process ends; then everything is gone. And closing such a database would delete the
+    log of the new one, which has the same name.
     """
 
     def __init__(self, filename: str) -> None:
-        """To be called when the file has just been opened."""
+        """Note which file it is. Call this right after opening the file."""
         self._paths: list[str] = []
         if filename != ":memory:":
             path = os.path.abspath(filename)
@@ -32,11 +32,11 @@ class OpenFile:
         self._next_look = 0.0
 
     def look_next_time(self) -> None:
-        """Do not wait for the second to be over."""
+        """Let the next call look, even within a second of the last look."""
         self._next_look = 0.0
 
     def what_has_happened(self) -> str:
-        """Empty: nothing, as far as one can see. Looks once in a second."""
+        """Say what has happened to the file; empty if nothing did. Looks once a second."""
         now = monotonic()
         if now < self._next_look:
             return ""
@@ -53,7 +53,7 @@ class OpenFile:
         return ""
 
     def has_lost_only_the_log(self) -> bool:
-        """Is the database where it was, and nothing in the place of its log?"""
+        """Return whether the database is where it was, and nothing is in the place of its log."""
         try:
             path, log = self._paths
             return _identity(path) == self._identities[0] and not (
@@ -71,7 +71,10 @@ def _is_empty(path: str) -> bool:
 
 
 def _identity(path: str) -> tuple[int, int] | None:
-    """``None``: the file system does not tell. Raises ``FileNotFoundError``."""
+    """Return what identifies a file; ``None`` if the file system does not say.
+
+    Raises ``FileNotFoundError``.
+    """
     try:
         status = os.stat(path)
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""What was processed of each peer: see :class:`snakemq.queues.InboxStorage`."""
+"""The uuids of processed messages, peer by peer: see :class:`snakemq.queues.InboxStorage`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ._rows import read_queue_name
 
 
 def remember(connection: sqlite3.Connection, ident: str, uuids: Sequence[bytes], keep: int) -> None:
-    """Append uuids to those of a peer and forget all but its last ``keep`` ones."""
+    """Append uuids to those of a peer, and forget all but its last ``keep`` uuids."""
     last = connection.execute("SELECT max(seq) FROM inbox WHERE ident = ?", (ident,)).fetchone()[0]
     first = (last or 0) + 1
     connection.executemany(
@@ -25,7 +25,7 @@ def remember(connection: sqlite3.Connection, ident: str, uuids: Sequence[bytes],
 
 
 def recall(connection: sqlite3.Connection, ident: str, count: int) -> list[bytes]:
-    """The last ``count`` uuids of a peer, the oldest first. What is not a uuid is left out."""
+    """Return the last ``count`` uuids of a peer, oldest first, without what is not a uuid."""
     rows = connection.execute(
         "SELECT uuid FROM inbox WHERE ident = ? ORDER BY seq DESC LIMIT ?", (ident, count)
     )
@@ -35,7 +35,7 @@ def recall(connection: sqlite3.Connection, ident: str, count: int) -> list[bytes
 
 
 def remembered(connection: sqlite3.Connection) -> dict[str, int]:
-    """How many uuids of each peer there are. What is not an ident is left out."""
+    """Return how many uuids each peer has, without what is not an ident."""
     counts: dict[str, int] = {}
     for ident, count in connection.execute("SELECT ident, count(*) FROM inbox GROUP BY ident"):
         with suppress(UnreadableItem):
@@ -44,5 +44,5 @@ def remembered(connection: sqlite3.Connection) -> dict[str, int]:
 
 
 def forget(connection: sqlite3.Connection, idents: Sequence[str]) -> None:
-    """Delete all uuids of some peers."""
+    """Delete all uuids of these peers."""
     connection.executemany("DELETE FROM inbox WHERE ident = ?", [(ident,) for ident in idents])

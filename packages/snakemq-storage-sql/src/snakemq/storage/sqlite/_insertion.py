@@ -1,4 +1,4 @@
-"""Appending messages, also from a signal handler that comes in the middle of something."""
+"""Appending messages, even from a signal handler that interrupts another call."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class Insertion:
         self._turn = database.gate.turn
 
     def insert(self, rows: Sequence[tuple[str, Message]]) -> int:
-        """Append messages to queues, and return the position of the first one.
+        """Append all messages to their queues, or none; return the position of the first one.
 
-        Called with the lock of the turn. All or none; raises ``StorageError``.
+        Hold the lock of the turn. Raises ``StorageError``.
         """
         database = self._database
         database.gate.check()
@@ -40,7 +40,7 @@ class Insertion:
         elif self._connection.in_transaction:
             self._turn.leave(lambda: self._store(columns))
         else:
-            # A signal handler, between two statements of its thread. One of them may have this off.
+            # A signal handler interrupts between two statements. One of them may turn this off.
             self._connection.execute("PRAGMA synchronous=FULL")
             self._store(columns)
         return first

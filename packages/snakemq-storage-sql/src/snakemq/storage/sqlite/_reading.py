@@ -14,11 +14,11 @@ from ._rows import Columns, read_message, read_queue_name
 from ._statements import COUNT, PAGE, QUEUE_NAMES
 
 Wanted = tuple[str, int, int | None, int | None]
-"""Name of the queue, after which position, how many messages, how many bytes at most."""
+"""The queue, the position to start behind, the most messages, the most bytes of their data."""
 
 
 def read_queue_names(connection: sqlite3.Connection, filename: str) -> list[str]:
-    """What cannot be the name of a queue is set aside with all that is in it."""
+    """Return the names of the queues. A value that cannot be one is set aside with its messages."""
     values = [value for (value,) in connection.execute(QUEUE_NAMES)]
     try:
         return [read_queue_name(value) for value in values]
@@ -30,7 +30,7 @@ def read_queue_names(connection: sqlite3.Connection, filename: str) -> list[str]
 def read_page(
     connection: sqlite3.Connection, filename: str, now: float, wanted: Wanted
 ) -> list[StoredMessage]:
-    """Empty only if there is nothing behind the position."""
+    """Return a page of a queue; empty only if there is nothing behind the position."""
     queue_name, after, limit, max_bytes = wanted
     rows = connection.execute(PAGE, (queue_name, after))
     page, unreadable = fill_page(rows, partial(read_message, now), limit, max_bytes)
@@ -41,7 +41,7 @@ def read_page(
 
 
 def count(connection: sqlite3.Connection, queue_name: str) -> int:
-    """How many messages the queue has."""
+    """Return how many messages the queue has."""
     number: int = connection.execute(COUNT, (queue_name,)).fetchone()[0]
     return number
 
@@ -57,7 +57,7 @@ def _set_aside_nameless(connection: sqlite3.Connection, filename: str) -> None:
 
 
 def _move_aside(connection: sqlite3.Connection, filename: str, rows: list[tuple[int, str]]) -> None:
-    """``rows``: positions, and why the row there is not a message."""
+    """Move rows to the table ``set_aside``. ``rows``: the position of each, and the reason."""
     with atomic(connection):
         for position, reason in rows:
             (columns,) = connection.execute(

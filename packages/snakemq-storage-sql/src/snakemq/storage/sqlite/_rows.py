@@ -1,4 +1,4 @@
-"""From rows to messages, without trusting the rows."""
+"""Turning rows into messages, without trusting the rows."""
 
 from typing import Any, NamedTuple
 
@@ -8,14 +8,14 @@ from snakemq.queues.parts import UnreadableItem, sql_type, ttl_left
 
 
 class Text(bytes):
-    """The UTF-8 bytes of an SQLite TEXT, so that it can be told from a BLOB.
+    """The UTF-8 bytes of an SQLite TEXT; the class tells them from a BLOB.
 
-    Not ``str``: sqlite3 fails the whole query when one TEXT cannot be decoded.
+    It is not a ``str``, because sqlite3 fails the whole query if one TEXT cannot be decoded.
     """
 
 
 class Columns(NamedTuple):
-    """The columns of a message as the database gave them, of any type."""
+    """The columns of a message as the database returned them, of any type."""
 
     queue_name: Any
     uuid: Any
@@ -26,7 +26,7 @@ class Columns(NamedTuple):
 
 
 def read_queue_name(value: Any) -> str:
-    """The ident in a ``queue_name`` column. Raises :exc:`UnreadableItem`."""
+    """Return the ident in a ``queue_name`` column. Raises :exc:`UnreadableItem`."""
     if not isinstance(value, Text):
         raise UnreadableItem(f"queue_name is {sql_type(value)}, not TEXT")
     try:
@@ -36,7 +36,7 @@ def read_queue_name(value: Any) -> str:
 
 
 def read_message(now: float, row: Any) -> StoredMessage:
-    """The message in a row of a page, its ttl as it is left at ``now``.
+    """Return the message in a row of a page, with what is left of its ttl at ``now``.
 
     Raises :exc:`UnreadableItem`.
     """

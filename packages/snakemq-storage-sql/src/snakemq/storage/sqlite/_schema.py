@@ -1,7 +1,7 @@
-"""What the file looks like, how to recognise it, and the way from older versions to this one.
+"""The schema of the file, recognising it, and migrating from older versions.
 
-The header of the file says whose it is (``application_id``) and which version (``user_version``).
-snakeMQ 1.6 left both at 0; it is recognised by its table, and counts as version 0.
+The header of a file says whose it is (``application_id``) and which version (``user_version``).
+snakeMQ 1.6 left both at 0. Its files are recognised by their table, and count as version 0.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ APPLICATION_ID = int.from_bytes(b"snMQ", "big")
 SCHEMA_VERSION = 1
 
 _CREATE = (
-    # seq is the order of pushes. The one owner of the file counts it in memory, from the highest
-    # one on: AUTOINCREMENT would do the same at the price of one more page in every commit.
-    # data comes last, so that the other columns are found without walking over a long one.
+    # seq is the order of pushes. The one owner of the file counts it in memory, starting from the
+    # highest one: AUTOINCREMENT would do the same, but write one more page in every commit.
+    # data comes last, so that reading the other columns does not walk over it.
     """
     CREATE TABLE messages (
         seq INTEGER PRIMARY KEY,
@@ -37,10 +37,10 @@ _CREATE = (
     # SQLite ends every index with the rowid, which seq is: this is the index (queue_name, seq).
     "CREATE INDEX messages_in_order ON messages (queue_name)",
     "CREATE UNIQUE INDEX messages_by_uuid ON messages (uuid, queue_name)",
-    # One row: for how many seconds owners have had this file open, as far as it is written down.
+    # One row: for how many seconds owners have had this file open, as of the last write.
     "CREATE TABLE clock (seconds REAL NOT NULL)",
     "INSERT INTO clock VALUES (0.0)",
-    # What was processed of each peer. Without a rowid the table is its own index.
+    # The uuids of processed messages. Without a rowid the table is its own index.
     """
     CREATE TABLE inbox (
         ident TEXT NOT NULL,
@@ -49,7 +49,7 @@ _CREATE = (
         PRIMARY KEY (ident, seq)
     ) WITHOUT ROWID
     """,
-    # Rows that are not messages, with the values and types in which they were found.
+    # Rows that are not messages, with the values and types that they had.
     """
     CREATE TABLE set_aside (
         id INTEGER PRIMARY KEY,
@@ -71,13 +71,13 @@ class Content(Enum):
 def prepare(connection: sqlite3.Connection, filename: str) -> None:
     """Bring the file to the present schema, whatever it holds.
 
-    ``connection``: in autocommit mode, and the only one that the file has.
+    ``connection``: the only one to the file, in autocommit mode.
 
-    Everything that changes data happens in one transaction, after the backup of the file
-    has been finished: a crash leaves either the old storage or the new one.
+    All changes to data happen in one transaction, once the backup of the file is finished: a crash
+    leaves either the old storage or the new one.
 
-    Raises :exc:`StorageError`, and changes nothing, when the file belongs to something else
-    or to a version of snakeMQ that is newer than this one.
+    Raises :exc:`StorageError`, and changes nothing, if the file belongs to something else or to a
+    newer version of snakeMQ.
     """
     content, version = _recognise(connection, filename)
     if version < SCHEMA_VERSION:
@@ -113,8 +113,8 @@ def _recognise(connection: sqlite3.Connection, filename: str) -> tuple[Content, 
         if columns == [name.encode() for name in V16_COLUMNS]:
             return Content.V16, 0
     raise StorageError(
-        f"SQLite storage {filename!r}: this is the database of something else"
-        f" (application_id {application_id:#x}, user_version {version}); nothing was changed."
+        f"SQLite storage {filename!r}: this is not a database of snakeMQ"
+        f" (application_id {application_id:#x}, user_version {version}); nothing was changed"
     )
 
 
@@ -131,4 +131,4 @@ def _to_version_1(connection: sqlite3.Connection, filename: str) -> None:
 
 
 _MIGRATIONS: tuple[Callable[[sqlite3.Connection, str], None], ...] = (_to_version_1,)
-"""The step at index n brings version n to n + 1, inside the transaction of the caller."""
+"""The step at index n brings version n to version n + 1, in the transaction of the caller."""

@@ -27,45 +27,45 @@ def _check_filename(name: str, value: Any) -> None:
 
 
 class SqliteQueuesStorage(QueuesStorageBase):
-    """Queues in an SQLite file, and what was received (:class:`~snakemq.queues.InboxStorage`).
+    """Keeps queues in an SQLite file, and an inbox (:class:`~snakemq.queues.InboxStorage`).
 
-    Settings are attributes too, read-only after the construction:
+    Settings are attributes, too, read-only after the construction:
 
     - ``filename``: a path, or ``":memory:"`` for a storage that forgets everything when it is
       closed.
-    - ``busy_timeout``: how many seconds to wait for another owner of the file to let go of it.
+    - ``busy_timeout``: how many seconds to wait for another owner to release the file.
     - ``clock``: a function that returns monotonic seconds.
 
-    A missing file is created, in a directory that must exist and be writable: SQLite keeps its log
+    A missing file is created. Its directory must exist and be writable: SQLite keeps its log
     (``FILENAME-wal``) beside the file while the storage is open. A file of snakeMQ 1.6 is taken
     over in place; a copy of it stays beside it as ``FILENAME.snakemq-1.6-backup``.
 
     *Durability*: when :meth:`push` or :meth:`push_many` returns, the messages survive the death
-    of the process and of the machine. Deletions and ttl updates survive the death of the
-    process, too, but are not synced to the disk: after a power cut the latest of them may be
-    undone. The next push syncs them along.
+    of the process and of the machine. Deletions and ttl updates survive the death of the process,
+    but are not synced to the disk: a power cut may undo the latest of them. The next push syncs
+    them, too.
 
     *One owner*: the file is locked from the opening until :meth:`close` or the end of the
-    process, kill -9 included. A second storage on it, in whatever process, raises
-    :exc:`StorageError` with ``temporary`` set. A forked child cannot use its parent's storage.
+    process, kill -9 included. A second storage on it, in any process, raises :exc:`StorageError`
+    with ``temporary`` set. A forked child cannot use its parent's storage.
 
     *Threads*: every method may be called from any thread. Threads that push at the same time
-    share commits. A signal handler or a finalizer may push as well. In the middle of a transaction
-    of its own thread (a batch, a deletion) what it pushes is durable as soon as that has ended.
+    share commits. A signal handler or a finalizer may push, too. If it interrupts a transaction of
+    its own thread (a batch, a deletion), what it pushes is durable as soon as that has ended.
 
-    *Ttl*: counts down while the storage is open and stands still while it is not. After a crash
-    the storage goes on from the last thing that it wrote; :meth:`checkpoint_clock` bounds what
-    is forgotten. An expired message comes back with a ttl of 0.0.
+    *Ttl* counts down while the storage is open and stands still while it is closed. After a crash
+    the clock goes on from the last write; :meth:`checkpoint_clock` bounds the time that is
+    forgotten. An expired message comes back with a ttl of 0.0.
 
-    *Space*: a file that is nearly empty shrinks, when it is opened or closed and after deletions.
+    *Space*: a file that is nearly empty shrinks when it is opened or closed, and after deletions.
 
-    *A file that was deleted, moved, replaced or emptied* while it is open is noticed within a
-    second by whatever is called, and at once by :meth:`checkpoint_clock`. From then on every call
-    raises :exc:`StorageError`: what is written to such a file is gone when the process ends. If
+    *A file that is deleted, moved, replaced or emptied* while it is open is noticed within a second
+    by any call, and at once by :meth:`checkpoint_clock`. From then on every call raises
+    :exc:`StorageError`, because what is written to such a file is gone when the process ends. If
     only its log was deleted, the log is written to the database and nothing is lost.
 
-    *Unreadable rows*: they are moved to the table ``set_aside`` and reported as errors to the
-    logger ``snakemq.storage.sqlite``; the others of the queue are not held up.
+    *Unreadable rows* are moved to the table ``set_aside`` and reported as errors to the logger
+    ``snakemq.storage.sqlite``; the rest of their queue is not held up.
 
     Every failure of the database raises :exc:`~snakemq.exceptions.StorageError`.
     """
@@ -95,34 +95,34 @@ class SqliteQueuesStorage(QueuesStorageBase):
         self._database.close()
 
     def get_queues(self) -> Sequence[str]:
-        """Names of the queues that have at least one item, in the order of their bytes."""
+        """Return the names of the queues that have at least one item, ordered by their bytes."""
         with self._database.call() as connection:
             return read_queue_names(connection, self._database.filename)
 
     def get_items(self, queue_name: str) -> Sequence[Message]:
-        """The messages of a queue in their order, with what is left of their ttl."""
+        """Return the messages of a queue in order, each with what is left of its ttl."""
         return [stored.message for stored in self._read(queue_name, None, None, None)]
 
     def get_page(
         self, queue_name: str, after: int | None, limit: int, max_bytes: int | None = None
     ) -> Sequence[StoredMessage]:
-        """The next messages of a queue; costs what is in the page, however long the queue is."""
+        """Return the next messages of a queue. Costs only what is in the page."""
         return self._read(queue_name, after, limit, max_bytes)
 
     def count(self, queue_name: str) -> int:
-        """How many messages the queue has. Reads an index: 0.2 s for a million."""
+        """Return how many messages the queue has. Reads an index: 0.2 s for a million."""
         with self._database.call() as connection:
             return count(connection, queue_name)
 
     def push(self, queue_name: str, item: Message) -> int:
         """Append a message; it is durable when this returns.
 
-        A message whose uuid is in this queue already is ignored.
+        A message whose uuid is already in this queue is ignored.
         """
         return self._group.write(((queue_name, item),))[0]
 
     def push_many(self, queue_name: str, items: Iterable[Message]) -> Sequence[int]:
-        """Append messages in one commit: when this raises, none of them was stored."""
+        """Append messages in one commit: if this raises, none of them is stored."""
         rows = [(queue_name, item) for item in items]
         return self._group.write(rows) if rows else ()
 
@@ -155,7 +155,7 @@ class SqliteQueuesStorage(QueuesStorageBase):
             connection.executemany(UPDATE_TTL, [(item.ttl, now, item.uuid) for item in items])
 
     def remember(self, ident: str, uuids: Sequence[bytes], keep: int) -> None:
-        """Messages of a peer were processed; durable when this returns. One commit.
+        """Note that messages of a peer were processed; durable when this returns. One commit.
 
         All but the last ``keep`` uuids of that peer are forgotten.
         """
@@ -163,12 +163,12 @@ class SqliteQueuesStorage(QueuesStorageBase):
             _inbox.remember(connection, ident, uuids, keep)
 
     def recall(self, ident: str, count: int) -> Sequence[bytes]:
-        """The last ``count`` uuids of a peer, the oldest first; fewer if there are no more."""
+        """Return the last ``count`` uuids of a peer, oldest first; fewer if there are no more."""
         with self._database.call() as connection:
             return _inbox.recall(connection, ident, count)
 
     def remembered(self) -> Mapping[str, int]:
-        """How many uuids of each peer are kept."""
+        """Return how many uuids of each peer are kept."""
         with self._database.call() as connection:
             return _inbox.remembered(connection)
 
@@ -180,9 +180,9 @@ class SqliteQueuesStorage(QueuesStorageBase):
     def checkpoint_clock(self) -> None:
         """Write down for how long the storage has been open.
 
-        Every other write does that as well. A process that may be idle for long calls this now
-        and then: a crash forgets only the time since the last write, by which messages with a
-        ttl live longer. Costs one small write, no sync.
+        Every other write does so, too. If a process may be idle for long, call this now and then: a
+        crash forgets the time since the last write, and messages with a ttl live that much longer.
+        Costs one small write, no sync.
         """
         self._database.checkpoint_clock()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-# IGNORE: a uuid that is already in the queue stays as it is (see QueuesStorageBase.push).
+# IGNORE: a message whose uuid is already in the queue stays as it is (QueuesStorageBase.push).
 _INSERT = (
     "INSERT OR IGNORE INTO messages (seq, queue_name, uuid, ttl, stored_at, flags, data) VALUES "
 )
@@ -14,24 +14,24 @@ _ROW = "(?, ?, ?, ?, ?, ?, ?)"
 INSERT = _INSERT + _ROW
 
 ROWS_PER_STATEMENT = 100
-"""At most. A statement had at most 999 parameters before SQLite 3.32."""
+"""The most rows of a statement, which could have 999 parameters before SQLite 3.32."""
 
 
 @lru_cache(ROWS_PER_STATEMENT)
 def insert_rows(number: int) -> str:
-    """Insert this many rows in one statement, with their values one after the other.
+    """Return a statement that inserts this many rows, with their values one after the other.
 
-    Measured with 100 rows, without the sync: 450 µs; with executemany 620. And the other threads
-    wait for the GIL only once, instead of taking it at each row from the one that commits for them.
+    Measured with 100 rows, without the sync: 450 µs, and 620 µs with executemany. And the thread
+    that commits for others releases the GIL once, not at each row, where they would take it.
     """
     return _INSERT + ", ".join([_ROW] * number)
 
 
 @lru_cache(ROWS_PER_STATEMENT)
 def delete_rows(number: int) -> str:
-    """Delete this many messages of a queue, by its name and their uuids.
+    """Return a statement that deletes this many messages of a queue, by its name and their uuids.
 
-    Measured, 100 at a time: 1.6 µs of CPU each; with executemany 2.2.
+    Measured with 100 at a time: 1.6 µs of CPU each, and 2.2 µs with executemany.
     """
     return f"DELETE FROM messages WHERE queue_name = ? AND uuid IN ({', '.join('?' * number)})"
 

@@ -1,4 +1,4 @@
-"""A file of snakeMQ 1.6 becomes a storage of ours, in place."""
+"""Taking over a file of snakeMQ 1.6, in place."""
 
 from __future__ import annotations
 
@@ -24,29 +24,29 @@ _PAGES_PER_STEP = 4096
 def back_up(connection: sqlite3.Connection, filename: str) -> None:
     """Copy the database to ``FILENAME.snakemq-1.6-backup`` beside it, durably.
 
-    An existing backup is never overwritten: the next free one of ``...-backup-2``,
-    ``...-backup-3`` and so on is taken. An interrupted one (``...-backup.partial``) is begun
-    again.
+    An existing backup is never overwritten: the name becomes the next free one of
+    ``...-backup-2``, ``...-backup-3`` and so on. An interrupted backup (``...-backup.partial``)
+    starts over.
     """
     base = f"{filename}.snakemq-1.6-backup"
     partial = f"{base}.partial"
     for leftover in (partial, f"{partial}-journal"):
         if os.path.exists(leftover):
             os.unlink(leftover)
-    # SQLite's own backup and not a copy of the file. The file alone is not the database when
-    # its last writer crashed; and POSIX drops all locks that a process has on a file, ours
-    # too, as soon as it closes any descriptor of that file.
+    # SQLite's own backup instead of a copy of the file: if its last writer crashed, the file alone
+    # is not the whole database; and POSIX drops all locks that a process has on a file, ours too,
+    # as soon as the process closes any descriptor of that file.
     with closing(sqlite3.connect(partial, isolation_level=None)) as target:
         connection.backup(target, pages=_PAGES_PER_STEP)
     name = free_name(base, os.path.exists, "-")
     os.rename(partial, name)
-    log.info("%s is of snakeMQ 1.6 and is taken over; backup: %s", filename, name)
+    log.info("%s is a storage of snakeMQ 1.6 and is taken over; backup: %s", filename, name)
 
 
 def take_over_v16(connection: sqlite3.Connection, filename: str) -> None:
     """Move the rows of 1.6's table ``items`` to ours, in their order, and drop that table.
 
-    Runs in the transaction of the caller. What cannot be read is set aside.
+    Runs in the caller's transaction. What cannot be read is set aside.
     """
     taken = 0
     # One row at a time: a row may have many megabytes, a backlog many rows.
@@ -59,7 +59,7 @@ def take_over_v16(connection: sqlite3.Connection, filename: str) -> None:
                 INSERT, (seq, name, message.uuid, message.ttl, 0.0, message.flags, message.data)
             ).rowcount
             if not inserted:
-                raise UnreadableItem("its uuid is in this queue already")
+                raise UnreadableItem("its uuid is already in this queue")
             taken += 1
         except UnreadableItem as error:
             columns = Columns(queue_name, uuid, ttl, None, flags, data)
