@@ -215,7 +215,7 @@ def test_an_unfinished_handshake_gives_way_to_a_newcomer(
     link = new_link(max_connections=2)
     address = link.add_listener(LOCALHOST, authority.config("server"))
     with plain_client(address) as first, plain_client(address), plain_client(address):
-        run_until(lambda: not link.poller.poll(0), link)
+        run_until(lambda: not link._loop.poller.poll(0), link)
         assert first.recv(1) == b""
         assert len(link._table.connections) == 2
         other.add_connector(address, ssl_config=authority.config("client"))

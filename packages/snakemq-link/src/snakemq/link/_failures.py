@@ -51,7 +51,8 @@ class RepeatedFailures:
         self._sources: dict[object, _Source] = {}  # the one that was logged longest ago comes first
 
     def add(self, source: object, reason: str, now: float) -> int | None:
-        """Count one more. Returns how many before it were not logged, if it is to be logged."""
+        """Count one more. If it is to be logged, return how many before it were not; if it is not
+        to be logged, return ``None``."""
         entry = self._sources.get(source)
         if entry is None:
             source, entry = self._entry_for(source, now)

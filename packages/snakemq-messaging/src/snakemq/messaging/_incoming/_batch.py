@@ -6,16 +6,18 @@ import threading
 
 from snakemq.exceptions import SnakeMQBrokenMessage, SnakeMQFlood
 from snakemq.message import Message
+from snakemq.message._stack import received as received_message
 from snakemq.packeter import Packet
 
 from .._events import Events
 from .._wire import _frames as frames
 from .._wire._conversation import Conversation
-from .._wire._phases import Phase
-from ._deliveries import Deliveries, ReceiverSettings
+from .._wire._phases import CLOSED
+from ._deliveries import Deliveries
 from ._inbox import Inbox
 from ._inboxes import Inboxes
 from ._lane import IncomingLane
+from ._settings import ReceiverSettings
 
 WINDOWS_OF_OLD_PEERS = 16
 """What a peer that knows no window may leave unprocessed, in windows."""
@@ -24,7 +26,6 @@ NO_WINDOW = (float("inf"), float("inf"))
 
 _HEADER_SIZE = frames.MESSAGE_HEADER_SIZE
 _unpack_header = frames.unpack_message_header
-_received = Message.received
 
 
 class Batches:
@@ -51,7 +52,6 @@ class Batches:
         assert lane is not None
         conversation = lane.conversation
         conn_id, ident = conversation.conn_id, inbox.ident
-        closed = Phase.CLOSED
         receipts = lane.receipts
         deliveries = self._deliveries
         event = deliveries.on_message_recv
@@ -66,7 +66,7 @@ class Batches:
         deliveries.lane, deliveries.deferred = lane, None
         deliveries.thread = threading.get_ident()
         try:
-            while number < len(packets) and conversation.phase is not closed:
+            while number < len(packets) and conversation.phase is not CLOSED:
                 packet = packets[number]
                 if isinstance(packet, bytes):
                     frame, data = packet, packet[_HEADER_SIZE:]
@@ -100,7 +100,7 @@ class Batches:
                             inbox.unrecorded.append(uuid)  # as the latest, see RecentUuids
                         receipts.frame_processed(size)
                         continue
-                message = _received(
+                message = received_message(
                     data, None if ttl == frames.INFINITE_TTL else float(ttl), flags, uuid
                 )
                 if acks and inbox.deliveries:  # now: once offered it has to be counted
@@ -135,7 +135,7 @@ class Batches:
             deliveries.lane, deliveries.offered, deliveries.deferred = outer
             lane.counters.received += received
             lane.counters.received_bytes += received_bytes
-            if conversation.phase is closed:  # by a callback, which has returned after that
+            if conversation.phase is CLOSED:  # by a callback, which has returned after that
                 self._inboxes.record(inbox)
             elif inbox.deliveries:
                 deliveries.backpressure.check(inbox)
