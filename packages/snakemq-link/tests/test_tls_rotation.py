@@ -189,7 +189,7 @@ def test_file_that_is_gone_for_a_while_does_no_harm(
 def test_symbolic_link_that_is_turned_to_another_folder_is_noticed(
     link: DiaryLink, other: DiaryLink, authority: Authority, server: Deployed, tmp_path: Path
 ) -> None:
-    """Kubernetes mounts its secrets this way."""
+    """Kubernetes mounts its secrets like this."""
     Deployed(tmp_path / "first", authority, "client")
     Deployed(tmp_path / "second", authority, "renewed-client")
     current = tmp_path / "current"

@@ -13,7 +13,7 @@ errors, which reading and writing report; so ask for ``mask & ~WRITE`` to know w
 
 
 READ, WRITE = 1, 4
-"""The values that epoll uses."""
+"""The events, with the numbers that epoll gives them."""
 
 
 class Poller(Protocol):
@@ -26,7 +26,7 @@ class Poller(Protocol):
         """Watch it for other events. Raises ``KeyError`` when it is not registered."""
 
     def unregister(self, fd: int) -> None:
-        """Stop watching; call it before the file is closed. Raises ``KeyError``."""
+        """Forget a file that is about to be closed. Raises ``KeyError`` if it is not registered."""
 
     def poll(self, timeout: float | None) -> list[tuple[Handler, int]]:
         """Sleep until there are events, for ``timeout`` seconds at most (``None``: any time).
