@@ -5,6 +5,7 @@ Each mutant changes one thing in the protocol, at a place that the code under te
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any, TypeAlias
@@ -12,7 +13,7 @@ from unittest import mock
 
 from snakemq.message import Message
 from snakemq.messaging._incoming._acks import Acks
-from snakemq.messaging._incoming._deliveries import Deliveries, ReceiverSettings
+from snakemq.messaging._incoming._deliveries import Deliveries
 from snakemq.messaging._incoming._inbox import Inbox, RecentUuids
 from snakemq.messaging._incoming._inboxes import Inboxes
 from snakemq.messaging._incoming._lane import Delivery, IncomingLane, Receipts
@@ -256,8 +257,9 @@ def offers_once_too_often() -> Iterator[None]:
     def make(init: Any) -> Any:
         def generous(self: Deliveries, *args: Any) -> None:
             init(self, *args)
-            settings: ReceiverSettings = self._settings
-            self._settings = settings._replace(max_attempts=settings.max_attempts + 1)
+            settings = copy.copy(self._settings)
+            settings.max_attempts += 1
+            self._settings = settings
 
         return generous
 

@@ -6,16 +6,18 @@ import threading
 
 from snakemq.exceptions import SnakeMQBrokenMessage, SnakeMQFlood
 from snakemq.message import Message
+from snakemq.message._stack import received as received_message
 from snakemq.packeter import Packet
 
 from .._events import Events
 from .._wire import _frames as frames
 from .._wire._conversation import Conversation
 from .._wire._phases import Phase
-from ._deliveries import Deliveries, ReceiverSettings
+from ._deliveries import Deliveries
 from ._inbox import Inbox
 from ._inboxes import Inboxes
 from ._lane import IncomingLane
+from ._settings import ReceiverSettings
 
 WINDOWS_OF_OLD_PEERS = 16
 """What a peer that knows no window may leave unprocessed, in windows."""
@@ -24,7 +26,6 @@ NO_WINDOW = (float("inf"), float("inf"))
 
 _HEADER_SIZE = frames.MESSAGE_HEADER_SIZE
 _unpack_header = frames.unpack_message_header
-_received = Message.received
 
 
 class Batches:
@@ -100,7 +101,7 @@ class Batches:
                             inbox.unrecorded.append(uuid)  # as the latest, see RecentUuids
                         receipts.frame_processed(size)
                         continue
-                message = _received(
+                message = received_message(
                     data, None if ttl == frames.INFINITE_TTL else float(ttl), flags, uuid
                 )
                 if acks and inbox.deliveries:  # now: once offered it has to be counted

@@ -4,7 +4,6 @@ import logging
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable
-from typing import NamedTuple
 
 from snakemq.callbacks import Callback
 from snakemq.exceptions import SnakeMQBrokenFormat
@@ -20,15 +19,7 @@ from ._backpressure import MESSAGE_OVERHEAD, Backpressure, load_of
 from ._inbox import Inbox
 from ._inboxes import Inboxes
 from ._lane import FORGOTTEN, Delivery, IncomingLane
-
-
-class ReceiverSettings(NamedTuple):
-    window_messages: int
-    window_bytes: int
-    manual_ack: bool
-    max_attempts: int
-    retry_delay: float
-    max_unprocessed_bytes: int
+from ._settings import ReceiverSettings
 
 
 class Deliveries:
@@ -53,13 +44,7 @@ class Deliveries:
         self.on_message_recv: Callback[[str, str, Message]] = Callback()
         self.on_message_reject: Callback[[str, str, Message]] = Callback()
         self.on_message_forgotten: Callback[[str, Message]] = Callback()
-        self.backpressure = Backpressure(
-            link,
-            settings.max_unprocessed_bytes,
-            settings.window_messages,
-            settings.window_bytes,
-            owes_acks,
-        )
+        self.backpressure = Backpressure(link, settings, owes_acks)
         # What is going on in the loop, for defer().
         self.thread = 0
         """The thread that offers messages: the thread of the loop, or any while no loop runs."""

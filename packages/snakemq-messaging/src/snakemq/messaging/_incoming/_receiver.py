@@ -10,10 +10,11 @@ from .._stats import Statistics
 from .._wire._conversation import Conversation
 from ._acks import Acks
 from ._batch import Batches
-from ._deliveries import Deliveries, ReceiverSettings
+from ._deliveries import Deliveries
 from ._inbox import Inbox
 from ._inboxes import Inboxes
 from ._lane import IncomingLane
+from ._settings import ReceiverSettings
 
 
 class Receiver:

@@ -25,6 +25,7 @@ from ._keepalive import KeepAlive
 from ._notices import Notices
 from ._past import Past
 from ._probe import Prober
+from ._settings import PeerSettings
 
 IDENTIFICATION_TIMEOUT = 10.0
 """Seconds that a new connection has to identify itself. It takes one round trip."""
@@ -49,18 +50,18 @@ class Connections:
         receiver: Receiver,
         statistics: Statistics,
         events: Events,
+        settings: PeerSettings,
     ) -> None:
         self.on_admitted: Callback[[str, str]] = Callback()
         self.on_disconnect: Callback[[str, str]] = Callback()
-        self.identification_timeout: float = IDENTIFICATION_TIMEOUT
         prober = Prober(packeter)
         self._endings = Endings(packeter, events)
         self._checks = Checks(events, packeter.link.time, self._endings)
         self.on_connect = self._checks.on_connect
         self._notices = Notices(packeter, prober)
-        self.keepalive = KeepAlive(packeter, prober, self._endings)
+        self.keepalive = KeepAlive(packeter, prober, self._endings, settings)
         self.contests = Contests(
-            packeter.link, features.epoch, self.keepalive, prober, self._endings, sender
+            packeter.link, features.epoch, self.keepalive, prober, self._endings, sender, settings
         )
         self._identifier = identifier
         self._packeter = packeter
@@ -72,6 +73,7 @@ class Connections:
         self._receiver = receiver
         self._statistics = statistics
         self._events = events
+        self._settings = settings
         self._log = logging.getLogger("snakemq.messaging")
         self._connections: dict[str, Connection] = {}
         self._unidentified: dict[str, Connection] = {}  # oldest first
@@ -112,7 +114,7 @@ class Connections:
         )
         self.keepalive.set_deadline(
             connection,
-            self.identification_timeout,
+            self._settings.identification_timeout,
             lambda: self._endings.fail(connection, SnakeMQTimeout("no identification in time")),
         )
         send = self._packeter.send_packet
