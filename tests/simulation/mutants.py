@@ -185,14 +185,14 @@ def reports_drops_twice() -> Iterator[None]:
 @_mutant
 def drops_before_the_time() -> Iterator[None]:
     def make(init: Any) -> Any:
-        def slow(self: Sender, packeter: Any, *args: Any) -> None:
-            init(self, packeter, *args)
+        def early(self: Outbox, *args: Any) -> None:
+            init(self, *args)
             time = self._time
             self._time = lambda: time() - 0.25
 
-        return slow
+        return early
 
-    with _replaced(Sender, "__init__", make):
+    with _replaced(Outbox, "__init__", make):
         yield
 
 

@@ -12,7 +12,7 @@ from snakemq.packeter import Packet
 from .._events import Events
 from .._wire import _frames as frames
 from .._wire._conversation import Conversation
-from .._wire._phases import Phase
+from .._wire._phases import CLOSED
 from ._deliveries import Deliveries
 from ._inbox import Inbox
 from ._inboxes import Inboxes
@@ -52,7 +52,6 @@ class Batches:
         assert lane is not None
         conversation = lane.conversation
         conn_id, ident = conversation.conn_id, inbox.ident
-        closed = Phase.CLOSED
         receipts = lane.receipts
         deliveries = self._deliveries
         event = deliveries.on_message_recv
@@ -67,7 +66,7 @@ class Batches:
         deliveries.lane, deliveries.deferred = lane, None
         deliveries.thread = threading.get_ident()
         try:
-            while number < len(packets) and conversation.phase is not closed:
+            while number < len(packets) and conversation.phase is not CLOSED:
                 packet = packets[number]
                 if isinstance(packet, bytes):
                     frame, data = packet, packet[_HEADER_SIZE:]
@@ -136,7 +135,7 @@ class Batches:
             deliveries.lane, deliveries.offered, deliveries.deferred = outer
             lane.counters.received += received
             lane.counters.received_bytes += received_bytes
-            if conversation.phase is closed:  # by a callback, which has returned after that
+            if conversation.phase is CLOSED:  # by a callback, which has returned after that
                 self._inboxes.record(inbox)
             elif inbox.deliveries:
                 deliveries.backpressure.check(inbox)
