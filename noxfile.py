@@ -1,7 +1,8 @@
-"""Everything that is checked, on one's own machine and in CI: ``nox`` runs all of it.
+"""The sessions of nox check everything, on your own machine and in CI.
 
-``nox --list`` shows the sessions. ``nox -s tests -- -k reconnect`` hands arguments on to pytest;
-``nox -s "tests-3.12(snakemq-link)"`` runs the tests of one package on one Python.
+``nox`` runs all checks, and ``nox --list`` shows all sessions. ``nox -s tests -- -k reconnect``
+passes arguments on to pytest; ``nox -s "tests-3.12(snakemq-link)"`` runs the tests of one package
+on one Python.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from tools import newest_pythons as newest  # noqa: E402
 from tools import packages as _packages  # noqa: E402
 from tools import pythons, tracked  # noqa: E402
 
-nox.needs_version = ">=2025.2.9"  # sessions that require another one
+nox.needs_version = ">=2025.2.9"  # for sessions that require another one
 nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.download_python = "never"
 nox.options.error_on_missing_interpreters = "CI" in os.environ
@@ -30,14 +31,14 @@ DIST = ROOT / "dist"
 PACKAGES = _packages.discover()
 META = PACKAGES["snakemq"]
 PYTHONS = pythons.installed()
-#: snakeMQ 1.6 runs on it, the newer ones have lost what its TLS needs.
+#: The Python for snakeMQ 1.6; newer ones no longer have what its TLS needs.
 PYTHON_OF_1_6 = "3.11"
 SYSTEM_PYTHON = pythons.OF_THE_SYSTEM if pythons.is_supported(pythons.OF_THE_SYSTEM) else None
-#: What its storages need, the newest that they can work with; see their test_genuine_v16.py.
+#: The newest versions with which the storages of 1.6 work; see our test_genuine_v16.py.
 STORAGES_OF_1_6 = ("SQLAlchemy<1.4", "PyMySQL<2", "pymongo<5")
 GROUPS = nox.project.load_toml("pyproject.toml")
 
-#: What pytest runs: the tests of each package, and those of tests/, which need all of them.
+#: What pytest runs: the tests of each package, and those in tests/, which need all packages.
 SUITES = {
     name: [str(package.tests)]
     for name, package in PACKAGES.items()
@@ -48,14 +49,14 @@ PACKAGE_TESTS = [PACKAGES[name].tests.relative_to(ROOT) for name in PACKAGE_SUIT
 ALL = "all-packages"
 SUITES[ALL] = ["tests", "--ignore=tests/interop"]
 
-#: Of tests/, what one Python is enough for, and what the oldest and the newest are.
+#: Folders of tests/ that run on one Python only, and those that run on the oldest and the newest.
 ONCE = ("bench", "chaos", "counts")
 TWICE = ("hostile", "simulation")
 
-#: Databases do not care for the Python, so one Python is enough for their servers.
+#: Servers behave the same with every Python, so their tests run on one.
 NO_SERVERS = ("-m", "not server")
 
-#: Many tests wait for other processes. A file stays together, with the servers that it has started.
+#: Many tests wait for other processes. The tests of a file share the servers that it starts.
 PARALLEL = ("--numprocesses=2", "--dist=loadfile")
 
 
@@ -64,37 +65,37 @@ def tools_of(group: str) -> tuple[str, ...]:
 
 
 def built(requirements: Iterable[str]) -> list[str]:
-    """Paths of the wheels of our packages that these requirements bring along, all of them.
+    """Return the paths of the wheels of all our packages that these requirements need.
 
-    An installer that is given the files has no say in where our packages come from, and what a
-    package does not declare is not there.
+    If the installer gets the files, it cannot take our packages from elsewhere, and nothing is
+    installed that a package does not declare.
     """
     names, _ = _packages.needed(requirements, PACKAGES)
     return [str(DIST / PACKAGES[name].wheel) for name in sorted(names)]
 
 
 def complete(names: Iterable[str]) -> list[str]:
-    """The packages with all of their extras."""
+    """Return the packages as requirements, with all of their extras."""
     return [PACKAGES[name].with_extras() for name in names]
 
 
 def foreign(requirements: Iterable[str]) -> list[str]:
-    """What these requirements bring along of distributions that are not ours."""
+    """Return the distributions that these requirements need and that are not ours."""
     return sorted(_packages.needed(requirements, PACKAGES)[1])
 
 
 def published() -> list[str]:
-    """Names of the packages that are ready to be used."""
+    """Return the names of the packages that may be published."""
     return [name for name, package in PACKAGES.items() if not package.private]
 
 
-#: The suites of packages that need something from elsewhere.
+#: The suites of packages that need distributions of others.
 DEPENDENT = [name for name in PACKAGE_SUITES if foreign(complete([name]))]
 
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Style and words; imports go only to what is declared, and only down."""
+    """Check style, words, changelogs, and that imports are declared and go only down."""
     session.install(*tools_of("lint"), "packaging")
     without = [f"--extend-exclude={path}" for path in tracked.scripts_of_the_reader()]
     session.run("ruff", "check", *without)
@@ -107,23 +108,23 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def types(session: nox.Session) -> None:
-    """Strict type checking of everything: packages, tools, examples, benchmarks, tests."""
+    """Check the types of everything strictly: packages, tools, examples, benchmarks, tests."""
     session.install(*tools_of("types"), *foreign(complete(PACKAGES)))
-    # The packages share the namespace snakemq. mypy finds it in all of these folders, although one
-    # of them has an __init__.py for it; without them it would take their paths for package names.
+    # The packages share the namespace snakemq. With this path mypy finds it in all of these
+    # folders, although one has an __init__.py; otherwise it would take paths for package names.
     sources = [str(package.source) for package in PACKAGES.values() if package.modules()]
     session.env["MYPYPATH"] = os.pathsep.join([*sources, "tests/counts/scripts"])
     session.run("mypy", *sources, "noxfile.py", "dev.py", "tools", "examples", "benchmarks")
-    # Each folder of tests on its own, because all have a conftest.py. Two things are allowed there:
-    # `lambda: (count(), stop())`, and `sent == received == []`. With a cache of their own, because
-    # other options make the cache useless.
+    # Each folder of tests is checked separately, because each has a conftest.py. Two things are
+    # allowed there: `lambda: (count(), stop())`, and `sent == received == []`. The tests have
+    # their own cache, because different options would invalidate it.
     allowed = ("func-returns-value", "comparison-overlap")
     options = ("--cache-dir=.mypy_cache/tests", *(f"--disable-error-code={it}" for it in allowed))
     for folder in ("tests", *map(str, PACKAGE_TESTS)):
         session.run("mypy", *options, folder)
 
 
-#: What GitHub reads, and the schema for it.
+#: The files that GitHub reads, and their schemas.
 SCHEMAS = {
     ".github/workflows/*.yml": "vendor.github-workflows",
     ".github/dependabot.yml": "vendor.dependabot",
@@ -134,7 +135,7 @@ SCHEMAS = {
 
 @nox.session
 def hosting(session: nox.Session) -> None:
-    """The files that GitHub reads: by their schemas, and for what an attacker could use."""
+    """Check the files that GitHub reads against their schemas, and for security holes."""
     session.install(*tools_of("hosting"))
     for pattern, schema in SCHEMAS.items():
         files = [str(path) for path in sorted(Path().glob(pattern))]
@@ -144,11 +145,11 @@ def hosting(session: nox.Session) -> None:
 
 @nox.session
 def wheels(session: nox.Session) -> None:
-    """Build everything into dist/ and look at what came out."""
+    """Build everything into dist/ and check the result."""
     session.install(*tools_of("wheels"))
     shutil.rmtree(DIST, ignore_errors=True)
     for package in PACKAGES.values():
-        # Builds the wheel from the source distribution, so that one is tried as well.
+        # This builds the wheel from the source distribution, so that gets tested as well.
         build = ["python", "-m", "build", "--no-isolation", "--outdir", str(DIST)]
         session.run(*build, str(package.folder), silent=True)
     session.run("python", "-m", "tools.wheels", str(DIST))
@@ -157,22 +158,22 @@ def wheels(session: nox.Session) -> None:
 
 @nox.session(requires=["wheels"])
 def public_types(session: nox.Session) -> None:
-    """What users' type checkers see in the wheels: nothing public is left for them to guess."""
+    """Check that the wheels declare the type of everything public, for users' type checkers."""
     wanted = complete(PACKAGES)
     session.install(*built(wanted), *foreign(wanted), *tools_of("public-types"))
-    # One run for all: in an environment all modules are of the namespace that snakemq owns.
+    # One run checks all: in an environment all modules are in the namespace that snakemq owns.
     session.run("basedpyright", "--ignoreexternal", "--verifytypes", "snakemq")
 
 
 @nox.session(python=PYTHONS, requires=["wheels"])
 @nox.parametrize("suite", [*SUITES], ids=[*SUITES])
 def tests(session: nox.Session, suite: str) -> None:
-    """Each package's tests against its wheel and nothing that it does not declare; then tests/."""
+    """Test each package's wheel with only what it declares; then run tests/."""
     wanted = complete(published() if suite == ALL else [suite])
     session.install(*built(wanted), *foreign(wanted), *tools_of("test"))
     if session.python != PYTHONS[-1]:
-        # Databases do not care for the Python; the oldest one meets them in `lowest`. Neither do
-        # logic, of which one Python sees all lives of the simulation, and what only counts.
+        # Databases, pure logic and tests that only count behave the same on every Python. One
+        # Python runs all of the simulation; the oldest one meets the databases in `lowest`.
         session.env["SIMULATION_RUNS"] = "200"
         elsewhere = (*ONCE, *(TWICE if session.python != PYTHONS[0] else ()))
         ignored = [f"--ignore=tests/{name}" for name in elsewhere] if suite == ALL else []
@@ -181,21 +182,21 @@ def tests(session: nox.Session, suite: str) -> None:
         return
     install_servers(session, suite)
     if suite == ALL:
-        session.install("numpy")  # for what a page says of it
+        session.install("numpy")  # because a page has an example with it
     session.run("pytest", *PARALLEL, *SUITES[suite], *session.posargs)
 
 
 def install_servers(session: nox.Session, suite: str) -> None:
-    """Databases for the suites that need them; PostgreSQL and MariaDB are of the system."""
+    """Install MongoDB for suites that need it; PostgreSQL and MariaDB come with the system."""
     if suite in (ALL, "snakemq-storage-mongo") and NO_SERVERS[-1] not in session.posargs:
         session.install("--require-hashes", "-r", "tests/servers/requirements.txt")
 
 
 @nox.session(python=SYSTEM_PYTHON, requires=["wheels"])
 def system_python(session: nox.Session) -> None:
-    """Each package's tests on the Python of the system, whose bugs may be its own.
+    """Test each package on the Python of the system, which may have bugs of its own.
 
-    Debian 12 has 3.11.2, with faults of `re` that a later 3.11 does not have.
+    Debian 12 has 3.11.2, with faults in `re` that later versions of 3.11 do not have.
     """
     if SYSTEM_PYTHON is None:
         must = "CI" in os.environ and pythons.is_debian()
@@ -209,7 +210,7 @@ def system_python(session: nox.Session) -> None:
 @nox.session(requires=["wheels"], venv_backend="uv")
 @nox.parametrize("version", newest.VERSIONS, ids=newest.VERSIONS)
 def newest_pythons(session: nox.Session, version: str) -> None:
-    """Each package's tests on Pythons that Debian 12 does not have; root on Debian gets them."""
+    """Test each package on Pythons that Debian 12 does not have; only root on Debian gets them."""
     if not newest.should_be_had():
         session.skip(f"only root on Debian can get Python {version} here")
     try:
@@ -229,7 +230,7 @@ def newest_pythons(session: nox.Session, version: str) -> None:
         shutil.copy(ROOT / file, work)
     environment = newest.WORK / "environment"
     run(f"python{version}", "-m", "venv", "--without-pip", "--clear", str(environment))
-    # From outside, where an installer knows how to get at packages.
+    # Install from outside, where the installer can reach the packages.
     site = f"environment/lib/python{version}/site-packages"
     target = ("--target", str(work / site), "--python-version", version, "--only-binary=:all:")
     wanted = complete(PACKAGE_SUITES)
@@ -241,22 +242,22 @@ def newest_pythons(session: nox.Session, version: str) -> None:
 @nox.session(python=PYTHONS[:1], requires=["wheels"], venv_backend="uv")
 @nox.parametrize("suite", DEPENDENT, ids=DEPENDENT)
 def lowest(session: nox.Session, suite: str) -> None:
-    """The packages that depend on others, with the oldest versions that they say they take."""
+    """Test the packages that depend on others with the oldest versions that they accept."""
     wanted = complete([suite])
     session.install("--resolution=lowest-direct", *built(wanted), *foreign(wanted))
     session.install(*tools_of("test"))
     install_servers(session, suite)
-    # Crashes, full disks and replica sets are the servers' business, not that of the versions.
+    # Tests of crashes, full disks and replica sets test the servers, not the versions.
     others = ("-k", "not test_server and not test_sqla_server and not test_replica_set")
     session.run("pytest", *PARALLEL, *SUITES[suite], *others, *session.posargs)
 
 
 @nox.session(python=PYTHON_OF_1_6, requires=["wheels"], venv_backend="venv")
 def upgrade(session: nox.Session) -> None:
-    """From snakeMQ 1.6 to ours, back, mixed, and again to ours.
+    """Upgrade from snakeMQ 1.6 to ours, go back, mix both, and upgrade again.
 
-    With pip, because it removes 1.6 after it has installed our layers; uv does not, and would hide
-    that files are lost.
+    This uses pip, which removes 1.6 after it has installed our layers. uv does not, and would hide
+    that files get lost.
     """
     names = "tests/packaging/names_of_1.6.txt"
     to_ours = ["--upgrade", f"--find-links={DIST}", "snakemq[all]"]
@@ -284,30 +285,30 @@ def upgrade(session: nox.Session) -> None:
 @nox.session(requires=["wheels"], venv_backend="uv")
 @nox.parametrize("extra", ["", *META.extras], ids=["no-extra", *META.extras])
 def extras(session: nox.Session, extra: str) -> None:
-    """What `pip install 'snakemq[...]'` brings: exactly the promised distributions."""
+    """Check that `pip install 'snakemq[...]'` installs exactly the promised distributions."""
     requirement = f"snakemq[{extra}]" if extra else "snakemq"
     before = distributions(session)
     session.install(f"--find-links={DIST}", requirement)
     arrived = distributions(session) - before
     promised, _ = _packages.needed([requirement], PACKAGES)
-    # Of those from elsewhere it is not ours to say what they bring along.
+    # We cannot know what the distributions of others install in turn.
     ours = arrived if not foreign([requirement]) else arrived & set(PACKAGES)
     if ours != promised:
-        session.error(f"{requirement} promises {sorted(promised)} and brings {sorted(arrived)}")
+        session.error(f"{requirement} promises {sorted(promised)}, installs {sorted(arrived)}")
     modules = _packages.importable([requirement], PACKAGES)
     public = sorted(module for module in modules if "._" not in module)
     session.run("python", "-c", f"import {', '.join(public)}")
 
 
 def distributions(session: nox.Session) -> set[str]:
-    """Names of all that is installed in the session's environment."""
+    """Return the names of all distributions in the session's environment."""
     script = "import importlib.metadata as m; print(*(d.name.lower() for d in m.distributions()))"
     return set(str(session.run("python", "-c", script, silent=True)).split())
 
 
 @nox.session(python=PYTHONS[-1:], requires=["wheels"])
 def interop(session: nox.Session) -> None:
-    """Against the genuine snakeMQ 1.6 from PyPI, which has an environment of its own."""
+    """Test against the genuine snakeMQ 1.6 from PyPI, in its own environment."""
     suites = ("tests/interop", *map(str, ROOT.glob("packages/*/tests/test_genuine_v16.py")))
     if PYTHON_OF_1_6 not in PYTHONS and "CI" not in os.environ:
         session.skip(f"snakeMQ 1.6 needs Python {PYTHON_OF_1_6}")
@@ -319,7 +320,7 @@ def interop(session: nox.Session) -> None:
 
 
 def python_with_1_6(session: nox.Session, *more: str) -> str:
-    """Make an environment for the genuine snakeMQ 1.6 and more; returns its Python."""
+    """Make an environment with the genuine snakeMQ 1.6 and ``more``, and return its Python."""
     old = Path(session.create_tmp()).absolute() / "snakemq-1.6"
     session.run(f"python{PYTHON_OF_1_6}", "-m", "venv", "--clear", str(old), external=True)
     python = str(old / ("Scripts" if os.name == "nt" else "bin") / "python")
@@ -329,7 +330,7 @@ def python_with_1_6(session: nox.Session, *more: str) -> str:
 
 @nox.session(default=False, requires=["wheels"])
 def docs(session: nox.Session) -> None:
-    """The pages and the examples, which `tests` does on every Python, on one."""
+    """Test the pages and the examples on one Python; `tests` does it on every Python."""
     wanted = complete(published())
     session.install(*built(wanted), *foreign(wanted), *tools_of("test"))
     suites = ("tests/docs", "tests/examples", "tests/packaging")
@@ -338,7 +339,7 @@ def docs(session: nox.Session) -> None:
 
 @nox.session(default=False, requires=["wheels"])
 def release(session: nox.Session) -> None:
-    """``nox -s release -- v2.0.1``: build what this tag names, ready to be published."""
+    """Build what a tag names, ready to be published: ``nox -s release -- v2.0.1``."""
     if len(session.posargs) != 1:
         session.error("which tag? nox -s release -- v2.0.1")
     session.install("packaging")
@@ -347,16 +348,16 @@ def release(session: nox.Session) -> None:
 
 @nox.session(default=False, requires=["wheels"])
 def demo(session: nox.Session) -> None:
-    """Real processes that talk, are killed, come back and lose nothing."""
+    """Run the demo: real processes talk, are killed, come back and lose nothing."""
     session.install(*built(["snakemq[rpc,sqlite]"]))
     session.run("python", "examples/demo.py", *session.posargs)
 
 
 @nox.session(default=False, requires=["wheels"])
 def soak(session: nox.Session) -> None:
-    """A hundred thousand simulated runs, fifty times as many as in `tests`; takes an hour or so.
+    """Simulate a hundred thousand runs, fifty times as many as `tests`; takes about an hour.
 
-    ``nox -s soak -- 5000 100`` does those from seed 5000 on. A failure tells how to replay it.
+    ``nox -s soak -- 5000 100`` runs 100 from seed 5000 on. A failure says how to replay it.
     """
     session.install(*built(["snakemq[rpc]"]))
     session.run("python", "-m", "tests.simulation", *(session.posargs or ["0", "100000"]))
@@ -364,24 +365,24 @@ def soak(session: nox.Session) -> None:
 
 @nox.session(default=False, requires=["wheels"])
 def fuzz(session: nox.Session) -> None:
-    """Random pickles for an hour; ``nox -s fuzz -- 36000 1`` does it for ten, from seed 1 on."""
+    """Try random pickles for an hour; ``nox -s fuzz -- 36000 1`` takes ten, from seed 1 on."""
     session.install(*built(["snakemq[rpc]"]))
     session.run("python", "-m", "tests.fuzz", *(session.posargs or ["3600"]))
 
 
 @nox.session(default=False, requires=["wheels"])
 def chaos(session: nox.Session) -> None:
-    """100,000 messages between real processes that are killed, over connections that are cut."""
+    """Send 100,000 messages between processes that are killed, over connections that are cut."""
     session.install(*built(["snakemq[sqlite]"]))
     session.run("python", "-m", "tests.chaos", *session.posargs)
 
 
 @nox.session(default=False, requires=["wheels"])
 def bench(session: nox.Session) -> None:
-    """Our wheels beside 1.6, pyzmq, RPyC, Pyro5, and NATS and RabbitMQ if their servers are there.
+    """Compare our wheels with 1.6, pyzmq, RPyC, Pyro5, and with NATS and RabbitMQ if installed.
 
-    ``nox -s bench -- short`` takes a minute, ``nox -s bench -- W2 W4`` does only these workloads,
-    ``nox -s bench -- page`` does all and writes docs/performance.
+    ``nox -s bench -- short`` takes a minute, ``nox -s bench -- W2 W4`` runs only these workloads,
+    ``nox -s bench -- page`` runs all and writes docs/performance.
     """
     wanted = complete(published())
     session.install(*built(wanted), *foreign(wanted), *tools_of("bench"))

@@ -1,4 +1,4 @@
-"""Messages that survive the death of the process that sends them, in the storage of your choice.
+"""Sends messages that survive the death of this process, in the storage of your choice.
 
     python any_storage.py [PORT] [URL] [TEXT ...]
 
@@ -6,9 +6,9 @@ URL: sqlite:///queue.db, postgresql+psycopg://user:password@host/database,
 mysql+pymysql://user:password@host/database or mongodb://host/database.
 
 Sends the texts to the peer "listener", which is messaging_listener.py. Start this first, kill it in
-any way you like (kill -9 as well), and start it again without texts when the listener is there:
-what was queued is delivered. Ends when the queue is empty, or on Ctrl-C. Needs the extra of snakemq
-that brings the storage: sqlite, postgresql, mysql or mongo.
+any way you like (even with kill -9), and start it again without texts when the listener runs: the
+queued messages are delivered. Ends when the queue is empty, or on Ctrl-C. Needs the extra of
+snakemq that brings the storage: sqlite, postgresql, mysql or mongo.
 """
 
 import sys

@@ -1,14 +1,14 @@
-"""Acknowledging late only what takes long, without manual_ack.
+"""Acknowledges only slow messages late, without manual_ack.
 
     python defer_ack.py [PORT]
     python messaging_connector.py [PORT] "quick one" "slow two" "quick three"
 
 A peer named "listener". A text that begins with "slow" goes to a worker, and is acknowledged when
-the worker is done; kill this with kill -9 before, start it again, and it is sent again. Every other
-text is answered in the callback. Ends on Ctrl-C.
+the worker is done. Kill this with kill -9 before that, start it again, and the text is sent again.
+Every other text is answered in the callback. Ends on Ctrl-C.
 
-An acknowledgement covers all messages up to one. So what was answered behind a slow message is sent
-again with it, and answered twice, unless an inbox has recorded it: see inbox.py.
+An acknowledgement covers all messages up to one. So texts that were answered after a slow one are
+sent again with it, and answered twice, unless an inbox has recorded them: see inbox.py.
 """
 
 import queue
@@ -34,7 +34,7 @@ def main(port: int = 4000) -> None:
 
     def on_message_recv(conn_id: str, ident: str, message: Message) -> None:
         if message.data.startswith(b"slow"):
-            messaging.defer_ack(message)  # first: the worker may be done before this returns
+            messaging.defer_ack(message)  # before the worker can be done
             jobs.put((ident, message))
         else:
             answer(ident, message)

@@ -1,9 +1,9 @@
-"""Processes that talk, are killed, come back and lose nothing. What it prints is a story.
+"""Tells the story of two processes that talk, are killed, come back and lose nothing.
 
     python demo.py
 
 Starts two processes, alice and bob, that talk over loopback, and kills them now and then. It ends
-by itself after some seconds, and with an error if anything that it tells does not happen. Needs
+by itself after 5 to 20 seconds, with an error if anything in the story does not happen. Needs
 snakemq[rpc,sqlite].
 """
 
@@ -30,7 +30,7 @@ from snakemq.rpc import RpcClient, RpcServer
 from snakemq.storage.sqlite import SqliteQueuesStorage
 
 DEADLINE = 8.0
-"""Seconds for anything to happen."""
+"""Seconds to wait for each event of the story."""
 
 
 # -- the processes of alice and bob: whole peers, remote-controlled through their standard streams
@@ -57,13 +57,13 @@ class Calculator:
 
 
 def bob(port: str) -> None:
-    """Reports what it receives, and can be called."""
+    """Be the peer that reports what it receives, and answers calls."""
     link = Link()
     messaging = Messaging("bob", "", Packeter(link))
     report_connections(messaging)
 
     def on_message_recv(conn_id: str, ident: str, message: Message) -> None:
-        if not message.data.startswith(b"rpc"):  # those are for the server
+        if not message.data.startswith(b"rpc"):  # this is for the server
             report("received", text=message.data.decode())
 
     messaging.on_message_recv.add(on_message_recv)
@@ -75,8 +75,8 @@ def bob(port: str) -> None:
 
 
 def alice(port: str, filename: str) -> None:
-    """Sends and calls what it is told to; keeps its persistent messages in an SQLite file."""
-    logging.getLogger("snakemq").setLevel(logging.ERROR)  # that bob is away belongs to the story
+    """Be the peer that sends and calls on order, and stores persistent messages in a file."""
+    logging.getLogger("snakemq").setLevel(logging.ERROR)  # no warnings that bob is away
     link = Link()
     messaging = Messaging("alice", "", Packeter(link), SqliteQueuesStorage(filename))
     report_connections(messaging)
@@ -98,7 +98,7 @@ def alice(port: str, filename: str) -> None:
         message = Message(text.encode(), ttl, FLAG_PERSISTENT if persistent else 0)
         texts[message.uuid] = text
         messaging.send_message("bob", message)
-        report("sent", text=text)  # what is persistent is on the disk now
+        report("sent", text=text)  # if it is persistent, it is on the disk now
 
     def call(method: str, *arguments: int) -> None:
         try:
@@ -126,7 +126,7 @@ def alice(port: str, filename: str) -> None:
 
 
 class Broken(Exception):
-    """Something that was told did not happen."""
+    """Part of the story did not happen."""
 
 
 class Peer:
@@ -166,7 +166,7 @@ class Peer:
             raise Broken(f"{self.name}: nothing happens") from None
 
     def expect(self, event: str, **details: object) -> dict[str, Any]:
-        """What happens next must be this."""
+        """Wait for the next event, which must be this one."""
         happened = self.next_event()
         if happened["event"] != event or not details.items() <= happened.items():
             raise Broken(f"{self.name}: {happened} instead of {event} {details}")
@@ -177,7 +177,7 @@ class Peer:
             raise Broken(f"{self.name}: {self._events.get()} instead of nothing")
 
     def kill(self) -> None:
-        """kill -9"""
+        """Kill the process with ``kill -9``."""
         self.process.kill()
         self.process.wait(DEADLINE)
 
@@ -197,57 +197,57 @@ class Story:
         return peer
 
     def run(self) -> None:
-        self.tell("Two processes that will talk without a server in the middle:")
+        self.tell("Start two processes that talk without a server in the middle:")
         bob = self.start("bob", 0)
         port = bob.expect("listening")["port"]
         self.tell(f"  bob, process {bob.pid}, listens on 127.0.0.1:{port}")
         alice = self.start("alice", port, self.file)
         self.meet(alice, bob)
-        self.tell(f"  alice, process {alice.pid}, has connected to him")
+        self.tell(f"  alice, process {alice.pid}, connects to bob")
 
         alice.send("good morning", ttl=0)
         self.arrive(alice, bob, "good morning")
-        self.tell('alice sends "good morning", for now or never: bob has it')
+        self.tell('alice sends "good morning", now or never (ttl 0): bob has it')
         for number in (1, 2, 3):
             alice.send(number, persistent=True)
             self.arrive(alice, bob, str(number))
-        self.tell("alice sends 1, 2, 3, persistent: bob has processed them, and said so")
+        self.tell("alice sends 1, 2, 3, all persistent: bob has processed and acknowledged them")
 
         alice.order("call", "add", 2, 3)
         alice.expect("returned", value=5)
-        self.tell("alice calls add(2, 3) of an object of bob's: 5")
+        self.tell("alice calls add(2, 3) of an object in bob's process: it returns 5")
         alice.order("call", "divide", 1, 0)
         raised = alice.expect("raised", error="ZeroDivisionError: division by zero")
         place = [line for line in raised["traceback"].splitlines() if "File" in line][-1].strip()
         if "in divide" not in place:
             raise Broken(f"no remote traceback: {raised}")
-        self.tell("alice calls divide(1, 0): ZeroDivisionError, raised at bob's in")
+        self.tell("alice calls divide(1, 0): it raises ZeroDivisionError, which bob raised in")
         self.tell(f"  {place}")
 
         bob.kill()
         alice.expect("disconnected")
-        self.tell("kill -9 bob. alice has noticed, and goes on:")
+        self.tell("kill -9 bob. alice notices, and goes on:")
         alice.send("are you there?", ttl=0)
         alice.expect("dropped", text="are you there?")
-        self.tell('  "are you there?", for now or never: dropped, and she is told so')
+        self.tell('  she sends "are you there?", now or never: a callback says that it is dropped')
         for number in (4, 5, 6):
             alice.send(number, persistent=True)
         alice.send(7)
-        self.tell("  4, 5, 6, persistent, and 7, which may wait for a minute: queued")
+        self.tell("  she sends 4, 5, 6, persistent, and 7, transient, ttl 60 s: they are queued")
         alice.order("call", "process")
         alice.nothing_happened()
-        self.tell("  a call of process(): it blocks")
+        self.tell("  she calls process(): the call blocks")
         bob = self.start("bob", port)
         bob.expect("listening")
-        self.tell(f"bob comes back as process {bob.pid}:")
+        self.tell(f"Start bob again, as process {bob.pid}:")
         self.meet(alice, bob)
         for number in (4, 5, 6, 7):
             bob.expect("received", text=str(number))
-        self.tell("  he has got 4, 5, 6, 7, in this order")
+        self.tell("  he gets 4, 5, 6, 7, in this order")
         happened = [alice.next_event() for _ in range(5)]
         if {"event": "returned", "value": bob.pid} not in happened:
             raise Broken(f"alice: {happened} without the result of process()")
-        self.tell(f"  and the call has returned: {bob.pid}")
+        self.tell(f"  and alice's call returns {bob.pid}")
 
         bob.kill()
         alice.expect("disconnected")
@@ -256,26 +256,26 @@ class Story:
         alice.send(10)
         alice.kill()
         self.tell(
-            "kill -9 bob again. alice queues 8, 9, persistent, and 10, transient. kill -9 alice."
+            "kill -9 bob again. alice sends 8, 9, persistent, and 10, transient. kill -9 alice."
         )
         storage = SqliteQueuesStorage(self.file)
         waiting = [message.data.decode() for message in storage.get_items("bob")]
         storage.close()
         if waiting != ["8", "9"]:
             raise Broken(f"{waiting} in the file instead of 8 and 9")
-        self.tell("Nobody is left. In her file are 8 and 9; 10 has died with her.")
+        self.tell("Nobody is left. alice's SQLite file has 8 and 9; 10 has died with her process.")
         alice = self.start("alice", port, self.file)
         bob = self.start("bob", port)
         bob.expect("listening")
         self.meet(alice, bob)
-        self.tell(f"Both come back, as processes {alice.pid} and {bob.pid}:")
+        self.tell(f"Start both again, as processes {alice.pid} and {bob.pid}:")
         for number in (8, 9):
             bob.expect("received", text=str(number))
-        self.tell("  bob has got 8 and 9")
+        self.tell("  bob gets 8 and 9")
         alice.send("good night", ttl=0)
         self.arrive(alice, bob, "good night")
         bob.nothing_happened()
-        self.tell('  and then "good night". What was persistent has come once, and in order.')
+        self.tell('  and then "good night". Every persistent message came once, and in order.')
 
     @staticmethod
     def meet(alice: Peer, bob: Peer) -> None:

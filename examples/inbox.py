@@ -1,11 +1,11 @@
-"""A receiver that knows after a restart what it has processed before.
+"""A receiver that still knows after a restart what it has processed.
 
     python inbox.py [PORT] [FILE]
 
-Listens on 127.0.0.1:PORT (4000 by default; 0 picks a free one) as "listener", and records in FILE
-what it has processed before it acknowledges it. Send to it with persistent_queue.py, and kill
-either side as often as you like: what is recorded is not printed again. Ends on Ctrl-C. Needs
-snakemq[sqlite].
+Listens on 127.0.0.1:PORT (4000 by default; 0 picks a free one) as "listener", and records each
+message in FILE after processing it and before acknowledging it. Send to it with
+persistent_queue.py, and kill either side as often as you like: a recorded message is not printed
+again. Ends on Ctrl-C. Needs snakemq[sqlite].
 """
 
 import sys
@@ -20,7 +20,7 @@ from snakemq.storage.sqlite import SqliteQueuesStorage
 def main(port: str = "4000", filename: str = "inbox.db") -> None:
     storage = SqliteQueuesStorage(filename)
     link = Link()
-    # One file for both: messages that wait here, and the uuids of those that were processed.
+    # One file for both: waiting messages, and the uuids of messages that were processed.
     messaging = Messaging("listener", "", Packeter(link), storage, inbox=storage)
 
     def on_message_recv(conn_id: str, ident: str, message: Message) -> None:

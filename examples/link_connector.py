@@ -1,9 +1,9 @@
-"""The link alone, with a framing of one's own: a client that sends lines of text.
+"""A client that sends lines of text, with only a link and a framing of its own.
 
     python link_connector.py [PORT] [LINE ...]
 
-See link_listener.py, which must run as well, sooner or later. Ends when all lines are answered,
-or on Ctrl-C.
+Start link_listener.py as well, before or after this. Ends when all lines are answered, or on
+Ctrl-C.
 """
 
 import sys
@@ -21,7 +21,7 @@ class LineClient:
         link.on_ready_to_send.add(self.on_ready_to_send)
 
     def on_connect(self, conn_id: str) -> None:
-        # Each connection begins anew: what an earlier one was cut off in is gone.
+        # Each connection starts afresh: half a line from an earlier one is gone.
         print("connected")
         self.incoming = b""
         self.answers = 0
@@ -29,7 +29,7 @@ class LineClient:
         self.link.send(conn_id, self.outgoing)
 
     def on_disconnect(self, conn_id: str) -> None:
-        print("disconnected")  # the link dials again, unless it is the end
+        print("disconnected")  # the link dials again, unless it was stopped
 
     def on_ready_to_send(self, conn_id: str, sent: int) -> None:
         self.outgoing = self.outgoing[sent:]

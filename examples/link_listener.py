@@ -1,10 +1,10 @@
-"""The link alone, with a framing of one's own: a server that answers lines of text.
+"""A server that answers lines of text, with only a link and a framing of its own.
 
     python link_listener.py [PORT]
     python link_connector.py [PORT] [LINE ...]     in another terminal
 
-A link moves bytes. How they are cut on arrival says nothing about how they were sent, so a program
-that needs units brings a framing: here a line ends with a newline, and any program that speaks
+A link moves bytes. They may arrive in other pieces than they were sent in, so a program that needs
+units brings a framing of its own. Here a line ends with a newline, and any program that sends
 lines over TCP can be the other side. Needs snakemq-link only. Ends on Ctrl-C.
 """
 
@@ -12,14 +12,14 @@ import sys
 
 from snakemq.link import Link
 
-LONGEST_LINE = 64 * 1024  # bytes; nobody may fill our memory with a line that never ends
+LONGEST_LINE = 64 * 1024  # bytes; a line that never ends must not fill the memory
 
 
 class LineServer:
     def __init__(self, link: Link) -> None:
         self.link = link
         self.incoming: dict[str, bytes] = {}  # the line that is still incomplete
-        self.outgoing: dict[str, bytes] = {}  # what the system has not taken over yet
+        self.outgoing: dict[str, bytes] = {}  # bytes that the system has not taken over yet
         link.on_connect.add(self.on_connect)
         link.on_disconnect.add(self.on_disconnect)
         link.on_recv.add(self.on_recv)

@@ -1,11 +1,11 @@
-"""Work that is done by a pool of threads, and not lost when the process dies in the middle of it.
+"""Lets a pool of threads do work that is not lost when the process dies.
 
     python manual_ack_worker_pool.py [PORT] [THREADS]
 
 Listens on 127.0.0.1:PORT (4000 by default; 0 picks a free one) as "listener", so
-messaging_connector.py can send it work: each text is answered in capitals, by one of the threads.
-Only when a thread is done with a message is it acknowledged. Kill this with kill -9 while it works
-and start it again: what was not done is sent again. Ends on Ctrl-C. To acknowledge only some
+messaging_connector.py can send it work: one of the threads answers each text in capitals. A
+message is acknowledged only when a thread is done with it. Kill this with kill -9 while it works
+and start it again: unfinished work is sent again. Ends on Ctrl-C. To acknowledge only some
 messages late, see defer_ack.py.
 """
 
@@ -24,7 +24,7 @@ SECONDS_OF_WORK = 0.2
 
 def main(port: int = 4000, threads: int = 4) -> None:
     link = Link()
-    # At most 100 messages of a sender are taken at a time; the rest stays there.
+    # At most 100 messages of each sender are here at a time; the rest waits at the sender.
     messaging = Messaging("listener", "", Packeter(link), manual_ack=True, window_messages=100)
     jobs: queue.Queue[tuple[str, Message]] = queue.Queue()
     messaging.on_message_recv.add(lambda conn_id, ident, message: jobs.put((ident, message)))

@@ -1,9 +1,9 @@
-"""Messages, the side that connects: sends texts to the peer "listener" and waits for answers.
+"""Connects, sends texts to the peer "listener" and waits for its answers.
 
     python messaging_connector.py [PORT] [TEXT ...]
 
-See messaging_listener.py. It may be started later, or be away for a while: the messages wait in the
-memory of this process for up to a minute. Ends when all are answered, or on Ctrl-C.
+See messaging_listener.py. You may start that later, or stop it for a while: the messages wait in
+the memory of this process for up to a minute. Ends when all are answered, or on Ctrl-C.
 """
 
 import sys

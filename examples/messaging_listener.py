@@ -1,9 +1,9 @@
-"""Messages, the side that listens: a peer named "listener" that answers everybody.
+"""Listens as the peer "listener" and answers every message.
 
     python messaging_listener.py [PORT]
     python messaging_connector.py [PORT] [TEXT ...]     in another terminal
 
-The other examples that send to "listener" can use it, too. Ends on Ctrl-C.
+Other examples send to "listener", too. Ends on Ctrl-C.
 """
 
 import sys
@@ -20,7 +20,7 @@ def main(port: int = 4000) -> None:
 
     def on_message_recv(conn_id: str, ident: str, message: Message) -> None:
         print(f"{ident}: {message.data.decode()}")
-        # For at most a minute: long enough to come back, and no answer waits forever.
+        # The peer has a minute to come back, so no answer waits forever.
         messaging.send_message(ident, Message(message.data.upper(), ttl=60))
 
     messaging.on_connect.add(lambda conn_id, ident: print(f"{ident} is here"))

@@ -1,4 +1,4 @@
-"""Packets, the side that connects: sends three and waits for the answers.
+"""Connects, sends three packets and waits for the answers.
 
     python packeter_connector.py [PORT]
 

@@ -1,10 +1,10 @@
-"""Packets, the side that listens: prints what arrives and sends it back in reverse.
+"""Listens, prints the packets that arrive, and sends them back in reverse.
 
     python packeter_listener.py [PORT]
     python packeter_connector.py [PORT]     in another terminal
 
-A packeter keeps the boundaries of what is sent: a packet arrives whole or not at all. There are no
-idents and no queues here. Needs snakemq-link only. Ends on Ctrl-C.
+A packet arrives whole or not at all. There are no idents and no queues here. Needs snakemq-link
+only. Ends on Ctrl-C.
 """
 
 import sys

@@ -1,10 +1,10 @@
-"""Messages that survive the death of the process that sends them, in an SQLite file.
+"""Sends messages that survive the death of this process, in an SQLite file.
 
     python persistent_queue.py [PORT] [FILE] [TEXT ...]
 
 Sends the texts to the peer "listener", which is messaging_listener.py. Start this first, kill it in
-any way you like (kill -9 as well), and start it again without texts when the listener is there:
-what was queued is delivered. Ends when the queue is empty, or on Ctrl-C. Needs snakemq[sqlite].
+any way you like (even with kill -9), and start it again without texts when the listener runs: the
+queued messages are delivered. Ends when the queue is empty, or on Ctrl-C. Needs snakemq[sqlite].
 """
 
 import sys

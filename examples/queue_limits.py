@@ -1,8 +1,8 @@
-"""Three ways to deal with more messages than may wait: refuse them, wait, or drop the oldest.
+"""Shows what to do when a queue is full: refuse messages, wait, or drop the oldest.
 
     python queue_limits.py [PORT]
 
-Sends to "listener", which is messaging_listener.py, and to nobody at first. Ends by itself.
+Sends to "listener", which is messaging_listener.py, but connects to it only later. Ends by itself.
 """
 
 import sys
@@ -31,13 +31,13 @@ def main(port: int = 4000) -> None:
             refused += 1
     print(f"refused {refused} of 5")
 
-    # A peer can have limits of its own. These drop what is outdated, as a display would do.
+    # A peer can have its own limits. These drop outdated messages, which suits a display.
     newest = QueueLimits(peer_messages=1, when_full=WhenFull.DROP_OLDEST)
     messaging.set_queue_limits("display", newest)
     for number in range(2):
         messaging.send_message("display", Message(b"%d" % number, ttl=None))
 
-    # And these make a thread wait that produces faster than its peer consumes.
+    # These make a thread wait if it produces messages faster than its peer processes them.
     patient = QueueLimits(peer_messages=3, when_full=WhenFull.BLOCK, timeout=30)
     messaging.set_queue_limits("listener", patient)
     link.add_connector(("127.0.0.1", port))

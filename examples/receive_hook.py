@@ -1,4 +1,4 @@
-"""Different callbacks for different messages, chosen by what a message begins with.
+"""Calls different callbacks for different messages, by what a message begins with.
 
     python receive_hook.py [PORT]
     python messaging_connector.py [PORT] "log:disk is full" "add:1 2 3" "what?"

@@ -1,8 +1,8 @@
-"""Remote procedure calls, the side that calls: a result, an exception, a future, a time-out.
+"""Makes remote procedure calls: gets a result, an exception, futures and a time-out.
 
     python rpc_client.py [PORT]
 
-See rpc_server.py. It may be started later: a call waits for it. Ends by itself, or on Ctrl-C.
+See rpc_server.py. You may start that later: a call waits for it. Ends by itself, or on Ctrl-C.
 """
 
 import sys

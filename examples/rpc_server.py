@@ -1,8 +1,8 @@
-"""Remote procedure calls, the side that is called.
+"""Serves remote procedure calls.
 
     python rpc_server.py [PORT]
     python rpc_client.py [PORT]      in another terminal
-    python rpc_signals.py [PORT]     likewise
+    python rpc_signals.py [PORT]     in another terminal, too
 
 A peer named "server" with an object "desk". Methods run in worker threads. Ends on Ctrl-C. Needs
 snakemq[rpc].

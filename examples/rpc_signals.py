@@ -1,9 +1,9 @@
-"""Signals: calls that nobody waits for.
+"""Sends signals: calls without a result, for which the caller does not wait.
 
     python rpc_signals.py [PORT] [TEXT ...]
 
-See rpc_server.py. A signal has a time to live instead of a result: these wait up to 60 seconds for
-the server. Ends when the server has noted all texts, or on Ctrl-C.
+See rpc_server.py. A signal has a time to live: these wait for the server for up to 60 seconds. Ends
+when the server has noted all texts, or on Ctrl-C.
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""The figures of a stack, as an exporter would read them.
+"""Prints the statistics of a stack.
 
     python stats.py [PORT]
 

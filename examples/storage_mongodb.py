@@ -1,9 +1,9 @@
-"""Messages in MongoDB, with a client of the program's own.
+"""Stores messages in MongoDB, with the program's own client.
 
     python storage_mongodb.py URI [TEXT ...]
 
-URI: mongodb://user:password@host/?replicaSet=rs0. Queues the texts for the peer "warehouse", who is
-away, and looks at what waits. Run it again: it is still there. Needs snakemq[mongo].
+URI: mongodb://user:password@host/?replicaSet=rs0. Queues the texts for the peer "warehouse", which
+is away, and counts the waiting messages. Run it again: they are still there. Needs snakemq[mongo].
 """
 
 import sys
@@ -19,8 +19,8 @@ from snakemq.storage.mongodb import MongoDbQueuesStorage
 
 
 def main(uri: str, *texts: str) -> None:
-    # With a URI instead of a client the storage makes its own, whose time limits are short: while a
-    # call waits for the server, so does the loop. It closes only what it has opened.
+    # If you pass a URI instead of a client, the storage makes its own client, with short time
+    # limits: while a call waits for the server, so does the loop. It does not close your client.
     client: MongoClient[dict[str, object]] = MongoClient(
         uri, serverSelectionTimeoutMS=1000, connectTimeoutMS=5000, socketTimeoutMS=10_000
     )
@@ -32,7 +32,7 @@ def main(uri: str, *texts: str) -> None:
     link = Link()
     messaging = Messaging("shop", "", Packeter(link), storage)
     for text in texts:
-        # In the journals of the majority of the members when this returns.
+        # When this returns, the message is in the journals of the majority of the members.
         messaging.send_message("warehouse", Message(text.encode(), None, FLAG_PERSISTENT))
     # In a program that stays: link.add_connector(...), link.loop().
     count = [{"$group": {"_id": "$queue_name", "number": {"$sum": 1}}}]

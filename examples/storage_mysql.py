@@ -1,10 +1,10 @@
-"""Messages in MySQL or MariaDB, and what is too large for it.
+"""Stores messages in MySQL or MariaDB, and tries one that is too large for the server.
 
     python storage_mysql.py URL [TEXT ...]
 
-URL: mysql+pymysql://user:password@host/database. Queues the texts for the peer "warehouse", who is
-away, tries one that is larger than what the server takes, and says how many wait. Run it again:
-they are still there. Needs snakemq[mysql].
+URL: mysql+pymysql://user:password@host/database. Queues the texts for the peer "warehouse", which
+is away, tries a message that is larger than the server takes, and says how many wait. Run it
+again: they are still there. Needs snakemq[mysql].
 """
 
 import sys
@@ -29,7 +29,7 @@ def main(url: str, *texts: str) -> None:
     messages = [Message(text.encode(), None, FLAG_PERSISTENT) for text in texts]
     messaging.send_messages("warehouse", messages)
     try:
-        # Half of max_allowed_packet is the limit: as a statement, data takes up to twice its size.
+        # The limit is half of max_allowed_packet: in a statement, data take up to twice their size.
         film = Message(bytes(1 << 29), None, FLAG_PERSISTENT)
         messaging.send_message("warehouse", film)
     except SnakeMQMessageTooLarge:

@@ -1,9 +1,9 @@
-"""Messages in PostgreSQL, beside the other data of the program.
+"""Stores messages in PostgreSQL, beside the other data of the program.
 
     python storage_postgresql.py URL [TEXT ...]
 
 URL: postgresql+psycopg://user:password@host/database. Queues the texts for the peer "warehouse",
-who is away, and looks with SQL at what waits. Run it again: it is still there. Needs
+which is away, and counts the waiting messages with SQL. Run it again: they are still there. Needs
 snakemq[postgresql].
 """
 
@@ -18,13 +18,13 @@ from snakemq.messaging import Messaging
 from snakemq.packeter import Packeter
 from snakemq.storage.sqla import SqlAlchemyQueuesStorage
 
-# The tables are shop_messages and so on. Names of queues are bytes: a text can have no NUL there.
+# The tables are shop_messages and so on. Names of queues are bytes, because text has no NUL there.
 WAITING = "SELECT convert_from(queue_name, 'UTF8'), count(*) FROM shop_messages GROUP BY queue_name"
 
 
 def main(url: str, *texts: str) -> None:
-    # The program's own engine, with its pool and its settings. The storage takes one connection out
-    # of it for as long as it is open; with a URL instead of an engine it makes its own.
+    # The program's own engine, with its pool and its settings. The storage uses one of its
+    # connections while it is open. If you pass a URL instead, the storage makes its own engine.
     engine = sa.create_engine(url, connect_args={"connect_timeout": 5})
     try:
         storage = SqlAlchemyQueuesStorage(engine, table_prefix="shop_")
@@ -34,7 +34,7 @@ def main(url: str, *texts: str) -> None:
     link = Link()
     messaging = Messaging("shop", "", Packeter(link), storage)
     for text in texts:
-        # Committed and synced when this returns.
+        # When this returns, the message is committed and synced.
         messaging.send_message("warehouse", Message(text.encode(), None, FLAG_PERSISTENT))
     # In a program that stays: link.add_connector(...), link.loop().
     with engine.connect() as connection:

@@ -1,10 +1,10 @@
-"""A limit for the speed of sending, under the whole stack.
+"""Limits the speed at which a stack sends.
 
     python throttle.py [PORT] [SPEED] [SIZE]
 
 Sends SIZE bytes (20,000) to the peer "listener", which is messaging_listener.py, at SPEED bytes
-per second (40,000) for each connection, and says how long it took until the answer to the last of
-them was there. The listener's answers are not throttled: a throttle limits what its own side sends.
+per second (40,000) for each connection, and says how long it took until the last answer came. The
+listener's answers are not throttled: a throttle limits only what its own side sends.
 Ends by itself, or on Ctrl-C.
 """
 
@@ -22,7 +22,7 @@ MESSAGE_SIZE = 1000
 
 def main(port: int = 4000, speed: int = 40_000, size: int = 20_000) -> None:
     link = Link()
-    # The throttle takes the place of the link in what is above it.
+    # To the layers above, the throttle is the link.
     messaging = Messaging("throttled", "", Packeter(Throttle(link, speed)))
     count = max(1, size // MESSAGE_SIZE)
     answers: list[bytes] = []

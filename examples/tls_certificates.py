@@ -1,11 +1,10 @@
-"""Keys and certificates for the TLS examples, signed by an authority that is made up on the spot.
+"""Makes keys and certificates for the TLS examples, signed by an invented authority.
 
     pip install trustme
     python tls_certificates.py [FOLDER]
 
 Writes root.crt, listener.key, listener.crt, connector.key and connector.crt to FOLDER (certs).
-For trying things out, not for production: the authority's key, which is thrown away here, could
-make more.
+Use them to try things out, not in production.
 """
 
 import sys

@@ -1,10 +1,10 @@
-"""Messages over TLS where both sides prove who they are, the side that connects.
+"""Connects over TLS; both sides prove who they are.
 
     python tls_connector.py [PORT] [FOLDER] [IDENT]
 
-See tls_listener.py. Ends when the answer is there, or on Ctrl-C. With another IDENT than
-"connector" the listener closes the connection, again and again, because the certificate says
-otherwise; then this ends after five times.
+See tls_listener.py. Ends when the answer is there, or on Ctrl-C. If IDENT is not "connector", it
+does not match the certificate, so the listener closes each connection; then this ends after the
+fifth.
 """
 
 import ssl
@@ -33,7 +33,7 @@ def main(port: str = "4000", folder: str = "certs", ident: str = "connector") ->
             link.stop()
 
     messaging.on_message_recv.add(on_message_recv)
-    # the link's: the listener may close the connection before it has said who it is
+    # of the link: the listener may close the connection before it has said its ident
     link.on_disconnect.add(on_disconnect)
     messaging.send_message("listener", Message(b"hello", ttl=60))
 

@@ -1,11 +1,11 @@
-"""Messages over TLS where both sides prove who they are, the side that listens.
+"""Listens over TLS; both sides prove who they are.
 
     python tls_certificates.py certs                  once
     python tls_listener.py [PORT] [FOLDER]
     python tls_connector.py [PORT] [FOLDER]           in another terminal
 
-The ident of a peer is what it claims; only its certificate is proven. This listener therefore takes
-messages of a peer only if the common name of its certificate is its ident. Ends on Ctrl-C.
+A peer can claim any ident; only its certificate is proven. So this listener takes messages from a
+peer only if the common name in its certificate is its ident. Ends on Ctrl-C.
 """
 
 import ssl
@@ -22,7 +22,7 @@ def main(port: str = "4000", folder: str = "certs") -> None:
     messaging = Messaging("listener", "", Packeter(link))
 
     def common_name(conn_id: str) -> str | None:
-        """The one that is proven; None if there is none, or more than one."""
+        """Return the common name that is proven, or None if there is not exactly one."""
         certificate = link.get_socket_by_conn(conn_id).getpeercert()
         if not isinstance(certificate, dict):  # without TLS, or without a certificate
             return None

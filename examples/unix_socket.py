@@ -1,10 +1,10 @@
-"""Two peers of one machine over a Unix socket: an address is the path of a file.
+"""Connects two peers on one machine over a Unix socket: their address is the path of a file.
 
     python unix_socket.py listen [PATH]
     python unix_socket.py connect [PATH]     in another terminal
 
-Who may connect is a matter of the permissions of the directory that PATH is in. The side that
-connects ends when it has its answer; the other one on Ctrl-C.
+The permissions of the directory of PATH decide who may connect. The connecting side ends when it
+has its answer, the other one on Ctrl-C.
 """
 
 import sys

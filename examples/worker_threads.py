@@ -1,12 +1,12 @@
-"""Sending from threads of one's own, while one thread runs the loop.
+"""Sends from several threads, while another thread runs the loop.
 
     python worker_threads.py [PORT] [THREADS]
 
 Sends to the peer "listener", which is messaging_listener.py, and waits for its answers. Ends when
 all are there, or on Ctrl-C.
 
-send_message() is thread-safe; the callbacks are called in the thread that runs the loop, so they
-hand over what takes long, here to a queue that the main thread reads.
+send_message() is thread-safe. The callbacks are called in the thread that runs the loop, so they
+hand long work over to other threads, here by a queue that the main thread reads.
 """
 
 import queue
@@ -18,7 +18,7 @@ from snakemq.message import Message
 from snakemq.messaging import Messaging
 from snakemq.packeter import Packeter
 
-MESSAGES = 100  # of each thread
+MESSAGES = 100  # from each thread
 
 
 def main(port: int = 4000, threads: int = 4) -> None:
@@ -38,7 +38,7 @@ def main(port: int = 4000, threads: int = 4) -> None:
     try:
         for worker in workers:
             worker.start()
-        # Messages of one thread arrive in their order, those of several in any mixture.
+        # Messages of one thread arrive in order; those of different threads are interleaved.
         last = dict.fromkeys((f"WORKER{n}" for n in range(threads)), -1)
         in_order = True
         for _ in range(threads * MESSAGES):
@@ -49,7 +49,7 @@ def main(port: int = 4000, threads: int = 4) -> None:
     except KeyboardInterrupt:
         print("bye")
     finally:
-        link.stop()  # thread-safe, and at once
+        link.stop()  # thread-safe, and works at once
         loop.join()
         link.cleanup()
 

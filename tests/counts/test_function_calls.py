@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from snakemq.link.testing import MemoryNetwork
-from snakemq.message import Message
+from snakemq.message import Message, _message
 from snakemq.messaging import Messaging, ReceiveHook
 from snakemq.packeter import Packeter
 from snakemq.rpc import RpcClient, RpcServer, inline
@@ -89,7 +89,7 @@ def test_messages_that_are_queued_together(network: MemoryNetwork) -> None:
             a.send_message("b", Message(b"x" * 100, 60))
         network.run_until_idle()
 
-    # Message(), send_message(), claimed_for(), accept(), ttl_left(); received(), RecentUuids.add()
+    # Message(), send_message(), claim(), accept(), ttl_left(); received(), RecentUuids.add()
     check(counted(send), MANY, 8)
     assert len(received) == MANY
 
@@ -124,7 +124,12 @@ class Adder:
         return a + b
 
 
-def test_remote_calls_one_after_another(network: MemoryNetwork) -> None:
+@pytest.mark.parametrize("prefix", [bytes(10), b"\x93" * 10])
+def test_remote_calls_one_after_another(
+    network: MemoryNetwork, monkeypatch: pytest.MonkeyPatch, prefix: bytes
+) -> None:
+    """Whatever bytes the ids of requests consist of: 0x93 looks like the opcode of a class."""
+    monkeypatch.setattr(_message._uuids, "prefix", prefix)
     a, b = stack(network, "a"), stack(network, "b")
     add = RpcClient(ReceiveHook(a)).get_proxy("b", "adder").add
     RpcServer(ReceiveHook(b)).register_object(Adder(), "adder")

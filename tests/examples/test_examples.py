@@ -333,7 +333,7 @@ def test_demo(run: Scripts) -> None:
     demo = run.start("demo.py")
     assert demo.wait() == 0, demo
     assert 15 <= len(demo.lines) <= 30
-    assert "What was persistent has come once, and in order." in demo.lines[-1]
+    assert "Every persistent message came once, and in order." in demo.lines[-1]
 
 
 @pytest.mark.parametrize(

@@ -59,8 +59,8 @@ def test_the_demo_needs_nothing_and_prints_only_its_story(tmp_path: Path) -> Non
     )
     assert (demo.returncode, demo.stderr) == (0, "")
     lines = demo.stdout.splitlines()
-    assert "Two processes that will talk without a server in the middle" in lines[0]
-    assert "What was persistent has come once, and in order." in lines[-1]
+    assert "Start two processes that talk without a server in the middle" in lines[0]
+    assert "Every persistent message came once, and in order." in lines[-1]
     assert all(re.match(r" *\d+\.\d\d s  ", line) for line in lines)
 
 
@@ -139,7 +139,7 @@ def test_an_old_python_hands_over_to_the_newest_that_is_installed(
 def test_it_says_which_python_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pythons, "installed", list)
     monkeypatch.setattr(pythons, "is_supported", lambda python: False)
-    with pytest.raises(SystemExit, match=r"is too old, and the PATH has none from 3\.11 up"):
+    with pytest.raises(SystemExit, match=r"is too old, and the PATH has no Python from 3\.11 up"):
         dev.choose_python()
 
 

@@ -217,7 +217,7 @@ def test_a_handshake_that_is_not_finished_gives_way(
     link = new_link(max_connections=2)
     address = link.add_listener(LOCALHOST, authority.config("server"))
     with plain_client(address) as first, plain_client(address), plain_client(address):
-        run_until(lambda: not link.poller.poll(0), link)
+        run_until(lambda: not link._loop.poller.poll(0), link)
         assert first.recv(1) == b""
         assert len(link._table.connections) == 2
         other.add_connector(address, ssl_config=authority.config("client"))

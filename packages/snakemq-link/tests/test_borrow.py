@@ -37,7 +37,7 @@ def borrowed(link: DiaryLink) -> Iterator[None]:
 def awake(link: DiaryLink, monkeypatch: pytest.MonkeyPatch) -> threading.Event:
     """Set whenever the system has woken the loop of ``link``."""
     event = threading.Event()
-    poll = link.poller.poll
+    poll = link._loop.poller.poll
 
     def watched(timeout: float | None) -> list[tuple[Handler, int]]:
         try:
@@ -45,7 +45,7 @@ def awake(link: DiaryLink, monkeypatch: pytest.MonkeyPatch) -> threading.Event:
         finally:
             event.set()
 
-    monkeypatch.setattr(link.poller, "poll", watched)
+    monkeypatch.setattr(link._loop.poller, "poll", watched)
     return event
 
 
@@ -242,7 +242,7 @@ def test_loop_does_not_end_before_it_is_given_back(
     here, there = connect(link, other)
     order: list[str] = []
     awake = threading.Event()
-    poll = link.poller.poll
+    poll = link._loop.poller.poll
 
     def watched(timeout: float | None) -> list[tuple[Handler, int]]:
         events = poll(timeout)
@@ -259,7 +259,7 @@ def test_loop_does_not_end_before_it_is_given_back(
         finally:
             order.append("ended")
 
-    monkeypatch.setattr(link.poller, "poll", watched)
+    monkeypatch.setattr(link._loop.poller, "poll", watched)
     link._loop._baton = baton = InterruptedBaton()  # type: ignore[assignment]
     link.give_back = link._loop.give_back = baton.release
     thread = InThread(loop)
@@ -296,7 +296,7 @@ def test_loop_that_was_interrupted_can_be_entered_and_borrowed_again(
     if where == "callback":
         link.call_from_thread(interrupted)
     elif where == "poll":
-        monkeypatch.setattr(link.poller, "poll", interrupted)
+        monkeypatch.setattr(link._loop.poller, "poll", interrupted)
     else:
         monkeypatch.setattr(link._loop, "_sleep_time", interrupted)
     with pytest.raises(KeyboardInterrupt):

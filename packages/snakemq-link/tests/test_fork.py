@@ -104,8 +104,8 @@ def descriptors(*links: DiaryLink) -> set[int]:
     """All that the poller of a link knows, and its own."""
     found: set[int] = set()
     for link in links:
-        found |= set(link.poller._handlers)  # type: ignore[attr-defined]
-        found.add(link.poller._epoll.fileno())  # type: ignore[attr-defined]
+        found |= set(link._loop.poller._handlers)  # type: ignore[attr-defined]
+        found.add(link._loop.poller._epoll.fileno())  # type: ignore[attr-defined]
     return found
 
 

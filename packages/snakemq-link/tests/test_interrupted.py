@@ -283,7 +283,7 @@ def test_cleanup_that_was_interrupted_is_finished_by_the_next_one(
     link.cleanup()
     assert len(link.disconnected) == 3
     assert closed == [True]
-    assert len(link.poller) == 0
+    assert len(link._loop.poller) == 0
     run_until(lambda: len(other.disconnected) >= 3, other)
     link.cleanup()
     assert closed == [True]

@@ -282,13 +282,13 @@ def test_accepting_pauses_while_there_are_no_descriptors_and_then_goes_on() -> N
 
 def refuse_once(link: DiaryLink, monkeypatch: pytest.MonkeyPatch) -> None:
     """The system cannot watch one more descriptor, and the next time it can."""
-    register = link.poller.register
+    register = link._loop.poller.register
 
     def no_room(fd: int, events: int, handler: Callable[[int], object]) -> None:
-        monkeypatch.setattr(link.poller, "register", register)
+        monkeypatch.setattr(link._loop.poller, "register", register)
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(link.poller, "register", no_room)
+    monkeypatch.setattr(link._loop.poller, "register", no_room)
 
 
 def test_a_listener_that_cannot_be_watched_leaves_nothing_behind(

@@ -21,13 +21,13 @@ NewLink = Callable[..., DiaryLink]
 def sleeps(link: DiaryLink, monkeypatch: pytest.MonkeyPatch) -> list[float | None]:
     """The time-outs of the sleeps of ``link``."""
     timeouts: list[float | None] = []
-    poll = link.poller.poll
+    poll = link._loop.poller.poll
 
     def counting(timeout: float | None) -> object:
         timeouts.append(timeout)
         return poll(timeout)
 
-    monkeypatch.setattr(link.poller, "poll", counting)
+    monkeypatch.setattr(link._loop.poller, "poll", counting)
     return timeouts
 
 

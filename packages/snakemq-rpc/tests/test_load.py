@@ -6,6 +6,7 @@ import pickle
 import threading
 from collections.abc import Callable, Iterator
 from fractions import Fraction
+from queue import SimpleQueue
 from typing import Any
 
 import pytest
@@ -14,7 +15,11 @@ from rpc_peers import PATIENCE, MakeNode, MakeRawClient, Node, RawClient
 from snakemq.link.testing import MemoryNetwork
 from snakemq.message import Message
 from snakemq.rpc import Error, RpcServer, SafePickler, as_signal, inline
+from snakemq.rpc._pickling._pickler import Pickler
+from snakemq.rpc._protocol import Request
+from snakemq.rpc._replies import _intake
 from snakemq.rpc._replies._dispatcher import TICK
+from snakemq.rpc._replies._requests import read_request
 from snakemq.rpc._replies._watch import STUCK_AFTER, TELL_AGAIN_AFTER
 
 
@@ -399,6 +404,45 @@ def test_no_call_begins_while_its_client_reads_nothing(
     client.link.resume_reading(conn_id, "test")
     network.run_until(lambda: len(client.replies) == 50, timeout=60, patience=0.1)
     assert client.disconnected == []
+
+
+def test_no_call_begins_whose_client_became_full_while_it_was_read(
+    start: Start, client: RawClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The reply that is one too many also frees the thread which the next call would take."""
+    begun: list[int] = []
+    is_read = threading.Event()
+    is_idle = threading.Semaphore(0)
+
+    class Jobs(SimpleQueue[Any]):
+        def get(self) -> Any:  # type: ignore[override]
+            is_idle.release()
+            return super().get()
+
+    class Late:
+        def big(self, number: int) -> bytes:
+            begun.append(number)
+            assert number < 3 or is_read.wait(PATIENCE)
+            return bytes(40_000)
+
+    def read_late(pickler: Pickler, message: Message) -> Request:
+        request = read_request(pickler, message)
+        if request["args"] == (4,):
+            is_read.set()
+        for _ in range({1: 0, 2: 2}.get(request["args"][0], 1)):  # its start counts, too
+            assert is_idle.acquire(timeout=PATIENCE)
+        return request
+
+    server = start(threads=1, max_unread_bytes=100_000)
+    server.register_object(Late(), "late")
+    server._dispatcher.pool._jobs = Jobs()
+    monkeypatch.setattr(_intake, "read_request", read_late)
+    client.link.pause_reading(client.link.connections[0], "test")
+    for number in range(1, 5):
+        client.call("big", number, object="late", req_id=b"%d" % number)
+    client.until(is_read.is_set)
+    assert server._dispatcher._backlog.held_clients() == ["client"]
+    assert begun == [1, 2, 3]
 
 
 def test_another_client_is_served_meanwhile(

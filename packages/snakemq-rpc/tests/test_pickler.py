@@ -9,6 +9,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from fractions import Fraction
 from pathlib import PurePosixPath
 from typing import Any
 from unittest import mock
@@ -396,6 +397,30 @@ def cons(depth: int) -> object:
     for number in range(depth):
         value = (number, value)
     return value
+
+
+@pytest.mark.parametrize("names", [0, 10, 300])
+def test_a_class_is_found_wherever_its_name_comes_from(names: int) -> None:
+    """The name is written, or comes from a near or a far place of the memo."""
+    words = ["fractions", "Fraction", *map(str, range(names))]
+    for before in ([], words, [*words[2:], *words]):
+        with pytest.raises(UnregisteredClass, match="Fraction"):
+            SafePickler().dumps([before, Fraction(1, 2)])
+
+
+def test_a_class_is_found_at_any_distance_from_the_head_of_a_frame() -> None:
+    """A frame ends after 64 KiB, but not between a name and the opcode that looks it up."""
+    pickler = SafePickler()
+    for length in range(65_470, 65_540):
+        with pytest.raises(UnregisteredClass, match="Fraction"):
+            pickler.dumps([bytes(length // 2), bytes(length - length // 2), Fraction])
+
+
+@pytest.mark.parametrize("value", [b"\x93", "an en dash \u2013", bytes(range(256))])
+def test_a_byte_that_could_be_an_opcode_costs_its_sender_nothing(value: object) -> None:
+    with mock.patch.object(SafePickler, "_check") as check:
+        SafePickler().dumps({"req_id": b"\x93" * 16, "value": value})
+    check.assert_not_called()
 
 
 def test_what_is_nested_too_deeply_is_refused_by_its_sender() -> None:

@@ -123,6 +123,13 @@ def test_threads_are_started_when_they_are_needed(release: threading.Event) -> N
     assert not first.is_alive()
 
 
+def test_a_client_that_gets_no_turn_gets_no_free_thread_either() -> None:
+    pool = make_pool(full={"full"})
+    assert not pool.submit(Work(print, "full"))
+    assert pool.submit(Work(lambda: None, "other"))
+    pool.close()
+
+
 def test_jobs_wait_when_all_threads_are_busy_and_then_run(release: threading.Event) -> None:
     pool = make_pool()
     thread = started(pool, release)

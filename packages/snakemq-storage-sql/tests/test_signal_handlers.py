@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import logging
-import os
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import pytest
@@ -19,8 +16,7 @@ from snakemq.message import Message
 from snakemq.queues.parts import GroupCommit, Turn
 from snakemq.storage.sqla import SqlAlchemyQueuesStorage
 from snakemq.storage.sqlite import SqliteQueuesStorage
-
-PATIENCE = 30.0
+from tests.support.interruptions import PATIENCE, interrupted
 
 Storage = SqliteQueuesStorage | SqlAlchemyQueuesStorage
 
@@ -33,40 +29,6 @@ def open_sqla(path: Path) -> SqlAlchemyQueuesStorage:
 def storage(request: pytest.FixtureRequest, path: Path) -> Iterator[Storage]:
     with closing(request.param(path)) as storage:
         yield storage
-
-
-def interrupted(outer: Callable[[], object], inner: Callable[[], object], line: int) -> str:
-    """Run ``inner`` at one of the lines that ``outer`` executes, and return where that was."""
-    where = ""
-    errors: list[BaseException] = []
-    left = line
-
-    def trace(frame: FrameType, event: str, argument: Any) -> Any:
-        nonlocal left, where
-        if event == "line":
-            left -= 1
-            if not left:
-                sys.settrace(None)
-                code = frame.f_code
-                where = f"{os.path.basename(code.co_filename)}:{frame.f_lineno} {code.co_name}"
-                inner()
-        return trace
-
-    def run() -> None:
-        try:
-            sys.settrace(trace)
-            outer()
-        except BaseException as exc:
-            errors.append(exc)
-        finally:
-            sys.settrace(None)
-
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    thread.join(PATIENCE)
-    assert not thread.is_alive(), f"it waits for itself: {where}"
-    assert not errors, (where, errors)
-    return where
 
 
 def message() -> Message:

@@ -24,7 +24,6 @@ from ._dialling._address import Address, normalize
 from ._dialling._dialling import Dialling
 from ._interface import BytesLike
 from ._loop._loop import Loop
-from ._loop._poller import Poller
 from ._loop._timers import Timer
 from ._tls._config import SSLConfig
 
@@ -393,8 +392,3 @@ class Link:
         if is_outermost and not self._has_told_closed:
             self._has_told_closed = True
             self._loop.call(self.on_closed)
-
-    @property
-    def poller(self) -> Poller:
-        """What the loop sleeps in. Not for users."""
-        return self._loop.poller

@@ -32,8 +32,11 @@ _SIGNAL = (
 _LONGEST_END = 64
 
 
-def find_req_id(body: bytes) -> bytes | None:
-    """The id that a pickled request or reply names; None if there is none to be found."""
+def find_req_id(body: bytes, inert: object = None) -> bytes | None:
+    """Return the id that a pickled request or reply names; ``None`` if it cannot be found.
+
+    ``inert``: what :func:`loads_inert` returned for it, for a caller that has read it so already.
+    """
     first = re.match(_ID_FIRST, body, re.DOTALL)
     if first is not None:
         value = body[first.end() : first.end() + first[1][0]]
@@ -42,7 +45,8 @@ def find_req_id(body: bytes) -> bytes | None:
     last = re.search(_ID_LAST, body[-_LONGEST_END:], re.DOTALL)
     if last is not None:
         return last[1]
-    req_id = _inert(body).get("req_id")
+    data = _inert(body) if inert is None else inert
+    req_id = data.get("req_id") if type(data) is dict else None
     return req_id if is_req_id(req_id) else None
 
 

@@ -51,10 +51,12 @@ def _error(pickler: Pickler, reply: Reply) -> Exception:
 
 def _read_inert(body: bytes, why: BaseException) -> Outcome:
     """Find out whose reply it is that could not be decoded, and what can be said of it."""
+    inert: object = {}
     try:
-        reply = check_reply(loads_inert(body))
+        inert = loads_inert(body)
+        reply = check_reply(inert)
     except Exception:
-        req_id = find_req_id(body)
+        req_id = find_req_id(body, inert)
         if req_id is None:
             raise SnakeMQBrokenMessage(f"a reply without an id: {text_of(why)}") from why
         text = f"the reply cannot be decoded here: {text_of(why)}"

@@ -86,7 +86,7 @@ class Backlog:
     """
 
     def __init__(self, full: Container[str]) -> None:
-        self._full = full
+        self.full = full
         self._ready: OrderedDict[str, OrderedDict[Message, Job]] = OrderedDict()
         self._held: dict[str, OrderedDict[Message, Job]] = {}
         self._largest = ""  # the client with the most jobs, when somebody last looked
@@ -112,7 +112,7 @@ class Backlog:
         """The next job; ``None`` if there is none whose client gets a turn."""
         while self._ready:
             ident, jobs = self._ready.popitem(last=False)
-            if ident in self._full:
+            if ident in self.full:
                 for job in jobs.values():
                     self.hold(job)
                     self._count(job, -1)

@@ -64,9 +64,15 @@ class WorkerPool:
         return self.running()
 
     def submit(self, job: Job) -> bool:
-        """Have a job run by a thread that is free or can be started; False if there is none."""
+        """Have a job run by a thread that is free or can be started.
+
+        Returns False if there is none, and for a client that gets no turn.
+        """
         with self._lock:
             if self._closed or not self._has_free_thread():
+                return False
+            # Only now: the reply that filled the client may have freed the thread.
+            if job.ident in self._backlog.full:
                 return False
             self._unfinished += 1
         self._jobs.put(job)
