@@ -39,7 +39,7 @@ def uuid(n: int) -> bytes:
 
 
 def v16(n: int, **changes: Any) -> dict[str, Any]:
-    """Return a document as snakemq/storage/mongodb.py of snakemq 1.6.0 writes it."""
+    """Make a document as snakemq/storage/mongodb.py of snakemq 1.6.0 writes it."""
     document = {
         "queue_name": "peer",
         "uuid": b2a_base64(uuid(n)),
