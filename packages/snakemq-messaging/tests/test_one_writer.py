@@ -21,7 +21,16 @@ WRITERS: list[tuple[type, tuple[str, ...]]] = [
     (Receipts, ("_incoming",)),
     (Connection, ("_peers",)),
 ]
-ELSEWHERE = {"acked", "acks", "counters", "deliveries", "queue", "ident", "conversation", "sent"}
+ELSEWHERE = {
+    "acked",
+    "acks",
+    "counters",
+    "deliveries",
+    "queue",
+    "ident",
+    "conversation",
+    "sent",
+} | {"inbox"}
 """Names that attributes of other objects have, too."""
 
 
