@@ -12,7 +12,7 @@ BytesLike: TypeAlias = "bytes | bytearray | memoryview"
 
 
 class TimerHandle(Protocol):
-    """What :meth:`LinkInterface.call_later` returns."""
+    """A timer, as :meth:`LinkInterface.call_later` returns it."""
 
     def cancel(self) -> None:
         """Make sure that the function is not called. Idempotent."""

@@ -148,7 +148,7 @@ def _guess(data: bytes) -> str:
 
 
 class _Block:
-    """What is sent together."""
+    """Packets that are sent together."""
 
     __slots__ = ("ends", "ids", "parts", "size")
 
