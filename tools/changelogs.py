@@ -1,11 +1,11 @@
-"""The changelog of a package: what it looks like, and that it speaks of the version that is built.
+"""Checks the form of each changelog, and that it describes the version that is built.
 
     # Changelog of NAME
     ## 2.0.1 (unreleased), or ## 2.0.1 (2026-11-28)
     - Changes, or lines such as "Fixed:" with the changes of that kind below them.
 
-``python -m tools.changelogs`` checks all packages. With a tag, ``v2.0.1``, it also checks what has
-to hold for its release: all packages have this version, and their changelogs have its date.
+``python -m tools.changelogs`` checks all packages. With a tag, such as ``v2.0.1``, it also checks
+that they are ready to be released: all packages have this version, and all changelogs a date.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _SECTION = re.compile(r"## (\d+\.\d+\.\d+) \((.+)\)")
 
 
 def problems(packages: Packages, tag: str | None = None) -> Iterator[str]:
-    """One line for each thing that is wrong."""
+    """Yield one line for each thing that is wrong."""
     for package in packages.values():
         file = package.folder / "CHANGELOG.md"
         place = file.relative_to(package.folder.parents[1])
@@ -95,7 +95,7 @@ def _unready(text: str, package: Package, tag: str) -> Iterator[str]:
 
 
 def _sections(text: str) -> list[tuple[str, str]]:
-    """Versions and what stands in parentheses behind them, as they come."""
+    """Return the versions, with the texts in parentheses after them, in the order of the file."""
     return [(match[1], match[2]) for match in map(_SECTION.fullmatch, text.splitlines()) if match]
 
 

@@ -1,6 +1,6 @@
-"""Import every name of a list: lines of ``module: name name ...``, ``#`` begins a comment.
+"""Imports every name in a file with lines ``module: name name ...``; ``#`` begins a comment.
 
-Runs in the environment under test, without anything else of this repository.
+This runs in the environment under test, so it imports nothing else of this repository.
 """
 
 import importlib

@@ -1,7 +1,7 @@
-"""The layer rule: a package imports only what it declares as its dependency.
+"""Checks the layer rule: a package imports only what it declares as its dependency.
 
-Siblings may be imported through others (rpc needs messaging, which needs link); what comes from
-elsewhere must be declared by the package itself.
+A sibling may be declared by another sibling (rpc needs messaging, which needs link). A package must
+itself declare everything that it imports from elsewhere.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from tools.packages import Package, Packages, discover, needed
 
 
 def violations(packages: Packages) -> Iterator[str]:
-    """One line for each import that breaks the rule."""
+    """Yield one line for each import that breaks the rule."""
     owners = {module: package.name for package in packages.values() for module in package.modules()}
     for package in packages.values():
         siblings, _ = needed([package.name], packages)
@@ -34,13 +34,13 @@ def violations(packages: Packages) -> Iterator[str]:
 
 
 def _declared(package: Package, importer: str) -> set[str]:
-    """What comes from elsewhere and may be imported by that module of the package."""
+    """Return the distributions from elsewhere that this module of the package may import."""
     extra = package.extra_of(importer)
     texts = (*package.requirements, *(package.extras[extra] if extra is not None else ()))
     return {Requirement(text).name.lower() for text in texts}
 
 
-#: Where the name of a distribution is not that of what it lets import.
+#: The distributions of top-level modules whose name differs from that of their distribution.
 DISTRIBUTION_OF = {"bson": "pymongo"}
 
 
@@ -52,7 +52,7 @@ def _owner(module: str, owners: dict[str, str]) -> str | None:
 
 
 def imports(package: Package) -> Iterator[tuple[str, str, str]]:
-    """Where something is imported, the module that does it, and the absolute name."""
+    """Yield for each import its place, the importing module, and the absolute imported name."""
     for file in sorted(package.source.rglob("*.py")):
         parents = file.relative_to(package.source).parent.parts
         importer = ".".join((*parents, file.stem))

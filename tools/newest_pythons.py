@@ -1,8 +1,8 @@
-"""Pythons that are newer than any of this machine's: those of Debian's unstable branch.
+"""Gets Pythons that are newer than any of this machine's, from Debian's unstable branch.
 
-They live in a Debian of their own, a folder that is made once a machine; delete it for newer ones.
-Each command in it has mounts and processes of its own, which the kernel removes when the command
-ends or is killed, so nothing needs to be undone and any number of them may run at the same time.
+They live in a Debian of their own, in a folder that is made once per machine; delete it to get
+newer ones. Each command in it has its own mounts and processes, which the kernel removes when the
+command ends or is killed. So there is nothing to undo, and any number may run at the same time.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tools.pythons import is_debian
 VERSIONS = ("3.14", "3.15")
 CACHE = Path("/var/cache/snakemq-pythons")
 
-#: Where a command finds the folder that it works in.
+#: The path at which a command sees its working folder.
 WORK = Path("/mnt")
 
 UNSHARE = ("unshare", "--mount", "--pid", "--fork", "--kill-child")
@@ -30,25 +30,25 @@ mount --rbind /dev "$root/dev"
 mount -t tmpfs tmpfs "$root/tmp"
 mount --bind "$work" "$root/mnt"
 chroot "$root" /usr/bin/env --chdir=/mnt -i PATH=/usr/sbin:/usr/bin HOME=/mnt "$@"
-exit 0 # so that this shell does not become the command: it reaps what the command leaves behind
+exit 0 # without this, the shell would become the command, and not reap what that leaves behind
 """
 
 
 class CannotBeHad(Exception):
-    """The Debian cannot be made here; the message says why."""
+    """Raised when the Debian cannot be made here; the message says why."""
 
 
 def should_be_had() -> bool:
-    """Whether :func:`debian` ought to work on this machine: root on Debian."""
+    """Tell whether :func:`debian` should work here, which takes root on Debian."""
     return is_debian() and os.geteuid() == 0
 
 
 def debian(cache: Path = CACHE) -> Path:
-    """The folder of that Debian. The first call makes it, which takes 30 s and 300 MB.
+    """Return the folder of the Debian. The first call makes it, which takes 30 s and 300 MB.
 
-    Other processes that call this meanwhile wait. Raises :exc:`CannotBeHad`.
+    Other processes that call this in the meantime wait. Raises :exc:`CannotBeHad`.
     """
-    import fcntl  # there is none on Windows, where nobody calls this
+    import fcntl  # Windows does not have it, and nothing calls this there
 
     _run(*UNSHARE, "true")
     root = cache / f"with-{'-'.join(VERSIONS)}"
@@ -57,7 +57,7 @@ def debian(cache: Path = CACHE) -> Path:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not root.exists():
             half_made = cache / "half-made"
-            if half_made.exists():  # by a process that was killed
+            if half_made.exists():  # a process that made it was killed
                 shutil.rmtree(half_made)
             _make(half_made, lock.fileno())
             half_made.rename(root)
@@ -73,14 +73,14 @@ def _make(root: Path, lock: int) -> None:
         raise CannotBeHad("apt knows no mirror of Debian")
     pythons = ",".join(f"python{version}" for version in VERSIONS)
     options = ("--variant=minbase", f"--include={pythons}")
-    # It keeps the lock, should this process be killed before it.
+    # debootstrap keeps the lock even if this process is killed first.
     _run(*UNSHARE, "debootstrap", *options, "sid", str(root), mirrors[0], lock=lock)
     for archive in root.glob("var/cache/apt/archives/*.deb"):
         archive.unlink()
 
 
 def _run(*command: str, lock: int | None = None) -> str:
-    """Run a command, which inherits the lock; returns what it wrote."""
+    """Run a command, which inherits the lock, and return its output."""
     done = subprocess.run(
         command,
         stdin=subprocess.DEVNULL,
@@ -95,9 +95,9 @@ def _run(*command: str, lock: int | None = None) -> str:
 
 
 def inside(root: Path, work: Path, *command: str) -> list[str]:
-    """The command that runs this one in the Debian ``root``.
+    """Return the command that runs ``command`` in the Debian ``root``.
 
-    It starts in the folder ``work``, which it sees as :data:`WORK` and which is its home, with an
-    empty ``/tmp`` and none of our environment variables.
+    It starts in the folder ``work``, which it sees as :data:`WORK` and has as its home. Its
+    ``/tmp`` is empty, and it has none of our environment variables.
     """
     return [*UNSHARE, "sh", "-c", MOUNT_AND_RUN, "sh", str(root), str(work), *command]

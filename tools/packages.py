@@ -1,6 +1,6 @@
-"""The packages of this repository, as ``packages/*/pyproject.toml`` describes them.
+"""Describes the packages of this repository, from ``packages/*/pyproject.toml``.
 
-There is no other list of them anywhere: whatever works on "all packages" asks here.
+There is no other list of the packages: every tool that works on all of them asks this module.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
 
-#: The index refuses to take a distribution with this classifier: it is not ready.
+#: PyPI refuses a distribution with this classifier, which marks one that is not ready.
 PRIVATE = "Private :: Do Not Upload"
 
 
 @dataclass(frozen=True)
 class Package:
-    """One folder below ``packages/``: one distribution."""
+    """A folder below ``packages/``, which is one distribution."""
 
     folder: Path
     name: str
@@ -30,11 +30,11 @@ class Package:
     extras: Mapping[str, tuple[str, ...]]
     private: bool
     modules_of_extras: Mapping[str, str]
-    """Modules that need an extra of the package, by their names; their submodules do as well."""
+    """The extra that a module and its submodules need, by the module's name."""
 
     @property
     def source(self) -> Path:
-        """The folder that is on ``sys.path`` in an editable installation."""
+        """The folder that an editable installation puts on ``sys.path``."""
         return self.folder / "src"
 
     @property
@@ -43,23 +43,23 @@ class Package:
 
     @property
     def wheel(self) -> str:
-        """Name of the wheel's file."""
+        """The file name of the wheel."""
         return f"{self.name.replace('-', '_')}-{self.version}-py3-none-any.whl"
 
     @property
     def sdist(self) -> str:
-        """Name of the source distribution's file."""
+        """The file name of the source distribution."""
         return f"{self.name.replace('-', '_')}-{self.version}.tar.gz"
 
     def files(self) -> set[str]:
-        """What the wheel is to install, as paths relative to ``site-packages``."""
+        """Return the files that the wheel must install, as paths relative to ``site-packages``."""
         paths = (path for path in self.source.rglob("*") if path.is_file())
         relative = (path.relative_to(self.source) for path in paths if path.suffix != ".pyc")
-        # Hidden folders are caches of tools.
+        # Hidden folders are caches of tools, not part of the package.
         return {path.as_posix() for path in relative if not any(p[0] == "." for p in path.parts)}
 
     def modules(self) -> set[str]:
-        """Dotted names of its modules."""
+        """Return the dotted names of its modules."""
         return {
             file.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
             for file in self.files()
@@ -67,14 +67,14 @@ class Package:
         }
 
     def extra_of(self, module: str) -> str | None:
-        """The extra that this module needs."""
+        """Return the extra that this module needs, or None."""
         for owner, extra in self.modules_of_extras.items():
             if module == owner or module.startswith(f"{owner}."):
                 return extra
         return None
 
     def with_extras(self) -> str:
-        """The requirement that brings all that it can use."""
+        """Return the requirement that installs the package with all of its extras."""
         return f"{self.name}[{','.join(self.extras)}]" if self.extras else self.name
 
 
@@ -82,7 +82,7 @@ Packages = Mapping[str, Package]
 
 
 def discover(root: Path = ROOT) -> Packages:
-    """All packages by their names."""
+    """Return all packages, by name."""
     found = {}
     for file in sorted(root.glob("packages/*/pyproject.toml")):
         content = tomllib.loads(file.read_text())
@@ -101,9 +101,9 @@ def discover(root: Path = ROOT) -> Packages:
 
 
 def needed(requirements: Iterable[str], packages: Packages) -> tuple[set[str], set[str]]:
-    """What these requirements bring along by the declarations of the packages.
+    """Follow these requirements through the declarations of the packages.
 
-    Returns names of packages of this repository, and the requirements that these have of
+    Returns the names of all packages of this repository that they need, and the requirements for
     distributions from elsewhere (whose own dependencies are not followed).
     """
     names, foreign, _ = _follow(requirements, packages)
@@ -111,7 +111,7 @@ def needed(requirements: Iterable[str], packages: Packages) -> tuple[set[str], s
 
 
 def importable(requirements: Iterable[str], packages: Packages) -> set[str]:
-    """The modules of ours that these requirements make importable."""
+    """Return our modules that these requirements make importable."""
     names, _, extras = _follow(requirements, packages)
     return {
         module
@@ -124,7 +124,7 @@ def importable(requirements: Iterable[str], packages: Packages) -> set[str]:
 def _follow(
     requirements: Iterable[str], packages: Packages
 ) -> tuple[set[str], set[str], set[tuple[str, str | None]]]:
-    """Besides what :func:`needed` returns: packages with their extras, ``None`` is without."""
+    """Do what :func:`needed` does, and also return the packages with each extra (None: without)."""
     names: set[str] = set()
     foreign: set[str] = set()
     seen: set[tuple[str, str | None]] = set()

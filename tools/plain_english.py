@@ -1,11 +1,11 @@
 """Refuses turns of phrase that a native speaker would not write.
 
 It reads docstrings, comments, the texts of errors, warnings and log records, the names of tests,
-and the prose of Markdown pages. :data:`RULES` has what it looks for. What needs judgement is not
-among them: docs/style.md has more.
+and the prose of Markdown pages. :data:`RULES` lists what it looks for. docs/style.md has more
+rules, which need judgement.
 
 ``python -m tools.plain_english`` reads all files of the repository, and
-``python -m tools.plain_english packages/snakemq-rpc`` those below the folders that are named.
+``python -m tools.plain_english packages/snakemq-rpc`` only those below the given folders.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from tools import tracked
 ROOT = Path(__file__).parents[1]
 
 LONGEST_TEST_NAME = 72
-"""Characters. A longer one tells two things, or how the test does it."""
+"""In characters. A longer name tells two things, or how the test works."""
 
 
 class Kind(Flag):
-    """What sort of text it is."""
+    """The sort of a text."""
 
     DOCSTRING = auto()
     COMMENT = auto()
@@ -62,8 +62,8 @@ class Hit(NamedTuple):
 
 class Rule(NamedTuple):
     pattern: str
-    """Matches text in which all white space is a single space. A match in which the group ``fine``
-    takes part is not refused."""
+    """Matches text in which all white space is a single space. If the group ``fine`` takes part in
+    a match, the text is not refused."""
     advice: str
     kinds: Kind = Kind.ALL
 
@@ -88,7 +88,7 @@ RULES = (
     ),
     Rule(r"\b[Ss]o (?:many|much)\b(?! (?:as|for|the)\b)(?P<fine>[^.;]*\bthat\b)?", "'this many'"),
     Rule(
-        r"\A(?:Of (?!course\b)|The same\b|By (?!default\b))",
+        r"\A(?:Of (?!course\b)|The same\b|By (?!default\b)|To be \w+ed\b|As [^,]+(?:\.|\Z))",
         "begin with a sentence that says what it does or is",
         Kind.DOCSTRING,
     ),
@@ -106,7 +106,7 @@ RULES = (
 
 
 def hits(passages: Iterable[Passage]) -> Iterator[Hit]:
-    """What breaks a rule, in the order of the passages."""
+    """Find what breaks a rule, in the order of the passages."""
     for kind, line, text in passages:
         if kind is Kind.TEST and len(text) > LONGEST_TEST_NAME:
             yield Hit(line, text, f"more than {LONGEST_TEST_NAME} characters")
@@ -119,20 +119,20 @@ def hits(passages: Iterable[Passage]) -> Iterator[Hit]:
 
 
 def _flat(text: str) -> tuple[str, list[int]]:
-    """The text in one line, and for each of its characters in which line it was."""
+    """Join the text into one line; return it, and for each character the line that it was in."""
     numbered = enumerate(text.split("\n"))
     words = [(word, number) for number, line in numbered for word in line.split()]
     return " ".join(word for word, _ in words), [n for word, n in words for _ in f"{word} "]
 
 
 def passages(name: str, text: str) -> Iterator[Passage]:
-    """All that is to be read in a file with that name and content."""
+    """Find everything to check in a file with this name and content."""
     if name.endswith(".md"):
         return _of_page(text)
     return _of_module(text)
 
 
-# Inline code is one word, on as many lines as before.
+# Inline code becomes one word, on the same number of lines.
 _CODE = re.compile(r"(`+)(?!`).+?(?<!`)\1(?!`)", re.DOTALL)
 
 
@@ -171,7 +171,7 @@ def _is_message(called: ast.expr) -> bool:
 
 
 def _text(node: ast.expr) -> str | None:
-    """The text of a literal, with a gap for each value that is put in."""
+    """Return the text of a literal, with an underscore for each inserted value."""
     match node:
         case ast.Constant(value=str(text)):
             return text
@@ -181,7 +181,7 @@ def _text(node: ast.expr) -> str | None:
 
 
 def _comments(text: str) -> Iterator[Passage]:
-    """Comments; those on lines of their own that follow each other are one."""
+    """Find the comments; comments on successive lines of their own count as one."""
     begin, lines = 0, list[str]()
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
         if token.type != tokenize.COMMENT:
@@ -207,7 +207,7 @@ _LABEL = re.compile(r"#|\s*\|")
 
 
 def _of_page(text: str) -> Iterator[Passage]:
-    """The paragraphs, items, headings and rows of a Markdown page, but no blocks of code."""
+    """Find the paragraphs, items, headings and rows of a Markdown page, but no code blocks."""
     begin, lines = 0, list[str]()
     fenced, after_blank = False, True
     for number, line in enumerate([*text.splitlines(), ""], 1):

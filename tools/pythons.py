@@ -1,4 +1,4 @@
-"""The Pythons of this machine that snakeMQ supports."""
+"""Finds the Pythons of this machine that snakeMQ supports."""
 
 from __future__ import annotations
 
@@ -8,29 +8,29 @@ import re
 import shutil
 import subprocess
 
-#: The one that the system itself runs on: its distribution builds it, and mends what it chooses.
+#: The Python of the operating system, which its distribution builds and patches in its own way.
 OF_THE_SYSTEM = "/usr/bin/python3"
 
 
 def installed() -> list[str]:
-    """Versions from 3.11 up, oldest first, whose ``python3.X`` is on the PATH and runs."""
+    """Return the versions from 3.11 up that run as ``python3.X`` from the PATH, oldest first."""
     _show_all_of_pyenv()
     versions = (f"3.{minor}" for minor in range(11, 30))
     return [version for version in versions if is_supported(f"python{version}")]
 
 
 def is_supported(python: str) -> bool:
-    """Whether this program is there and is a Python that snakeMQ supports."""
+    """Tell whether this program exists and is a Python that snakeMQ supports."""
     path = shutil.which(python)
     if path is None:
         return False
-    # pyenv has stand-ins for versions that are switched off; they fail.
+    # pyenv has stand-ins that fail, for versions that are not selected.
     code = "import sys; sys.exit(sys.version_info < (3, 11))"
     return subprocess.run([path, "-c", code], capture_output=True).returncode == 0
 
 
 def is_debian() -> bool:
-    """Whether this machine runs Debian."""
+    """Tell whether this machine runs Debian."""
     try:
         return platform.freedesktop_os_release()["ID"] == "debian"
     except OSError:
@@ -38,7 +38,7 @@ def is_debian() -> bool:
 
 
 def _show_all_of_pyenv() -> None:
-    """pyenv shows one version at a time, unless it is told which ones to show."""
+    """Let pyenv show all versions that we support; by default it shows only one."""
     if "PYENV_VERSION" in os.environ or shutil.which("pyenv") is None:
         return
     listing = subprocess.run(["pyenv", "versions", "--bare"], capture_output=True, text=True)

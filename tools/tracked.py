@@ -1,6 +1,6 @@
-"""The files that belong to the repository, and not to its reader.
+"""Tells the files of the repository from those that its reader has put into the clone.
 
-Somebody who tries the examples of the README saves them in the clone. Their style is not checked.
+A reader who tries the examples of the README saves them in the clone. Their style is not checked.
 """
 
 from __future__ import annotations
@@ -12,12 +12,15 @@ ROOT = Path(__file__).parents[1]
 
 
 def scripts_of_the_reader(root: Path = ROOT) -> list[str]:
-    """Absolute paths of Python files that Git neither tracks nor ignores; none outside a clone."""
+    """Return absolute paths of Python files that Git neither tracks nor ignores.
+
+    Outside a clone there are none.
+    """
     return [str(root / name) for name in _listing(root, "*.py", others=True) or ()]
 
 
 def files(*patterns: str, root: Path = ROOT) -> list[str]:
-    """Files that match, of those that Git tracks; of all but hidden ones if it is not a clone."""
+    """Return the matching files that Git tracks; outside a clone, all that are not hidden."""
     listing = _listing(root, *patterns)
     if listing is not None:
         return listing
@@ -26,7 +29,7 @@ def files(*patterns: str, root: Path = ROOT) -> list[str]:
 
 
 def _listing(root: Path, *patterns: str, others: bool = False) -> list[str] | None:
-    """What Git tracks, or ``others`` that it does not ignore. ``None``: it is not a clone."""
+    """List files that Git tracks, or ``others`` that it does not ignore; None outside a clone."""
     options = ("--others", "--exclude-standard") if others else ()
     command = ["git", "-C", str(root), "ls-files", "-z", *options, "--", *patterns]
     try:

@@ -1,4 +1,4 @@
-"""What must hold for the built distributions, whatever is in them."""
+"""Checks what must hold for all built distributions."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from zipfile import ZipFile
 
 from tools.packages import ROOT, Package, Packages, discover, needed
 
-#: The only distribution that may own files of snakeMQ 1.6: pip removes 1.6 after it has installed
-#: the dependencies of its successor, and with 1.6 goes every file that lies where 1.6 had one.
+#: The only distribution that may own paths of snakeMQ 1.6: pip removes 1.6 after it has installed
+#: the dependencies of its successor, and deletes every file that has a path of 1.6.
 META = "snakemq"
 
 
 def problems(dist: Path, packages: Packages) -> Iterator[str]:
-    """One line for each thing that is wrong in the folder of built distributions."""
+    """Yield one line for each thing that is wrong in the folder of built distributions."""
     expected = {name for package in packages.values() for name in (package.wheel, package.sdist)}
     actual = {path.name for path in dist.iterdir()}
     yield from (f"missing: {name}" for name in sorted(expected - actual))
@@ -70,7 +70,7 @@ def _payload(wheel: ZipFile) -> set[str]:
 
 
 def paths_of_1_6() -> set[str]:
-    """Every path that snakeMQ 1.6 installs."""
+    """Return every path that snakeMQ 1.6 installs."""
     lines = (ROOT / "tests/packaging/paths_of_1.6.txt").read_text().splitlines()
     return {line for line in lines if not line.startswith("#")}
 

@@ -1,8 +1,8 @@
-"""The wings of a package: inside of one, imports go one way, and never in a circle.
+"""Checks that the imports inside a package go one way between its wings, and never in a circle.
 
-A module with many files has wings: private folders, each for one task. :data:`FLOORS` says which of
-them may import which: only what is on a floor below. What is not named there is the ground, which
-all may import.
+A module with many files has wings: private folders, each for one task. :data:`FLOORS` puts them on
+floors; a wing may import only what is on a floor below. Files that are not named there are the
+ground, which all may import.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from tools.layers import imports
 from tools.packages import Packages, discover
 
 Floors = Sequence[Sequence[str]]
-"""Names of wings and single files, from the top floor down. Wings that share a floor do not know
+"""Names of wings and single files, from the top floor down. Wings on the same floor must not import
 each other."""
 
 FLOORS: Mapping[str, Floors] = {
@@ -42,7 +42,7 @@ FLOORS: Mapping[str, Floors] = {
 
 
 def violations(packages: Packages, plan: Mapping[str, Floors] = FLOORS) -> Iterator[str]:
-    """One line for each import that goes up or sideways, and one for each circle of a package."""
+    """Yield one line for each import that goes up or sideways, and for each circle of imports."""
     for package in packages.values():
         modules = {
             ".".join((*file.relative_to(package.source).parent.parts, file.stem))
@@ -65,7 +65,7 @@ def violations(packages: Packages, plan: Mapping[str, Floors] = FLOORS) -> Itera
 
 
 def _module(name: str, modules: set[str]) -> str | None:
-    """The file that an imported name is in: ``a.b.c`` is in ``a/b.py`` or ``a/b/__init__.py``."""
+    """Find the file of an imported name: ``a.b.c`` is in ``a/b.py`` or ``a/b/__init__.py``."""
     while name:
         if name in modules:
             return name
@@ -86,7 +86,7 @@ def _breaks(floors: Floors, root: str, importer: str, imported: str, modules: se
 
 
 def _floor(floors: Floors, name: str) -> int:
-    """0 is the top; the ground is below the last one."""
+    """Return the number of the floor: 0 is the top, and the ground is below the last floor."""
     for number, names in enumerate(floors):
         if name in names:
             return number

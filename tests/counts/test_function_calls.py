@@ -89,7 +89,7 @@ def test_messages_that_are_queued_together(network: MemoryNetwork) -> None:
             a.send_message("b", Message(b"x" * 100, 60))
         network.run_until_idle()
 
-    # Message(), send_message(), claimed_for(), accept(), ttl_left(); received(), RecentUuids.add()
+    # Message(), send_message(), claim(), accept(), ttl_left(); received(), RecentUuids.add()
     check(counted(send), MANY, 8)
     assert len(received) == MANY
 

@@ -15,6 +15,7 @@ PUBLISHED = {name for name, package in PACKAGES.items() if not package.private}
 HOME = "https://github.com/snakemq/snakemq"
 RELEASING = (ROOT / "RELEASING.md").read_text()
 WORKFLOW = (ROOT / ".github/workflows/release.yml").read_text()
+CHECKS = (ROOT / ".github/workflows/checks.yml").read_text()
 
 
 @pytest.mark.parametrize(
@@ -42,6 +43,15 @@ def test_the_workflow_publishes_what_the_order_names() -> None:
     assert [name.replace("-", "_") for name in names] == folders
     (loop,) = re.findall(r"for package in (.*?); do", WORKFLOW, re.S)
     assert loop.replace("\\\n", " ").split() == folders
+
+
+def test_merges_need_all_checks_that_the_workflow_makes() -> None:
+    (sentence,) = re.findall(r"merges need the checks (.*?), and a\s+review", RELEASING, re.S)
+    jobs = set(re.findall(r"^    name: (.+)$", CHECKS, re.M))
+    matrix = {name for name in jobs if "${{" in name}  # its names change; the job "Tests" needs it
+    assert set(re.findall(r'"([^"]+)"', sentence)) == jobs - matrix
+    assert len(matrix) == 1
+    assert re.search(r"^    name: Tests\n    needs: tests$", CHECKS, re.M)
 
 
 @pytest.mark.parametrize("name", PACKAGES)

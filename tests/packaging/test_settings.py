@@ -37,6 +37,7 @@ PUBLIC = sorted(
 OWNERS: dict[type[Any], set[str]] = {
     Link: set(),
     MemoryQueuesStorage: {"predecessor"},
+    Messaging: {"domain", "packeter"},
     MongoDbQueuesStorage: {"host", "port", "database", "client_options"},
     Packeter: {"link"},
     RpcClient: {"receive_hook", "pickler"},
@@ -46,8 +47,8 @@ OWNERS: dict[type[Any], set[str]] = {
     SqliteQueuesStorage: set(),
     Throttle: {"link"},
 }
-"""The classes with settings, and those of their arguments that are none: the objects that they are
-made of, and where a server is, which may tell its password."""
+"""The classes with settings, and those of their arguments that are not settings: the objects that
+they are made of, and where a server is, which may tell its password."""
 
 OF_1_6 = {"link", "receive_hook", "packeter", "host", "port", "database", "collection", "speed"} | {
     *("identifier", "domain", "queues_storage", "pickler", "filename", "table_prefix")
@@ -56,8 +57,7 @@ OF_1_6 = {"link", "receive_hook", "packeter", "host", "port", "database", "colle
 
 OTHERS: dict[type[Any], str] = {
     SSLConfig: "what is right depends on the other arguments",
-    QueueLimits: "a tuple",
-    Messaging: "not yet",
+    QueueLimits: "a tuple, which cannot change; see below",
 }
 
 
@@ -179,3 +179,12 @@ def test_fixed_setting_is_read_only_after_the_construction(owner: type[Any], nam
     vars(fresh)[name] = None  # as if the constructor had set it
     with pytest.raises(AttributeError, match=f"^{name} cannot be changed: .* {owner.__name__}$"):
         setattr(fresh, name, None)
+
+
+@pytest.mark.parametrize("name", QueueLimits._fields)
+def test_limit_of_queues_is_checked_and_described_and_read_only(name: str) -> None:
+    with pytest.raises(TypeError, match=f"^{name} must be "):
+        QueueLimits(**{name: object()})  # type: ignore[arg-type]
+    assert f"\n    - ``{name}``: " in str(QueueLimits.__doc__)
+    with pytest.raises(AttributeError):
+        setattr(QueueLimits(), name, None)

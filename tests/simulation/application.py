@@ -20,7 +20,7 @@ from snakemq.message import Message
 from snakemq.messaging import Messaging
 
 from .calls import is_of_rpc
-from .ledger import Entry, Violation
+from .ledger import Entry, Violation, unexpected
 
 if TYPE_CHECKING:
     from .peer import Peer
@@ -187,7 +187,7 @@ class Application:
             if conn_id not in self.distrusted or not isinstance(exc.__cause__, ApplicationError):
                 raise Violation(f"{self.peer.ident}: refused without a reason") from exc
         elif not isinstance(exc, (*EXPECTED_ERRORS, ApplicationError, Nonsense)):
-            raise Violation(f"{self.peer.ident}: on_error got {exc!r}") from exc
+            raise unexpected(f"{self.peer.ident}: on_error got", exc) from exc
         self.peer.world.note(self.peer.ident, "on_error", repr(exc))
 
     # -- inside

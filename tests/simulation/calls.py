@@ -16,7 +16,7 @@ from snakemq.rpc import (
 )
 from snakemq.rpc._protocol import REPLY_PREFIX, REQUEST_PREFIX
 
-from .ledger import Violation
+from .ledger import Violation, unexpected
 
 if TYPE_CHECKING:
     from .peer import Peer
@@ -98,7 +98,7 @@ class Caller:
         elif isinstance(error, (NotConnected, PartialCall)):
             self._check_timeout(call, error)
         else:
-            raise Violation(f"{call!r} raised {error!r}")
+            raise unexpected(f"{call!r} raised", error)
 
     def _check_timeout(self, call: Call, error: BaseException) -> None:
         if call.timeout is None or self._peer.world.now < call.begun_at + call.timeout - 1e-6:

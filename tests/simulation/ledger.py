@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from snakemq.exceptions import SnakeMQException
 from snakemq.message import FLAG_PERSISTENT, Message
 
 if TYPE_CHECKING:
@@ -18,7 +19,20 @@ if TYPE_CHECKING:
 
 
 class Violation(BaseException):
-    """A promise was broken. No ``Exception``: the code under test must not catch it."""
+    """A promise was broken. Not an ``Exception``, so that the code under test cannot catch it."""
+
+
+class Crash(Violation):
+    """The code under test raised an error like ``AttributeError`` or ``KeyError``.
+
+    The run has failed, but none of the invariants had to notice it.
+    """
+
+
+def unexpected(what: str, error: BaseException) -> Violation:
+    """Return what to raise for an error that nobody expects there."""
+    kind = Violation if isinstance(error, SnakeMQException) else Crash
+    return kind(f"{what} {error!r}")
 
 
 class Standing(Enum):

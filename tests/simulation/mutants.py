@@ -5,6 +5,7 @@ Each mutant changes one thing in the protocol, at a place that the code under te
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any, TypeAlias
@@ -12,7 +13,7 @@ from unittest import mock
 
 from snakemq.message import Message
 from snakemq.messaging._incoming._acks import Acks
-from snakemq.messaging._incoming._deliveries import Deliveries, ReceiverSettings
+from snakemq.messaging._incoming._deliveries import Deliveries
 from snakemq.messaging._incoming._inbox import Inbox, RecentUuids
 from snakemq.messaging._incoming._inboxes import Inboxes
 from snakemq.messaging._incoming._lane import Delivery, IncomingLane, Receipts
@@ -184,14 +185,14 @@ def reports_drops_twice() -> Iterator[None]:
 @_mutant
 def drops_before_the_time() -> Iterator[None]:
     def make(init: Any) -> Any:
-        def slow(self: Sender, packeter: Any, *args: Any) -> None:
-            init(self, packeter, *args)
+        def early(self: Outbox, *args: Any) -> None:
+            init(self, *args)
             time = self._time
             self._time = lambda: time() - 0.25
 
-        return slow
+        return early
 
-    with _replaced(Sender, "__init__", make):
+    with _replaced(Outbox, "__init__", make):
         yield
 
 
@@ -256,8 +257,9 @@ def offers_once_too_often() -> Iterator[None]:
     def make(init: Any) -> Any:
         def generous(self: Deliveries, *args: Any) -> None:
             init(self, *args)
-            settings: ReceiverSettings = self._settings
-            self._settings = settings._replace(max_attempts=settings.max_attempts + 1)
+            settings = copy.copy(self._settings)
+            settings.max_attempts += 1
+            self._settings = settings
 
         return generous
 

@@ -12,7 +12,7 @@ from unittest import mock
 
 from .application import Mood
 from .faults import FAULTS
-from .ledger import Violation
+from .ledger import Crash, Violation
 from .peer import MESSAGE_HEADER, Killed, Peer
 from .verdict import check_end, check_now, is_settled
 from .world import World
@@ -36,6 +36,8 @@ class Outcome:
 
     seed: int
     problem: str = ""
+    crashed: bool = False
+    """Was the problem an error like ``AttributeError``, and not a broken promise?"""
     story: list[str] = field(default_factory=list)
     """The end of the diary, if there was a problem."""
     faults: Counter[str] = field(default_factory=Counter)
@@ -64,6 +66,7 @@ def run(seed: int, *, whole_story: bool = False) -> Outcome:
                 check_end(world)
         except (Violation, Exception) as problem:
             outcome.problem = f"{type(problem).__name__}: {problem}"
+            outcome.crashed = isinstance(problem, Crash)
             if not isinstance(problem, Violation):
                 raise
     outcome.figures = _figures(world)

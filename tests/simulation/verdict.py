@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .calls import outstanding
-from .ledger import Standing, Violation
+from .ledger import Standing, Violation, unexpected
 from .peer import Peer
 from .settings import LARGEST_MESSAGE
 from .world import World
@@ -12,7 +12,7 @@ from .world import World
 def check_now(world: World) -> None:
     """Bounds that hold at any time, and no errors where nobody expects them."""
     if world.network.errors:
-        raise Violation(f"a callback of the link raised {world.network.errors[0]!r}")
+        raise unexpected("a callback of the link raised", world.network.errors[0])
     for peer in world.living:
         _check_windows(world, peer)
         _check_memory(peer)

@@ -1,1 +1,1 @@
-"""Shared by the suites: scripts in processes of their own, and a stack in a thread."""
+"""Shared by the suites: scripts in processes of their own, a stack in a thread, interruptions."""

@@ -52,11 +52,11 @@ def test_deleted_while_connecting(new_link: NewLink) -> None:
         waiting.connect(full.getsockname())
         link.add_connector(full.getsockname())
         pass_once(link)
-        registered = len(link.poller)
+        registered = len(link._loop.poller)
         link.del_connector(full.getsockname())
-        assert len(link.poller) == registered - 1
+        assert len(link._loop.poller) == registered - 1
         link.loop(runtime=0.1)  # past the deadline of the attempt
-        assert len(link.poller) == registered - 1
+        assert len(link._loop.poller) == registered - 1
     assert not link.connected
 
 

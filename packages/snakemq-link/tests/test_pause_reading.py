@@ -20,7 +20,7 @@ def test_a_hang_up_does_not_keep_the_loop_awake(link: DiaryLink, tmp_path: Path)
         (conn_id,) = link.open
         link.pause_reading(conn_id, "test")
         client.sendall(b"last words")
-    assert link.poller.poll(0) == []
+    assert link._loop.poller.poll(0) == []
     link.resume_reading(conn_id, "test")
     run_until(lambda: link.disconnected, link)
     assert link.received[conn_id] == b"last words"
@@ -60,7 +60,7 @@ def test_a_paused_connection_whose_sends_wait_goes_on_when_they_can(link: DiaryL
         run_until(drain, link)
         run_until(lambda: link.sent[conn_id] == len(data), link)
         assert not link.received[conn_id]
-        assert link.poller.poll(0) == []
+        assert link._loop.poller.poll(0) == []
         link.resume_reading(conn_id, "test")
         run_until(lambda: link.received[conn_id], link)
 
@@ -77,7 +77,7 @@ def test_a_connection_that_cannot_be_watched_again_is_closed(
         def no_room(fd: int, events: int, handler: Callable[[int], object]) -> None:
             raise OSError(28, "No space left on device")
 
-        monkeypatch.setattr(link.poller, "register", no_room)
+        monkeypatch.setattr(link._loop.poller, "register", no_room)
         link.resume_reading(conn_id, "test")
         assert link.open, "on_disconnect was called from within resume_reading"
         run_until(lambda: link.disconnected, link)
@@ -93,7 +93,7 @@ def test_unsent_bytes_fall_while_the_other_side_takes_them(link: DiaryLink) -> N
         link.send(conn_id, bytes(64 * MEBI))  # much more than the other side takes unread
         run_until(lambda: link.unsent_bytes(conn_id), link)
         received = 0
-        while not link.sent[conn_id]:  # told as soon as there is room again
+        while not link.sent[conn_id]:  # reported as soon as there is room again
             received += len(client.recv(MEBI))
             pass_once(link)
         while received < link.sent[conn_id]:

@@ -18,6 +18,7 @@ from hypothesis.stateful import (
 
 from snakemq.link.testing import FakeClock
 from snakemq.message import FLAG_PERSISTENT, Message
+from snakemq.message._stack import claim
 from snakemq.messaging._outgoing._lane import OutgoingLane
 from snakemq.messaging._outgoing._queue import _queue
 from snakemq.messaging._outgoing._queue._queue import OutgoingQueue
@@ -70,7 +71,7 @@ class BacklogMachine(RuleBasedStateMachine):
             self.queue.open_backlog(count, 0)
 
     def new(self, thread: int, flags: int = 0) -> Message:
-        message = Message(b"x", None, flags).claimed_for("bob")
+        message = claim(Message(b"x", None, flags), "bob")
         message.queued_at = self.clock.time()
         message.position = None
         self.sent[thread].append(message.uuid)

@@ -263,5 +263,5 @@ def test_a_retry_of_what_was_forgotten_is_not_made(
 
 
 def test_a_limit_has_to_make_sense(peer: MakePeer) -> None:
-    with pytest.raises(ValueError, match="max_unprocessed_bytes must be at least 1, not 0"):
+    with pytest.raises(ValueError, match=r"max_unprocessed_bytes must be .* at least 1, not 0"):
         peer("alice", max_unprocessed_bytes=0)

@@ -12,6 +12,7 @@ from memory_peers import MakePeer, Peer
 from snakemq.exceptions import QueueFull, SnakeMQMessageTooLarge
 from snakemq.link.testing import MemoryNetwork
 from snakemq.message import Message
+from snakemq.message._stack import claim
 from snakemq.messaging import Messaging, QueueLimits, WhenFull
 from snakemq.packeter import Packeter
 
@@ -77,7 +78,7 @@ def test_queue_that_was_just_sent_to_is_not_forgotten(
         def __bool__(self) -> bool:
             self.looks += 1
             if self.looks == 1:
-                self.append(Message(b"just now", None).claimed_for("bob"))
+                self.append(claim(Message(b"just now", None), "bob"))
                 return False
             return len(self) > 0
 

@@ -23,7 +23,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from interruptions import at_each_line
 from memory_peers import Peer
 from watched_storage import WatchedStorage
 
@@ -32,6 +31,7 @@ from snakemq.message import FLAG_PERSISTENT, Message
 from snakemq.messaging import Messaging, QueueLimits
 from snakemq.packeter import Packeter
 from snakemq.queues import MemoryQueuesStorage
+from tests.support.interruptions import at_each_line
 
 Setting = Callable[[], tuple[Callable[[], object], Callable[[], object], Callable[[], object]]]
 

@@ -3,8 +3,8 @@
 =========  =================================  ======================================================
 slot       written by                         read by
 =========  =================================  ======================================================
-unclaimed  _message
-sent_to    _message                           _message _outbox
+unclaimed  _message _stack
+sent_to    _message _stack                    _stack _outbox
 queued_at  _outbox _express _queues _queue    _express _packing _expiry _picture _taking
 position   _outbox _express _queues _backlog  _queues _backlog _queue _expiry _taking
 stage      _queue _row _deliveries _taking    _queue _row _taking _deadlines
@@ -28,7 +28,7 @@ class Custody:
     __slots__ = ("position", "queued_at", "sent_to", "stage", "unclaimed")
 
     unclaimed: bool
-    """Present until :meth:`Message.claimed_for` deletes it."""
+    """Present until ``claim`` deletes it."""
     sent_to: str | set[str] | None
     """Peers that the message was sent to, if we made its uuid; ``None`` if the user gave it."""
     queued_at: float

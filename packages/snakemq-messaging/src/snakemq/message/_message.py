@@ -116,53 +116,6 @@ class Message(Custody):
         self.uuid = uuid
         self.sent_to = None
 
-    @classmethod
-    def received(cls, data: bytes, ttl: float | None, flags: int, uuid: bytes) -> Message:
-        """Return a message that came off the wire; its fields have the right types and sizes."""
-        message = cls.__new__(cls)
-        message.data = data
-        message.ttl = ttl
-        message.flags = flags
-        message.uuid = uuid
-        message.unclaimed = True
-        message.sent_to = None
-        return message
-
-    def claimed_for(self, ident: str) -> Message:
-        """Return this message for a peer's queue, or a copy if it was in a queue before.
-
-        A copy for a peer that the message was sent to before gets a new uuid, unless the user gave
-        the uuid. Thread-safe. Not for users:
-        :meth:`snakemq.messaging.Messaging.send_message` calls it.
-        """
-        sent_to = self.sent_to
-        try:
-            del self.unclaimed  # atomic: if two threads send the same object, one of them gets it
-        except AttributeError:
-            return self._copy_for(ident, sent_to)
-        if sent_to is not None:
-            self.sent_to = ident
-        return self
-
-    def give_back(self) -> None:
-        """Let a message that was claimed, but not queued after all, be sent as if it were new."""
-        if self.sent_to is not None:
-            self.sent_to = ""
-        self.unclaimed = True
-
-    def _copy_for(self, ident: str, sent_to: str | set[str] | None) -> Message:
-        uuid: bytes | None = self.uuid
-        if sent_to is not None:
-            if isinstance(sent_to, str):
-                self.sent_to = sent_to = {sent_to}
-            if ident in sent_to:
-                uuid = None
-            else:
-                sent_to.add(ident)
-        copy = Message(self.data, self.ttl, self.flags, uuid)
-        del copy.unclaimed
-        return copy
-
     def __repr__(self) -> str:
         return (
             f"<Message uuid={self.uuid.hex()} ttl={self.ttl!r} flags={self.flags:#x}"

@@ -6,24 +6,41 @@ import logging
 import os
 from collections.abc import Iterable
 
-from snakemq.callbacks import Callback, Event
-from snakemq.exceptions import LoopError, SnakeMQMessageTooLarge
-from snakemq.link import forks
+from snakemq._settings import (
+    Fixed,
+    Setting,
+    above_zero,
+    instance_of,
+    whole,
+    yes_or_no,
+    zero_or_more,
+)
+from snakemq.callbacks import Event
+from snakemq.exceptions import LoopError
+from snakemq.link import Abilities, forks
 from snakemq.message import Message
+from snakemq.message._stack import claim, give_back
 from snakemq.packeter import Packeter
 from snakemq.queues import InboxStorage, QueuesStorageBase, open_storage
 
 from ._events import Events
 from ._incoming._backpressure import MAX_UNPROCESSED_BYTES
-from ._incoming._deliveries import ReceiverSettings
 from ._incoming._receiver import Receiver
 from ._outgoing._limits import Occupancy, QueueLimits
 from ._outgoing._sender import Sender
-from ._peers._connections import Connections
+from ._peers._connections import IDENTIFICATION_TIMEOUT, Connections
+from ._peers._contest import CONTEST_WAIT
+from ._peers._keepalive import KEEPALIVE_WAIT
 from ._picture import take_picture
 from ._registry import Registry
 from ._stats import MessagingStats, Statistics
 from ._wire import _frames as frames
+from ._wire._sendable import (
+    MAX_MESSAGE_SIZE,
+    check_ident,
+    check_message,
+    check_own_ident,
+)
 
 WINDOW_MESSAGES = 4096
 """How many messages a sender may have unacknowledged: several times what one batch off the network
@@ -41,10 +58,6 @@ MAX_ATTEMPTS = 5
 RETRY_DELAY = 1.0
 """Seconds between two attempts."""
 
-MAX_MESSAGE_SIZE = frames.MAX_PACKET_SIZE - frames.MESSAGE_HEADER_SIZE
-"""The longest data of a message that the packet format allows, in bytes."""
-
-
 NEVER = -1
 """No process has been forked that often."""
 
@@ -52,11 +65,34 @@ NEVER = -1
 class Messaging:
     """Messages to and from peers that are addressed by ident.
 
-    ``identifier``: the ident of this peer, at most 50 characters, unique among the peers it is
-    connected with. ``domain``: unused, as in 1.6. ``packeter``: the
-    :class:`~snakemq.packeter.Packeter` below. ``queues_storage``: where messages with
-    ``FLAG_PERSISTENT`` wait, or its URL for :func:`open_storage`; messages that are found in it are
-    delivered first.
+    ``domain``: unused, as in 1.6. ``packeter``: the :class:`~snakemq.packeter.Packeter` below.
+
+    Settings are attributes too, and may change at any time:
+
+    - ``max_attempts``: how often a message is offered to callbacks that raise.
+    - ``retry_delay``: seconds between two of these attempts.
+    - ``max_unprocessed_bytes``: how much may wait here to be processed, of connected peers, and as
+      much of absent ones.
+    - ``keepalive_interval``: seconds of silence after which a peer is pinged; ``None``: never.
+    - ``keepalive_wait``: seconds to wait for an answer to a ping.
+    - ``contest_wait``: seconds that a peer has to say anything when another connection claims its
+      ident.
+    - ``identification_timeout``: seconds that a new connection has to identify itself.
+
+    These are read-only after the construction:
+
+    - ``identifier``: the ident of this peer, at most 50 characters, unique among the peers it is
+      connected with.
+    - ``queues_storage``: where messages with ``FLAG_PERSISTENT`` wait, or its URL for
+      :func:`open_storage`. Messages that are found in it are delivered first.
+    - ``inbox``: a storage in which the receiver remembers what it has processed, so that it drops
+      repeated messages after a restart of its process too. It can be the same as
+      ``queues_storage``.
+    - ``manual_ack``: a message is processed when the application calls :meth:`ack`.
+    - ``window_messages``: how many messages a sender may have unacknowledged, and so how many may
+      wait here to be processed.
+    - ``window_bytes``: bytes of data in these messages.
+    - ``queue_limits``: how much may wait in the outgoing queues; ``None``: any amount.
 
     Between two 2.x peers a message stays in its queue, and in the storage, until the receiver has
     *processed* it and says so. What is not acknowledged when the connection breaks is sent again,
@@ -65,25 +101,19 @@ class Messaging:
     :meth:`defer_ack`, when the application calls :meth:`ack`. Clients and servers of RPC do so for
     their own messages.
 
-    ``inbox``: a storage in which the receiver remembers what it has processed, so that it drops
-    repeated messages after a restart of its process too. It can be the same as ``queues_storage``.
+    A message whose callback raises is offered again after ``retry_delay`` seconds, up to
+    ``max_attempts`` times in all, while those behind it go on. Then it is given to
+    ``on_message_reject`` and counts as processed.
 
-    ``window_messages``, ``window_bytes``: what a sender may have unacknowledged, and so what may
-    wait here to be processed. ``max_attempts``, ``retry_delay``: a message whose callback raises is
-    offered again after ``retry_delay`` seconds, up to ``max_attempts`` times in all, while those
-    behind it go on. Then it is given to ``on_message_reject`` and counts as processed.
-
-    ``max_unprocessed_bytes``: how much may wait here to be processed, because nobody has called
-    :meth:`ack` yet or a callback has raised: this many bytes of connected peers, and as many of
-    absent ones. Each message counts 512 bytes more than its data. Beyond that, this side stops
+    A message waits to be processed if nobody has called :meth:`ack` yet or a callback has raised.
+    Each counts 512 bytes more than its data. Beyond ``max_unprocessed_bytes`` this side stops
     reading from connected peers until half of it is processed; not from a 2.x peer that has
     something to acknowledge, whose window bounds it. A 1.6 peer knows no window, so it is stopped
     too when it has a window unprocessed. What absent peers have left is forgotten, that of the
     longest absent first and never that of the last one: see ``on_message_forgotten``.
 
-    ``queue_limits``: how much may wait in the outgoing queues; no limit when not given. Whatever
-    the limits, of the persistent messages for one peer only the first ones wait in memory, the rest
-    in the storage only, if it is ``pageable``; ours are.
+    Whatever the limits of queues, of the persistent messages for one peer only the first ones wait
+    in memory, the rest in the storage only, if it is ``pageable``; ours are.
 
     :meth:`send_message`, :meth:`send_messages`, :meth:`ack`, :meth:`is_connected`, :meth:`stats`
     and :meth:`set_queue_limits` are thread-safe. All else belongs to the thread that runs the loop,
@@ -93,6 +123,38 @@ class Messaging:
     says that the peer sent nonsense, so the connection is closed and the message is not offered
     again.
     """
+
+    identifier: Fixed[str] = Fixed(check_own_ident)
+    queues_storage: Fixed[QueuesStorageBase | None] = Fixed(
+        instance_of(QueuesStorageBase, or_none=True)
+    )
+    inbox: Fixed[InboxStorage | None] = Fixed(instance_of(InboxStorage, or_none=True))
+    manual_ack: Fixed[bool] = Fixed(yes_or_no)
+    window_messages: Fixed[int] = Fixed(whole(1, MAX_WINDOW))
+    window_bytes: Fixed[int] = Fixed(whole(1, MAX_WINDOW))
+    queue_limits: Fixed[QueueLimits | None] = Fixed(instance_of(QueueLimits, or_none=True))
+    max_attempts: Setting[int] = Setting(whole(1))
+    retry_delay: Setting[float] = Setting(zero_or_more("seconds"))
+    max_unprocessed_bytes: Setting[int] = Setting(whole(1))
+
+    def _plan_keepalive(self) -> None:
+        self._connections.plan_keepalive()
+
+    keepalive_interval: Setting[float | None] = Setting(
+        above_zero("seconds", or_none=True),
+        changed=_plan_keepalive,
+    )
+    """A peer from which nothing arrives for ``keepalive_wait`` seconds after a ping is
+    disconnected. While its system still takes what was sent before the ping the wait begins
+    anew, so a large message over a slow link has the time that it needs. May be changed at any
+    time, in the loop or while none runs."""
+    keepalive_wait: Setting[float] = Setting(zero_or_more("seconds"))
+    contest_wait: Setting[float] = Setting(zero_or_more("seconds"))
+    """The peer's application may be busy for that long and keep its ident. It has only
+    :attr:`keepalive_wait` if its system does not acknowledge what it is sent: then its machine
+    was switched off, or cut off, and the new connection is probably the same peer again. On
+    systems but Linux, and over Unix sockets, that cannot be told, and this is the wait."""
+    identification_timeout: Setting[float] = Setting(zero_or_more("seconds"))
 
     on_error: Event[[str | None, Exception]] = Event()
     """``func(conn_id, exception)``: a peer broke the rules or did not answer, and its
@@ -146,31 +208,30 @@ class Messaging:
         retry_delay: float = RETRY_DELAY,
         max_unprocessed_bytes: int = MAX_UNPROCESSED_BYTES,
         queue_limits: QueueLimits | None = None,
+        keepalive_interval: float | None = None,
+        keepalive_wait: float = KEEPALIVE_WAIT,
+        contest_wait: float = CONTEST_WAIT,
+        identification_timeout: float = IDENTIFICATION_TIMEOUT,
     ) -> None:
-        _check_ident(identifier)
-        if not identifier:
-            raise ValueError("an ident has at least one character: choose a name for this peer")
+        self.identifier = identifier
+        self.inbox = inbox
+        self.manual_ack = manual_ack
+        self.window_messages = window_messages
+        self.window_bytes = window_bytes
+        self.max_attempts = max_attempts
+        self.retry_delay = retry_delay
+        self.max_unprocessed_bytes = max_unprocessed_bytes
+        self.queue_limits = queue_limits
+        self.keepalive_interval = keepalive_interval
+        self.keepalive_wait = keepalive_wait
+        self.contest_wait = contest_wait
+        self.identification_timeout = identification_timeout
         self._opened_storage: QueuesStorageBase | None = None
         if isinstance(queues_storage, str):
             queues_storage = self._opened_storage = open_storage(queues_storage)
-        if queues_storage is not None and not isinstance(queues_storage, QueuesStorageBase):
-            raise TypeError(f"queues_storage must be a QueuesStorageBase, not {queues_storage!r}")
-        if inbox is not None and not isinstance(inbox, InboxStorage):
-            raise TypeError(f"inbox must be an InboxStorage, not {inbox!r}")
-        if not (1 <= window_messages <= MAX_WINDOW and 1 <= window_bytes <= MAX_WINDOW):
-            raise ValueError(f"window_messages and window_bytes must be 1 to {MAX_WINDOW}")
-        if max_attempts < 1:
-            raise ValueError(f"max_attempts must be at least 1, not {max_attempts!r}")
-        _check_seconds("retry_delay", retry_delay)
-        if max_unprocessed_bytes < 1:
-            raise ValueError(
-                f"max_unprocessed_bytes must be at least 1, not {max_unprocessed_bytes!r}"
-            )
-        self.identifier = identifier
+        self.queues_storage = queues_storage
         self.domain = domain
         self.packeter = packeter
-        self.queues_storage = queues_storage
-        self.queue_limits: QueueLimits | None = queue_limits
         self.log: logging.Logger = logging.getLogger("snakemq.messaging")
 
         self._forks = self._open_in = forks.count
@@ -193,19 +254,11 @@ class Messaging:
         self._receiver = Receiver(
             packeter,
             inbox,
-            ReceiverSettings(
-                window_messages,
-                window_bytes,
-                manual_ack,
-                max_attempts,
-                retry_delay,
-                max_unprocessed_bytes,
-            ),
+            self,
             self._statistics,
             self._events,
             self._sender.owes_acks,
         )
-        self._manual_ack = manual_ack
         self._connections = Connections(
             identifier,
             packeter,
@@ -221,6 +274,7 @@ class Messaging:
             self._receiver,
             self._statistics,
             self._events,
+            self,
         )
 
         self.on_error = self._events.on_error
@@ -237,12 +291,9 @@ class Messaging:
         packeter.link.on_loop_pass.add_internal(self._receiver.deliveries.on_loop_pass)
         packeter.link.on_loop_pass.add_internal(self._sender.on_loop_pass)
         packeter.on_error.add_internal(self._events.report)
-        on_closed: Callback[[]] | None = getattr(packeter.link, "on_closed", None)
-        if on_closed is not None:
-            on_closed.add_internal(self._link_is_gone)
-        on_connect_failed = getattr(packeter.link, "on_connect_failed", None)
-        if on_connect_failed is not None:  # a ReportingLink
-            on_connect_failed.add_internal(self._events.connect_failed)
+        abilities = Abilities(packeter.link)
+        abilities.on_closed.add_internal(self._link_is_gone)
+        abilities.on_connect_failed.add_internal(self._events.connect_failed)
 
     # -- sending
 
@@ -283,10 +334,10 @@ class Messaging:
         # The queue of a peer has a name that was checked when it was made.
         queue = self._queue_of(ident) if ident.__class__ is str else None
         if queue is None:
-            _check_ident(ident)
+            check_ident(ident)
         if message.__class__ is not Message or len(message.data) > MAX_MESSAGE_SIZE:
-            _check_message(message)
-        claimed = message.claimed_for(ident)
+            check_message(message)
+        claimed = claim(message, ident)
         try:
             if urgent:
                 self._accept_urgent(ident, claimed, queue)
@@ -294,7 +345,7 @@ class Messaging:
                 self._accept(ident, claimed, queue)
         except Exception:  # after Ctrl-C it may be queued, or even sent
             if claimed is message:
-                message.give_back()
+                give_back(message)
             raise
         return claimed.uuid
 
@@ -306,17 +357,17 @@ class Messaging:
         """
         if self._open_in != forks.count:
             raise self._is_over()
-        _check_ident(ident)
+        check_ident(ident)
         given = list(messages)
         for message in given:
-            _check_message(message)
-        claimed = [message.claimed_for(ident) for message in given]
+            check_message(message)
+        claimed = [claim(message, ident) for message in given]
         try:
             self._sender.outbox.accept_many(ident, claimed)
         except Exception:
-            for message, claim in zip(given, claimed, strict=True):
-                if claim is message:
-                    message.give_back()
+            for message, queued in zip(given, claimed, strict=True):
+                if queued is message:
+                    give_back(message)
             raise
         return [message.uuid for message in claimed]
 
@@ -330,11 +381,6 @@ class Messaging:
             "the link was cleaned up, so this message would never be sent; send it before, or make"
             " a new link and a new Messaging"
         )
-
-    @property
-    def manual_ack(self) -> bool:
-        """Is it left to :meth:`ack` to say that a message is processed?"""
-        return self._manual_ack
 
     def defer_ack(self, message: Message) -> None:
         """The message that ``on_message_recv`` is being called for is not processed when its
@@ -368,62 +414,6 @@ class Messaging:
         if self._forks != forks.count:
             raise _inherited()
         self._receiver.deliveries.ack(message)
-
-    # -- keep-alive
-
-    @property
-    def keepalive_interval(self) -> float | None:
-        """Seconds of silence after which a peer is pinged; ``None``, the default: never.
-
-        A peer from which nothing arrives for :attr:`keepalive_wait` seconds after a ping is
-        disconnected. While its system still takes what was sent before the ping the wait begins
-        anew, so a large message over a slow link has the time that it needs. May be changed at any
-        time, in the loop or while none runs.
-        """
-        return self._connections.keepalive.interval
-
-    @keepalive_interval.setter
-    def keepalive_interval(self, interval: float | None) -> None:
-        if interval is not None and not interval > 0:
-            raise ValueError(f"keepalive_interval must be None or above 0 s, not {interval!r}")
-        self._connections.keepalive.interval = interval
-        self._connections.plan_keepalive()
-
-    @property
-    def keepalive_wait(self) -> float:
-        """Seconds to wait for an answer to a ping."""
-        return self._connections.keepalive.wait
-
-    @keepalive_wait.setter
-    def keepalive_wait(self, wait: float) -> None:
-        _check_seconds("keepalive_wait", wait)
-        self._connections.keepalive.wait = wait
-
-    @property
-    def contest_wait(self) -> float:
-        """Seconds that a peer has to say anything when another connection claims its ident.
-
-        Its application may be busy for that long and keep its ident. It has only
-        :attr:`keepalive_wait` if its system does not acknowledge what it is sent: then its machine
-        was switched off, or cut off, and the new connection is probably the same peer again. On
-        systems but Linux, and over Unix sockets, that cannot be told, and this is the wait.
-        """
-        return self._connections.contests.wait
-
-    @contest_wait.setter
-    def contest_wait(self, wait: float) -> None:
-        _check_seconds("contest_wait", wait)
-        self._connections.contests.wait = wait
-
-    @property
-    def identification_timeout(self) -> float:
-        """Seconds that a connection has to identify itself, for those made from now on."""
-        return self._connections.identification_timeout
-
-    @identification_timeout.setter
-    def identification_timeout(self, timeout: float) -> None:
-        _check_seconds("identification_timeout", timeout)
-        self._connections.identification_timeout = timeout
 
     # -- the rest
 
@@ -494,28 +484,3 @@ class Messaging:
 
 def _inherited() -> LoopError:
     return LoopError("this stack belongs to the parent process; after a fork make one of your own")
-
-
-def _check_seconds(name: str, seconds: float) -> None:
-    if not isinstance(seconds, (int, float)):
-        raise TypeError(f"{name} must be a number of seconds, not {seconds!r}")
-    if not seconds >= 0:
-        raise ValueError(f"{name} must be at least 0 seconds, not {seconds!r}")
-
-
-def _check_message(message: Message) -> None:
-    if not isinstance(message, Message):
-        raise TypeError(f"message must be a snakemq.message.Message, not {message!r}")
-    if len(message.data) > MAX_MESSAGE_SIZE:
-        raise SnakeMQMessageTooLarge(f"{len(message.data)} bytes; the format ends at 4 GiB")
-
-
-def _check_ident(ident: str) -> None:
-    if not isinstance(ident, str):
-        raise TypeError(f"an ident must be a str, not {type(ident).__name__}")
-    if len(ident) > frames.MAX_IDENT_LENGTH:
-        raise ValueError(
-            f"an ident has at most {frames.MAX_IDENT_LENGTH} characters, {ident!r} has {len(ident)}"
-        )
-    if not ident.isascii():
-        ident.encode()  # UnicodeEncodeError, a ValueError, for half of a surrogate pair

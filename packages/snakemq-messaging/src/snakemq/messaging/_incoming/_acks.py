@@ -10,8 +10,8 @@ from ._inboxes import Inboxes
 from ._lane import IncomingLane
 
 ACK_DELAY = 0.05
-"""Seconds that an ack may wait when nobody does: a sender forgets messages with ttl 0 anyway, it
-only needs to know that there is room in the window. So a call and its reply cost no acks."""
+"""Seconds that an ack may wait if its sender does not. A sender forgets messages with ttl 0 anyway,
+and only needs to know that the window has room. So a call and its reply cost no acks."""
 
 RECORD_RETRY_DELAY = 1.0
 """Seconds until a failed inbox storage is tried again."""
@@ -30,7 +30,7 @@ class Acks:
         self._window_bytes = window_bytes
 
     def send_if_due(self, inbox: Inbox) -> None:
-        """To be called when a batch of frames is handled, and when an ack was sent."""
+        """Send an ack if one is due. Called when a batch is handled, and when an ack was sent."""
         lane = inbox.lane
         if lane is None or not lane.conversation.acks:
             return
@@ -50,7 +50,7 @@ class Acks:
             lane.ack_timer = self._link.call_later(ACK_DELAY, lambda: self._send(inbox, lane))
 
     def packets_sent(self, inbox: Inbox, packet_id: int) -> None:
-        """The system has taken over all packets of this connection up to that one."""
+        """Note that the system has taken over all packets of a connection up to this one."""
         lane = inbox.lane
         if lane is None:
             return  # closed by a callback of on_message_sent

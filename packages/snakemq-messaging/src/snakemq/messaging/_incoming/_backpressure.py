@@ -9,6 +9,7 @@ from snakemq.link import LinkInterface, TimerHandle
 
 from ._inbox import Inbox
 from ._lane import IncomingLane
+from ._settings import ReceiverSettings
 
 MAX_UNPROCESSED_BYTES = 128 * 1024 * 1024
 """Default of ``max_unprocessed_bytes``: room for the windows of eight senders."""
@@ -23,33 +24,29 @@ TICK = 0.25
 class Backpressure:
     """Pauses connections whose messages find no room, and resumes them at half of that.
 
-    The room is ``max_bytes`` for all connected peers together, and for a 1.6 peer, which knows no
-    window, as much as the window would be. A 2.x peer that has messages of ours to acknowledge goes
-    on: its acks are behind what is not read, and what is to be processed here may wait for them.
-    It is held by its window. For the loop only.
+    The room is ``max_unprocessed_bytes`` for all connected peers together, and for a 1.6 peer,
+    which knows no window, as much as the window would be. A 2.x peer that has messages of ours to
+    acknowledge goes on: its acks are behind what is not read, and what is to be processed here may
+    wait for them. It is held by its window. For the loop only.
     """
 
     def __init__(
         self,
         link: LinkInterface,
-        max_bytes: int,
-        window_messages: int,
-        window_bytes: int,
+        settings: ReceiverSettings,
         owes_acks: Callable[[str], bool],
     ) -> None:
         """``owes_acks(ident)``: has that peer messages of ours to acknowledge?"""
         self.bytes = 0
         """Bytes that the unprocessed messages of connected peers need."""
         self._link = link
-        self._max_bytes = max_bytes
-        self._window_messages = window_messages
-        self._window_bytes = window_bytes
+        self._settings = settings
         self._owes_acks = owes_acks
         self._paused: dict[IncomingLane, Inbox] = {}
         self._timer: TimerHandle | None = None
 
     def check(self, inbox: Inbox) -> None:
-        """Some messages of this peer were not processed at once."""
+        """Pause a peer whose open messages find no room. Call it when some were left open."""
         lane = inbox.lane
         if lane is not None and lane not in self._paused and self._is_over(inbox, lane, 1):
             try:
@@ -61,16 +58,16 @@ class Backpressure:
                 self._timer = self._link.call_later(TICK, self._look)
 
     def relieve(self, lane: IncomingLane | None = None) -> None:
-        """There may be room again; ``lane``: messages of this one were processed."""
+        """Resume peers if there is room again. ``lane``: messages of this one were processed."""
         if not self._paused:
             return
-        if self.bytes * 2 <= self._max_bytes:
+        if self.bytes * 2 <= self._settings.max_unprocessed_bytes:
             self._resume_who_may_go_on()
         elif lane in self._paused:
             self._resume_if_it_may_go_on(lane)
 
     def disconnected(self, lane: IncomingLane) -> None:
-        """A connection is gone."""
+        """Forget a connection that has ended."""
         self._paused.pop(lane, None)
 
     def _look(self) -> None:
@@ -90,15 +87,17 @@ class Backpressure:
 
     def _is_over(self, inbox: Inbox, lane: IncomingLane, part: int) -> bool:
         """Is more than that part of the room taken: 1 for all, 2 for half?"""
+        settings = self._settings
+        is_full = self.bytes * part > settings.max_unprocessed_bytes
         if lane.conversation.acks:
-            return self.bytes * part > self._max_bytes and not self._owes_acks(inbox.ident)
+            return is_full and not self._owes_acks(inbox.ident)
         return (
-            self.bytes * part > self._max_bytes
-            or inbox.open_messages * part > self._window_messages
-            or inbox.open_bytes * part > self._window_bytes
+            is_full
+            or inbox.open_messages * part > settings.window_messages
+            or inbox.open_bytes * part > settings.window_bytes
         )
 
 
 def load_of(inbox: Inbox) -> int:
-    """What the unprocessed messages of one peer need."""
+    """Return how many bytes the unprocessed messages of one peer need."""
     return inbox.open_bytes + MESSAGE_OVERHEAD * inbox.open_messages

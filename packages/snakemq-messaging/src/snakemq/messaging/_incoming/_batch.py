@@ -6,16 +6,18 @@ import threading
 
 from snakemq.exceptions import SnakeMQBrokenMessage, SnakeMQFlood
 from snakemq.message import Message
+from snakemq.message._stack import received as received_message
 from snakemq.packeter import Packet
 
 from .._events import Events
 from .._wire import _frames as frames
 from .._wire._conversation import Conversation
-from .._wire._phases import Phase
-from ._deliveries import Deliveries, ReceiverSettings
+from .._wire._phases import CLOSED
+from ._deliveries import Deliveries
 from ._inbox import Inbox
 from ._inboxes import Inboxes
 from ._lane import IncomingLane
+from ._settings import ReceiverSettings
 
 WINDOWS_OF_OLD_PEERS = 16
 """What a peer that knows no window may leave unprocessed, in windows."""
@@ -24,7 +26,6 @@ NO_WINDOW = (float("inf"), float("inf"))
 
 _HEADER_SIZE = frames.MESSAGE_HEADER_SIZE
 _unpack_header = frames.unpack_message_header
-_received = Message.received
 
 
 class Batches:
@@ -42,15 +43,15 @@ class Batches:
     def receive(self, inbox: Inbox, packets: list[Packet], begin: int) -> int:
         """Offer the messages of a batch to the application, unless they are known already.
 
-        From packet number ``begin`` on, up to the first that is not a message, whose number is
-        returned, or to the end of the connection. Raises what the peer did wrong.
+        Begins with packet number ``begin`` and ends at the first that is not a message, or with the
+        connection. Returns the number of the packet behind the last one that was taken. Raises the
+        error of a peer that breaks the rules.
         """
-        # What can be said of the batch is not asked again for each message.
+        # Looked up once for the batch, not for each message.
         lane = inbox.lane
         assert lane is not None
         conversation = lane.conversation
         conn_id, ident = conversation.conn_id, inbox.ident
-        closed = Phase.CLOSED
         receipts = lane.receipts
         deliveries = self._deliveries
         event = deliveries.on_message_recv
@@ -65,7 +66,7 @@ class Batches:
         deliveries.lane, deliveries.deferred = lane, None
         deliveries.thread = threading.get_ident()
         try:
-            while number < len(packets) and conversation.phase is not closed:
+            while number < len(packets) and conversation.phase is not CLOSED:
                 packet = packets[number]
                 if isinstance(packet, bytes):
                     frame, data = packet, packet[_HEADER_SIZE:]
@@ -99,7 +100,7 @@ class Batches:
                             inbox.unrecorded.append(uuid)  # as the latest, see RecentUuids
                         receipts.frame_processed(size)
                         continue
-                message = _received(
+                message = received_message(
                     data, None if ttl == frames.INFINITE_TTL else float(ttl), flags, uuid
                 )
                 if acks and inbox.deliveries:  # now: once offered it has to be counted
@@ -134,7 +135,7 @@ class Batches:
             deliveries.lane, deliveries.offered, deliveries.deferred = outer
             lane.counters.received += received
             lane.counters.received_bytes += received_bytes
-            if conversation.phase is closed:  # by a callback, which has returned after that
+            if conversation.phase is CLOSED:  # by a callback, which has returned after that
                 self._inboxes.record(inbox)
             elif inbox.deliveries:
                 deliveries.backpressure.check(inbox)
@@ -153,7 +154,7 @@ class Batches:
         return NO_WINDOW
 
     def _raised(self, inbox: Inbox, lane: IncomingLane, message: Message, exc: Exception) -> None:
-        """A callback has raised. Raises what it says the peer did wrong, if it says so."""
+        """Deal with what a callback has raised. If it blames the peer, that is raised again."""
         deliveries = self._deliveries
         fault = self._events.fault_of_peer(lane.conversation.conn_id, exc)
         delivery, deliveries.deferred = deliveries.deferred, None
@@ -170,7 +171,7 @@ class Batches:
         raise fault from None
 
     def _interrupted(self, inbox: Inbox, lane: IncomingLane, message: Message) -> None:
-        """Let a message come again whose callbacks were not finished."""
+        """Let a message come again if Ctrl-C has interrupted its callbacks."""
         deliveries = self._deliveries
         if deliveries.deferred is not None:
             deliveries.withdraw(deliveries.deferred)

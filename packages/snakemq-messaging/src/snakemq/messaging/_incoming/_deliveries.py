@@ -4,7 +4,6 @@ import logging
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable
-from typing import NamedTuple
 
 from snakemq.callbacks import Callback
 from snakemq.exceptions import SnakeMQBrokenFormat
@@ -20,19 +19,11 @@ from ._backpressure import MESSAGE_OVERHEAD, Backpressure, load_of
 from ._inbox import Inbox
 from ._inboxes import Inboxes
 from ._lane import FORGOTTEN, Delivery, IncomingLane
-
-
-class ReceiverSettings(NamedTuple):
-    window_messages: int
-    window_bytes: int
-    manual_ack: bool
-    max_attempts: int
-    retry_delay: float
-    max_unprocessed_bytes: int
+from ._settings import ReceiverSettings
 
 
 class Deliveries:
-    """Keeps what is open until it is said to be processed, and offers it again when a callback has
+    """Keeps messages open until they are processed, and offers them again if a callback has
     raised. For the loop only, except :meth:`ack`.
 
     A message gets here in three ways: all messages do with ``manual_ack``, others when a callback
@@ -53,18 +44,12 @@ class Deliveries:
         self.on_message_recv: Callback[[str, str, Message]] = Callback()
         self.on_message_reject: Callback[[str, str, Message]] = Callback()
         self.on_message_forgotten: Callback[[str, Message]] = Callback()
-        self.backpressure = Backpressure(
-            link,
-            settings.max_unprocessed_bytes,
-            settings.window_messages,
-            settings.window_bytes,
-            owes_acks,
-        )
+        self.backpressure = Backpressure(link, settings, owes_acks)
         # What is going on in the loop, for defer().
         self.thread = 0
-        """The one that offers messages: that of the loop, or any one while no loop runs."""
+        """The thread that offers messages: the thread of the loop, or any while no loop runs."""
         self.lane: IncomingLane | None = None
-        """That of the connection whose messages are being offered for the first time."""
+        """The lane of the connection whose messages are being offered for the first time."""
         self.offered: Message | None = None
         """The message whose callbacks are being called, if its acknowledgement can be deferred."""
         self.deferred: Delivery | None = None
@@ -79,7 +64,7 @@ class Deliveries:
         self._log = logging.getLogger("snakemq.messaging")
         self._open: dict[Message, Delivery] = {}
         self._acks_from_threads: deque[Delivery] = deque()
-        # What those need of whom something is open, the longest absent first.
+        # How many bytes the open messages of absent peers need, the longest absent first.
         self._absent: OrderedDict[str, int] = OrderedDict()
         self._absent_bytes = 0
         self._forgettings = Rate(link.time)
@@ -129,7 +114,7 @@ class Deliveries:
         self.deferred = self.open(lane, message)
 
     def open(self, lane: IncomingLane, message: Message) -> Delivery:
-        """A message is not processed when its callbacks have returned."""
+        """Open a delivery: the message is not processed when its callbacks have returned."""
         ident = lane.conversation.ident
         assert ident is not None
         if lane.conversation.phase is Phase.CLOSED:  # by a callback; its inbox may be forgotten
@@ -148,7 +133,7 @@ class Deliveries:
         return delivery
 
     def failed(self, conn_id: str, delivery: Delivery, exc: Exception) -> None:
-        """A callback has raised: the message is offered again later, or rejected."""
+        """Offer a message again later, or reject it, because a callback has raised."""
         self.offered = None  # callbacks of on_error are not offered the message
         delivery.attempts += 1
         self._events.raised(conn_id, exc)
@@ -194,7 +179,7 @@ class Deliveries:
     def _proved_broken(
         self, delivery: Delivery, lane: IncomingLane | None, fault: SnakeMQBrokenFormat
     ) -> None:
-        """As when it is offered for the first time, but the connection may be another one."""
+        """Close the connection, as after a first offer. It may be another connection by now."""
         self.finish(delivery)
         self._after_gaps_closed(delivery.ident)
         conn_id = lane.conversation.conn_id if lane is not None else ""
@@ -204,7 +189,7 @@ class Deliveries:
             self._link.close(conn_id)
 
     def finish(self, delivery: Delivery) -> None:
-        """A delivery is processed."""
+        """Note that a delivery is processed."""
         if delivery.done:
             return
         uuid = delivery.message.uuid
@@ -216,7 +201,7 @@ class Deliveries:
         self.withdraw(delivery)
 
     def withdraw(self, delivery: Delivery) -> None:
-        """A delivery is not open any more."""
+        """Close a delivery, processed or not."""
         delivery.done = True
         self._open.pop(delivery.message, None)
         uuid = delivery.message.uuid
@@ -244,7 +229,7 @@ class Deliveries:
     # -- how much is open
 
     def connected(self, inbox: Inbox) -> None:
-        """A peer is there; something of it may be open from earlier connections."""
+        """Count what is open of a peer, from earlier connections, among the connected ones."""
         size = self._absent.pop(inbox.ident, 0)
         if size:
             self._absent_bytes -= size
@@ -252,7 +237,7 @@ class Deliveries:
             self.backpressure.check(inbox)
 
     def disconnected(self, ident: str, lane: IncomingLane) -> None:
-        """A peer is absent: what is open of it is kept if there is room."""
+        """Keep what is open of a peer that has gone, if there is room."""
         backpressure = self.backpressure
         backpressure.disconnected(lane)
         size = load_of(self._inboxes.by_ident[ident]) if ident in self._inboxes.by_ident else 0
@@ -265,7 +250,7 @@ class Deliveries:
         backpressure.relieve()
 
     def _count(self, inbox: Inbox, size: int) -> None:
-        """This much more of a peer is open; below 0: less."""
+        """Count this many more bytes of a peer as open, or fewer if ``size`` is below 0."""
         if inbox.lane is not None:
             self.backpressure.bytes += size
             return
@@ -278,13 +263,13 @@ class Deliveries:
             del self._absent[ident]
 
     def _forget_longest_absent(self) -> None:
-        """The last one stays, however much it has left: it may be back in a moment."""
+        """Make room. The last peer stays, however much it has left: it may be back soon."""
         limit = self._settings.max_unprocessed_bytes
         while self._absent_bytes > limit and len(self._absent) > 1:
             self._forget(next(iter(self._absent)))
 
     def _forget(self, ident: str) -> None:
-        """Give up what is open of an absent peer. If it is a 2.x one it sends that again."""
+        """Give up what is open of an absent peer. A 2.x peer sends it again."""
         deliveries = list(self._inboxes.by_ident[ident].deliveries)
         # Idents cost nothing, so a stranger could fill the log with this.
         peers = self._forgettings.count("")

@@ -24,8 +24,8 @@ class RecentUuids:
     def add(self, uuid: bytes) -> bool:
         """Remember a uuid as the latest; False if it is known already.
 
-        A sender that is killed between an ack and the deletion repeats the message, and if it is
-        killed again then once more: each repetition counts, not the first time only.
+        A sender that is killed between an ack and the deletion repeats the message, each time it
+        is killed. So each repetition makes the uuid the latest.
         """
         young = self._young
         if uuid in young:
@@ -75,7 +75,7 @@ class Inbox:
         self.lane: IncomingLane | None = None
         """The lane of the admitted connection; ``None`` while there is none."""
         self.is_recalled = True
-        """Is known what an earlier process has processed, or is there no storage to ask?"""
+        """Do we know what an earlier process has processed? Always True without a storage."""
         self.deliveries: dict[Delivery, None] = {}  # in their order
         """Offered and not processed yet, those with ttl 0 included."""
         self.open_bytes = 0

@@ -14,15 +14,15 @@ MAX_ABSENT_INBOXES = 1024
 """Absent peers whose last messages are remembered."""
 
 MAX_ABSENT_UUIDS = 256 * 1024
-"""How many messages of all these together are, which is about 30 MB. Idents cost nothing, so one
-peer with many of them must not make this one hoard."""
+"""How many uuids of all of them together are remembered, in about 30 MB. Idents cost nothing, so
+one peer could come with many of them."""
 
 FORGET_BATCH = 64
 """Peers that an inbox storage forgets at once; it takes a commit."""
 
 
 class Inboxes:
-    """The inboxes of all peers that are connected or were not long ago. For the loop only.
+    """The inboxes of all peers that are connected, or were until recently. For the loop only.
 
     ``storage``: where processed messages are recorded, and read from after a restart.
     ``window_messages``: what a sender may have unacknowledged.
@@ -46,7 +46,7 @@ class Inboxes:
         self._forgotten: dict[str, None] = {}  # here, and not in the storage yet
 
     def open(self, ident: str) -> Inbox:
-        """The inbox of a peer that is connected from now on."""
+        """Return the inbox of a peer that is connected from now on."""
         self._absent_uuids -= self._absent.pop(ident, 0)
         self._forgotten.pop(ident, None)
         inbox = self.by_ident.get(ident)
@@ -60,14 +60,14 @@ class Inboxes:
         return inbox
 
     def hold(self, ident: str) -> Inbox:
-        """The inbox of an absent peer of which something is open: it is kept until
+        """Return the inbox of an absent peer of which something is open, and keep it until
         :meth:`let_go`."""
         self._absent_uuids -= self._absent.pop(ident, 0)
         return self.by_ident.get(ident) or self.open(ident)
 
     def let_go(self, ident: str) -> None:
-        """A peer is absent and nothing of it is open: its inbox may be forgotten, the longest
-        absent first."""
+        """Let the inbox of an absent peer be forgotten, as nothing of it is open. The longest
+        absent peers are forgotten first."""
         self._learn_stored()
         self._absent_uuids -= self._absent.pop(ident, 0)
         uuids = len(self.by_ident[ident].seen)
@@ -76,7 +76,7 @@ class Inboxes:
         while len(self._absent) > MAX_ABSENT_INBOXES or self._absent_uuids > MAX_ABSENT_UUIDS:
             forgotten, uuids = self._absent.popitem(last=False)
             self._absent_uuids -= uuids
-            self.by_ident.pop(forgotten, None)  # nothing is there of one that only the storage has
+            self.by_ident.pop(forgotten, None)  # one that only the storage knows is not here
             if uuids and self._forgetful is not None:
                 self._forgotten[forgotten] = None
         if len(self._forgotten) >= FORGET_BATCH:
@@ -123,13 +123,13 @@ class Inboxes:
         inbox.is_recalled = True
 
     def record(self, inbox: Inbox) -> bool:
-        """Make durable what was processed; True if it is."""
+        """Make what was processed durable. False if the storage fails."""
         if self._storage is None or not inbox.unrecorded:
             return True
         try:
             self._storage.remember(inbox.ident, inbox.unrecorded, self._capacity)
         except Exception as exc:  # StorageError, if it keeps its contract
-            # nor would it keep more; a peer may come many times
+            # a peer may come many times, and the storage would keep no more either
             del inbox.unrecorded[: -self._capacity]
             self._events.storage_failed(exc)
             return False

@@ -56,8 +56,8 @@ class Receipts:
         self.unacked_bytes = 0
         self.urgent = False
         """Does a sender wait for the ack, because it has to keep a message until then?"""
-        # From the first frame that is not processed on: its delivery, and then what came after
-        # it, be it a delivery or just the size of a message that is processed.
+        # From the first frame that is not processed on: its delivery, then one entry for each later
+        # frame, a delivery or just the size of a message that is processed.
         self.behind_gap: deque[Delivery | int] = deque()
         self._bytes_behind_gap = 0
 
@@ -68,7 +68,7 @@ class Receipts:
         return messages - unacked, bytes_ - self.unacked_bytes - self._bytes_behind_gap
 
     def frame_processed(self, size: int) -> None:
-        """The frame that has just come in is processed; ``size`` bytes of data."""
+        """Note that the frame that has just come in, with ``size`` bytes of data, is processed."""
         if self.behind_gap:
             self.behind_gap.append(size)
             self._bytes_behind_gap += size
@@ -77,12 +77,12 @@ class Receipts:
             self.unacked_bytes += size
 
     def frame_open(self, delivery: Delivery) -> None:
-        """The frame that has just come in will be processed when the delivery is done."""
+        """Note that the frame that has just come in is processed once the delivery is done."""
         self.behind_gap.append(delivery)
         self._bytes_behind_gap += delivery.size
 
     def close_gaps(self) -> None:
-        """Some deliveries are done."""
+        """Count what is processed without a gap, now that some deliveries are done."""
         behind = self.behind_gap
         while behind:
             first = behind[0]
@@ -107,7 +107,7 @@ class Receipts:
 class IncomingLane:
     """What has come from a peer on one connection. Written by the incoming wing only.
 
-    It is the ``lane`` of the inbox of that peer, from its admission to the end of the connection.
+    It is the ``lane`` of the peer's inbox, from its admission to the end of the connection.
     """
 
     __slots__ = ("ack_packet_id", "ack_timer", "conversation", "counters", "receipts")

@@ -10,10 +10,11 @@ from .._stats import Statistics
 from .._wire._conversation import Conversation
 from ._acks import Acks
 from ._batch import Batches
-from ._deliveries import Deliveries, ReceiverSettings
+from ._deliveries import Deliveries
 from ._inbox import Inbox
 from ._inboxes import Inboxes
 from ._lane import IncomingLane
+from ._settings import ReceiverSettings
 
 
 class Receiver:
@@ -44,14 +45,14 @@ class Receiver:
         self._statistics = statistics
 
     def admitted(self, conversation: Conversation, ident: str) -> Inbox:
-        """From now on messages may come on this connection."""
+        """Open the lane of a connection: messages may come from now on."""
         inbox = self.inboxes.open(ident)
         inbox.lane = IncomingLane(conversation, self._statistics.of(ident))
         self.deliveries.connected(inbox)
         return inbox
 
     def disconnected(self, inbox: Inbox) -> None:
-        """The connection has ended."""
+        """Close the lane of a connection that has ended."""
         lane, inbox.lane = inbox.lane, None
         assert lane is not None
         self.inboxes.record(inbox)

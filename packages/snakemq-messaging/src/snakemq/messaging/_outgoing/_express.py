@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
 
 from snakemq.exceptions import NoConnection
+from snakemq.link import Abilities
 from snakemq.message import Message
 from snakemq.packeter import Packeter
 
@@ -20,8 +20,8 @@ MAX_EXPRESS_SIZE = 16 * 1024
 """The most bytes of data that are sent at once: they are copied behind the header."""
 
 MAX_CHAIN = 16
-"""How many messages are sent to one peer before the others have their turn, if each is the answer
-to the report that the one before it was sent."""
+"""How many messages are sent to one peer before the others have their turn, if each is sent by the
+callback for the one before it."""
 
 
 class ExpressLane:
@@ -38,24 +38,25 @@ class ExpressLane:
         self._packeter = packeter
         self._link = packeter.link
         self._time = packeter.link.time
-        self._borrow: Callable[[], bool] = getattr(packeter.link, "borrow", _never)
-        self._give_back: Callable[[], None] = getattr(packeter.link, "give_back", _nothing)
+        abilities = Abilities(packeter.link)
+        self._borrow = abilities.borrow
+        self._give_back = abilities.give_back
         self._reports = reports
         self._on_message_sent = reports.on_message_sent
         self._is_sending = False
-        """Tells a signal handler that sends not to come between the books and the wire."""
+        """True between the books and the wire, where a signal handler must not send."""
 
     def send_from_any_thread(self, message: Message, queue: OutgoingQueue) -> bool:
         """Send a message if it can be done at once; True if it is on its way. Thread-safe.
 
-        It can if the loop sleeps, or runs in this thread, and nothing else has to be sent before.
+        It can if the loop sleeps or runs in this thread, and nothing else has to be sent first.
         Never waits.
         """
         try:
             return self._borrow() and self._send_now(message, queue)
         finally:
-            # Whatever borrow() has said, as Ctrl-C can come before that is known. And not in a
-            # context manager, in which it could come before this is called.
+            # Even if borrow() has refused: Ctrl-C can come before its answer is known. In a context
+            # manager it could come before this call.
             try:  # noqa: SIM105
                 self._give_back()
             except RuntimeError:
@@ -83,7 +84,7 @@ class ExpressLane:
         return True
 
     def serve(self, lane: OutgoingLane, queue: OutgoingQueue) -> bool:
-        """Send the one message that has come in, and each answer to the report of its being sent.
+        """Send the only message that has come in, and each one that ``on_message_sent`` sends next.
 
         False if something has to go through the queue.
         """
@@ -110,7 +111,7 @@ class ExpressLane:
         return len(incoming) <= 1
 
     def _send(self, lane: OutgoingLane, queue: OutgoingQueue, message: Message, now: float) -> bool:
-        """Send a message and enter it into the books. False if others come before it."""
+        """Enter a message into the books and send it. False if it has to go through the queue."""
         data = message.data
         size = len(data)
         packet_size = frames.MESSAGE_HEADER_SIZE + size
@@ -171,14 +172,3 @@ class ExpressLane:
                 self._link.close(conversation.conn_id)
 
         self._link.call_later(0.0, close)
-
-
-# For links that cannot be borrowed.
-
-
-def _never() -> bool:
-    return False
-
-
-def _nothing() -> None:
-    pass

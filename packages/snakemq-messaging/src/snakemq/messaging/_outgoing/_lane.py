@@ -9,7 +9,7 @@ from .._wire._conversation import Conversation
 class OutgoingLane:
     """What is on its way to a peer on one connection. Written by the outgoing wing only.
 
-    It is the ``lane`` of the queue of that peer, from when its connection owns the ident until it
+    It is the ``lane`` of the peer's queue, from the time the connection owns the ident until it
     ends.
     """
 
@@ -28,10 +28,10 @@ class OutgoingLane:
         self.counters = Counters()
         """Replaced by those of the peer when it is admitted."""
         self.is_held = True
-        """Must no message leave now? Before the peer is admitted, and in some contests."""
+        """Is sending stopped? It is before the peer is admitted, and in some contests."""
         self.unsent: list[tuple[int, int]] = []
         """Messages that were given to the packeter and not to the system yet: first and last id
-        of runs of packets. There are a few at most, and a deque has 0.6 KiB when it is empty."""
+        of runs of packets. A list, because they are few, and an empty deque has 0.6 KiB."""
         self.sent = 0
         """How many of the messages in flight, from the first one on, the system has taken over."""
         self.acked = 0
@@ -40,7 +40,7 @@ class OutgoingLane:
         """The ack to come that is timed, and when its message was sent."""
 
     def count_sent(self, packet_id: int) -> int:
-        """How many messages were sent, now that all packets up to that one are."""
+        """Return how many more messages are sent, now that all packets up to this one are."""
         unsent = self.unsent
         sent = 0
         while unsent and unsent[0][0] <= packet_id:
@@ -51,7 +51,7 @@ class OutgoingLane:
         return sent
 
     def skip_sent(self, count: int) -> None:
-        """The next ``count`` messages are known to be sent."""
+        """Note that the next ``count`` messages are sent."""
         unsent = self.unsent
         while count and unsent:  # Ctrl-C may have come before the last one was noted
             first, last = unsent.pop(0)

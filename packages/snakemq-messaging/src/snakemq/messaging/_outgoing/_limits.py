@@ -6,6 +6,7 @@ from collections.abc import Callable
 from enum import Enum
 from typing import NamedTuple
 
+from snakemq._settings import instance_of, whole, zero_or_more
 from snakemq.exceptions import QueueFull
 
 
@@ -23,6 +24,11 @@ class WhenFull(Enum):
     together ``QueueFull`` is raised: one busy peer must not cost the messages of another."""
 
 
+_check_limit = whole(1, or_none=True)
+_check_when_full = instance_of(WhenFull)
+_check_timeout = zero_or_more("seconds", or_none=True)
+
+
 class _QueueLimits(NamedTuple):
     # No dataclass: dataclasses imports inspect, which is an eighth of the import of this layer.
     peer_messages: int | None
@@ -34,16 +40,22 @@ class _QueueLimits(NamedTuple):
 
 
 class QueueLimits(_QueueLimits):
-    """How much may wait in outgoing queues: messages, and bytes of their data; None: no limit.
+    """How much may wait in outgoing queues. Limits that are ``None`` do not limit anything.
 
-    ``peer_messages``, ``peer_bytes``: for one peer. ``total_messages``, ``total_bytes``: for all
-    peers together. ``when_full``: what happens at the limit. ``timeout``: for ``WhenFull.BLOCK``,
-    in seconds; ``None``: forever. Before the loop runs nothing makes room.
+    They are read-only attributes, too:
+
+    - ``peer_messages``: how many messages for one peer.
+    - ``peer_bytes``: bytes of the data of all messages for one peer.
+    - ``total_messages``: how many messages for all peers together.
+    - ``total_bytes``: bytes of the data of all messages for all peers.
+    - ``when_full``: what happens at the limit.
+    - ``timeout``: seconds that :attr:`WhenFull.BLOCK` waits; ``None``: forever. Before the loop
+      runs nothing makes room.
 
     Messages that are in flight count until they are acknowledged. A message that is larger than a
     limit of bytes has room where nothing else is queued.
 
-    Raises ``ValueError`` for limits below 1 and a time-out below 0.
+    Raises ``TypeError`` and ``ValueError``, for limits below 1 and a time-out below 0.
     """
 
     __slots__ = ()
@@ -61,11 +73,9 @@ class QueueLimits(_QueueLimits):
             cls, peer_messages, peer_bytes, total_messages, total_bytes, when_full, timeout
         )
         for name in ("peer_messages", "peer_bytes", "total_messages", "total_bytes"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ValueError(f"{name} must be None or at least 1, not {value!r}")
-        if timeout is not None and timeout < 0:
-            raise ValueError(f"timeout must be None or at least 0 seconds, not {timeout!r}")
+            _check_limit(name, getattr(self, name))
+        _check_when_full("when_full", when_full)
+        _check_timeout("timeout", timeout)
         return self
 
 
@@ -81,7 +91,7 @@ class _Load:
     def has_room(self, count: int, size: int, messages: int | None, bytes_: int | None) -> bool:
         """Is there room for ``count`` messages of ``size`` bytes in all?
 
-        For a single one there always is where nothing else is queued.
+        A single message always has room where nothing else is queued.
         """
         return (count == 1 and not self.messages) or (
             (messages is None or self.messages + count <= messages)
@@ -139,7 +149,7 @@ class Occupancy:
             load.bytes += size
 
     def correct(self, ident: str, messages: int, size: int) -> None:
-        """Count more or fewer, because the storage has told."""
+        """Correct the count by what the storage has told."""
         with self._changed:
             self._count(ident, messages, size)
             self._changed.notify_all()
@@ -151,7 +161,7 @@ class Occupancy:
             self._changed.notify_all()
 
     def is_over(self, ident: str) -> bool:
-        """Is there more for this peer than its limits allow, so that the oldest must be dropped?"""
+        """Must the oldest be dropped, as there is more for this peer than its limits allow?"""
         with self._changed:
             limits = self._limits_for(ident)
             peer = self._peers.get(ident)
@@ -186,7 +196,7 @@ class Occupancy:
             )
 
     def _may_overflow(self, ident: str, count: int, size: int, limits: QueueLimits) -> bool:
-        """May this one come, and the oldest be dropped for it?
+        """May these messages come, and the oldest be dropped for them?
 
         The loop drops. While it does not run, twice the limits may be queued, and what was there at
         the start.

@@ -17,7 +17,7 @@ from ._warnings import Warnings
 
 
 class Outbox:
-    """Stores messages, those that are persistent, and puts them into their queues. Thread-safe."""
+    """Stores persistent messages, and puts all messages into their queues. Thread-safe."""
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class Outbox:
         queue: OutgoingQueue | None,
         is_awaited: bool = False,
     ) -> None:
-        """Accept one message. ``queue``: that of the peer, if there is one."""
+        """Accept one message. ``queue``: the queue of the peer, if there is one."""
         if not self._is_plain:
             self.accept_many(ident, [message], is_awaited)
             return

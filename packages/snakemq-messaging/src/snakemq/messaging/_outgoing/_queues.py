@@ -40,7 +40,7 @@ class QueuesOwner(Protocol):
         """A message was dropped from a queue."""
 
     def resume(self, ident: str) -> None:
-        """There are messages to be taken again: the storage works, or the row goes on."""
+        """Messages can be taken again: the storage works, or nothing holds them up any more."""
 
     def storage_failed(self, exc: Exception) -> None:
         """The storage has raised. The call will be repeated."""

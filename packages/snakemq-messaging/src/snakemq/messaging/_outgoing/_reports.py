@@ -1,4 +1,4 @@
-"""What the user is told of messages that he has sent."""
+"""Reports to the user about the messages that he has sent."""
 
 from __future__ import annotations
 

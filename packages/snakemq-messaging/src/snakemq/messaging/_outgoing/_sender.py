@@ -1,4 +1,4 @@
-"""The outgoing side: from the outbox through the queues to the packeter."""
+"""The outgoing side: takes messages out of the queues and gives them to the packeter."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ MAX_BATCH = 4096
 
 
 class Sender:
-    """Sends what is in the queues to connected peers. For the loop only, except :attr:`outbox` and
-    what says so."""
+    """Sends queued messages to connected peers. For the loop only, except :attr:`outbox` and
+    methods that say so."""
 
     def __init__(
         self,
@@ -87,24 +87,24 @@ class Sender:
         self._queues.forget_if_empty(queue)
 
     def expected(self, conversation: Conversation, ident: str) -> OutgoingQueue:
-        """Messages for ``ident`` wait for this connection, those with ttl 0 too, until it is
+        """Let messages for ``ident`` wait for this connection, also those with ttl 0, until it is
         admitted."""
         queue = self._queues.get(ident)
         queue.lane = OutgoingLane(conversation)
         return queue
 
     def admitted(self, queue: OutgoingQueue) -> None:
-        """From now on they go to this connection, with the next :meth:`pump`."""
+        """Let messages go to this connection, from the next :meth:`pump` on."""
         lane = queue.lane
         assert lane is not None
         lane.counters = self._statistics.of(queue.ident)
         lane.is_held = False
 
     def hold(self, queue: OutgoingQueue) -> None:
-        """Let nothing leave that would be lost if the peer is dead, until :meth:`release`."""
+        """Until :meth:`release`, send nothing that would be lost if the peer is dead."""
         lane = queue.lane
         if lane is not None:
-            # What it does not acknowledge comes back when the connection ends.
+            # A peer that acknowledges may go on: what it does not ack is sent again.
             lane.is_held = not lane.conversation.acks
 
     def release(self, queue: OutgoingQueue) -> None:
@@ -114,12 +114,12 @@ class Sender:
             lane.is_held = False
 
     def disconnected(self, queue: OutgoingQueue) -> list[Message]:
-        """Let messages wait again. Returns those that cannot, to be given to :meth:`settle`."""
+        """Let messages wait again. Returns those that cannot; give them to :meth:`settle`."""
         self._queues.absorb(queue)
         return queue.disconnected(self._time())
 
     def settle(self, queue: OutgoingQueue, dropped: list[Message]) -> None:
-        """Report what a disconnection has dropped, after it was reported itself, and tidy up."""
+        """Report what a disconnection has dropped, once it was reported itself, and tidy up."""
         self._queues.drop(queue, dropped, DropReason.DISCONNECTED)
         self._queues.watch(queue)
         self._queues.sweep(queue)
@@ -143,7 +143,7 @@ class Sender:
             if max_messages > 0 and max_bytes > 0:
                 self._queues.fill(queue)
                 if queue.lane is not lane:
-                    return False  # closed by a callback that was told that the storage fails
+                    return False  # closed by a callback of on_error: the storage fails
         now = self._time()
         aside = queue.aside.count
         taken = queue.take(now, max_messages, max_bytes, conversation.largest_message)
@@ -206,7 +206,7 @@ class Sender:
         return min(MAX_BATCH, messages_left), min(max_bytes, bytes_left)
 
     def packets_sent(self, queue: OutgoingQueue, packet_id: int) -> None:
-        """The system has taken over all packets of this connection up to that one."""
+        """Note that the system has taken over all packets of a connection up to this one."""
         lane = queue.lane
         assert lane is not None
         count = lane.count_sent(packet_id)
@@ -223,9 +223,9 @@ class Sender:
             self.pump(queue)
 
     def acked(self, queue: OutgoingQueue, processed: int) -> None:
-        """The peer has processed that many messages of this connection.
+        """Note that the peer has processed this many messages of this connection.
 
-        Raises :exc:`~snakemq.exceptions.SnakeMQBrokenMessage` if that cannot be.
+        Raises :exc:`~snakemq.exceptions.SnakeMQBrokenMessage` if that cannot be true.
         """
         lane = queue.lane
         assert lane is not None

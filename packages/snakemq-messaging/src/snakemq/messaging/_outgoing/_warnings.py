@@ -27,7 +27,7 @@ class Warnings:
         self._said_not_stored = False
 
     def absent(self, ident: str) -> None:
-        """A message with ttl 0 was dropped, since its peer is not connected."""
+        """Warn that a message with ttl 0 was dropped, as its peer is not connected."""
         if any(not _is_ours(func) for func in self._on_message_drop.callbacks):
             return
         count = self._absent.count(ident)
@@ -41,7 +41,7 @@ class Warnings:
             )
 
     def too_large(self, queue: OutgoingQueue, largest: int) -> None:
-        """Messages are set aside."""
+        """Warn that messages are set aside."""
         if self._too_large.count(queue.ident):
             self._log.warning(
                 "%r takes messages of up to %d bytes: %d larger ones wait for it to connect with a"
@@ -53,7 +53,7 @@ class Warnings:
             )
 
     def not_stored(self) -> None:
-        """A message is persistent, and there is no storage. Said once. Thread-safe."""
+        """Warn, once, that there is no storage for a persistent message. Thread-safe."""
         if not self._said_not_stored:
             self._said_not_stored = True
             self._log.warning(

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from snakemq.callbacks import Callback
 from snakemq.exceptions import SnakeMQDuplicateIdent, SnakeMQException, SnakeMQTimeout
+from snakemq.link import Abilities
 from snakemq.packeter import Packet, Packeter
 
 from .._events import Events
@@ -16,7 +17,7 @@ from .._registry import Registry
 from .._stats import Statistics
 from .._wire import _frames as frames
 from .._wire._conversation import Acked, Answer, Claimed, Held, Numbered, TurnedAway
-from .._wire._phases import Event, Phase
+from .._wire._phases import CLOSED, TURNED_AWAY, Event, Phase
 from ._checks import Checks
 from ._connection import Connection
 from ._contests import Contests
@@ -25,6 +26,7 @@ from ._keepalive import KeepAlive
 from ._notices import Notices
 from ._past import Past
 from ._probe import Prober
+from ._settings import PeerSettings
 
 IDENTIFICATION_TIMEOUT = 10.0
 """Seconds that a new connection has to identify itself. It takes one round trip."""
@@ -32,8 +34,6 @@ IDENTIFICATION_TIMEOUT = 10.0
 MAX_HANDSHAKE_PACKET_SIZE = 4096
 """The largest packet that is taken before the identification, in bytes. The introduction of a
 peer has 250 bytes at most; the rest is room for what future versions may say."""
-
-NOT_HEARD = (Phase.TURNED_AWAY, Phase.CLOSED)
 
 
 class Connections:
@@ -49,18 +49,18 @@ class Connections:
         receiver: Receiver,
         statistics: Statistics,
         events: Events,
+        settings: PeerSettings,
     ) -> None:
         self.on_admitted: Callback[[str, str]] = Callback()
         self.on_disconnect: Callback[[str, str]] = Callback()
-        self.identification_timeout: float = IDENTIFICATION_TIMEOUT
         prober = Prober(packeter)
         self._endings = Endings(packeter, events)
         self._checks = Checks(events, packeter.link.time, self._endings)
         self.on_connect = self._checks.on_connect
         self._notices = Notices(packeter, prober)
-        self.keepalive = KeepAlive(packeter, prober, self._endings)
+        self.keepalive = KeepAlive(packeter, prober, self._endings, settings)
         self.contests = Contests(
-            packeter.link, features.epoch, self.keepalive, prober, self._endings, sender
+            packeter.link, features.epoch, self.keepalive, prober, self._endings, sender, settings
         )
         self._identifier = identifier
         self._packeter = packeter
@@ -72,6 +72,7 @@ class Connections:
         self._receiver = receiver
         self._statistics = statistics
         self._events = events
+        self._settings = settings
         self._log = logging.getLogger("snakemq.messaging")
         self._connections: dict[str, Connection] = {}
         self._unidentified: dict[str, Connection] = {}  # oldest first
@@ -87,9 +88,7 @@ class Connections:
         packeter.on_part_recv.add_internal(self._on_part_recv)
         packeter.on_packets_sent.add_internal(self._on_packets_sent)
         self._link.on_ready_to_send.add_internal(self._on_bytes_sent)
-        on_crowded = getattr(self._link, "on_crowded", None)  # see CrowdedLink
-        if on_crowded is not None:
-            on_crowded.add_internal(self._make_room)
+        Abilities(self._link).on_crowded.add_internal(self._make_room)
 
     def plan_keepalive(self) -> None:
         """The interval has changed."""
@@ -112,7 +111,7 @@ class Connections:
         )
         self.keepalive.set_deadline(
             connection,
-            self.identification_timeout,
+            self._settings.identification_timeout,
             lambda: self._endings.fail(connection, SnakeMQTimeout("no identification in time")),
         )
         send = self._packeter.send_packet
@@ -167,7 +166,7 @@ class Connections:
         self._events.call(
             conn_id,
             self.on_admitted.call_while,
-            lambda: conversation.phase is not Phase.CLOSED,
+            lambda: conversation.phase is not CLOSED,
             conn_id,
             ident,
         )
@@ -229,9 +228,11 @@ class Connections:
 
     def _on_packets_recv(self, conn_id: str, packets: list[Packet]) -> None:
         connection = self._connections.get(conn_id)
-        if connection is None or connection.conversation.phase is Phase.TURNED_AWAY:
+        if connection is None:
             return
         conversation = connection.conversation
+        if conversation.phase is TURNED_AWAY:
+            return
         # copy of _heard(), of which tests/counts would see the call: 1 % of the calls of an RPC
         now = connection.last_recv = self._time()
         connection.last_ping = None
@@ -251,7 +252,8 @@ class Connections:
                 else:
                     self._receive_control(connection, packet)
                     number += 1
-                if conversation.phase in NOT_HEARD:
+                phase = conversation.phase
+                if phase is CLOSED or phase is TURNED_AWAY:
                     return
             inbox = connection.inbox
             if inbox is None:
@@ -297,7 +299,7 @@ class Connections:
 
     def _on_part_recv(self, conn_id: str) -> None:
         connection = self._connections.get(conn_id)
-        if connection is None or connection.conversation.phase is Phase.TURNED_AWAY:
+        if connection is None or connection.conversation.phase is TURNED_AWAY:
             return
         self._heard(connection)
         if connection.notice_timer is None:
@@ -321,8 +323,9 @@ class Connections:
             return
         self._has_moved(connection)
         connection.sent_packet_id = packet_id
-        if connection.inbox is not None and connection.queue is not None:
-            self._sender.packets_sent(connection.queue, packet_id)
-            self._receiver.acks.packets_sent(connection.inbox, packet_id)
-        if connection.conversation.phase is Phase.TURNED_AWAY:
+        inbox, queue = connection.inbox, connection.queue
+        if inbox is not None and queue is not None:
+            self._sender.packets_sent(queue, packet_id)
+            self._receiver.acks.packets_sent(inbox, packet_id)
+        if connection.conversation.phase is TURNED_AWAY:
             self._endings.packets_sent(connection, packet_id)

@@ -9,10 +9,11 @@ from snakemq.link import LinkInterface
 
 from .._outgoing._sender import Sender
 from ._connection import Connection
-from ._contest import CONTEST_PAUSE, CONTEST_WAIT, Contest, patience
+from ._contest import CONTEST_PAUSE, Contest, patience
 from ._endings import Endings
 from ._keepalive import KeepAlive
 from ._probe import Prober
+from ._settings import PeerSettings
 
 
 class Contests:
@@ -29,8 +30,8 @@ class Contests:
         prober: Prober,
         endings: Endings,
         sender: Sender,
+        settings: PeerSettings,
     ) -> None:
-        self.wait: float = CONTEST_WAIT
         self.by_ident: dict[str, Contest] = {}
         """The contests, by the ident that is claimed."""
         self.of_challenger: dict[Connection, Contest] = {}
@@ -40,6 +41,7 @@ class Contests:
         self._prober = prober
         self._endings = endings
         self._sender = sender
+        self._settings = settings
         self._log = logging.getLogger("snakemq.messaging")
 
     def begin(self, ident: str, owner: Connection, challenger: Connection) -> None:
@@ -57,7 +59,7 @@ class Contests:
             # Both sides dial each other, and each may have taken another connection first. If
             # both decided, none would be left. This one waits for what the other one does.
             self._keepalive.set_deadline(
-                contest, 2 * self._keepalive.wait, lambda: self._ask(contest)
+                contest, 2 * self._settings.keepalive_wait, lambda: self._ask(contest)
             )
         elif proved_at is not None and self._link.time() - proved_at < CONTEST_PAUSE:
             self._owner_is_alive(contest)
@@ -65,7 +67,7 @@ class Contests:
             self._ask(contest)
 
     def end(self, contest: Contest) -> None:
-        """It is decided, or there is nothing left to decide."""
+        """End the contest: it is decided, or there is nothing left to decide."""
         if contest.timer is not None:
             contest.timer.cancel()
         self.by_ident.pop(contest.ident, None)
@@ -88,14 +90,14 @@ class Contests:
         contest = self._of_owner(connection)
         if contest is not None and contest.probe.packet_id > connection.sent_packet_id:
             contest.waited = 0.0
-            self._wait(contest, self._keepalive.wait)
+            self._wait(contest, self._settings.keepalive_wait)
 
     def _ask(self, contest: Contest) -> None:
         owner = contest.owner
         contest.is_decided_here = True
         contest.probe = self._prober.ping(owner.conversation.conn_id)
         self._sender.hold(contest.queue)
-        self._wait(contest, self._keepalive.wait)
+        self._wait(contest, self._settings.keepalive_wait)
 
     def _wait(self, contest: Contest, seconds: float) -> None:
         if contest.timer is not None:
@@ -114,8 +116,8 @@ class Contests:
         left = patience(
             contest.waited,
             self._prober.unanswered_for(conn_id),
-            self._keepalive.wait,
-            self.wait,
+            self._settings.keepalive_wait,
+            self._settings.contest_wait,
         )
         if left > 0:
             self._wait(contest, left)

@@ -12,6 +12,7 @@ from .._wire._phases import Phase
 from ._connection import Connection
 from ._endings import Endings
 from ._probe import Prober
+from ._settings import PeerSettings
 
 KEEPALIVE_WAIT = 0.5
 """Default of :attr:`Messaging.keepalive_wait`, in seconds."""
@@ -35,7 +36,7 @@ class Decision(NamedTuple):
 def decide(
     now: float, last_recv: float, last_ping: float | None, interval: float, wait: float
 ) -> Decision:
-    """What to do about a silent peer.
+    """Decide what to do about a silent peer.
 
     ``last_recv``: when anything arrived from it; ``last_ping``: when it was pinged, ``None`` if
     anything has arrived since (not by comparing times: some clocks stand still for 15 ms);
@@ -54,7 +55,7 @@ def decide(
 
 
 class HasTimer(Protocol):
-    """What can have one deadline at a time."""
+    """Something that can have one deadline at a time."""
 
     timer: TimerHandle | None
 
@@ -62,9 +63,10 @@ class HasTimer(Protocol):
 class KeepAlive:
     """Watches over admitted connections, and ends those that are dead."""
 
-    def __init__(self, packeter: Packeter, prober: Prober, endings: Endings) -> None:
-        self.interval: float | None = None
-        self.wait: float = KEEPALIVE_WAIT
+    def __init__(
+        self, packeter: Packeter, prober: Prober, endings: Endings, settings: PeerSettings
+    ) -> None:
+        self._settings = settings
         self._prober = prober
         self._link = packeter.link
         self._endings = endings
@@ -75,7 +77,8 @@ class KeepAlive:
             connection.timer.cancel()
         if connection.conversation.phase is Phase.CLOSED:
             return
-        if self.interval is None:
+        interval, wait = self._settings.keepalive_interval, self._settings.keepalive_wait
+        if interval is None:
             connection.last_ping = None  # whether it was answered is not looked at any more
             return
         now = self._link.time()
@@ -84,16 +87,12 @@ class KeepAlive:
             connection.last_recv = now
             connection.last_ping = None
         elif connection.last_ping is not None and self._prober.is_under_way(
-            conn_id, connection.probe, self.wait, self.interval
+            conn_id, connection.probe, wait, interval
         ):
             connection.last_ping = now
-        action, delay = decide(
-            now, connection.last_recv, connection.last_ping, self.interval, self.wait
-        )
+        action, delay = decide(now, connection.last_recv, connection.last_ping, interval, wait)
         if action is Action.GIVE_UP:
-            self._endings.fail(
-                connection, SnakeMQTimeout(f"no answer to a ping in {self.wait:g} s")
-            )
+            self._endings.fail(connection, SnakeMQTimeout(f"no answer to a ping in {wait:g} s"))
             return
         if action is Action.PING:
             connection.last_ping = now

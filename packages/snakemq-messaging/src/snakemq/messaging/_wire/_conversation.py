@@ -124,17 +124,13 @@ class Conversation:
 
         Raises an exception of the ``SnakeMQException`` family if the peer broke the rules.
         """
-        event = _EVENTS.get(frame[0], Event.OTHER) if frame else Event.EMPTY
+        event = _EVENTS.get(frame[0], _OTHER) if frame else _EMPTY
         step = TABLE[self.phase].get(event)
         if step is None:
             return None  # it is ignored
         act, phase = step
-        if act is Act.HOLD:
-            return Held()
-        if act is Act.REJECT:
-            if event is Event.MESSAGE:
-                raise SnakeMQNoIdent("a message before the identification")
-            raise SnakeMQBrokenMessage("an empty frame")
+        if act is not _IS_READ:
+            return _not_read(act, event)
         said = self._read[event](self, frame, now)
         if phase is not None:
             self.phase = phase
@@ -202,6 +198,18 @@ class Conversation:
         Event.NUMBER: _note_number,
     }
 
+
+def _not_read(act: Act | None, event: Event) -> Said:
+    """Hold back a frame that the peer sent too early, or raise what it did wrong."""
+    if act is Act.HOLD:
+        return Held()
+    if event is Event.MESSAGE:
+        raise SnakeMQNoIdent("a message before the identification")
+    raise SnakeMQBrokenMessage("an empty frame")
+
+
+# See TURNED_AWAY, CLOSED in _phases.py
+_OTHER, _EMPTY, _IS_READ = Event.OTHER, Event.EMPTY, Act.READ
 
 _EVENTS = {
     frames.FRAME_TYPE_PROTOCOL_VERSION: Event.VERSION,

@@ -28,6 +28,10 @@ class Phase(Enum):
     CLOSED = "closed"
 
 
+TURNED_AWAY, CLOSED = Phase.TURNED_AWAY, Phase.CLOSED
+"""For the hot paths: to look up the member of an enum takes 0.1 µs in Python 3.11."""
+
+
 class Event(Enum):
     """What happens to a connection: a frame has come, or this side has decided something."""
 

@@ -17,7 +17,7 @@ from ._peers import Peer
 from ._trials import trials_of
 
 TRIAL = 1.0
-"""Seconds. A suspect call is innocent if the connection survives it this long, see :class:`Peer`."""
+"""Seconds. A suspect is innocent if the connection survives it this long, see :class:`Peer`."""
 
 
 class Courier:

@@ -65,7 +65,7 @@ class Peer:
     def connect(self, announced: int) -> list[Call]:
         """Note that the peer is connected and announced these feature bits.
 
-        Returns the calls to send at once, if you can :meth:`claim` them.
+        Returns the calls to send at once, except for those that others :meth:`claim`.
         """
         self._may_refuse_silently = announced & (_ACKNOWLEDGES | ANSWERS_REFUSED) == _ACKNOWLEDGES
         for call in self._under_way.values():

@@ -69,7 +69,7 @@ class Backlog:
         self.is_open = False
         """Is there anything in the storage that is not in memory?"""
         self.count = 0
-        """How many messages that is, including those that cannot be read any more."""
+        """How many messages are there, including those that cannot be read any more."""
         self.bytes = 0
         """The data of these, as far as it is known."""
         self.soonest: float | None = None
@@ -86,7 +86,7 @@ class Backlog:
         self._end: int | None = None
         """The highest position that was left; ``None``: none since the start."""
         self._first: int | None = None
-        """The lowest one."""
+        """The lowest position that was left."""
         self._old = 0
         """How many messages of an earlier process are not read yet."""
         self._old_is_measured = True

@@ -26,12 +26,12 @@ class Deadlines:
         self._counter = 0
 
     def note(self, message: Message) -> None:
-        """A message waits from now on."""
+        """Note a message that waits from now on."""
         if message.ttl is not None:
             self._noted.append(message)
 
     def clear(self) -> None:
-        """Nothing waits any more."""
+        """Forget all deadlines: nothing waits any more."""
         self._noted.clear()
         self._heap.clear()
 

@@ -1,4 +1,4 @@
-"""When a message in a queue expires: the one rule, for all who ask.
+"""The one rule for when a message in a queue expires.
 
 A ttl counts from :attr:`queued_at` on, and a message has expired at its deadline. A ttl of 0 means
 "with the connection", except in a storage: what comes out of it with a ttl of 0 has expired there.
@@ -29,7 +29,7 @@ def is_over(message: Message, now: float) -> bool:
 
 
 def has_expired_in_storage(message: Message) -> bool:
-    """Has its time come? Of a message as a storage that counts ttl has returned it."""
+    """Has its time come? For a message as a storage that counts ttl has returned it."""
     return message.ttl == 0
 
 

@@ -17,8 +17,8 @@ them."""
 class Row:
     """First in, first out. A message that leaves from the middle stays in the deque for a while.
 
-    The counts are of those that wait, wherever they stand: the queue also counts messages that wait
-    behind its backlog.
+    The counts are of all messages that wait, also of those that stand elsewhere, behind the backlog
+    of the queue.
     """
 
     __slots__ = ("bytes", "count", "messages")
@@ -60,7 +60,7 @@ class Row:
         self.bytes -= len(message.data)
 
     def strip(self) -> None:
-        """Let go of the gone ones in front, and of all if they are the majority."""
+        """Drop the gone messages at the front, or all of them once they are the majority."""
         messages = self.messages
         while messages and messages[0].stage < WAITING:
             messages.popleft()

@@ -1,4 +1,4 @@
-"""Having the storage write down for how long it was open."""
+"""Makes the storage write down for how long it has been open."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ CHECKPOINT_INTERVAL = 10.0
 
 
 class Checkpoints:
-    """Checkpoints of the storage's clock, while messages wait whose ttl it counts. For the loop."""
+    """Has the storage's clock written down while messages with a ttl wait there. For the loop."""
 
     def __init__(self, link: LinkInterface, storage: QueuesStorageBase, owner: Owner) -> None:
         self._link = link

@@ -35,7 +35,7 @@ class Deletions:
         """For each ident: how many messages were retired since the oldest pending deletion."""
 
     def add(self, ident: str, message: Message) -> None:
-        """Delete a message soon, that is in the storage and left its queue for good."""
+        """Delete, soon, a stored message that has left its queue for good."""
         messages = self._pending.setdefault(ident, {})
         self.count += message.uuid not in messages
         messages[message.uuid] = message

@@ -9,7 +9,7 @@ from snakemq.queues import QueuesStorageBase
 
 
 class NullStorage(QueuesStorageBase):
-    """Has nothing and keeps nothing, so that what deals with a storage need not ask for one.
+    """Keeps nothing. Thanks to it, callers need not ask whether there is a storage.
 
     Nobody pushes to it: persistent messages of such a stack wait in memory, see ``Outbox``.
     """

@@ -1,4 +1,4 @@
-"""What the parts of the stored queues ask and tell the one who has the queues."""
+"""What the parts that deal with the storage ask and tell the owner of the queues."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Owner(Protocol):
         """A sweep has found nothing in a backlog that can be sent."""
 
     def resume(self, ident: str) -> None:
-        """The queue of a peer wanted a page, and it is time to try again."""
+        """The queue of a peer wanted a page; it is time to try again."""
 
     def storage_failed(self, exc: Exception) -> None:
         """The storage has raised. The call will be repeated."""

@@ -19,7 +19,7 @@ PAGE_BYTES = 1024 * 1024
 
 
 class Pages:
-    """Pages for the queues. A storage that fails is left alone for a while. For the loop only."""
+    """Reads pages for the queues, and leaves a failing storage alone a while. For the loop only."""
 
     def __init__(self, link: LinkInterface, storage: QueuesStorageBase, owner: Owner) -> None:
         self._link = link

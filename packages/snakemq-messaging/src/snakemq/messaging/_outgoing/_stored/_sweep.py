@@ -23,8 +23,8 @@ reported late by this much plus one sweep."""
 class Sweep:
     """Goes through backlogs page by page, with pauses. For the loop's thread only.
 
-    So there is no list of what expires when, neither in memory nor in an index for which each push
-    would pay. Connected peers are left out: their messages are looked at when their turn comes.
+    This saves a list of all deadlines in memory, or an index in the storage that each push would
+    pay for. Connected peers are left out: their messages are looked at when their turn comes.
     """
 
     def __init__(self, link: LinkInterface, storage: QueuesStorageBase, owner: Owner) -> None:

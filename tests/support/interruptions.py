@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
 
-PATIENCE = 20.0
+PATIENCE = 30.0
 
 
 class Handler:

@@ -1,0 +1,14 @@
+"""What users may decide about the incoming side."""
+
+from typing import Protocol
+
+
+class ReceiverSettings(Protocol):
+    """A ``Messaging``, as far as the incoming side looks at it."""
+
+    manual_ack: bool
+    window_messages: int
+    window_bytes: int
+    max_attempts: int
+    retry_delay: float
+    max_unprocessed_bytes: int
