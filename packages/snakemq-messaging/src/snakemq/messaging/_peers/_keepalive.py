@@ -36,7 +36,7 @@ class Decision(NamedTuple):
 def decide(
     now: float, last_recv: float, last_ping: float | None, interval: float, wait: float
 ) -> Decision:
-    """What to do about a silent peer.
+    """Decide what to do about a silent peer.
 
     ``last_recv``: when anything arrived from it; ``last_ping``: when it was pinged, ``None`` if
     anything has arrived since (not by comparing times: some clocks stand still for 15 ms);
@@ -55,7 +55,7 @@ def decide(
 
 
 class HasTimer(Protocol):
-    """What can have one deadline at a time."""
+    """Something that can have one deadline at a time."""
 
     timer: TimerHandle | None
 
