@@ -187,7 +187,7 @@ def absent(ttl: float = 60) -> Round:
 
 
 _folders: list[TemporaryDirectory[str]] = []
-"""Of the storages. Removed when the process ends."""
+"""The folders of storages. They are removed when the process ends."""
 
 
 def _sqlite() -> QueuesStorageBase:

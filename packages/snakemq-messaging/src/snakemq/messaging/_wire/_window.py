@@ -8,7 +8,7 @@ def window_left(
 ) -> tuple[int, int]:
     """Return how many more messages may be sent, and with how many bytes before the last of them.
 
-    ``messages``, ``bytes_``: what is unacknowledged. An empty window lets one message in, however
+    ``messages``, ``bytes_``: what is unacknowledged. While nothing is unacknowledged, one message may be sent, however
     large it is.
     """
     if not messages:
