@@ -88,7 +88,7 @@ RULES = (
     ),
     Rule(r"\b[Ss]o (?:many|much)\b(?! (?:as|for|the)\b)(?P<fine>[^.;]*\bthat\b)?", "'this many'"),
     Rule(
-        r"\A(?:Of (?!course\b)|The same\b|By (?!default\b))",
+        r"\A(?:Of (?!course\b)|The same\b|By (?!default\b)|To be \w+ed\b|As [^,]+(?:\.|\Z))",
         "begin with a sentence that says what it does or is",
         Kind.DOCSTRING,
     ),

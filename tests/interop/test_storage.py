@@ -22,7 +22,7 @@ OpenStorage = Callable[[Path], SqliteQueuesStorage]
 
 @pytest.fixture
 def open_storage() -> Iterator[OpenStorage]:
-    """To be named before the stacks, so that it is closed after them."""
+    """Closes the storages at the end. A test names it before the stacks, so that they end first."""
     with ExitStack() as storages:
         yield lambda file: storages.enter_context(closing(SqliteQueuesStorage(file)))
 

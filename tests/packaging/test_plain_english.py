@@ -60,7 +60,16 @@ def test_plain_words_are_not_refused(text: str) -> None:
     assert not found("module.py", f'"""{text}"""\n')
 
 
-@pytest.mark.parametrize("beginning", ["Of the last one.", "The same for two.", "By its name."])
+@pytest.mark.parametrize(
+    "beginning",
+    [
+        "Of the last one.",
+        "The same for two.",
+        "By its name.",
+        "To be called later.",
+        "As a link reads it.",
+    ],
+)
 def test_a_docstring_begins_with_a_sentence(beginning: str) -> None:
     docstring = f'    """{beginning}"""\n'
     (hit,) = found("module.py", f"def f():\n{docstring}")
@@ -70,7 +79,9 @@ def test_a_docstring_begins_with_a_sentence(beginning: str) -> None:
     assert not found("module.py", f"# {beginning}\n"), "a comment may"
 
 
-@pytest.mark.parametrize("beginning", ["Of course.", "By default it waits."])
+@pytest.mark.parametrize(
+    "beginning", ["Of course.", "By default it waits.", "As it sleeps, it waits."]
+)
 def test_a_sentence_may_begin_with_the_same_words(beginning: str) -> None:
     assert not found("module.py", f'"""{beginning}"""\n')
 

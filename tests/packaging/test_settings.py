@@ -47,8 +47,8 @@ OWNERS: dict[type[Any], set[str]] = {
     SqliteQueuesStorage: set(),
     Throttle: {"link"},
 }
-"""The classes with settings, and those of their arguments that are none: the objects that they are
-made of, and where a server is, which may tell its password."""
+"""The classes with settings, and those of their arguments that are not settings: the objects that
+they are made of, and where a server is, which may tell its password."""
 
 OF_1_6 = {"link", "receive_hook", "packeter", "host", "port", "database", "collection", "speed"} | {
     *("identifier", "domain", "queues_storage", "pickler", "filename", "table_prefix")

@@ -1,7 +1,7 @@
-"""Real database servers on the loopback, for tests and benchmarks; nothing of the project is here.
+"""Real database servers on the loopback interface, for tests and benchmarks.
 
-Each lives in a folder of its own, on a port of its own, with settings for small machines. Where a
-server cannot be found, a laptop skips its tests with the reason, and CI fails.
+Each server has its own folder, its own port, and settings for small machines. If a server cannot be
+found, its tests are skipped with the reason; in CI they fail.
 """
 
 from ._mariadb import MariaDb

@@ -6,7 +6,7 @@ from ._server import Server, ServerNotFound, executable
 
 
 class MariaDb(Server):
-    """MariaDB of the system."""
+    """Runs the system's MariaDB."""
 
     name = "mariadb"
     account = "root"

@@ -8,9 +8,9 @@ from ._server import Server, ServerNotFound, executable
 
 
 class MongoDb(Server):
-    """mongod: of the system, or of ``requirements.txt`` beside this file.
+    """Runs mongod, either the system's or that of ``requirements.txt`` beside this file.
 
-    ``replica_set``: as a replica set of one member, to be initiated by the test.
+    ``replica_set``: the name of the replica set that it is a member of. The test initiates the set.
     """
 
     name = "mongodb"

@@ -10,12 +10,12 @@ from ._server import Server, ServerNotFound, executable
 
 
 class PostgreSql(Server):
-    """PostgreSQL of the system; as root it runs with the rights of ``nobody``."""
+    """Runs the system's PostgreSQL; if root starts it, with the rights of ``nobody``."""
 
     name = "postgresql"
     account = "nobody"
     quit_signal = signal.SIGINT
-    crash_signal = signal.SIGQUIT  # of a killed one, its children would live on for a while
+    crash_signal = signal.SIGQUIT  # if it were killed, its children would live on for a while
 
     def find(self) -> None:
         self.initdb = executable("initdb", "/usr/lib/postgresql/*/bin") or ""
@@ -29,7 +29,9 @@ class PostgreSql(Server):
 
     def command(self) -> list[str]:
         settings = ["listen_addresses=127.0.0.1", "shared_buffers=32MB", "max_connections=20"]
-        settings.append("dynamic_shared_memory_type=mmap")  # of files that go with the folder
+        settings.append(
+            "dynamic_shared_memory_type=mmap"
+        )  # in files that are removed with the folder
         options = [word for setting in settings for word in ("-c", setting)]
         place = ["-D", f"{self.folder}/data", "-k", str(self.folder), "-p", str(self.port)]
         return [self.postgres, *place, *options]
@@ -40,11 +42,11 @@ class PostgreSql(Server):
             lines = (self.folder / "data/postmaster.pid").read_text().splitlines()
         except OSError:
             return False
-        # The file of a server that crashed stays: line 1 says whose it is, line 8 how it is.
+        # A server that crashes leaves this file behind: line 1 is its pid, line 8 its state.
         return lines[:1] == [str(self.process.pid)] and [s.strip() for s in lines[7:]] == ["ready"]
 
     def pids(self) -> list[int]:
-        """The server and its children, which are the ones that answer."""
+        """Return the pids of the server and of its children, which are what answers."""
         pids = super().pids()
         for folder in glob("/proc/[0-9]*"):
             with suppress(OSError):  # it has ended meanwhile

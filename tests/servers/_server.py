@@ -20,15 +20,15 @@ class ServerNotFound(Exception):
 
 
 class Server(ABC):
-    """A server that is started by :meth:`start`, and by ``with``, which removes it in the end."""
+    """A server. ``with`` starts it, and removes it at the end."""
 
     name: str
     quit_signal = signal.SIGTERM
     crash_signal = signal.SIGKILL
     account: str | None = None
-    """Whose rights the server has, when root starts it."""
+    """The account whose rights the server gets if root starts it."""
     place: str | None = None
-    """Where the folder is made; in the system's one for temporary files if it is not said."""
+    """Where its folder is made; ``None``: in the system's folder for temporary files."""
 
     def __init__(self) -> None:
         self.find()
@@ -54,24 +54,24 @@ class Server(ABC):
 
     @abstractmethod
     def command(self) -> list[str]:
-        """What starts the server, in the foreground."""
+        """Return the command that starts the server in the foreground."""
 
     @abstractmethod
     def is_ready(self) -> bool:
-        """Does it take connections?"""
+        """Return whether the server accepts connections."""
 
     @property
     @abstractmethod
     def url(self) -> str:
-        """How a storage reaches it."""
+        """The URL by which a storage reaches the server."""
 
     def start(self) -> None:
-        """Return when it takes connections. Its data are those of the last time."""
+        """Start the server with the data that it has, and return when it accepts connections."""
         deadline = time.monotonic() + PATIENCE
         self.process = self.launch(self.command())
         while not self.is_ready():
             if self.process.poll() is not None:
-                # The rest of a server that was killed may be in the way for a moment.
+                # The remains of a killed server may be in the way for a moment.
                 self.process = self.launch(self.command())
             if time.monotonic() > deadline:
                 log = (self.folder / "log").read_text(errors="replace")
@@ -79,18 +79,18 @@ class Server(ABC):
             time.sleep(0.02)
 
     def stop(self) -> None:
-        """Stop it as an administrator does."""
+        """Stop the server as an administrator does."""
         self._end(self.quit_signal)
 
     def crash(self) -> None:
-        """Kill it, so that it cannot write anything down."""
+        """Kill the server, so that it cannot write anything down."""
         self._end(self.crash_signal)
 
     def suspend(self) -> None:
-        """Stop its processes; its connections stay."""
+        """Suspend the server's processes; its connections stay."""
         for pid in self.pids():
             os.kill(pid, signal.SIGSTOP)
-        for pid in self.pids():  # it takes a moment, in which they may answer
+        for pid in self.pids():  # until then they may still answer
             while _state(pid) not in "TtZ":
                 time.sleep(0.001)
 
@@ -136,7 +136,7 @@ class Server(ABC):
 
 
 def executable(name: str, *elsewhere: str) -> str | None:
-    """Where it is: on the path, or the newest of the folders of those patterns."""
+    """Find an executable on the path, or in the newest folder that matches a pattern."""
     found = shutil.which(name)
     if found:
         return found
@@ -148,7 +148,7 @@ def executable(name: str, *elsewhere: str) -> str | None:
 
 
 def _state(pid: int) -> str:
-    """The state of a process on Linux, such as T for stopped; elsewhere nobody knows."""
+    """Return the state of a process on Linux, such as T for stopped; elsewhere always T."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except OSError:

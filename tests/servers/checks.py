@@ -1,4 +1,4 @@
-"""What every storage on a server has to stand, whatever happens to the server.
+"""Checks of what every storage on a server has to withstand.
 
 @pytest.mark.parametrize("check", SERVER_CHECKS, ids=lambda check: check.__name__)
 def test_server(check, place): check(place)
@@ -28,21 +28,21 @@ from ._server import Server
 
 @dataclass
 class Place:
-    """Where a storage is, empty at first."""
+    """The place of a storage, which is empty at first."""
 
     server: Server
     options: dict[str, str]
     """Options that tell it from the other storages on that server."""
     impatient: dict[str, Any]
-    """Options with which the server counts as being away after a moment."""
+    """Options with which the server soon counts as away."""
     url: str = ""
-    """The URL of a set of servers; empty: that of the server."""
+    """The URL of a set of servers; if it is empty, the server's own URL counts."""
 
     def open(self, **options: Any) -> Any:
         return open_storage(self.url or self.server.url, **self.options, **options)
 
     def child(self, code: str) -> subprocess.Popen[str]:
-        """A process that runs ``code`` with ``storage`` opened in this place."""
+        """Start a process that runs ``code`` with a ``storage`` that is opened in this place."""
         code = CHILD + code
         command = [sys.executable, "-W", "ignore", "-c", code, self.url or self.server.url]
         return subprocess.Popen(
@@ -115,7 +115,7 @@ def a_killed_server_fails_each_call_at_once_and_works_again(place: Place) -> Non
     _away(place, place.server.crash, place.server.start)
 
 
-def a_server_that_stands_still_holds_up_nobody_for_ever(place: Place) -> None:
+def a_suspended_server_holds_up_no_call_forever(place: Place) -> None:
     with closing(place.open(**place.impatient)) as storage:
         storage.push("peer", Message(b"before", None))
         for _ in range(2):
@@ -129,7 +129,7 @@ def a_server_that_stands_still_holds_up_nobody_for_ever(place: Place) -> None:
         assert texts(storage) == [b"before", b"after", b"after"]
 
 
-def a_restart_between_two_calls_is_not_noticed(place: Place) -> None:
+def a_restart_between_two_calls_goes_unnoticed(place: Place) -> None:
     with closing(place.open()) as storage:
         calls: tuple[Callable[[], object], ...] = (
             lambda: storage.push("peer", Message(b"1", None)),
@@ -146,7 +146,7 @@ def a_restart_between_two_calls_is_not_noticed(place: Place) -> None:
 
 
 class Senders:
-    """Threads that push, each its own messages, and go on when that fails."""
+    """Threads that push, each its own messages, and go on if that fails."""
 
     def __init__(self, storage: QueuesStorageBase, data: bytes = b"") -> None:
         self._storage = storage
@@ -188,7 +188,7 @@ class Senders:
             self._done.wait(0.01)
 
     def check(self) -> None:
-        """All that was accepted is there once, in its order, and nothing of what failed."""
+        """Check that what was accepted is there once and in order, and nothing that failed."""
         found = [item.uuid for item in self._storage.get_items("peer")]
         assert len(found) == len(set(found))
         for uuids in self.accepted.values():
@@ -198,7 +198,7 @@ class Senders:
         assert not self.permanent
 
 
-def crashes_under_load_lose_nothing_and_keep_what_failed_out(place: Place) -> None:
+def crashes_under_load_lose_nothing_and_store_nothing_that_failed(place: Place) -> None:
     with closing(place.open(**place.impatient)) as storage:
         senders = Senders(storage)
         with senders.at_work():
@@ -235,7 +235,7 @@ def a_second_owner_is_refused_until_the_first_lets_go(place: Place) -> None:
 
 def a_killed_owner_blocks_nobody(place: Place) -> None:
     if sys.platform != "linux" and place.server.name == "mongodb":
-        pytest.skip("elsewhere than on Linux the time of a dead owner has to run out")
+        pytest.skip("a dead owner is replaced at once on Linux only")
     code = "storage.push('peer', Message(b'1', None)); print('open', flush=True); input()"
     with place.child(code) as process:
         assert process.stdout is not None
@@ -296,9 +296,9 @@ def ttl_goes_on_where_it_was(place: Place) -> None:
 SERVER_CHECKS: tuple[Check, ...] = (
     a_stopped_server_fails_each_call_at_once_and_works_again,
     a_killed_server_fails_each_call_at_once_and_works_again,
-    a_server_that_stands_still_holds_up_nobody_for_ever,
-    a_restart_between_two_calls_is_not_noticed,
-    crashes_under_load_lose_nothing_and_keep_what_failed_out,
+    a_suspended_server_holds_up_no_call_forever,
+    a_restart_between_two_calls_goes_unnoticed,
+    crashes_under_load_lose_nothing_and_store_nothing_that_failed,
     a_batch_that_fails_in_the_middle_leaves_nothing,
     a_second_owner_is_refused_until_the_first_lets_go,
     a_killed_owner_blocks_nobody,
@@ -307,7 +307,7 @@ SERVER_CHECKS: tuple[Check, ...] = (
 )
 
 
-def a_full_disk_fails_what_does_not_fit_and_costs_nothing_that_did(
+def a_full_disk_costs_nothing_that_was_accepted(
     place: Place, fill: Callable[[], None], free: Callable[[], None]
 ) -> None:
     """``fill`` leaves a few megabytes on the disk of the server, ``free`` makes space again."""

@@ -1,4 +1,4 @@
-"""What fixtures of pytest are made of."""
+"""Context managers that pytest fixtures are made of."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MEMORY_NEEDED = 2 << 30
 
 @contextmanager
 def started(kind: Callable[[], Server]) -> Iterator[Server]:
-    """A running server. If there is none: in CI the test fails, elsewhere it is skipped."""
+    """Run a server. If it is not installed, the test is skipped; in CI it fails."""
     # These servers are killed, but no test cuts the power: memory is as good as a disk.
     if os.path.isdir("/dev/shm") and shutil.disk_usage("/dev/shm").free > MEMORY_NEEDED:
         Server.place = "/dev/shm"
@@ -55,8 +55,8 @@ class SmallDisk:
 
 @contextmanager
 def small_disk() -> Iterator[SmallDisk]:
-    """Mount a small disk; where that is not possible the test is skipped."""
-    folder = Path(tempfile.mkdtemp(prefix="small-disk-"))  # every account gets there
+    """Mount a small disk. If that is not possible, the test is skipped."""
+    folder = Path(tempfile.mkdtemp(prefix="small-disk-"))  # every account can reach it
     folder.chmod(0o755)
     mount = ["mount", "-t", "tmpfs", "-o", "size=300m,mode=755", "tmpfs", str(folder)]
     if sys.platform != "linux" or subprocess.run(mount, capture_output=True).returncode:
@@ -71,7 +71,7 @@ def small_disk() -> Iterator[SmallDisk]:
 
 @contextmanager
 def started_on(disk: SmallDisk, kind: type[Server]) -> Iterator[Server]:
-    """A running server whose data are on that disk."""
+    """Run a server that has its data on that disk."""
 
     class OnThatDisk(kind):  # type: ignore[misc, valid-type]
         place = str(disk.folder)

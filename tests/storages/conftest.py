@@ -1,4 +1,4 @@
-"""Servers that are started once for each file, and stacks that are closed in the end."""
+"""Servers that are started once, and stacks that are closed at the end."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ SERVERS = (PostgreSql, MariaDb, MongoDb)
 
 @pytest.fixture(autouse=True)
 def little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Most messages are in the storage only."""
+    """Let most messages be in the storage only."""
     monkeypatch.setattr(_queue, "MAX_MESSAGES_IN_MEMORY", 20)
     monkeypatch.setattr(_pages, "PAGE_MESSAGES", 10)
 
 
 @pytest.fixture(scope="package")
 def servers() -> Iterator[Callable[[type[Server]], Server]]:
-    """Starts each server when it is asked for first."""
+    """Start each server when a test first asks for it."""
     running: dict[type[Server], Server] = {}
     with ExitStack() as stack:
 
@@ -37,7 +37,7 @@ def servers() -> Iterator[Callable[[type[Server]], Server]]:
             if server is None:
                 server = running[kind] = stack.enter_context(started(kind))
             if server.process is None or server.process.poll() is not None:
-                server.start()  # the last test has left it like that
+                server.start()  # the last test left it stopped
             return server
 
         yield get

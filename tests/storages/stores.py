@@ -1,4 +1,4 @@
-"""Storages of each kind, and hands that reach into them past our code."""
+"""Storages of each kind, and ways to damage them behind snakeMQ's back."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from tests.servers import MariaDb, MongoDb, PostgreSql, Server
 from tests.support.running_stack import Stack
 
 BAD_FLAGS = -1
-"""No message has them."""
+"""Flags that no message has."""
 
 
 class Store(ABC):
-    """A storage of its own for each test."""
+    """The place of a storage, a new one for each test."""
 
     def open(self) -> QueuesStorageBase:
         return open_storage(self.url, **self.options)
@@ -43,7 +43,7 @@ class SqliteFile(Store):
         self.options = {}
 
     def damage(self, data: bytes) -> None:
-        """The storage must be closed: it lets nobody else in."""
+        """Write nonsense into that message. The storage must be closed, or the file is locked."""
         with closing(sqlite3.connect(self.path)) as connection, connection:
             statement = "UPDATE messages SET flags = ? WHERE data = ?"
             assert connection.execute(statement, (BAD_FLAGS, data)).rowcount == 1
@@ -67,7 +67,7 @@ class Documents(Store):
     def __init__(self, server: MongoDb) -> None:
         self.url = server.url
         self.collection = f"test_{uuid4().hex[:8]}"
-        # The default is a second, which is what most of the time would be spent with.
+        # The default is a second; the tests would spend most of their time waiting for it.
         self.options = {"collection": self.collection, "serverSelectionTimeoutMS": 100}
 
     def damage(self, data: bytes) -> None:
@@ -97,12 +97,12 @@ class Durable(Stack):
         self.write(self.delivered, uuid)
 
     def left(self, delivered: int) -> list[bytes]:
-        """What is in the storage when this many messages are acknowledged."""
+        """Return what is in the storage once this many messages are acknowledged."""
         self.until(lambda: len(self.delivered) >= delivered)
         return self.in_loop(self._left)
 
     def _left(self) -> list[bytes]:
-        self.messaging.close()  # deletions wait for others, for a moment
+        self.messaging.close()  # deletions are collected for a moment; this does them now
         return [m.data for name in self.storage.get_queues() for m in self.storage.get_items(name)]
 
     def close(self) -> None:

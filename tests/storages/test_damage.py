@@ -15,10 +15,10 @@ MakeDurable = Callable[[str, Store], Durable]
 
 
 DAMAGED = [0, 20, *range(40, 60), 99]
-"""The first and the last one that were left, one in the middle, and two whole pages."""
+"""Numbers of the damaged messages: the first, the last, one in the middle, and two whole pages."""
 
 
-def test_damaged_ones_are_set_aside_and_the_others_arrive_in_order(
+def test_damaged_messages_are_set_aside_and_others_arrive_in_order(
     store: Store,
     durable: MakeDurable,
     make_stack: MakeStack,

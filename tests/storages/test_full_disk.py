@@ -44,13 +44,13 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 
 
 class Ballast:
-    """A file that takes what space there is."""
+    """A file that takes up the free space."""
 
     def __init__(self, disk: Path) -> None:
         self._path = disk / "ballast"
 
     def fill(self, but: int = 0) -> None:
-        """Fill the disk, but for this many bytes."""
+        """Fill the disk except for this many bytes."""
         with open(self._path, "ab", buffering=0) as file:
             with suppress(OSError):
                 while file.write(bytes(4096)):
@@ -62,7 +62,7 @@ class Ballast:
 
 
 def fill_up(alice: Durable) -> list[bytes]:
-    """Send until the storage refuses; returns what it took."""
+    """Send until the storage refuses; return what it accepted."""
     accepted: list[bytes] = []
     refusals: list[StorageError] = []
     while not refusals:
@@ -87,7 +87,7 @@ def test_accepted_messages_arrive_and_all_works_again_with_space(
     assert len(accepted) > 100
     with pytest.raises(StorageError, match="no space left"):
         alice.messaging.send_messages("bob", persistent(*[bytes(10_000)] * 100))
-    # Nothing is half done.
+    # The refused batch left nothing behind.
     assert [item.data for item in alice.in_loop(lambda: alice.storage.get_items("bob"))] == accepted
 
     bob.dial(alice.listen())
@@ -121,7 +121,7 @@ def test_deletions_that_find_no_space_are_reported_and_done_later(
     assert heard(bob) == texts
 
 
-def test_messages_that_outlive_the_process_on_a_full_disk(
+def test_messages_outlive_the_process_on_a_full_disk(
     disk: Path, durable: MakeDurable, make_stack: MakeStack
 ) -> None:
     store = SqliteFile(disk / "queue.db")

@@ -24,14 +24,14 @@ IMPATIENT: dict[type[Server], dict[str, Any]] = {
     MariaDb: {"answer_timeout": 1, "connect_args": {"connect_timeout": 1, "read_timeout": 1}},
     MongoDb: {"socketTimeoutMS": 1000, "connectTimeoutMS": 1000},
 }
-"""Options for a server that does not answer. On a busy machine one that is well takes 0.3 s."""
+"""Options for a server that does not answer. On a busy machine a healthy one takes 0.3 s."""
 
 AGAIN = 30.0
-"""Seconds until a server that is back must be in use again, and far more than it takes."""
+"""Seconds within which a server that is back must be in use again; it takes far less."""
 
 
 def is_refused(alice: Durable, *texts: bytes) -> bool:
-    """Check that pushes fail; the time-outs see to it that they return at all."""
+    """Check that pushes fail; time-outs make sure that they return at all."""
     for send in (
         lambda: alice.messaging.send_messages("bob", persistent(*texts)),
         lambda: alice.messaging.send_message("bob", persistent(*texts)[0]),
@@ -59,14 +59,14 @@ def test_backlog_is_delivered_in_order_when_the_server_is_back(
     server.crash()
     assert is_refused(alice, b"lost", b"lost as well")
 
-    # What is in memory is delivered; then a page is wanted.
+    # What is in memory is delivered; then the queue needs a page.
     with caplog.at_level(logging.ERROR, "snakemq.messaging"):
         bob.dial(address)
         assert alice.problem(StorageError).conn_id is None
         bob.until(lambda: len(bob.received) >= 20)
     assert "the storage failed" in caplog.text
 
-    # The loop lives: others are served, and so is the other direction.
+    # The loop lives: it serves other peers, and the other direction.
     carol.dial(address)
     alice.until_connected("carol")
     for text in numbers(50):
@@ -88,7 +88,7 @@ def test_backlog_is_delivered_in_order_when_the_server_is_back(
 
 
 class Writer:
-    """A thread that sends, and sends what was refused again when it is told to."""
+    """A thread that sends; after a refusal it waits until the server is back, then goes on."""
 
     def __init__(self, alice: Durable) -> None:
         self.alice = alice
@@ -119,7 +119,7 @@ class Writer:
         self.thread.join()
 
 
-def test_a_server_killed_in_the_flow_loses_and_repeats_nothing(
+def test_a_server_killed_under_load_loses_and_repeats_nothing(
     server: Server, durable: MakeDurable, make_stack: MakeStack
 ) -> None:
     store = store_on(server)
@@ -144,8 +144,8 @@ def test_a_server_killed_in_the_flow_loses_and_repeats_nothing(
     assert heard(bob) == writer.accepted
     assert len(writer.refused) == 2
     assert alice.dropped == alice.disconnected == bob.problems == []
-    # A crash of the server may undo deletions: what is left was delivered, and comes once more when
-    # alice starts anew. bob knows it.
+    # A crash of the server may undo deletions. What is left was delivered, and is sent again when
+    # alice starts anew; bob recognises it.
     assert set(alice.left(len(writer.accepted))) <= set(writer.accepted)
     alice.close()
     alice = durable("alice", store)
@@ -199,7 +199,7 @@ def test_transient_messages_to_the_same_peer_go_on(
 
 
 @pytest.mark.parametrize("server", [MariaDb, MongoDb], indirect=True, ids=lambda kind: kind.name)
-def test_server_that_answers_no_more_costs_time_and_nothing_else(
+def test_a_silent_server_costs_time_and_nothing_else(
     server: Server, durable: MakeDurable, make_stack: MakeStack
 ) -> None:
     store = store_on(server)
@@ -228,7 +228,7 @@ def test_server_that_answers_no_more_costs_time_and_nothing_else(
     assert alice.disconnected == alice.dropped == []
 
 
-def test_stack_that_starts_while_the_server_is_away_says_so(
+def test_opening_while_the_server_is_away_is_a_temporary_failure(
     server: Server, make_stack: Callable[[str], Stack]
 ) -> None:
     store = store_on(server)

@@ -17,7 +17,7 @@ from snakemq.link._loop._poller import Handler
 
 
 def borrow(link: DiaryLink) -> None:
-    """As soon as it sleeps."""
+    """Borrow the loop as soon as it sleeps."""
     deadline = time.monotonic() + DEADLINE
     while not link.borrow():
         assert time.monotonic() < deadline, "waited in vain"

@@ -70,7 +70,7 @@ def test_mutual_tls_and_the_certificates_that_both_sides_see(
 def test_certificate_is_there_inside_on_connect(
     link: DiaryLink, other: DiaryLink, authority: Authority
 ) -> None:
-    """As the documentation of 1.6 shows it."""
+    """The documentation of 1.6 shows it like this."""
     seen: list[set[str]] = []
 
     def on_connect(conn_id: str) -> None:

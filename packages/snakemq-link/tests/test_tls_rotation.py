@@ -189,7 +189,7 @@ def test_file_that_is_gone_for_a_while_does_no_harm(
 def test_link_to_a_folder_that_is_turned_to_another_one_is_noticed(
     link: DiaryLink, other: DiaryLink, authority: Authority, server: Deployed, tmp_path: Path
 ) -> None:
-    """As Kubernetes mounts its secrets."""
+    """Kubernetes mounts its secrets like this."""
     Deployed(tmp_path / "first", authority, "client")
     Deployed(tmp_path / "second", authority, "renewed-client")
     current = tmp_path / "current"

@@ -33,7 +33,7 @@ def sender(raw: MakeRawPeer) -> RawPeer:
 
 
 def join(raw: RawPeer, peer: Peer, ident: str = "raw") -> None:
-    """As a 2.x peer."""
+    """Connect and introduce oneself, like a 2.x peer."""
     raw.connect(peer)
     raw.say(VERSION, features(bits=ACKS), identification(ident))
 

@@ -1,4 +1,4 @@
-"""Bell: wakes as many threads as it is told."""
+"""A bell wakes exactly the threads that it rings for."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from snakemq.queues.parts._bell import Bell
 
 
-def test_it_rings_for_those_that_wait_and_those_that_will() -> None:
+def test_a_bell_rings_for_threads_that_wait_or_will_wait() -> None:
     bell = Bell()
     bell.ring()
     bell.ring_for_the_last(3)
@@ -31,7 +31,7 @@ def test_each_thread_is_woken_once_and_one_of_them_is_the_last() -> None:
     assert sorted(heard) == [False] * 19 + [True]
 
 
-def test_it_closes_its_descriptors() -> None:
+def test_a_bell_closes_its_descriptors() -> None:
     bell = Bell()
     descriptors = bell._reader, bell._writer
     del bell
@@ -40,10 +40,10 @@ def test_it_closes_its_descriptors() -> None:
             os.fstat(descriptor)
 
 
-def test_one_that_could_not_be_made_has_none_to_close(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bell_that_could_not_be_made_closes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     def pipe() -> tuple[int, int]:
         raise OSError("too many open files")
 
     monkeypatch.setattr(os, "pipe", pipe)
     with suppress(OSError):
-        Bell()  # a warning that nobody could raise would fail this test
+        Bell()  # a warning about an error in __del__ would fail this test

@@ -41,7 +41,7 @@ def make_everything_happen(network: MemoryNetwork, alice: Peer, bob: Peer) -> No
 def test_assigned_callback_replaces_those_that_users_added(
     network: MemoryNetwork, alice: Peer, bob: Peer
 ) -> None:
-    """As in 1.6, where an event was a plain attribute; and of all layers."""
+    """It could in 1.6, where an event was a plain attribute; and this holds for all layers."""
     heard: list[bytes] = []
     hooked: list[bytes] = []
     hook = ReceiveHook(bob.messaging)

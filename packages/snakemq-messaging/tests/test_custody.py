@@ -1,4 +1,4 @@
-"""The table of who touches which slot of a message, held against the code."""
+"""The table of which module uses which slot of a message is what the code does."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def code() -> Uses:
 
 
 def is_of_message(node: ast.Attribute, module: str) -> bool:
-    """Is it a slot, and not an attribute of that name of anything else?"""
+    """Return whether it is a slot, and not an attribute with that name of anything else."""
     owner = ast.unparse(node.value)
     return (
         node.attr in SLOTS

@@ -147,7 +147,7 @@ def test_peer_that_lost_its_power_comes_back_under_its_name(
 def test_peer_that_was_cut_off_comes_back_another_way(
     network: MemoryNetwork, alice: Peer, peer: MakePeer
 ) -> None:
-    """As with a telephone that changes from one network to the other."""
+    """A telephone does this when it changes from one network to the other."""
     bob, elsewhere = peer("bob"), peer("bob", name="elsewhere")
     alice.connect(bob)
     network.partition(alice.link, bob.link)

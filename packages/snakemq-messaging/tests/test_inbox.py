@@ -57,7 +57,7 @@ def sender(raw: MakeRawPeer) -> RawPeer:
 
 
 def join(raw: RawPeer, peer: Peer, *more: bytes, ident: str = "raw") -> None:
-    """As a 2.x peer, followed by more frames."""
+    """Connect and introduce oneself, like a 2.x peer, and send more frames."""
     raw.connect(peer)
     raw.say(VERSION, features(bits=1), identification(ident), *more)
 

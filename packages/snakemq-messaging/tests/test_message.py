@@ -1,4 +1,4 @@
-"""A message takes what can be put on the wire as it is, and refuses everything else."""
+"""A message takes what can go on the wire unchanged, and refuses everything else."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_arguments_in_the_order_of_the_documentation() -> None:
     assert message.uuid == b"u" * 16
 
 
-def test_flag_persistent_is_the_one_of_the_wire() -> None:
+def test_flag_persistent_is_bit_0_on_the_wire() -> None:
     assert FLAG_PERSISTENT == 1
 
 
@@ -150,7 +150,7 @@ print(len({uuids[i : i + 16] for i in range(0, len(uuids), 16)}))
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no fork")
 def test_uuids_are_unique_across_a_fork() -> None:
-    output = subprocess.run(  # of its own, because pytest may have threads
+    output = subprocess.run(  # another process, because pytest may have threads
         [sys.executable, "-c", FORKING], check=True, capture_output=True, timeout=20
     ).stdout
     assert output.strip() == b"2000"

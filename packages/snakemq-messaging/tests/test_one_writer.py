@@ -1,4 +1,4 @@
-"""Each record of a connection is written by one wing."""
+"""Each record of a connection is written by one wing, and flags of a queue by one file."""
 
 from __future__ import annotations
 
@@ -21,8 +21,29 @@ WRITERS: list[tuple[type, tuple[str, ...]]] = [
     (Receipts, ("_incoming",)),
     (Connection, ("_peers",)),
 ]
-ELSEWHERE = {"acked", "acks", "counters", "deliveries", "queue", "ident", "conversation", "sent"}
+ELSEWHERE = {
+    "acked",
+    "acks",
+    "counters",
+    "deliveries",
+    "ident",
+    "inbox",
+    "queue",
+    "conversation",
+    "sent",
+}
 """Names that attributes of other objects have, too."""
+
+
+def assigned(file: Path, *, of_self: bool = True) -> set[str]:
+    """The names of attributes that a file assigns to; ``of_self``: those of ``self``, too."""
+    return {
+        node.attr
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.Attribute)
+        and isinstance(node.ctx, (ast.Store, ast.Del))
+        and (of_self or ast.unparse(node.value) != "self")
+    }
 
 
 def written(name: str) -> set[str]:
@@ -30,10 +51,7 @@ def written(name: str) -> set[str]:
     return {
         file.relative_to(PACKAGE).parts[0]
         for file in PACKAGE.rglob("*.py")
-        for node in ast.walk(ast.parse(file.read_text()))
-        if isinstance(node, ast.Attribute)
-        and node.attr == name
-        and isinstance(node.ctx, (ast.Store, ast.Del))
+        if name in assigned(file)
     }
 
 
@@ -49,3 +67,21 @@ def written(name: str) -> set[str]:
 def test_a_record_of_a_connection_is_written_by_one_wing(name: str, wings: tuple[str, ...]) -> None:
     assert written(name) <= set(wings)
     assert written(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "writer"),
+    [
+        ("has_stored", "_queue"),
+        ("in_flight_bytes", "_queue"),
+        ("is_announced", "_outbox"),
+        ("is_forgotten", "_table"),
+    ],
+)
+def test_an_attribute_of_a_queue_is_written_by_one_file(name: str, writer: str) -> None:
+    files = {
+        file.stem
+        for file in (PACKAGE / "_outgoing").rglob("*.py")
+        if name in assigned(file, of_self=writer == "_queue")
+    }
+    assert files == {writer}

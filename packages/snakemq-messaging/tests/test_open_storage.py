@@ -1,4 +1,4 @@
-"""A URL is opened by the package that says so, and by no other."""
+"""The package that offers a URL's scheme opens the URL, and no other package does."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Install = Callable[..., None]
 
 @pytest.fixture
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
-    """Makes up an installed distribution with one entry point."""
+    """Make up an installed distribution with one entry point."""
     monkeypatch.syspath_prepend(tmp_path)
 
     def install(distribution: str, entry_point: str, module: str = "", code: str = "") -> None:
@@ -30,7 +30,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
     return install
 
 
-def test_memory() -> None:
+def test_the_url_of_a_storage_in_memory_is_memory() -> None:
     assert type(open_storage("memory:")) is MemoryQueuesStorage
     with pytest.raises(ValueError, match="memory:"):
         open_storage("memory:///x")
@@ -44,7 +44,7 @@ def test_another_package_is_called_with_the_url_and_the_options(install: Install
     code += "def opener(*args, **kwargs):\n    opener.calls = args, kwargs\n"
     code += "    return MemoryQueuesStorage()\n"
     install("other_two", "shelf = shelf_storage:opener", "shelf_storage", code)
-    # and what is not asked for is not imported, or nowhere would raise
+    # What is not asked for is not imported, or nowhere would raise.
     assert isinstance(open_storage("shelf+x://a/b?c", d=1), MemoryQueuesStorage)
     assert sys.modules["shelf_storage"].opener.calls == (("shelf+x://a/b?c",), {"d": 1})
     with pytest.raises(ModuleNotFoundError, match=r"nowhere.*not_there"):
@@ -84,7 +84,7 @@ def test_an_unknown_scheme_is_refused() -> None:
         open_storage("oracle://host/database")
 
 
-def test_opening_one_imports_no_other() -> None:
+def test_opening_a_storage_imports_no_other() -> None:
     code = "import sys; from snakemq.queues import open_storage; open_storage('memory:');"
     code += " assert not [m for m in sys.modules if m.startswith('snakemq.storage.')]"
     subprocess.run([sys.executable, "-c", code], check=True)

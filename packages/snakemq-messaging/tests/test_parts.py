@@ -1,4 +1,4 @@
-"""The parts of which storages are made, one by one."""
+"""The parts that storages are made of, one by one."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ class TestGate:
         waiting.join(PATIENCE)
         assert [str(error) for error in errors] == ["shelf storage 'a': its file is gone"]
 
-    def test_of_two_threads_that_close_it_one_finishes(self, gate: Gate) -> None:
+    def test_only_one_of_two_closing_threads_finishes(self, gate: Gate) -> None:
         finished: list[str] = []
         waiting = threading.Thread(target=gate.close, args=[lambda: finished.append("late")])
         with gate.turn.lock:
@@ -120,7 +120,7 @@ class TestGate:
             with gate.in_turn(since=0.0):
                 pass
 
-    def test_calls_that_have_waited_for_a_silent_server_fail_with_its_call(self) -> None:
+    def test_calls_that_waited_for_a_silent_server_fail_together(self) -> None:
         gate = ServerGate("shelf storage 'a'", explain, log, slow=0.0)
         with gate.turn.call():
             with pytest.raises(StorageError), gate.in_turn(since=0.0):
@@ -180,7 +180,7 @@ class TestPushes:
         assert list(shelf.pushes.push("bob", [])) == []
         assert shelf.stored == {1: b"1", 2: b"2", 3: b"3"}
 
-    def test_a_push_in_the_middle_of_a_call_is_stored_when_that_ends(self, gate: Gate) -> None:
+    def test_a_push_during_a_call_is_stored_when_the_call_ends(self, gate: Gate) -> None:
         shelf = Shelf(gate)
         with gate.call():
             assert list(shelf.pushes.push("bob", [Message(b"1")])) == [1]
@@ -278,7 +278,9 @@ class TestOpening:
         ("stored", "kept"),
         [(1.5, 1.5), (0.0, 0.0), (-3.0, 0.0), (MAX_TTL, MAX_TTL), (MAX_TTL + 1, None)],
     )
-    def test_a_ttl_of_1_6_is_made_one_of_ours(self, stored: float, kept: float | None) -> None:
+    def test_a_ttl_of_1_6_becomes_one_that_we_can_keep(
+        self, stored: float, kept: float | None
+    ) -> None:
         assert ttl_of_v16(stored) == kept
 
     def test_a_message_of_1_6_is_read(self) -> None:

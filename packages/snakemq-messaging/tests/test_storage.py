@@ -14,7 +14,7 @@ from snakemq.queues.testing import INBOX_CHECKS, STORAGE_CHECKS, Check, OpenStor
 def remembering(
     storage_class: type[MemoryQueuesStorage], clock: Callable[[], float] | None = None
 ) -> OpenStorage:
-    """Opens storages in memory; the same token goes on where the last one was closed."""
+    """Return a function that opens storages in memory; a token that comes again goes on."""
     opened: dict[str, MemoryQueuesStorage] = {}
 
     def open_storage(token: str) -> QueuesStorageBase:
@@ -42,7 +42,7 @@ def test_memory_storage_counts_ttl_with_its_clock_while_it_is_in_use() -> None:
     clock.advance(4)
     assert [item.ttl for item in first.get_items("peer")] == [6.0]
     first.close()
-    clock.advance(100)  # nobody has it open
+    clock.advance(100)  # while it is closed
     second = MemoryQueuesStorage(first, clock=clock.time)
     assert [item.ttl for item in second.get_items("peer")] == [6.0]
     clock.advance(1)
@@ -56,7 +56,7 @@ def test_check_storage_runs_all_checks() -> None:
 
 
 class WrittenFor16(MemoryQueuesStorage):
-    """Has the methods of 1.6 only; the batches are those of the base class."""
+    """Has only the methods of 1.6; the other methods are those of the base class."""
 
     push_many = QueuesStorageBase.push_many
     delete = QueuesStorageBase.delete
@@ -158,7 +158,7 @@ class ListsEmptyQueues(MemoryQueuesStorage):
 
 
 class LosesPushesOfThreads(MemoryQueuesStorage):
-    """The read-modify-write that a storage without a lock would do, with the race always lost."""
+    """Reads, modifies and writes without a lock, and always loses the race."""
 
     def get_items(self, queue_name: str) -> Sequence[Message]:
         items = super().get_items(queue_name)
@@ -191,7 +191,7 @@ class TellsOtherPositions(MemoryQueuesStorage):
 
 
 class PagesByIndex(MemoryQueuesStorage):
-    """The position is an index into what is there now."""
+    """Takes a position for an index into what is there now."""
 
     def get_page(
         self, queue_name: str, after: int | None, limit: int, max_bytes: int | None = None

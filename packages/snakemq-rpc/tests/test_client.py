@@ -91,7 +91,7 @@ HERE = __name__
 def test_an_exception_of_an_unknown_class_arrives_by_name(
     proxy: RpcInstProxy, server: RawServer
 ) -> None:
-    """As sent by 1.6, which tells no more than the exception itself."""
+    """1.6 sends it like this, and tells no more than the exception itself."""
     future = called(server, proxy.method)
     server.fail(OutOfStock("shoe", 42), "the traceback")
     with pytest.raises(RemoteError) as caught:

@@ -40,7 +40,7 @@ REQ_ID = b"0123456789abcdef"
 
 
 def written(reply: bytes) -> dict[str, Any]:
-    """As a client of 1.6 decodes it."""
+    """Decode a reply as a client of 1.6 does."""
     data = pickle.loads(reply[len(REPLY_PREFIX) :])
     assert isinstance(data, dict)
     return data

@@ -34,12 +34,12 @@ def open_storage(server: MongoDb, parent: Any) -> Open:
 
 
 def uuid(n: int) -> bytes:
-    """Descending, so that no other order but the natural one passes for it."""
+    """Return uuids that descend, so an order by uuid does not pass for the natural one."""
     return (0xFFFF - n).to_bytes(16, "big")
 
 
 def v16(n: int, **changes: Any) -> dict[str, Any]:
-    """As snakemq/storage/mongodb.py of snakemq 1.6.0 writes it."""
+    """Make a document as snakemq/storage/mongodb.py of snakemq 1.6.0 writes it."""
     document = {
         "queue_name": "peer",
         "uuid": b2a_base64(uuid(n)),
@@ -69,10 +69,10 @@ def test_documents_of_1_6_are_taken_over_in_order_and_kept_as_a_backup(
     assert parent.snakemq_items_v16_backup.count_documents({}) == 451
 
 
-def test_a_takeover_that_was_interrupted_begins_again(parent: Any, open_storage: Open) -> None:
+def test_an_interrupted_takeover_starts_over(parent: Any, open_storage: Open) -> None:
     parent.snakemq_items.insert_many([v16(1), v16(2), v16(3, flags="x"), v16(4)])
     open_storage().close()
-    # as if it had been killed before the renaming, and before the last message
+    # as if it had been killed before the last message, and so before the renaming
     parent.snakemq_items_v16_backup.rename(f"{parent.name}.snakemq_items")
     parent.messages.delete_one({"uuid": uuid(4)})
     with closing(open_storage()) as storage:
@@ -123,7 +123,7 @@ DAMAGE: dict[str, Any] = {
     "data of another type": {"$set": {"data": "text"}},
     "negative flags": {"$set": {"flags": -1}},
     "flags of another type": {"$set": {"flags": True}},
-    "a ttl that is no number": {"$set": {"ttl": float("nan")}},
+    "a ttl that is not a number": {"$set": {"ttl": float("nan")}},
     "an infinite ttl": {"$set": {"ttl": float("inf")}},
     "no stored_at": {"$unset": {"stored_at": 1}},
     "another queue_name": {"$set": {"queue_name": 7}},
@@ -132,7 +132,7 @@ DAMAGE: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE.keys())
-def test_a_damaged_document_is_set_aside_and_holds_up_nobody(
+def test_a_damaged_document_is_set_aside_and_holds_up_no_other(
     parent: Any, open_storage: Open, damage: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     with closing(open_storage()) as storage:

@@ -1,4 +1,4 @@
-"""Documents that the genuine snakeMQ 1.6 has written; see write_v16_documents.py for what is not.
+"""Documents that the genuine snakeMQ 1.6 has written, but for what write_v16_documents.py says.
 
 ``SNAKEMQ16_PYTHON`` names the Python of an environment with snakemq 1.6 from PyPI and pymongo 4.
 """
@@ -28,7 +28,7 @@ pytestmark = [
 ]
 
 
-def test_they_are_taken_over_whole_and_in_order(server: MongoDb) -> None:
+def test_documents_are_taken_over_whole_and_in_order(server: MongoDb) -> None:
     assert PYTHON
     run = partial(subprocess.run, stdout=subprocess.PIPE)
     needed = run([PYTHON, "-c", "import pymongo"], stderr=subprocess.DEVNULL)

@@ -1,4 +1,4 @@
-"""What needs no server."""
+"""The storage, as far as that needs no server."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ def test_public_names() -> None:
     assert issubclass(MongoDbQueuesStorage, InboxStorage)
 
 
-def test_a_server_that_is_not_there_is_temporary() -> None:
+def test_a_missing_server_is_a_temporary_failure() -> None:
     with pytest.raises(StorageError) as caught:
         MongoDbQueuesStorage("127.0.0.1", 1, serverSelectionTimeoutMS=100)
     assert caught.value.temporary
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="processes can be told apart on Linux only")
-def test_only_a_process_of_this_machine_that_is_gone_counts_as_dead() -> None:
+def test_only_an_ended_process_of_this_machine_counts_as_dead() -> None:
     here = _identity(os.getpid())
     assert here is not None
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:

@@ -22,7 +22,7 @@ NAME = "rs0"
 
 
 class ReplicaSet:
-    """``settings``: a short life without a primary is long enough for a test."""
+    """A set of three servers, with short time-outs so that elections are quick."""
 
     def __init__(self, servers: list[MongoDb]) -> None:
         self.servers = servers
@@ -36,7 +36,7 @@ class ReplicaSet:
         self.url = f"mongodb://{','.join(member['host'] for member in members)}/?replicaSet={NAME}"
 
     def primary(self) -> MongoDb:
-        """Waits for one."""
+        """Wait until there is a primary, and return it."""
         with pymongo.MongoClient[Any](self.url) as client:
             while True:
                 client.admin.command("hello")
@@ -51,7 +51,7 @@ class ReplicaSet:
             except AutoReconnect:
                 pass
             except OperationFailure as error:
-                # Nobody was near enough, or it was not the primary any more.
+                # No secondary was up to date, or this was no longer the primary.
                 if error.code not in (50, 189, 262):
                     raise
 
@@ -66,7 +66,7 @@ def replica_set() -> Iterator[ReplicaSet]:
             servers.append(server)
         yield ReplicaSet(servers)
         for server in servers:
-            server.crash()  # one that is asked to stop waits for the others
+            server.crash()  # a server that is asked to stop waits for the others
 
 
 def kill(replica_set: ReplicaSet) -> None:

@@ -22,7 +22,7 @@ from tests.servers.checks import (
     SERVER_CHECKS,
     Check,
     Place,
-    a_full_disk_fails_what_does_not_fit_and_costs_nothing_that_did,
+    a_full_disk_costs_nothing_that_was_accepted,
     texts,
 )
 from tests.servers.fixtures import small_disk, started_on
@@ -32,8 +32,8 @@ pytestmark = pytest.mark.server
 Open = Callable[..., MongoDbQueuesStorage]
 
 IMPATIENT = dict.fromkeys(("connectTimeoutMS", "socketTimeoutMS"), 1000)
-"""For a server that says nothing. One that is away counts as such after a second anyway, and not
-sooner: pymongo looks at most twice a second whether it is back."""
+"""Options for a server that says nothing. One that is away is given up after a second in any case,
+and not sooner, because pymongo checks at most twice a second whether it is back."""
 
 
 @pytest.fixture
@@ -60,15 +60,15 @@ def test_server(check: Check, server: MongoDb, collection: str) -> None:
 def test_a_full_disk_on_which_the_server_stops_itself(collection: str) -> None:
     with small_disk() as disk, started_on(disk, MongoDb) as server:
         place = Place(server, {"collection": collection}, {})
-        a_full_disk_fails_what_does_not_fit_and_costs_nothing_that_did(place, disk.fill, disk.free)
+        a_full_disk_costs_nothing_that_was_accepted(place, disk.fill, disk.free)
 
 
-def test_the_owner_is_named(open_storage: Open) -> None:
+def test_the_error_names_the_owner(open_storage: Open) -> None:
     with closing(open_storage()), pytest.raises(StorageError, match=f"process {os.getpid()} on"):
         open_storage(owner_timeout=0)
 
 
-def test_a_message_that_no_document_holds_is_refused_and_harms_nobody(open_storage: Open) -> None:
+def test_a_message_too_large_for_a_document_is_refused_without_harm(open_storage: Open) -> None:
     largest = 16 * 1024 * 1024 - 512 - len("peer")
     with closing(open_storage()) as storage:
         for push in (
@@ -91,25 +91,25 @@ def test_pushes_go_to_the_journal(open_storage: Open, server: MongoDb) -> None:
         open_storage(w=0)
 
 
-def test_a_client_of_the_users_is_left_open(client: Any, collection: str) -> None:
+def test_the_users_client_is_left_open(client: Any, collection: str) -> None:
     with closing(MongoDbQueuesStorage(client, collection=collection)) as storage:
         storage.push("peer", Message(b"1", None))
     assert client["snakemq"][f"{collection}.messages"].count_documents({}) == 1
 
 
-def test_the_database_is_the_one_of_the_uri(server: MongoDb, collection: str, client: Any) -> None:
+def test_the_uri_names_the_database(server: MongoDb, collection: str, client: Any) -> None:
     uri = server.url.replace("/?", "/of_the_uri?")
     with closing(MongoDbQueuesStorage(uri, collection=collection)) as storage:
         storage.push("peer", Message(b"1", None))
     assert client["of_the_uri"][f"{collection}.messages"].count_documents({}) == 1
 
 
-def test_the_time_of_an_owner_of_another_machine_runs_out(
+def test_the_lease_of_an_owner_on_another_machine_runs_out(
     open_storage: Open, client: Any, collection: str
 ) -> None:
     with closing(open_storage(owner_lease=0.5)) as storage:
         storage.push("peer", Message(b"1", None))
-        storage._database.lease._ended.set()  # its thread stands still
+        storage._database.lease._ended.set()  # its thread stops renewing
         elsewhere = {"$set": {"process": ["elsewhere", "", 1, "1"]}}
         client["tests"][f"{collection}.state"].update_one({"_id": "owner"}, elsewhere)
         with closing(open_storage(owner_timeout=60)) as other:
@@ -122,7 +122,7 @@ def test_the_time_of_an_owner_of_another_machine_runs_out(
             assert texts(other) == [b"1", b"2"]
 
 
-def test_an_owner_that_does_not_know_yet_overwrites_nothing(
+def test_an_owner_that_was_replaced_unawares_overwrites_nothing(
     open_storage: Open, client: Any, collection: str
 ) -> None:
     with closing(open_storage()) as storage:

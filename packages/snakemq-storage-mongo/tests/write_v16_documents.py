@@ -2,9 +2,9 @@
 
     python write_v16_documents.py PORT COLLECTION
 
-1.6 calls what pymongo had until its version 2.9, which neither can be built for Python 3.11 nor
-speaks what a present server understands. So these four calls are put on top of pymongo 4;
-everything else, the documents above all, is 1.6's own.
+1.6 calls what pymongo had up to version 2.9. That version cannot be built for Python 3.11, and a
+present server does not understand it. So these four calls are put on top of pymongo 4; everything
+else is 1.6's own, above all the documents.
 
 Prints as JSON what is stored: per queue, in order, [uuid, data] in hex, ttl, flags.
 """

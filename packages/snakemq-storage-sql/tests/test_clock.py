@@ -35,10 +35,12 @@ def ttls(storage: SqliteQueuesStorage) -> list[float | None]:
         (10.0, 5.0, 15.0, 0.0),
         (10.0, 5.0, 100.0, 0.0),
         (0.0, 5.0, 5.0, 0.0),
-        (10.0, 7.0, 5.0, 10.0),  # a clock that lost time does not lengthen a life
+        (10.0, 7.0, 5.0, 10.0),  # a clock that lost time does not lengthen a ttl
     ],
 )
-def test_what_is_left(ttl: float | None, stored_at: float, now: float, left: float | None) -> None:
+def test_what_is_left_of_a_ttl(
+    ttl: float | None, stored_at: float, now: float, left: float | None
+) -> None:
     assert ttl_left(ttl, stored_at, now) == left
 
 
@@ -89,7 +91,7 @@ def test_passing_time_rewrites_no_row(open_storage: Open, clock: Any) -> None:
         assert storage._database.connection.total_changes == before + 1
 
 
-def test_update_items_ttl_begins_to_count_anew(open_storage: Open, clock: Any) -> None:
+def test_update_items_ttl_starts_counting_again(open_storage: Open, clock: Any) -> None:
     with closing(open_storage()) as storage:
         item = Message(b"", 10)
         storage.push("peer", item)

@@ -1,4 +1,4 @@
-"""What the file system does to a storage is said clearly, and costs nothing that was accepted."""
+"""Errors of the file system are explained, and cost nothing that was accepted."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_a_damaged_file_is_called_damaged(path: Path) -> None:
 
 @pytest.fixture
 def unprivileged() -> Iterator[Path]:
-    """A directory of ours, and for the time of the test we are not root, who may do anything."""
+    """Yield a directory of a user whose rights the test has, because root may do anything."""
     import tempfile
 
     directory = Path(tempfile.mkdtemp())
@@ -103,7 +103,7 @@ def test_a_read_only_file_is_an_error(unprivileged: Path) -> None:
 
 def test_a_full_disk_is_temporary_and_leaves_what_was_accepted(path: Path) -> None:
     with closing(SqliteQueuesStorage(path)) as storage:
-        # The same SQLITE_FULL as from the disk, without the need of one.
+        # This gives the same SQLITE_FULL as a full disk, without needing one.
         storage._database.connection.execute("PRAGMA max_page_count=50")
         accepted = push_until_it_fails(storage)
         assert accepted
@@ -119,19 +119,19 @@ def test_a_full_disk_is_temporary_and_leaves_what_was_accepted(path: Path) -> No
 def push_until_it_fails(storage: SqliteQueuesStorage) -> list[bytes]:
     accepted: list[bytes] = []
 
-    def push_for_ever() -> None:
+    def push_forever() -> None:
         while True:
             item = Message(bytes(5000), None)
             storage.push("peer", item)
             accepted.append(item.uuid)
 
     with pytest.raises(StorageError, match="no space left") as caught:
-        push_for_ever()
+        push_forever()
     assert caught.value.temporary
     return accepted
 
 
-# Beyond the limit the system refuses to write, as it does on a full disk, in mid-file.
+# Beyond the limit the system refuses to write, in the middle of a file, like a full disk.
 LIMITED = """
 import resource, sys
 from contextlib import closing

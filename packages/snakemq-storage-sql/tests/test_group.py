@@ -1,4 +1,4 @@
-"""Writers that come together share a commit."""
+"""Writers that come at the same time share a commit."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from snakemq.storage.sqlite import SqliteQueuesStorage
 
 
 class Tickets(list[Any]):
-    """Those of the writers that wait; says how many have come."""
+    """The tickets of the waiting writers; counts how many have come."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -32,7 +32,7 @@ class Tickets(list[Any]):
 
 
 def start_together(group: GroupCommit[Any], writers: Iterable[Callable[[], object]]) -> None:
-    """Each in a thread of its own, in this order, all of them while a commit is under way."""
+    """Start each writer in its own thread, in this order, all of them during one commit."""
     group._open.tickets = tickets = Tickets()
     threads = []
     with group._lock:
@@ -63,7 +63,7 @@ class Commits:
         return self.numbered - len(rows)
 
     def write_together(self, *rows: str) -> dict[str, BaseException | None]:
-        """Each row from a thread of its own, all of them while a commit is under way."""
+        """Write each row in its own thread, all of them during one commit; return the outcomes."""
         outcome: dict[str, BaseException | None] = {}
 
         def write(row: str) -> None:
@@ -95,7 +95,7 @@ def test_each_writer_gets_the_numbers_of_its_own_rows() -> None:
     assert numbers == {"a": range(1), "bcd": range(1, 4), "ef": range(4, 6)}
 
 
-def test_writers_that_wait_share_a_commit_in_the_order_of_their_coming() -> None:
+def test_waiting_writers_share_a_commit_in_the_order_they_came() -> None:
     commits = Commits()
     assert commits.write_together(*"abcdefgh") == dict.fromkeys("abcdefgh")
     assert commits.calls == [list("abcdefgh")]
@@ -108,7 +108,7 @@ def test_only_the_writer_at_fault_gets_the_error() -> None:
     assert commits.calls == [list("abc"), ["a"], ["b"], ["c"]]
 
 
-def test_waiting_for_the_writers_of_last_time_has_an_end() -> None:
+def test_a_leader_waits_only_for_as_many_writers_as_came_last_time() -> None:
     commits = Commits()
     commits.write_together(*"abc")
     commits.calls.clear()
@@ -120,13 +120,13 @@ def test_waiting_for_the_writers_of_last_time_has_an_end() -> None:
         thread.join(60)
     assert [sorted(rows) for rows in commits.calls] == [["d", "e", "f"]]
     commits.group._patience = 0
-    commits.group.write(["g"])  # alone
+    commits.group.write(["g"])  # it comes alone
     commits.group._patience = 60
-    commits.group.write(["h"])  # and from then on it waits for nobody
+    commits.group.write(["h"])  # and so the next one does not wait
     assert commits.calls[1:] == [["g"], ["h"]]
 
 
-def test_a_back_end_that_is_away_is_not_asked_once_for_each() -> None:
+def test_a_back_end_that_is_away_is_not_asked_again_for_each_writer() -> None:
     commits = Commits()
     commits.failing = {row: StorageError("away", temporary=True) for row in "abc"}
     assert commits.write_together(*"abc").keys() == commits.failing.keys()
@@ -137,7 +137,7 @@ def test_a_back_end_that_is_away_is_not_asked_once_for_each() -> None:
     assert commits.calls == [["b"]]
 
 
-def test_the_others_go_on_when_the_committing_thread_is_interrupted() -> None:
+def test_the_other_threads_go_on_when_the_leader_is_interrupted() -> None:
     commits = Commits()
     interrupted: list[Sequence[str]] = []
 
@@ -170,13 +170,13 @@ def test_a_thread_that_is_interrupted_while_it_waits_takes_its_rows_back(
     outcome = commits.write_together(*"abcd")
     (failed,) = [row for row, error in outcome.items() if error is not None]
     assert isinstance(outcome[failed], KeyboardInterrupt)
-    # The others may come in several groups: in doubt, more threads are woken to lead.
+    # The other rows may come in several groups: in doubt, more threads are woken to lead.
     assert sorted(row for rows in commits.calls for row in rows) == sorted(set("abcd") - {failed})
     assert not commits.group._is_led
     assert commits.write_together(*"efgh") == dict.fromkeys("efgh")
 
 
-def test_nobody_waits_for_one_that_was_interrupted_before_it_led(
+def test_no_thread_waits_for_a_leader_that_was_interrupted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     commits = Commits()
@@ -192,11 +192,11 @@ def test_nobody_waits_for_one_that_was_interrupted_before_it_led(
     assert commits.calls == [["b"]]
 
 
-def test_one_that_is_interrupted_during_the_commit_changes_no_numbers() -> None:
+def test_a_thread_interrupted_during_the_commit_changes_no_numbers() -> None:
     numbers: dict[str, range] = {}
 
     def commit(rows: Sequence[str]) -> int:
-        # What another thread does that is interrupted now.
+        # This is what another thread does if it is interrupted now.
         for ticket in tickets:
             if ticket.rows == ["b", "c"]:
                 ticket.rows = ()
@@ -220,7 +220,7 @@ def test_one_that_is_interrupted_during_the_commit_changes_no_numbers() -> None:
     assert (numbers["a"], numbers["d"]) == (range(1), range(3, 4))
 
 
-def test_without_file_descriptors_each_commits_for_those_that_are_there(
+def test_without_file_descriptors_one_thread_still_commits_for_all(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     class NoBell:
@@ -234,7 +234,7 @@ def test_without_file_descriptors_each_commits_for_those_that_are_there(
     assert not commits.group._is_led
 
 
-def test_bells_are_used_again() -> None:
+def test_bells_are_reused() -> None:
     commits = Commits()
     made: set[int] = set()
     for _ in range(50):
@@ -253,7 +253,7 @@ def test_pushes_of_many_threads_share_commits_of_the_storage(path: Path) -> None
         assert [item.uuid for item in storage.get_items("peer")] == [item.uuid for item in items]
 
 
-def test_one_unstorable_push_does_not_fail_those_of_the_other_threads(path: Path) -> None:
+def test_an_unstorable_push_does_not_fail_those_of_other_threads(path: Path) -> None:
     good, bad = Message(b"", None), Message(b"", None)
     bad.flags = 1 << 64
     with closing(SqliteQueuesStorage(path)) as storage:
@@ -272,7 +272,7 @@ def test_one_unstorable_push_does_not_fail_those_of_the_other_threads(path: Path
         assert [item.uuid for item in storage.get_items("peer")] == [good.uuid]
 
 
-def test_many_writers_lose_nothing_and_none_of_them_hangs() -> None:
+def test_many_writers_lose_nothing_and_never_hang() -> None:
     written: list[tuple[int, int]] = []
 
     def commit(rows: Sequence[tuple[int, int]]) -> int:
@@ -299,8 +299,8 @@ def test_many_writers_lose_nothing_and_none_of_them_hangs() -> None:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # its threads are the point
-def test_a_forked_child_takes_no_turn_of_its_parents_threads() -> None:
-    """It would read from the pipe that they wait for, and some of them would wait forever."""
+def test_a_forked_child_takes_no_ring_from_its_parents_threads() -> None:
+    """If the child read from the pipe of the bell, one of these threads would wait forever."""
     commits = Commits()
     written: list[range] = []
 
@@ -330,7 +330,7 @@ def test_a_forked_child_takes_no_turn_of_its_parents_threads() -> None:
     assert len(written) == 4
 
 
-def test_a_commit_that_takes_long_lets_nobody_wait_for_long(
+def test_after_a_slow_commit_the_next_leader_does_not_wait_long(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A server that does not answer makes a commit fail after ten seconds."""

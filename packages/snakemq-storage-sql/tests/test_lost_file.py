@@ -96,7 +96,7 @@ def test_a_push_notices_within_a_second(
         storage.push("bob", Message(b"", None))
 
 
-def test_its_end_leaves_the_file_of_the_next_one_alone(
+def test_closing_leaves_the_file_of_the_next_storage_alone(
     storage: SqliteQueuesStorage, path: Path, run_child: Callable[..., str]
 ) -> None:
     """SQLite deletes the log by its name when the last owner closes the database."""
@@ -162,7 +162,7 @@ def test_a_link_to_the_file_is_followed(tmp_path: Path) -> None:
             storage.checkpoint_clock()
 
 
-def test_a_directory_that_may_not_be_read_any_more_says_nothing(
+def test_a_directory_that_becomes_unreadable_proves_nothing(
     storage: SqliteQueuesStorage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(path: str) -> os.stat_result:

@@ -21,7 +21,7 @@ SECONDS = st.integers(0, 400).map(lambda n: n / 4)  # exact in binary: sums comp
 
 
 class Stored:
-    """What the model knows of a message: its ttl as it was at some reading of the clock."""
+    """What the model knows of a message: its ttl at some reading of the clock."""
 
     def __init__(self, item: Message, now: float) -> None:
         self.uuid, self.data, self.flags = item.uuid, item.data, item.flags

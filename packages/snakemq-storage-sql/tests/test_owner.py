@@ -65,7 +65,7 @@ def test_a_killed_owner_blocks_nobody(path: Path, start_child: Any) -> None:
 
 def test_a_second_storage_in_the_same_process_is_refused(path: Path) -> None:
     with closing(SqliteQueuesStorage(path)) as storage:
-        for _ in range(2):  # and the refused one does not take the lock of the first with it
+        for _ in range(2):  # the refused storage does not release the lock of the first one
             with pytest.raises(StorageError, match="in use") as caught:
                 SqliteQueuesStorage(path, busy_timeout=0)
             assert caught.value.temporary
@@ -81,8 +81,8 @@ def test_a_failed_opening_leaves_no_lock(path: Path) -> None:
     assert stored(path) == []
 
 
-# Each of them once lost almost all of the parent's messages: the child's copy of the connection
-# was closed, and deleted the log that the parent went on writing to.
+# Each of these once lost almost all of the parent's messages: closing the child's copy of the
+# connection deleted the log that the parent went on writing to.
 LEAVING = {
     "sys.exit": "raise SystemExit(0)",
     "close": "storage.close(); raise SystemExit(0)",

@@ -1,4 +1,4 @@
-"""Whose file it is, and of which version."""
+"""A file says whose it is and which version it has."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ def test_a_newer_version_is_refused_and_left_alone(path: Path, query: Query) -> 
     "statements",
     [
         ["CREATE TABLE bookmarks (url)"],
-        ["CREATE TABLE items (id, name)"],  # the commonest name of a table there is
+        ["CREATE TABLE items (id, name)"],  # a very common name for a table
         ["CREATE TABLE messages (id, text)"],
         ["CREATE TABLE bookmarks (url)", "PRAGMA user_version=1"],
         ["PRAGMA application_id=7"],
     ],
     ids=lambda statements: statements[-1],
 )
-def test_the_database_of_something_else_is_refused_and_left_alone(
+def test_a_foreign_database_is_refused_and_left_alone(
     path: Path, query: Query, statements: list[str]
 ) -> None:
     for statement in statements:

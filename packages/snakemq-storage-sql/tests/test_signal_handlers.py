@@ -1,4 +1,4 @@
-"""A signal handler or a finalizer pushes, whatever its thread is in the middle of."""
+"""A signal handler or a finalizer may push, whatever it interrupts."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ OUTERS: dict[str, Callable[[Storage, list[Message]], object]] = {
 
 
 @pytest.mark.parametrize("name", OUTERS)
-def test_what_it_pushes_in_the_middle_of_a_call_is_stored(storage: Storage, name: str) -> None:
+def test_what_a_handler_pushes_during_a_call_is_stored(storage: Storage, name: str) -> None:
     outer = OUTERS[name]
     line = 0
     while True:
@@ -74,8 +74,10 @@ def test_what_it_pushes_in_the_middle_of_a_call_is_stored(storage: Storage, name
 
 
 @pytest.mark.parametrize("name", ["push", "push_many"])
-def test_it_does_not_wait_for_a_thread_that_waits_for_it(storage: Storage, name: str) -> None:
-    """Other threads push all the time, in groups with the interrupted one."""
+def test_a_handler_does_not_wait_for_a_thread_that_waits_for_it(
+    storage: Storage, name: str
+) -> None:
+    """Other threads keep pushing, in groups with the interrupted thread."""
     outer = OUTERS[name]
     is_over = threading.Event()
     pushed: list[bytes] = []
@@ -136,7 +138,7 @@ def test_a_push_between_two_statements_is_durable_when_it_returns(
         assert [item.data for item in storage.get_items("bob")] == [b"first", b"last words"]
 
 
-def test_what_cannot_be_stored_at_the_end_of_a_call_is_tried_again(
+def test_a_push_that_fails_at_the_end_of_a_call_is_tried_again(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     turn = Turn(logging.getLogger("snakemq.test"))
@@ -158,7 +160,7 @@ def test_what_cannot_be_stored_at_the_end_of_a_call_is_tried_again(
     assert not turn.is_taken
 
 
-def test_only_pushes_may_come_in_the_middle_of_a_call(storage: Storage) -> None:
+def test_a_handler_may_only_push_during_a_call(storage: Storage) -> None:
     with (
         storage._database.gate.turn.call(),
         pytest.raises(Exception, match="a signal handler or a finalizer interrupted a call"),
@@ -167,7 +169,7 @@ def test_only_pushes_may_come_in_the_middle_of_a_call(storage: Storage) -> None:
 
 
 def test_a_leader_leaves_the_lock_to_the_handler_of_the_books_holder() -> None:
-    """The handler waits for the lock, its thread has the books, and the leader needs them."""
+    """The leader needs the books; their holder's handler needs the leader's lock."""
     written: list[str] = []
 
     def commit(rows: Any) -> int:
@@ -201,7 +203,7 @@ def test_a_leader_leaves_the_lock_to_the_handler_of_the_books_holder() -> None:
     assert written == ["handler", "leader"]
 
 
-def test_call_that_waits_behind_a_refused_one_asks_again() -> None:
+def test_a_call_that_waited_behind_a_refused_one_asks_again() -> None:
     turn = Turn(logging.getLogger("snakemq.test"))
     turn.slow = 60
     with turn.lock:

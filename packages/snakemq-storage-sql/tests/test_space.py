@@ -42,7 +42,7 @@ def test_a_delivered_backlog_gives_its_space_back_while_open(
 
 
 @pytest.mark.parametrize("how", ["delete_items", "delete_all"])
-def test_each_way_of_deleting_gives_it_back(path: Path, how: str) -> None:
+def test_each_way_of_deleting_shrinks_the_file(path: Path, how: str) -> None:
     with closing(SqliteQueuesStorage(path)) as storage:
         items = fill(storage)
         if how == "delete_all":
@@ -62,7 +62,7 @@ def test_positions_go_on_after_the_file_has_shrunk(path: Path) -> None:
         assert storage.push("bob", Message(b"next", None)) > before
 
 
-def test_a_file_that_a_killed_process_has_left_shrinks_when_it_is_opened(
+def test_a_file_left_by_a_killed_process_shrinks_when_it_is_opened(
     path: Path, run_child: Callable[..., str]
 ) -> None:
     code = """if True:
@@ -93,7 +93,9 @@ def test_a_file_that_is_full_or_half_full_is_left_alone(path: Path, query: Any) 
     assert path.stat().st_size > 8_000_000
 
 
-def test_it_is_not_tried_with_each_deletion(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_shrinking_is_not_tried_at_each_deletion(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     now = 1000.0
     monkeypatch.setattr(_space, "monotonic", lambda: now)
     with closing(SqliteQueuesStorage(path)) as storage:
@@ -108,7 +110,7 @@ def test_it_is_not_tried_with_each_deletion(path: Path, monkeypatch: pytest.Monk
         storage._database.connection.set_trace_callback(None)
 
 
-def test_a_disk_that_has_no_room_for_it_costs_a_line_in_the_log(
+def test_a_disk_without_room_to_shrink_costs_one_line_in_the_log(
     path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     class NoRoom:
@@ -132,7 +134,7 @@ def test_a_disk_that_has_no_room_for_it_costs_a_line_in_the_log(
         assert storage.get_queues() == []
 
 
-def test_the_log_of_a_large_batch_does_not_stay_that_long(path: Path) -> None:
+def test_the_log_of_a_large_batch_is_cut_afterwards(path: Path) -> None:
     log = path.with_name(path.name + "-wal")
     with closing(SqliteQueuesStorage(path)) as storage:
         storage.push_many("bob", [Message(bytes(4000), None) for _ in range(5000)])

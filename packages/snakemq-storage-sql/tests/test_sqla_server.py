@@ -17,7 +17,7 @@ from tests.servers.checks import (
     SERVER_CHECKS,
     Check,
     Place,
-    a_full_disk_fails_what_does_not_fit_and_costs_nothing_that_did,
+    a_full_disk_costs_nothing_that_was_accepted,
     texts,
 )
 from tests.servers.fixtures import small_disk, started, started_on
@@ -35,7 +35,7 @@ def any_server(request: pytest.FixtureRequest) -> Iterator[Server]:
 
 @pytest.fixture
 def server(any_server: Server) -> Server:
-    """With no storage in it."""
+    """A server with no storage in it."""
     if any_server.process is None or any_server.process.poll() is not None:
         any_server.start()
     for prefix in ("snakemq_", "checks_"):
@@ -53,10 +53,10 @@ def test_server(check: Check, server: Server) -> None:
 def test_a_full_disk(kind: type[Server]) -> None:
     with small_disk() as disk, started_on(disk, kind) as server:
         place = Place(server, {}, {"answer_timeout": 0.5})
-        a_full_disk_fails_what_does_not_fit_and_costs_nothing_that_did(place, disk.fill, disk.free)
+        a_full_disk_costs_nothing_that_was_accepted(place, disk.fill, disk.free)
 
 
-def test_prefixes_part_storages(server: Server) -> None:
+def test_different_prefixes_are_different_storages(server: Server) -> None:
     with closing(Storage(server.url)) as storage:
         storage.push("peer", Message(b"1", None))
         with closing(Storage(server.url, "other_", owner_timeout=0)) as other:
@@ -66,7 +66,7 @@ def test_prefixes_part_storages(server: Server) -> None:
 
 
 @pytest.mark.parametrize("number", [1, 3])
-def test_a_push_whose_answer_was_lost_is_where_it_says(
+def test_a_push_whose_answer_was_lost_is_at_the_position_it_returned(
     server: Server, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     with closing(Storage(server.url)) as storage:
@@ -87,7 +87,7 @@ def test_a_push_whose_answer_was_lost_is_where_it_says(
 
 @pytest.mark.parametrize("size", [100, 100_000])
 def test_a_batch_of_any_size_is_kept_exactly(server: Server, size: int) -> None:
-    """One statement, or more than one may have; with and without some that are there already."""
+    """It fits into one statement or not, and some of its messages are already there or not."""
     ttls = [None, 0, 0.1, 60]
     data = bytes(range(256)) * (size // 256 + 1)
     items = [Message(data[:size] + b"%d" % n, ttls[n % 4], n * 0x1000000) for n in range(200)]
@@ -107,7 +107,7 @@ def test_a_batch_of_any_size_is_kept_exactly(server: Server, size: int) -> None:
             ]
 
 
-def test_a_message_beyond_the_servers_packets_is_refused_and_harms_nobody(server: Server) -> None:
+def test_a_message_too_large_for_a_packet_is_refused_without_harm(server: Server) -> None:
     if not isinstance(server, MariaDb):
         pytest.skip("PostgreSQL takes a gigabyte")
     with closing(Storage(server.url)) as storage:
@@ -117,7 +117,7 @@ def test_a_message_beyond_the_servers_packets_is_refused_and_harms_nobody(server
         assert [len(text) for text in texts(storage)] == [33_540_000]
 
 
-def test_after_losing_the_server_another_owner_may_be_there(server: Server) -> None:
+def test_another_owner_may_come_while_the_server_is_lost(server: Server) -> None:
     with closing(Storage(server.url, owner_timeout=0)) as storage:
         storage.push("peer", Message(b"1", None))
         server.stop()
@@ -130,7 +130,7 @@ def test_after_losing_the_server_another_owner_may_be_there(server: Server) -> N
         assert texts(storage) == [b"1", b"2", b"3"]
 
 
-def test_an_engine_of_the_users_is_left_open(server: Server) -> None:
+def test_the_users_engine_is_left_open(server: Server) -> None:
     engine = sa.create_engine(server.url)
     with closing(Storage(engine)) as storage:
         storage.push("peer", Message(b"1", None))

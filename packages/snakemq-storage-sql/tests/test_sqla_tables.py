@@ -1,4 +1,4 @@
-"""Tables of snakeMQ 1.6, rows that are not messages, and what is asked of the user."""
+"""Tables of snakeMQ 1.6, rows that are not messages, and what the user has to provide."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def url(database: str, tmp_path: Path) -> str:
 
 
 def uuid(n: int) -> bytes:
-    """Descending, so that no other order but that of the rows passes for it."""
+    """Return uuids that descend, so an order by uuid does not pass for the order of the rows."""
     return (0xFFFF - n).to_bytes(16, "big")
 
 
@@ -115,7 +115,7 @@ def test_a_table_that_1_6_writes_later_goes_to_the_end(url: str) -> None:
 
 
 @pytest.mark.parametrize("step", ["copied", "renamed"])
-def test_a_takeover_that_was_interrupted_goes_on(url: str, step: str) -> None:
+def test_an_interrupted_takeover_goes_on(url: str, step: str) -> None:
     write_v16(url, [row(1), row(2)])
     with closing(Storage(url)) as storage:
         storage.delete("peer", storage.get_items("peer")[:1])
@@ -157,7 +157,7 @@ DAMAGE = {
 
 
 @pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE.keys())
-def test_a_damaged_row_is_set_aside_and_holds_up_nobody(
+def test_a_damaged_row_is_set_aside_and_holds_up_no_other(
     url: str, damage: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     with closing(Storage(url)) as storage:
@@ -189,14 +189,14 @@ def test_other_databases_and_names_are_refused() -> None:
             storage.push("\ud800", Message(b"", None))
 
 
-def test_a_server_that_is_not_there_is_temporary() -> None:
+def test_a_missing_server_is_a_temporary_failure() -> None:
     with pytest.raises(StorageError) as caught:
         Storage("mysql+pymysql://root@127.0.0.1:1/x")
     assert caught.value.temporary
     assert "root@127.0.0.1:1" in str(caught.value)
 
 
-def test_a_wrong_password_is_not_and_is_not_shown() -> None:
+def test_a_wrong_password_is_permanent_and_is_not_shown() -> None:
     with started(MariaDb) as server, pytest.raises(StorageError) as caught:
         Storage(server.url.replace("root@", "root:topsecret@"))
     assert not caught.value.temporary
@@ -208,7 +208,7 @@ def test_the_sqlite_storage_needs_no_sqlalchemy() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_without_sqlalchemy_it_is_said_what_to_install() -> None:
+def test_without_sqlalchemy_the_error_says_what_to_install() -> None:
     code = "import sys; sys.modules['sqlalchemy'] = None; import snakemq.storage.sqla"
     command = [sys.executable, "-c", code]
     process = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -61,7 +61,7 @@ def test_close_leaves_the_file_only(path: Path) -> None:
 
 
 def test_every_push_is_synced_and_no_deletion_is(path: Path) -> None:
-    # What is asked of SQLite is all that can be observed here: no test cuts the power.
+    # No test cuts the power, so this only observes what SQLite is asked to do.
     with closing(SqliteQueuesStorage(path)) as storage:
         connection = storage._database.connection
         statements: list[str] = []
@@ -147,7 +147,7 @@ def test_any_number_of_messages_is_deleted_in_one_commit(path: Path, number: int
         assert storage.count("other") == len(items)
 
 
-def test_an_ident_that_is_not_unicode_is_refused_and_harms_nobody(path: Path) -> None:
+def test_an_ident_that_is_not_unicode_is_refused_without_harm(path: Path) -> None:
     with closing(SqliteQueuesStorage(path)) as storage:
         with pytest.raises(ValueError, match="surrogates not allowed"):
             storage.push("\ud800", Message(b"", None))

@@ -22,7 +22,7 @@ Query = Callable[..., list[Any]]
 
 
 def uuid(n: int) -> bytes:
-    """Descending, so that no other order but that of the rows passes for it."""
+    """Return uuids that descend, so an order by uuid does not pass for the order of the rows."""
     return (0xFFFF - n).to_bytes(16, "big")
 
 
@@ -43,7 +43,7 @@ def backup_of(path: Path) -> Path:
 
 
 def content(file: Path) -> bytes:
-    """A database file without the counters in its header that tell caches of a change."""
+    """Return a database file without the counters in its header that tell caches of a change."""
     data = file.read_bytes()
     return data[:24] + data[28:92] + data[96:]
 
@@ -53,7 +53,7 @@ def items_of(path: Path, queue_name: str = "peer") -> Sequence[Message]:
         return storage.get_items(queue_name)
 
 
-def test_messages_come_in_the_order_and_with_the_content_of_16(write_v16: WriteV16) -> None:
+def test_messages_keep_the_order_and_the_content_of_16(write_v16: WriteV16) -> None:
     path = write_v16(
         [
             row(1),
@@ -158,7 +158,7 @@ def test_an_existing_backup_is_not_overwritten(write_v16: WriteV16) -> None:
     assert content(Path(f"{backup}-3")) == before
 
 
-def test_a_half_finished_backup_is_begun_again(write_v16: WriteV16) -> None:
+def test_a_half_finished_backup_starts_over(write_v16: WriteV16) -> None:
     path = write_v16([row(1)])
     before = content(path)
     Path(f"{backup_of(path)}.partial").write_bytes(b"half")
@@ -233,8 +233,8 @@ os.kill(os.getpid(), signal.SIGKILL)
         assert connection.execute("SELECT count(*) FROM items").fetchone() == (1,)
 
 
-# Kills itself just before its n-th SQL statement, or before the n-th call of the functions that
-# work on files; beyond the last of them it leaves with 0.
+# It kills itself just before its n-th SQL statement, or before the n-th call of a function that
+# works on files. If there are fewer of these, it exits with 0.
 KILLED = """
 import os, signal, sqlite3, sys
 left = int(sys.argv[2])
@@ -262,7 +262,7 @@ SqliteQueuesStorage(sys.argv[1])
 """
 
 
-def test_killed_at_any_step_the_file_is_the_old_or_the_new_one(
+def test_a_kill_at_any_step_leaves_the_old_or_the_new_file(
     write_v16: WriteV16, start_child: Any, tmp_path: Path
 ) -> None:
     rows = [row(1), row(2, data=None), row(3)]
@@ -288,7 +288,7 @@ def test_killed_at_any_step_the_file_is_the_old_or_the_new_one(
 
 
 def state_of(path: Path, rows: list[tuple[Any, ...]]) -> str:
-    """Reads a copy, because reading rolls a torn transaction back."""
+    """Read a copy, because reading rolls back a torn transaction."""
     look = path.parent / "look"
     look.mkdir()
     for name in os.listdir(path.parent):

@@ -1,4 +1,4 @@
-"""A row that cannot be read is set aside, reported, and does not hold up its queue."""
+"""A row that cannot be read is set aside and reported; it does not hold up its queue."""
 
 from __future__ import annotations
 
@@ -59,9 +59,7 @@ def test_a_damaged_row_is_set_aside(
     assert kept == [damaged]
 
 
-def test_the_last_row_of_all_may_be_the_damaged_one(
-    path: Path, query: Callable[..., list[Any]]
-) -> None:
+def test_even_the_last_row_may_be_damaged(path: Path, query: Callable[..., list[Any]]) -> None:
     with closing(SqliteQueuesStorage(path)) as storage:
         storage.push_many("peer", [Message(b"%d" % n, 60) for n in range(3)])
     query("UPDATE messages SET stored_at = 'x' WHERE seq = 3")

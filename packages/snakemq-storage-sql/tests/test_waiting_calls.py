@@ -19,7 +19,7 @@ PATIENCE = 30.0
 
 
 class Clock:
-    """Says when it was asked."""
+    """A clock that tells when it was read."""
 
     def __init__(self) -> None:
         self.was_asked = threading.Event()
@@ -38,10 +38,10 @@ CALLS: dict[str, Callable[[SqlAlchemyQueuesStorage], object]] = {
 
 
 @pytest.mark.parametrize("name", CALLS)
-def test_they_fail_with_it_and_the_next_one_asks_again(
+def test_waiting_calls_fail_with_it_and_the_next_call_asks_again(
     path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    """Otherwise each of them would wait for seconds, one after the other."""
+    """Otherwise each call would wait for seconds, one after the other."""
     call = CALLS[name]
     clock = Clock()
     for module in (_gate, _pushes):
@@ -81,7 +81,7 @@ def test_they_fail_with_it_and_the_next_one_asks_again(
         assert len(asked) == 1
 
 
-def test_a_failure_that_is_not_the_servers_fails_nobody_else(path: Path) -> None:
+def test_a_failure_that_is_not_the_servers_fails_no_other_call(path: Path) -> None:
     with closing(SqlAlchemyQueuesStorage(f"sqlite:///{path}")) as storage:
         since = time.monotonic()
         turn = storage._database.gate.turn

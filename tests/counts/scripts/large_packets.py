@@ -13,7 +13,7 @@ from snakemq.packeter import keep_freed_memory
 from snakemq.packeter._framing import PacketReader
 
 BLOCK = 128 * 1024
-"""As a link reads it."""
+"""The most that a link reads at once, in bytes."""
 
 AT_ONCE = 8
 ROUNDS = 50

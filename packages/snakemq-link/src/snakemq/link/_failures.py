@@ -27,7 +27,7 @@ class FailureSeries:
         return True
 
     def end(self) -> int:
-        """It is connected well. Returns how many attempts had failed."""
+        """Forget the failures, because it is connected. Returns how many attempts had failed."""
         count, self.count = self.count, 0
         self._told.clear()
         return count

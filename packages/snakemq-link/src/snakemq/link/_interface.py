@@ -12,7 +12,7 @@ BytesLike: TypeAlias = "bytes | bytearray | memoryview"
 
 
 class TimerHandle(Protocol):
-    """What :meth:`LinkInterface.call_later` returns."""
+    """A timer, as :meth:`LinkInterface.call_later` returns it."""
 
     def cancel(self) -> None:
         """Make sure that the function is not called any more. Idempotent."""
@@ -223,7 +223,7 @@ class CrowdedLink(Protocol):
 
 
 def no_connection(conn_id: str) -> NoConnection:
-    """What a link raises for an id that it does not know, or not any more."""
+    """Make the error that a link raises for an id that it does not know, or not any more."""
     return NoConnection(f"there is no connection {conn_id!r} (any more)")
 
 

@@ -140,7 +140,7 @@ class PacketReader:
 
 
 def _guess(data: bytes) -> str:
-    """What it is instead of packets, if that can be told from its beginning."""
+    """Guess from the beginning what it is instead of packets; empty if it cannot be told."""
     if 20 <= data[0] <= 23 and data[1] == 3:
         return "; it looks like TLS"
     if all(32 <= byte < 127 for byte in data[:SIZE_LENGTH]):
@@ -149,7 +149,7 @@ def _guess(data: bytes) -> str:
 
 
 class _Block:
-    """What is sent together."""
+    """Packets that are sent together."""
 
     __slots__ = ("ends", "ids", "parts", "size")
 
@@ -261,7 +261,7 @@ class PacketWriter:
         self._last = _Block()
 
     def next_block(self) -> bytes | memoryview:
-        """What to send next; the same again until :meth:`sent` is called; empty if nothing."""
+        """Return what to send next: the same until :meth:`sent` is called; empty if nothing."""
         if not self._data:
             if not self._last.size and not self._full:
                 return b""

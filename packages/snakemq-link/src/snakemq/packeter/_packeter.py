@@ -222,7 +222,7 @@ class Packeter:
 
     @property
     def unfinished_bytes(self) -> int:
-        """What has arrived of incomplete packets of all connections, in bytes."""
+        """Bytes that have arrived of incomplete packets, on all connections."""
         return self._unfinished.size
 
     def get_progress(self, conn_id: str) -> tuple[int, int]:

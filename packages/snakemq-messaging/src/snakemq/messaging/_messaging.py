@@ -16,7 +16,7 @@ from snakemq._settings import (
     zero_or_more,
 )
 from snakemq.callbacks import Callback, Event
-from snakemq.exceptions import LoopError, SnakeMQMessageTooLarge
+from snakemq.exceptions import LoopError
 from snakemq.link import forks
 from snakemq.message import Message
 from snakemq.message._stack import claim, give_back
@@ -35,6 +35,12 @@ from ._picture import take_picture
 from ._registry import Registry
 from ._stats import MessagingStats, Statistics
 from ._wire import _frames as frames
+from ._wire._sendable import (
+    MAX_MESSAGE_SIZE,
+    check_ident,
+    check_message,
+    check_own_ident,
+)
 
 WINDOW_MESSAGES = 4096
 """How many messages a sender may have unacknowledged: several times what one batch off the network
@@ -52,31 +58,8 @@ MAX_ATTEMPTS = 5
 RETRY_DELAY = 1.0
 """Seconds between two attempts."""
 
-MAX_MESSAGE_SIZE = frames.MAX_PACKET_SIZE - frames.MESSAGE_HEADER_SIZE
-"""The longest data of a message that the packet format allows, in bytes."""
-
-
 NEVER = -1
 """No process has been forked that often."""
-
-
-def _check_ident(ident: str) -> None:
-    if not isinstance(ident, str):
-        raise TypeError(f"an ident must be a str, not {type(ident).__name__}")
-    if len(ident) > frames.MAX_IDENT_LENGTH:
-        raise ValueError(
-            f"an ident has at most {frames.MAX_IDENT_LENGTH} characters, {ident!r} has {len(ident)}"
-        )
-    if not ident.isascii():
-        ident.encode()  # UnicodeEncodeError, a ValueError, for half of a surrogate pair
-
-
-def _check_identifier(name: str, value: str) -> None:
-    if not isinstance(value, str):
-        raise TypeError(f"{name} must be a str, not {value!r}")
-    _check_ident(value)
-    if not value:
-        raise ValueError("an ident has at least one character: choose a name for this peer")
 
 
 class Messaging:
@@ -141,7 +124,7 @@ class Messaging:
     again.
     """
 
-    identifier: Fixed[str] = Fixed(_check_identifier)
+    identifier: Fixed[str] = Fixed(check_own_ident)
     queues_storage: Fixed[QueuesStorageBase | None] = Fixed(
         instance_of(QueuesStorageBase, or_none=True)
     )
@@ -354,9 +337,9 @@ class Messaging:
         # The queue of a peer has a name that was checked when it was made.
         queue = self._queue_of(ident) if ident.__class__ is str else None
         if queue is None:
-            _check_ident(ident)
+            check_ident(ident)
         if message.__class__ is not Message or len(message.data) > MAX_MESSAGE_SIZE:
-            _check_message(message)
+            check_message(message)
         claimed = claim(message, ident)
         try:
             if urgent:
@@ -377,10 +360,10 @@ class Messaging:
         """
         if self._open_in != forks.count:
             raise self._is_over()
-        _check_ident(ident)
+        check_ident(ident)
         given = list(messages)
         for message in given:
-            _check_message(message)
+            check_message(message)
         claimed = [claim(message, ident) for message in given]
         try:
             self._sender.outbox.accept_many(ident, claimed)
@@ -504,10 +487,3 @@ class Messaging:
 
 def _inherited() -> LoopError:
     return LoopError("this stack belongs to the parent process; after a fork make one of your own")
-
-
-def _check_message(message: Message) -> None:
-    if not isinstance(message, Message):
-        raise TypeError(f"message must be a snakemq.message.Message, not {message!r}")
-    if len(message.data) > MAX_MESSAGE_SIZE:
-        raise SnakeMQMessageTooLarge(f"{len(message.data)} bytes; the format ends at 4 GiB")

@@ -31,7 +31,7 @@ class DropReason(Enum):
 
 
 class Counters:
-    """Counts of one peer since the start of the stack. Only the loop writes them."""
+    """The counters of one peer, since the start. Only the loop writes them."""
 
     __slots__ = (
         "connections",
@@ -107,7 +107,7 @@ class PeerStats(NamedTuple):
 
 
 class MessagingStats(NamedTuple):
-    """What :meth:`Messaging.stats` returns: a snapshot, for any exporter."""
+    """The result of :meth:`Messaging.stats`: a picture of one moment, for any exporter."""
 
     connections: int
     """Peers that are connected now."""

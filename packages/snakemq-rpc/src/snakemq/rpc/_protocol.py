@@ -68,7 +68,7 @@ _KNOWN_TO_16 = frozenset(
 
 
 class Request(TypedDict):
-    """What a client asks for."""
+    """A call or a signal, as a client asks for it."""
 
     command: str
     """``"call"``, or ``"signal"`` which has no reply."""

@@ -125,8 +125,11 @@ class Admission:
 
 
 def group_of(remote_peer: object) -> str:
-    """What is counted together: an IPv4 address, or a /64 network of IPv6, because each host has a
-    whole one. Empty for Unix sockets: the permissions of the file decide who may dial them."""
+    """Return what connections are counted by: an IPv4 address, or a /64 network of IPv6, because
+    each host has a whole one.
+
+    It is empty for Unix sockets: the permissions of the file decide who may dial them.
+    """
     if not isinstance(remote_peer, tuple) or not remote_peer:
         return ""
     host = str(remote_peer[0])

@@ -36,7 +36,7 @@ class Dialler(Protocol):
     server_hostname: str | None
 
     def connected(self, conn: LinkSocket) -> None:
-        """It is ready for use."""
+        """Note that the connection is ready for use."""
 
     def connection_ended(self, lasted: float | None, failure: Exception | None) -> None:
         """``lasted``: seconds for which it was usable; ``None``: it never was."""

@@ -61,7 +61,7 @@ class ConnectionTable:
             self.connection_of[conn.connector] = conn
 
     def open(self, conn: LinkSocket) -> None:
-        """It is ready for use from now on. To be announced."""
+        """Mark a connection as ready for use. The caller announces it."""
         del self.shaking_hands[conn.conn_id]
         conn.phase = Phase.OPEN
         conn.connected_at = self._loop.time()

@@ -172,7 +172,7 @@ class Connector:
         self._tell(", ".join(dict.fromkeys(self._reasons)), None)
 
     def _tell(self, reason: str, cause: Exception | None, what: str = "cannot connect to") -> None:
-        """To be called after the next round is planned: Ctrl-C may come in a callback of users."""
+        """Report a failure, after the next round is planned: Ctrl-C may come in a callback."""
         is_news = self._failures.add(reason)
         error = ConnectFailed(f"{what} {self.address!r}: {reason}", self.address)
         error.__cause__ = cause

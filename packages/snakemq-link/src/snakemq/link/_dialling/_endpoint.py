@@ -10,7 +10,7 @@ from ._address import Address
 
 
 class Endpoint(NamedTuple):
-    """What the socket module needs to know."""
+    """The arguments for the socket module."""
 
     family: int
     sockaddr: tuple[str, int] | tuple[str, int, int, int] | str

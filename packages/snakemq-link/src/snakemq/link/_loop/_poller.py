@@ -14,7 +14,7 @@ to read."""
 
 
 READ, WRITE = 1, 4
-"""As epoll has them."""
+"""The events, with the numbers that epoll gives them."""
 
 
 class Poller(Protocol):
@@ -27,7 +27,7 @@ class Poller(Protocol):
         """Raises ``KeyError`` when it is not registered."""
 
     def unregister(self, fd: int) -> None:
-        """To be called before the file is closed. Raises ``KeyError``."""
+        """Forget a file that is about to be closed. Raises ``KeyError`` if it is not registered."""
 
     def poll(self, timeout: float | None) -> list[tuple[Handler, int]]:
         """Sleep until there are events; ``None``: for as long as it takes.

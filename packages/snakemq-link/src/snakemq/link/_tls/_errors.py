@@ -42,5 +42,5 @@ def explained(exc: Exception, doing: str) -> Exception:
 
 
 def without_source_line(text: str) -> str:
-    """What an ``SSLError`` says, without the line of Python's source that it ends with."""
+    """Return the text of an ``SSLError`` without the line of Python's source that it ends with."""
     return text.partition(_SOURCE_LINE)[0]

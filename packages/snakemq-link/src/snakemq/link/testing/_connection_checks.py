@@ -144,7 +144,7 @@ def close_inside_on_connect(arena: Arena) -> None:
 
 @link_check
 def connection_is_closed_if_a_callback_of_on_connect_raises(arena: Arena) -> None:
-    """It may have been a check. Fail closed, before anything is received or sent."""
+    """The callback may be a check, so the link fails closed before anything is received or sent."""
     for closing in arena.sides:
 
         def check(conn_id: str) -> None:

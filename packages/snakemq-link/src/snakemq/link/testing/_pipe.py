@@ -119,7 +119,7 @@ class Pipe:
             self.world.timers.add(arrival, self._land_fin)
 
     def kill(self) -> None:
-        """What is in it is lost, and so is everything that will be put in."""
+        """Lose what is in it, and everything that will be put in."""
         self.dead = True
         self.lost += self.flying + len(self.arrived)
         self.arrived.clear()

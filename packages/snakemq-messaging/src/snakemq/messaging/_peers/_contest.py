@@ -46,15 +46,15 @@ class Contest:
         self.probe: Probe = NO_PROBE
         """The ping."""
         self.waited = 0.0
-        """Seconds that the owner has had to answer. They count from when the ping is sent, which can
-        be behind a large message, and start again as long as that message moves."""
+        """Seconds that the owner has had to answer. They count from the sending of the ping, which
+        can be behind a large message, and start again as long as that message moves."""
         self.timer: TimerHandle | None = None
         self.held: list[Packet] = []
         self._held_bytes = 0
 
     @property
     def is_same_process(self) -> bool:
-        """Does the challenger come from the owner's own stack? False for 1.6 peers: they do not say."""
+        """Does the challenger come from the owner's own stack? False for 1.6 peers, as unknown."""
         owner = self.owner.conversation.features
         challenger = self.challenger.conversation.features
         return owner is not None and challenger is not None and owner.epoch == challenger.epoch

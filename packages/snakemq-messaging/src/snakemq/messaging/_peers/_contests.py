@@ -67,7 +67,7 @@ class Contests:
             self._ask(contest)
 
     def end(self, contest: Contest) -> None:
-        """End a contest that is decided, or has nothing left to decide."""
+        """End the contest: it is decided, or there is nothing left to decide."""
         if contest.timer is not None:
             contest.timer.cancel()
         self.by_ident.pop(contest.ident, None)

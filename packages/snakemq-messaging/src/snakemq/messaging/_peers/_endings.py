@@ -64,7 +64,7 @@ class Endings:
         self._events.report(conn_id, error)
 
     def packets_sent(self, connection: Connection, packet_id: int) -> None:
-        """Close the connection of a peer that is turned away, if its farewell was among the packets."""
+        """Close the connection of a peer that is turned away, once its farewell is sent."""
         if packet_id >= connection.farewell_packet_id:
             self.close(connection)
 

@@ -36,7 +36,7 @@ class Decision(NamedTuple):
 def decide(
     now: float, last_recv: float, last_ping: float | None, interval: float, wait: float
 ) -> Decision:
-    """Return what to do about a silent peer.
+    """Decide what to do about a silent peer.
 
     ``last_recv``: when anything arrived from it; ``last_ping``: when it was pinged, ``None`` if
     anything has arrived since (not by comparing times: some clocks stand still for 15 ms);
@@ -55,7 +55,7 @@ def decide(
 
 
 class HasTimer(Protocol):
-    """An object with at most one deadline."""
+    """Something that can have one deadline at a time."""
 
     timer: TimerHandle | None
 
@@ -111,7 +111,7 @@ class KeepAlive:
             connection.last_ping = self._link.time()
 
     def set_deadline(self, holder: HasTimer, wait: float, func: Callable[[], object]) -> None:
-        """Call ``func()`` when the other side has had ``wait`` seconds; the timer is ``holder.timer``.
+        """Call ``func()`` when the other side has had ``wait`` seconds; sets ``holder.timer``.
 
         Before that the loop handles once more what has arrived. If the loop was busy when the
         deadline came, it has not looked for a while, so the wait begins anew, once.

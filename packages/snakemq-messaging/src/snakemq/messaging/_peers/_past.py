@@ -32,8 +32,8 @@ class Past:
         self._latest: OrderedDict[str, _Latest] = OrderedDict()
 
     def is_outlived(self, ident: str, epoch: int, order: int) -> bool:
-        """Was a connection made before the latest one of the ident, by an earlier process? Ask before
-        it is admitted."""
+        """Was a connection made before the latest one of the ident, by an earlier process? Ask
+        before it is admitted."""
         latest = self._latest.get(ident)
         return latest is not None and latest.epoch != epoch and order < latest.order
 

@@ -144,7 +144,7 @@ def encode_features(features: Features) -> bytes:
 
 
 def decode_features(frame: bytes) -> Features:
-    """Decode features. Bytes behind the known fields belong to a newer version and are ignored."""
+    """Read the known fields. What follows them belongs to a newer version and is ignored."""
     if len(frame) < _FEATURES.size:
         raise SnakeMQBrokenMessage(f"a features frame of {len(frame)} bytes")
     _, version, bits, epoch, messages, bytes_, max_packet_size = _FEATURES.unpack_from(frame)

@@ -26,7 +26,7 @@ def survives_kill(open_storage: OpenStorage) -> None:
 
 
 def survives_kill_in_batches(open_storage: OpenStorage) -> None:
-    """So is each message whose push_many had returned, in order."""
+    """Each message whose push_many had returned at kill -9 is still there, in order."""
     _kill_while(push_in_batches, open_storage, rounds=(30, 200))
 
 

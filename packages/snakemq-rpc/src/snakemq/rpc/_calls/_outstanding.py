@@ -60,7 +60,7 @@ class Outstanding:
         return call
 
     def take_sent_in(self, ident: str, uuid: bytes) -> Call | None:
-        """As :meth:`take`, for a server that found no id in a request, and names the message."""
+        """Do as :meth:`take` does, for a server that names the message, as it found no id in it."""
         peer = self.peers.get(ident)
         call = peer.sent_in(uuid) if peer is not None else None
         return self.take(call.req_id) if call is not None else None

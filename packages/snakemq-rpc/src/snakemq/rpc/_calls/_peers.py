@@ -62,8 +62,10 @@ class Peer:
         return True
 
     def connect(self, announced: int) -> list[Call]:
-        """It is connected, and has these feature bits. Returns the calls to be sent at once,
-        except for those that others :meth:`claim`."""
+        """Note that the peer is connected, with these feature bits.
+
+        Returns the calls to be sent at once, except for those that others :meth:`claim`.
+        """
         self._may_refuse_silently = announced & (_ACKNOWLEDGES | ANSWERS_REFUSED) == _ACKNOWLEDGES
         for call in self._under_way.values():
             call.losses = 0  # messaging did not drop it, so it had been acknowledged

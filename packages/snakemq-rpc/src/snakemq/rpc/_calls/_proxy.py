@@ -24,7 +24,7 @@ class RemoteObject:
     def request(
         self, command: str, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Request:
-        """What is sent to have a method of the object run."""
+        """Make the request that has a method of the object run."""
         return {
             "command": command,
             "object": self.name,

@@ -26,7 +26,7 @@ class Builder(Protocol):
     """Answers the machine's questions about anything that is not plain data."""
 
     def find(self, name: str) -> object:
-        """What has this dotted name, or :exc:`UnregisteredClass`."""
+        """Return what has this dotted name, or raise :exc:`UnregisteredClass`."""
 
     def call(self, func: object, args: tuple[Any, ...]) -> object:
         """``func(*args)``, if ``func`` is what :meth:`find` returned."""
@@ -148,7 +148,7 @@ class RegisteredBuilder:
 
 
 def _guard_of(cls: type) -> tuple[type, Callable[[tuple[object, ...]], None]] | None:
-    """What looks at the arguments of a class that leaves its construction to one of GUARDS."""
+    """Return the class and that one of GUARDS which checks its arguments, if there is one."""
     for base in cls.__mro__:
         guard = GUARDS.get(f"{base.__module__}.{base.__qualname__}")
         if guard is not None and cls.__new__ is base.__new__:

@@ -59,7 +59,7 @@ class Operations:
         return int(line)
 
     def pop_mark(self) -> list[Any]:
-        """What lies above the last mark."""
+        """Take what lies above the last mark."""
         items = self.stack
         self.stack = self._below.pop()
         return items

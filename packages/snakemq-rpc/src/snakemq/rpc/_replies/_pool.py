@@ -47,7 +47,7 @@ class WorkerPool:
         return self._threads
 
     def running(self) -> list[Job]:
-        """What the threads are working on."""
+        """Return the work that the threads are doing."""
         return list(self._running.copy().values())
 
     def wait_for_others(self, timeout: float) -> list[Job]:

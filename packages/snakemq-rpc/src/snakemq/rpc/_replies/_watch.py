@@ -32,7 +32,7 @@ class StuckWatch:
         self._quiet_until = float("-inf")
 
     def look(self, now: float, waiting: int) -> None:
-        """To be called now and then while ``waiting`` requests wait for a thread."""
+        """Look whether a thread gets free. Call it now and then while ``waiting`` requests wait."""
         pool = self._pool
         if pool.finished != self._finished or not waiting or pool.threads < 1:
             self._finished, self._since = pool.finished, now

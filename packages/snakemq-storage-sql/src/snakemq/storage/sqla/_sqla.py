@@ -24,7 +24,7 @@ FOREVER = 7 * 86400.0
 """Seconds for a call that may take as long as it needs."""
 
 BYTES_PER_SECOND = 1_000_000
-"""The speed of a slow network. A push may take that much longer than ``answer_timeout``."""
+"""The speed of a slow network: by how much a push may take longer than ``answer_timeout``."""
 
 CLOCK_INTERVAL = 1.0
 """Deletions write the clock down again after this many seconds."""

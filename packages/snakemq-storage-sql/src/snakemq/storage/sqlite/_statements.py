@@ -14,7 +14,7 @@ _ROW = "(?, ?, ?, ?, ?, ?, ?)"
 INSERT = _INSERT + _ROW
 
 ROWS_PER_STATEMENT = 100
-"""The most rows of a statement, which could have 999 parameters before SQLite 3.32."""
+"""The most rows of a statement, which had at most 999 parameters before SQLite 3.32."""
 
 
 @lru_cache(ROWS_PER_STATEMENT)

@@ -1,0 +1,41 @@
+"""What can be sent: idents and messages that fit the frames."""
+
+from __future__ import annotations
+
+from snakemq.exceptions import SnakeMQMessageTooLarge
+from snakemq.message import Message
+
+from . import _frames as frames
+
+MAX_MESSAGE_SIZE = frames.MAX_PACKET_SIZE - frames.MESSAGE_HEADER_SIZE
+"""The longest data of a message that the packet format allows, in bytes."""
+
+
+def check_ident(ident: str) -> None:
+    """Refuse what cannot be an ident, with ``TypeError`` or ``ValueError``."""
+    if not isinstance(ident, str):
+        raise TypeError(f"an ident must be a str, not {type(ident).__name__}")
+    if len(ident) > frames.MAX_IDENT_LENGTH:
+        raise ValueError(
+            f"an ident has at most {frames.MAX_IDENT_LENGTH} characters, {ident!r} has {len(ident)}"
+        )
+    if not ident.isascii():
+        ident.encode()  # UnicodeEncodeError, a ValueError, for half of a surrogate pair
+
+
+def check_own_ident(name: str, value: str) -> None:
+    """Refuse what cannot be the ident of this peer; ``name``: the setting it is given as."""
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be a str, not {value!r}")
+    check_ident(value)
+    if not value:
+        raise ValueError("an ident has at least one character: choose a name for this peer")
+
+
+def check_message(message: Message) -> None:
+    """Refuse what cannot be sent, with ``TypeError`` or
+    :exc:`~snakemq.exceptions.SnakeMQMessageTooLarge`."""
+    if not isinstance(message, Message):
+        raise TypeError(f"message must be a snakemq.message.Message, not {message!r}")
+    if len(message.data) > MAX_MESSAGE_SIZE:
+        raise SnakeMQMessageTooLarge(f"{len(message.data)} bytes; the format ends at 4 GiB")
