@@ -19,7 +19,7 @@ class Authority:
         self.authority.cert_pem.write_to_path(self.ca_certs)
 
     def issue(self, *names: str) -> tuple[str, str]:
-        """The files with the key and with the certificate of a peer."""
+        """Make the files with the key and with the certificate of a peer."""
         keyfile = self.folder / f"{'-'.join(names)}.key"
         certfile = keyfile.with_suffix(".crt")
         if not keyfile.exists():
@@ -29,7 +29,7 @@ class Authority:
         return str(keyfile), str(certfile)
 
     def config(self, *names: str, **settings: Any) -> SSLConfig:
-        """Mutual TLS, the way that the documentation shows, for the peer of that name."""
+        """Make the settings of mutual TLS that the documentation shows, for a peer."""
         keyfile, certfile = self.issue(*names)
         mutual: dict[str, Any] = {"ca_certs": self.ca_certs, "cert_reqs": ssl.CERT_REQUIRED}
         return SSLConfig(keyfile, certfile, **(mutual | settings))

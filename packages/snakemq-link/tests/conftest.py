@@ -62,7 +62,7 @@ def resolver(monkeypatch: pytest.MonkeyPatch) -> Resolver:
 
 @pytest.fixture(scope="session")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    """Signs the certificates of peers who trust each other."""
+    """Signs the certificates of peers that trust each other."""
     return Authority(tmp_path_factory.mktemp("authority"))
 
 

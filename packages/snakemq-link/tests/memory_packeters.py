@@ -15,7 +15,7 @@ def framed(*packets: bytes) -> bytes:
 
 
 class DiaryPacketer(Packeter):
-    """Writes down what its callbacks are told."""
+    """Writes down what its callbacks get."""
 
     def __init__(self, link: LinkInterface, **options: int) -> None:
         super().__init__(link, **options)

@@ -19,7 +19,7 @@ LOCALHOST = ("127.0.0.1", 0)
 
 
 class DiaryLink(Link):
-    """Writes down what its callbacks are told."""
+    """Writes down what its callbacks get."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -48,7 +48,7 @@ class DiaryLink(Link):
         return [conn_id for conn_id in self.connected if conn_id not in self.disconnected]
 
     def send_all(self, conn_id: str, data: bytes) -> None:
-        """In as many sends as it takes, each inside the ``on_ready_to_send`` of the last one."""
+        """Send data in several sends, each inside the ``on_ready_to_send`` of the last one."""
         rest = memoryview(data)
 
         def go_on(ready: str, sent: int) -> None:
@@ -71,7 +71,7 @@ def run_until(predicate: Callable[[], object], *links: Link) -> None:
     while not predicate():
         assert time.monotonic() < deadline, "waited in vain"
         turns += 1
-        # Without sleep as long as things happen; with short ones when they take their time.
+        # Without sleep while things happen, and with short sleeps when they take longer.
         for link in links:
             link.loop(runtime=0 if turns < 100 else 0.002)
 

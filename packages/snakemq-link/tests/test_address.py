@@ -32,7 +32,7 @@ from snakemq.link._dialling._endpoint import Endpoint, literal, public_address, 
         ("localhost:http", "localhost:http"),
     ],
 )
-def test_addresses_that_can_be_written(given: object, address: Address) -> None:
+def test_every_form_of_an_address_is_accepted(given: object, address: Address) -> None:
     assert normalize(given) == address
 
 
@@ -123,14 +123,14 @@ def test_resolver_gives_each_endpoint_once_in_the_order_of_the_system(
 
 
 @pytest.mark.parametrize("host", ["x" * 70, "a..b"])
-def test_impossible_names_raise_the_os_error_of_unknown_ones(
+def test_impossible_host_names_raise_os_error_like_unknown_ones(
     host: str,
 ) -> None:
     with pytest.raises(OSError, match=r".+"):
         resolve((host, 1))
 
 
-def test_link_local_address_keeps_the_interface_without_which_it_is_nothing() -> None:
+def test_link_local_address_keeps_its_interface() -> None:
     class Bound:
         def getsockname(self) -> tuple[object, ...]:
             return "fe80::1", 4000, 0, 3

@@ -35,7 +35,7 @@ class Clients:
         return client
 
     def admitted(self, source: str = HERE) -> bool:
-        """Does one more client stay connected?"""
+        """Dial in, and return True if the connection stays."""
         client = self.dial(source)
         client.setblocking(False)
         try:
@@ -53,7 +53,7 @@ def serve() -> Iterator[Callable[[DiaryLink], Clients]]:
 Serve = Callable[[DiaryLink], Clients]
 
 
-def test_one_address_cannot_take_all(new_link: NewLink, serve: Serve) -> None:
+def test_one_address_cannot_take_all_connections(new_link: NewLink, serve: Serve) -> None:
     clients = serve(new_link(max_connections_per_address=3))
     assert [clients.admitted() for _ in range(5)] == [True] * 3 + [False] * 2
     assert clients.admitted(ELSEWHERE)
@@ -62,7 +62,7 @@ def test_one_address_cannot_take_all(new_link: NewLink, serve: Serve) -> None:
     assert not clients.admitted()
 
 
-def test_a_part_of_all_connections_may_come_from_one_address(
+def test_one_address_may_have_a_fraction_of_all_connections(
     new_link: NewLink, serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_admission, "FEW_CONNECTIONS", 1)
@@ -71,15 +71,13 @@ def test_a_part_of_all_connections_may_come_from_one_address(
     assert [clients.admitted(ELSEWHERE) for _ in range(4)] == [True] * 3 + [False]
 
 
-def test_a_few_connections_may_come_from_one_address_in_any_case(
-    new_link: NewLink, serve: Serve
-) -> None:
+def test_one_address_may_always_have_a_few_connections(new_link: NewLink, serve: Serve) -> None:
     clients = serve(new_link(max_connections=3))
     assert FEW_CONNECTIONS > 3
     assert [clients.admitted() for _ in range(4)] == [True] * 3 + [False]
 
 
-def test_any_number_may_come_from_one_address_if_that_is_wanted(
+def test_the_limit_for_one_address_can_be_switched_off(
     new_link: NewLink, serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_admission, "FEW_CONNECTIONS", 1)
@@ -141,7 +139,7 @@ def test_a_reserve_of_descriptors_is_kept_for_this_process(
     assert clients.admitted()
 
 
-def test_the_limit_of_descriptors_is_looked_up_when_somebody_comes(
+def test_the_limit_of_descriptors_is_read_for_each_newcomer(
     new_link: NewLink, serve: Serve
 ) -> None:
     resource = pytest.importorskip("resource")
@@ -170,7 +168,7 @@ def close_oldest(link: DiaryLink) -> Callable[[Callable[[str], bool]], None]:
     return on_crowded
 
 
-def test_a_newcomer_is_taken_if_somebody_makes_room(new_link: NewLink, serve: Serve) -> None:
+def test_a_newcomer_is_admitted_if_a_layer_makes_room(new_link: NewLink, serve: Serve) -> None:
     link = new_link(max_connections=2)
     link.on_crowded.add(close_oldest(link))
     clients = serve(link)
@@ -199,7 +197,7 @@ def test_own_connections_do_not_make_room_for_newcomers(
     assert not link.disconnected
 
 
-def test_nobody_is_asked_again_and_again_in_vain(
+def test_layers_that_had_no_room_are_not_asked_again_at_once(
     new_link: NewLink, serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_admission, "_IN_VAIN", 1000.0)
@@ -211,7 +209,7 @@ def test_nobody_is_asked_again_and_again_in_vain(
     assert len(asked) == 1
 
 
-def test_a_handshake_that_is_not_finished_gives_way(
+def test_an_unfinished_handshake_gives_way_to_a_newcomer(
     new_link: NewLink, other: DiaryLink, authority: Authority
 ) -> None:
     link = new_link(max_connections=2)
@@ -225,7 +223,7 @@ def test_a_handshake_that_is_not_finished_gives_way(
         assert len(link._table.connections) == 2
 
 
-def test_refusals_of_a_host_are_told_once_a_minute_with_their_count(
+def test_refusals_of_a_host_are_reported_once_a_minute_with_a_count(
     new_link: NewLink,
     serve: Serve,
     monkeypatch: pytest.MonkeyPatch,
@@ -240,7 +238,7 @@ def test_refusals_of_a_host_are_told_once_a_minute_with_their_count(
         clients.dial()
     (line,) = caplog.messages
     assert line.startswith("connection from ('127.0.0.1', ")
-    assert "refused: max_connections is reached: 1; not told again within 60 s" in line
+    assert "refused: max_connections is reached: 1; not logged again within 60 s" in line
     later = link.time() + 60
     monkeypatch.setattr(link._loop, "time", lambda: later)
     clients.dial()
@@ -248,7 +246,7 @@ def test_refusals_of_a_host_are_told_once_a_minute_with_their_count(
     assert len(caplog.messages) == len(told) == 2
 
 
-def test_lack_of_descriptors_is_told_with_the_address_of_the_listener(
+def test_lack_of_descriptors_is_reported_with_the_listeners_address(
     new_link: NewLink, caplog: pytest.LogCaptureFixture
 ) -> None:
     link = new_link()

@@ -69,15 +69,15 @@ def test_listener_that_was_away_for_a_moment_is_found_within_half_a_second(
 
 
 @given(st.floats(0.0, 1.0), JITTER, st.integers(0, 5))
-def test_it_is_found_so_soon_even_if_the_last_connections_were_brief(
+def test_a_listener_is_found_as_soon_after_brief_connections(
     outage: float, jitter: list[float], brief_connections: int
 ) -> None:
-    """A server that is restarted several times in a row, and each time before it has settled."""
+    """A server may restart several times in a row, each time before it has settled."""
     assert wait_after(outage, jitter, brief_connections) <= 0.5
 
 
 @given(st.floats(0.0, 1.0), JITTER, st.integers(0, 3))
-def test_it_is_found_so_soon_even_if_it_closed_the_last_connections_at_once(
+def test_a_listener_is_found_as_soon_after_it_closed_connections_at_once(
     outage: float, jitter: list[float], closed_at_once: int
 ) -> None:
     assert wait_after(outage, jitter, closed_at_once=closed_at_once) <= 0.5
@@ -101,7 +101,7 @@ def test_connection_that_lasted_makes_attempts_quick_again(failures: int) -> Non
     assert delays(grown, 30) == delays(backoff(), 30)
 
 
-def test_somebody_who_accepts_and_closes_at_once_is_not_hammered() -> None:
+def test_a_peer_that_accepts_and_closes_at_once_is_not_hammered() -> None:
     delays_of = backoff()
     waits = []
     for _ in range(40):
@@ -137,7 +137,7 @@ def test_refused_connector_dials_at_least_once_in_its_interval(ceiling: float) -
         delays_of.refused()
 
 
-def test_connections_that_are_closed_at_once_make_the_delays_grow_in_between() -> None:
+def test_each_connection_that_is_closed_at_once_makes_the_delay_longer() -> None:
     delays_of = backoff()
     waits = []
     for _ in range(12):

@@ -50,7 +50,7 @@ def awake(link: DiaryLink, monkeypatch: pytest.MonkeyPatch) -> threading.Event:
 
 
 class InThread:
-    """Does something in a thread of its own, and has what it returned, or raised."""
+    """Runs something in a thread of its own, and keeps what it returned or raised."""
 
     def __init__(self, func: Callable[[], object]) -> None:
         self.outcome: object = None
@@ -71,7 +71,7 @@ class InThread:
 
 
 def be_busy(link: DiaryLink, other: DiaryLink, here: str, there: str) -> None:
-    """Time enough for a loop that does not wait for its borrower to be caught."""
+    """Give a loop that does not wait for its borrower enough time to be caught."""
     known = len(other.received[there])
     for count in range(1, 201):
         assert link.send_at_once(here, b"x")
@@ -132,9 +132,7 @@ def test_no_callback_is_called_before_the_loop_is_given_back(
     assert True not in was_borrowed
 
 
-def test_what_was_to_be_done_meanwhile_is_done_afterwards(
-    link: DiaryLink, other: DiaryLink
-) -> None:
+def test_the_loop_catches_up_when_it_is_given_back(link: DiaryLink, other: DiaryLink) -> None:
     _, there = connect(link, other)
     timer, call, data = (threading.Event() for _ in range(3))
     link.on_recv.add(lambda *_: data.set())
@@ -147,7 +145,7 @@ def test_what_was_to_be_done_meanwhile_is_done_afterwards(
             wait_for(event)
 
 
-def test_the_thread_that_runs_the_loop_is_always_in_it(link: DiaryLink, other: DiaryLink) -> None:
+def test_the_thread_of_the_loop_can_always_borrow_it(link: DiaryLink, other: DiaryLink) -> None:
     here, there = connect(link, other)
     answers: dict[str, bool] = {}
 
@@ -378,9 +376,7 @@ def test_many_borrowers_and_the_loop_never_send_into_each_other(
     assert {unit[:4] for unit in sent} == {b"thre", b"call", b"loop"}
 
 
-def test_loop_sees_to_the_rest_of_what_a_borrower_has_sent(
-    link: DiaryLink, other: DiaryLink
-) -> None:
+def test_loop_sends_what_a_borrower_could_not(link: DiaryLink, other: DiaryLink) -> None:
     here, there = connect(link, other)
     data = bytes(16 * 1024 * 1024)  # more than a system keeps for a connection
     with running(link):

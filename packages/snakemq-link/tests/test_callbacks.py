@@ -39,7 +39,7 @@ def test_callable_that_was_added_twice_is_called_twice_and_removed_once() -> Non
     assert calls == [1, 1, 2]
 
 
-def test_wrong_ones_are_refused() -> None:
+def test_a_wrong_callable_is_neither_added_nor_removed() -> None:
     event: Callback[[]] = Callback()
     with pytest.raises(TypeError, match="'text'"):
         event.add("text")  # type: ignore[arg-type]

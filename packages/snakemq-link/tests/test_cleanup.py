@@ -63,7 +63,7 @@ def test_what_is_sent_on_closing_arrives(link: DiaryLink, other: DiaryLink) -> N
     assert other.received[there] == b"last words"
 
 
-def test_cleanup_is_idempotent_and_the_link_is_of_no_more_use(link: DiaryLink) -> None:
+def test_cleanup_is_idempotent_and_ends_the_link(link: DiaryLink) -> None:
     link.cleanup()
     link.cleanup()
     for use in (
@@ -80,7 +80,7 @@ def test_cleanup_is_idempotent_and_the_link_is_of_no_more_use(link: DiaryLink) -
 
 
 def test_no_socket_is_left_open(new_link: NewLink) -> None:
-    """An open one would be a ResourceWarning, which is an error here."""
+    """An open socket would cause a ResourceWarning, which is an error here."""
     link, other = new_link(), new_link()
     connect(link, other)
     link.cleanup()
@@ -187,7 +187,7 @@ def test_callbacks_of_cleanup_are_called_in_the_thread_of_the_loop(
     assert in_loop == [True]
 
 
-def test_without_a_loop_cleanup_calls_callbacks_in_its_own_thread(
+def test_cleanup_without_a_loop_calls_callbacks_in_its_own_thread(
     link: DiaryLink, other: DiaryLink
 ) -> None:
     connect(link, other)

@@ -69,7 +69,7 @@ def test_resolver_that_blocks_forever_does_not_block_the_loop(
         connect(other, link)
         link.del_connector(NAME)
         link.add_connector(NAME)
-        link.cleanup()  # does not wait for it either
+        link.cleanup()  # cleanup does not wait for it either
     finally:
         released.set()
         for thread in resolver.threads:
@@ -146,7 +146,7 @@ def test_a_late_answer_is_not_taken_for_the_next_attempt(
 def test_full_unix_listener_is_dialled_again_and_the_loop_lives(
     link: DiaryLink, tmp_path: Path
 ) -> None:
-    """A Unix socket says EAGAIN where TCP says EINPROGRESS, and means that nothing is."""
+    """A Unix socket says EAGAIN where TCP says EINPROGRESS, and then nothing is in progress."""
     path = str(tmp_path / "peer.socket")
     with socket.socket(socket.AF_UNIX) as full, socket.socket(socket.AF_UNIX) as waiting:
         full.bind(path)
@@ -159,7 +159,7 @@ def test_full_unix_listener_is_dialled_again_and_the_loop_lives(
         run_until(lambda: link.connected, link)
 
 
-def test_nobody_listens_on_a_unix_path_yet(
+def test_connector_waits_until_somebody_listens_on_a_unix_path(
     link: DiaryLink, other: DiaryLink, tmp_path: Path
 ) -> None:
     path = str(tmp_path / "peer.socket")
@@ -170,10 +170,10 @@ def test_nobody_listens_on_a_unix_path_yet(
     assert link.get_socket_by_conn(link.open[0]).remote_peer == path
 
 
-def test_connection_to_itself_is_not_taken_for_one(
+def test_connection_of_a_socket_to_itself_is_refused(
     link: DiaryLink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What happens rarely, when a local port without listener is dialled often, made certain."""
+    """It happens rarely, when a local port without a listener is dialled often. Force it."""
     with plain_listener() as sock:
         free = sock.getsockname()
     create = socket.socket

@@ -30,7 +30,7 @@ def test_names_of_1_6_have_kept_their_places(name: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ALL, ids=lambda kind: kind.__name__)
-def test_each_has_the_one_root_its_public_home_and_a_sentence(kind: type[Exception]) -> None:
+def test_each_has_the_root_a_public_home_and_a_docstring(kind: type[Exception]) -> None:
     assert issubclass(kind, exceptions.SnakeMQException)
     assert kind.__module__ == "snakemq.exceptions"
     assert inspect.getdoc(kind)
@@ -40,7 +40,7 @@ def test_each_has_the_one_root_its_public_home_and_a_sentence(kind: type[Excepti
 
 
 def test_tree_in_the_documentation_is_the_tree() -> None:
-    """Names, and how deep each one is."""
+    """It has the same names at the same depth."""
     lines = (exceptions.__doc__ or "").splitlines()
     drawn: dict[str, int] = {}
     for line in lines:

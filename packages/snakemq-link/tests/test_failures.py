@@ -5,7 +5,7 @@ from __future__ import annotations
 from snakemq.link._failures import REPORT_INTERVAL, FailureSeries, RepeatedFailures
 
 
-def test_reason_is_news_once_until_the_connector_is_connected_well() -> None:
+def test_reason_is_news_once_until_a_connection_works() -> None:
     series = FailureSeries()
     assert series.add("refused")
     assert not series.add("refused")
@@ -25,14 +25,14 @@ def test_reasons_that_a_stranger_makes_up_are_news_a_few_times_only() -> None:
 def test_remote_host_is_logged_once_a_minute_with_a_count() -> None:
     failures = RepeatedFailures()
     told = [
-        (second, untold)
+        (second, skipped)
         for second in range(180)
-        if (untold := failures.add("10.0.0.1", "no certificate", float(second))) is not None
+        if (skipped := failures.add("10.0.0.1", "no certificate", float(second))) is not None
     ]
     assert told == [(0, 0), (60, 59), (120, 59)]
 
 
-def test_each_host_and_each_reason_is_told() -> None:
+def test_each_host_and_each_reason_is_reported() -> None:
     failures = RepeatedFailures()
     assert failures.add("10.0.0.1", "no certificate", 0.0) == 0
     assert failures.add("10.0.0.2", "no certificate", 0.0) == 0
@@ -40,14 +40,14 @@ def test_each_host_and_each_reason_is_told() -> None:
     assert failures.add("10.0.0.1", "wrong version", 1.0) is None
 
 
-def test_reasons_that_a_remote_host_makes_up_are_told_a_few_times_a_minute() -> None:
+def test_reasons_that_a_host_makes_up_are_logged_a_few_times_a_minute() -> None:
     failures = RepeatedFailures()
     told = [failures.add("10.0.0.1", f"reason {number}", 0.0) for number in range(1000)]
     assert told.count(0) == 16
     assert failures.add("10.0.0.1", "the next minute", REPORT_INTERVAL) == 984
 
 
-def test_many_hosts_at_once_share_what_is_left_and_memory_is_bounded() -> None:
+def test_many_hosts_at_once_share_an_entry_so_memory_is_bounded() -> None:
     failures = RepeatedFailures()
     told = [failures.add(f"host {number}", "no certificate", 0.0) for number in range(5000)]
     assert told.count(0) == 1001

@@ -32,10 +32,10 @@ pytestmark = [
 
 
 def sockets() -> set[int]:
-    """Sockets and the like that this process has open."""
+    """Return the descriptors of sockets and the like that this process has open."""
     found = set()
     for entry in FOLDER.iterdir():
-        with contextlib.suppress(FileNotFoundError):  # the one of the folder itself
+        with contextlib.suppress(FileNotFoundError):  # the descriptor of the folder itself
             if os.readlink(entry).startswith(("socket:", "anon_inode:")):
                 found.add(int(entry.name))
     return found
@@ -90,7 +90,7 @@ def test_a_child_has_no_descriptor_of_its_parent_s_links(
     link: DiaryLink, other: DiaryLink, connected: tuple[str, str, Address]
 ) -> None:
     with plain_listener(backlog=0) as full, socket.socket() as waiting:
-        waiting.connect(full.getsockname())  # there is no room for another one
+        waiting.connect(full.getsockname())  # full, so there is no room for another
         other.add_connector(full.getsockname())
         pass_once(other)
         known = descriptors(link, other)
@@ -140,8 +140,8 @@ def test_what_the_parent_closes_ends_while_a_child_lives(
         new_link().add_listener(address)  # the address is free
 
 
-def test_a_child_that_goes_on_in_the_loop_of_its_parent_is_told(link: DiaryLink) -> None:
-    """A callback has forked, and the child returns from it."""
+def test_a_child_that_returns_into_the_loop_of_its_parent_gets_an_error(link: DiaryLink) -> None:
+    """The child of a fork inside a callback returns from that callback."""
     told, tell = os.pipe()
     forks: list[int] = []
 
@@ -172,7 +172,7 @@ def test_a_child_cannot_borrow_the_loop_of_its_parent(link: DiaryLink) -> None:
             pass
 
 
-def test_a_link_that_nobody_has_any_more_is_nothing_to_a_child() -> None:
+def test_a_child_ignores_a_link_that_nothing_refers_to() -> None:
     DiaryLink().cleanup()
     with child(lambda: True):
         pass

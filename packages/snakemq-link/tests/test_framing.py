@@ -114,7 +114,7 @@ def test_byte_by_byte(packets: list[bytes]) -> None:
 
 
 @given(PACKETS, st.binary(max_size=40), st.integers(1, 43))
-def test_whole_with_the_beginning_of_another_one_behind(
+def test_a_whole_packet_and_the_beginning_of_the_next(
     packets: list[bytes], incomplete: bytes, missing: int
 ) -> None:
     tail = framed(incomplete)[: -min(missing, len(incomplete) + 4)]
@@ -169,8 +169,8 @@ def test_packets_before_one_that_is_too_large_are_given_out_first() -> None:
         reader.read()
 
 
-def test_limit_that_is_raised_by_then_is_the_one_that_counts() -> None:
-    """The first packets may be the introduction of a peer, who may send large ones afterwards."""
+def test_a_limit_that_is_raised_between_two_packets_counts() -> None:
+    """The first packets may introduce a peer, which may send large ones afterwards."""
     reader = PacketReader(10)
     reader.feed(framed(b"a", bytes(50), b"b"))
     assert reader.read() == [b"a"]
@@ -192,7 +192,7 @@ def test_limit_does_not_touch_a_packet_that_has_begun() -> None:
 # -- memory
 
 
-def test_promise_of_a_gibibyte_costs_nothing() -> None:
+def test_announcing_a_gibibyte_costs_no_memory() -> None:
     reader = PacketReader(1024 * MEBI)
     tracemalloc.start()
     try:
@@ -226,7 +226,7 @@ def test_large_packet_is_in_memory_once_while_it_arrives() -> None:
 
 
 class Sender:
-    """Sends what a writer gives out, with a system that takes as much as it likes."""
+    """Sends what a writer gives out, through a system that takes any part of it."""
 
     def __init__(self) -> None:
         self.writer = PacketWriter()
@@ -266,9 +266,7 @@ def test_stream_is_the_packets_in_order_however_it_is_taken(
 
 
 @given(PACKETS, st.integers(1, 60))
-def test_packet_is_reported_with_its_last_byte_and_not_before(
-    packets: list[bytes], count: int
-) -> None:
+def test_packet_is_reported_when_its_last_byte_is_sent(packets: list[bytes], count: int) -> None:
     sender = Sender()
     for number, packet in enumerate(packets):
         sender.writer.add(number, packet)

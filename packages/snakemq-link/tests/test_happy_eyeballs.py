@@ -110,7 +110,7 @@ def warnings_of(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING]
 
 
-def test_look_up_that_hangs_once_is_said_and_does_not_end_the_dialling(
+def test_look_up_that_hangs_is_logged_and_dialling_goes_on(
     new_link: NewLink, resolver: Resolver, caplog: pytest.LogCaptureFixture
 ) -> None:
     link, other = new_link(connect_timeout=0.05), new_link()
@@ -150,7 +150,7 @@ def test_look_up_and_attempts_share_one_connect_timeout(
     assert "look-up" not in warnings_of(caplog)[0]
 
 
-def test_name_without_an_address_is_said(
+def test_name_without_an_address_is_reported(
     link: DiaryLink, resolver: Resolver, caplog: pytest.LogCaptureFixture
 ) -> None:
     resolver.finds_nothing = True
@@ -161,7 +161,7 @@ def test_name_without_an_address_is_said(
     ]
 
 
-def test_failure_is_told_with_its_address_once(link: DiaryLink, resolver: Resolver) -> None:
+def test_failure_is_reported_once_with_its_address(link: DiaryLink, resolver: Resolver) -> None:
     told: list[tuple[Address, str]] = []
     link.on_connect_failed.add(lambda address, exc: told.append((address, str(exc))))
     resolver.answers = [refused(), refused()]

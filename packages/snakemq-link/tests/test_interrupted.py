@@ -43,7 +43,7 @@ def interrupted_run(link: DiaryLink, other: DiaryLink) -> None:
 
 
 def talk(link: DiaryLink, other: DiaryLink) -> None:
-    """There is a connection, or there will be one, and it carries bytes both ways."""
+    """Wait for a connection that carries bytes both ways."""
 
     def passes_bytes() -> bool:
         for side in (link, other):
@@ -87,7 +87,7 @@ def test_loop_goes_on_as_before_after_an_interrupted_callback(
 
 
 @pytest.mark.parametrize("plan", ["call_later", "call_from_thread"])
-def test_calls_behind_an_interrupted_one_are_still_made(link: DiaryLink, plan: str) -> None:
+def test_calls_after_an_interrupted_one_are_still_made(link: DiaryLink, plan: str) -> None:
     made = threading.Event()
     for func in (Interrupt(), made.set):
         if plan == "call_later":
@@ -103,7 +103,7 @@ def test_calls_behind_an_interrupted_one_are_still_made(link: DiaryLink, plan: s
 
 
 def test_interrupted_on_loop_pass_is_called_again_without_a_sleep(link: DiaryLink) -> None:
-    """What it has not come to yet, packets to send for example, would wait for the next event."""
+    """Otherwise what it has not done yet would wait for the next event: packets to send, say."""
     interrupt = Interrupt()
     link.on_loop_pass.add(interrupt)
     with pytest.raises(KeyboardInterrupt):
@@ -113,7 +113,7 @@ def test_interrupted_on_loop_pass_is_called_again_without_a_sleep(link: DiaryLin
     assert interrupt.calls == 2
 
 
-def test_reports_of_sends_behind_an_interrupted_one_are_still_made(
+def test_reports_of_sends_after_an_interrupted_one_are_still_made(
     link: DiaryLink, other: DiaryLink
 ) -> None:
     connections = [connect(other, link)[1] for _ in range(3)]
@@ -127,7 +127,7 @@ def test_reports_of_sends_behind_an_interrupted_one_are_still_made(
     assert [link.sent[conn_id] for conn_id in connections[1:]] == [1, 1]
 
 
-def test_interrupted_send_costs_the_connection(
+def test_connection_is_dropped_if_a_send_is_interrupted(
     link: DiaryLink, other: DiaryLink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, here = connect(other, link)
@@ -190,8 +190,8 @@ def test_interrupted_wakeup_does_not_keep_the_next_one_from_the_loop(
         wait_for(called)
 
 
-def test_stop_rings_even_if_another_thread_was_about_to(link: DiaryLink) -> None:
-    """A thread may have been interrupted between its note that it rings and the ring."""
+def test_stop_rings_even_if_another_thread_is_about_to_ring(link: DiaryLink) -> None:
+    """A thread may be interrupted after it has noted that it rings, and before it rings."""
     with running(link):
         fall_asleep(link)
         link._loop._wakeup_pending = True
@@ -220,7 +220,7 @@ def test_cleanup_ends_after_an_interrupted_close(
         link.cleanup()
 
 
-def test_interrupted_callback_costs_the_connection_whose_data_it_had() -> None:
+def test_connection_is_dropped_if_the_callback_with_its_data_is_interrupted() -> None:
     link = Link()
     address = link.add_listener(("127.0.0.1", 0))
     assert not isinstance(address, str)

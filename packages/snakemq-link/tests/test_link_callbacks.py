@@ -58,7 +58,7 @@ def test_connection_is_closed_if_a_callback_of_on_connect_raises(
 def test_exception_of_the_driver_itself_does_not_end_the_loop(
     link: DiaryLink, other: DiaryLink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nobody knows one; the loop of a peer is not to die of the first that is found."""
+    """None is known, but the loop of a peer must survive the first one that is found."""
     here, there = connect(link, other)
 
     def out_of_memory(*_: object) -> None:
@@ -155,7 +155,7 @@ def test_send_takes_bytes_only_and_a_refused_one_leaves_nothing_behind(
 
 
 def test_what_had_arrived_is_handed_over_although_sending_failed_first(link: DiaryLink) -> None:
-    """A peer that says more than is read at a time, and closes without reading what it was told."""
+    """The peer sends more than one read takes, and closes without reading what it got."""
     with plain_client(link.add_listener(LOCALHOST)) as client:
         run_until(lambda: link.connected, link)
         (conn_id,) = link.connected
@@ -163,7 +163,7 @@ def test_what_had_arrived_is_handed_over_although_sending_failed_first(link: Dia
         pass_once(link)
         client.setblocking(False)
         size = client.send(bytes(100_000))
-    # the connection is broken by now, and the loop has not seen yet that there is data
+    # the connection is broken by now, but the loop has not seen the data yet
     link.send(conn_id, b"x")
     run_until(lambda: link.disconnected, link)
     assert len(link.received[conn_id]) == size > 65536
@@ -192,7 +192,7 @@ def test_peer_that_sends_and_no_longer_reads_does_not_hold_up_the_loop(
                     client.send(bytes(65536))
 
         chatter()
-        # As quick as a process beside this one can be, but for a bound that lets the test fail.
+        # As quick as another process could be, up to a bound that lets the test fail.
         link.on_recv.add(lambda *_: len(link.received[conn_id]) < 100_000_000 and chatter())
         link.call_later(0, tick)
         link.send(conn_id, b"nobody reads it")

@@ -63,7 +63,7 @@ class MemoryPair:
     def connect(self) -> tuple[str, str]:
         self.network.connect(*self.links)
         self.network.run_until_idle()
-        # what on_connect says, so that a link can be caught that lies
+        # what on_connect says, to catch a link that lies
         return self.connected[0][-1], self.connected[1][-1]
 
     def run(self, predicate: Callable[[], bool], timeout: float) -> None:
@@ -120,7 +120,7 @@ class SocketPair:
             if time.monotonic() > deadline:
                 raise TimeoutError
             turns += 1
-            # Without sleep as long as data flows; both have nothing to do when it takes long.
+            # Without sleep while data flows; when it takes longer, both have nothing to do.
             for link in self.links:
                 link.loop(runtime=0 if turns < 200 else 0.0005)
 
@@ -145,7 +145,7 @@ class SleepingSocketPair(SocketPair):
             timed_out.set()
             self.stop()
 
-        # Shorter than asked for: nothing here takes long, and a loop that sleeps is found by it.
+        # Shorter than asked for: nothing here takes long, and this finds a loop that sleeps.
         timer = self.links[0].call_later(min(timeout, 5), give_up)
         for link in self.links:
             link.on_loop_pass.add(stop_when_true)
@@ -158,7 +158,9 @@ class SleepingSocketPair(SocketPair):
                 thread.start()
                 self.links[0].loop()
                 thread.join()
-                if timed_out.is_set():  # even if it holds by now: the timer has made the pass
+                if (
+                    timed_out.is_set()
+                ):  # even if the predicate holds by now: the timer has made the pass
                     raise TimeoutError
         finally:
             timer.cancel()
@@ -432,7 +434,7 @@ class SendsAnything(Broken):
 
 
 class AnnouncesTheDead(Broken):
-    caught_by = "who_comes_after_a_close_inside_on_connect_is_not_told"
+    caught_by = "callbacks_after_a_close_inside_on_connect_are_not_called"
     says = "although the connection was closed"
 
     class MachineType(Machine):

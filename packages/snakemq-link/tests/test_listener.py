@@ -106,7 +106,7 @@ def test_listener_is_deleted_by_the_address_that_was_given(link: DiaryLink) -> N
         link.del_listener(LOCALHOST)
 
 
-def test_listener_that_is_not_there_is_a_key_error(link: DiaryLink) -> None:
+def test_deleting_an_unknown_listener_is_a_key_error(link: DiaryLink) -> None:
     with pytest.raises(KeyError):
         link.del_listener(("127.0.0.1", 1))
 
@@ -119,14 +119,14 @@ def test_second_listener_on_an_address_is_refused(link: DiaryLink, other: DiaryL
         other.add_listener(address)
 
 
-def test_address_that_is_not_ours_is_refused_by_name(link: DiaryLink) -> None:
+def test_error_names_an_address_that_is_not_ours(link: DiaryLink) -> None:
     with pytest.raises(OSError, match=r"cannot listen on .*192\.0\.2\.1"):
         link.add_listener(("192.0.2.1", 0))
     with pytest.raises(socket.gaierror, match=r"cannot listen on .*no-such-host\.invalid"):
         link.add_listener(("no-such-host.invalid", 0))
 
 
-def test_listen_backlog_is_what_the_link_says(
+def test_listen_backlog_is_a_setting_of_the_link(
     new_link: NewLink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     backlogs: list[int] = []
@@ -171,7 +171,7 @@ def test_socket_file_of_a_live_listener_is_not_stolen(
     with pytest.raises(OSError, match="in use"):
         other.add_listener(path)
     pass_once(link)
-    before = len(link.connected)  # to look whether it is alive is to connect
+    before = len(link.connected)  # looking whether it is alive means connecting
     with plain_client(path, socket.AF_UNIX):
         run_until(lambda: len(link.connected) > before, link)
 
@@ -281,7 +281,7 @@ def test_accepting_pauses_while_there_are_no_descriptors_and_then_goes_on() -> N
 
 
 def refuse_once(link: DiaryLink, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The system cannot watch one more descriptor, and the next time it can."""
+    """Let the system fail to watch one more descriptor, once."""
     register = link._loop.poller.register
 
     def no_room(fd: int, events: int, handler: Callable[[int], object]) -> None:
@@ -360,7 +360,7 @@ def test_a_connection_that_cannot_be_watched_can_be_paused(
 def test_a_listener_whose_socket_is_of_no_use_does_not_spin(
     link: DiaryLink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Somebody has shut it down, for example: accept(2) says EINVAL again and again."""
+    """After a shutdown, for example, accept(2) says EINVAL again and again."""
     pauses: list[str] = []
     admission = link._dialling._admission
     monkeypatch.setattr(

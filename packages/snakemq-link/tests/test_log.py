@@ -77,7 +77,9 @@ def test_the_text_of_an_exception_forges_nothing(
     assert f"ValueError: bad command: \\n{FORGED}\\x1b" in lines
 
 
-def test_nor_does_that_of_one_of_a_group(logger: logging.Logger, stream: io.StringIO) -> None:
+def test_the_text_of_an_exception_in_a_group_forges_nothing(
+    logger: logging.Logger, stream: io.StringIO
+) -> None:
     group = ExceptionGroup("several", [ValueError(f"x\n{FORGED}"), OSError("y")])
     logger.error("several callbacks raised", exc_info=group)
     assert FORGED not in stream.getvalue().splitlines()
@@ -92,7 +94,7 @@ def test_a_harmless_traceback_is_left_to_the_formatter(
     assert "ValueError: harmless" in caplog.text
 
 
-def test_what_has_no_text_does_not_harm_the_caller(logger: logging.Logger) -> None:
+def test_a_record_that_cannot_be_formatted_does_not_harm_the_caller(logger: logging.Logger) -> None:
     class Nameless(Exception):
         def __str__(self) -> str:
             raise ZeroDivisionError

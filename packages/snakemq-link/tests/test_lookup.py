@@ -32,7 +32,7 @@ class Driver:
 
 
 class HangingResolver(Resolver):
-    """Each look-up hangs until it is let go."""
+    """Makes each look-up hang until it is released."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -83,7 +83,7 @@ def test_look_ups_beside_one_that_hangs_become_rare(
     assert len(hanging.threads) == 8
 
 
-def test_late_answer_is_taken_for_the_question_that_is_open_then(
+def test_late_answer_serves_the_question_that_is_open_by_then(
     driver: Driver, hanging: HangingResolver
 ) -> None:
     answers: list[Answer] = []
@@ -95,7 +95,7 @@ def test_late_answer_is_taken_for_the_question_that_is_open_then(
     driver.clock.advance(5)
     look_up.ask(answers.append)
     assert look_up.is_waiting
-    assert len(hanging.threads) == 1  # the same one is waited for
+    assert len(hanging.threads) == 1  # no second one was started
     hanging.gates[0].set()
     driver.run_next()
     assert answers == ["cannot resolve 'peer.example.org': [Errno -2] no such name"]

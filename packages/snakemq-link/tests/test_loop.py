@@ -19,7 +19,7 @@ NewLink = Callable[..., DiaryLink]
 
 @pytest.fixture
 def sleeps(link: DiaryLink, monkeypatch: pytest.MonkeyPatch) -> list[float | None]:
-    """The time-outs of the sleeps of ``link``."""
+    """Record the time-outs with which ``link`` sleeps."""
     timeouts: list[float | None] = []
     poll = link._loop.poller.poll
 
@@ -59,7 +59,7 @@ def test_loop_without_timers_and_without_end_sleeps_forever(
 def test_sleep_is_cut_to_what_every_system_takes(
     link: DiaryLink, sleeps: list[float | None], what: str
 ) -> None:
-    """A ttl may be 136 years; the system's calls take 24.8 days."""
+    """A ttl may be 136 years, but the calls of the system take at most 24.8 days."""
     seconds = 136 * 365 * 86400.0
     if what == "timer":
         link.call_later(seconds, int)
@@ -83,7 +83,7 @@ def test_loop_sleeps_until_the_next_timer(link: DiaryLink, sleeps: list[float | 
     assert len(sleeps) <= 7
 
 
-def test_poll_timeout_makes_a_pass_at_least_that_often(link: DiaryLink) -> None:
+def test_poll_timeout_is_the_longest_time_between_two_passes(link: DiaryLink) -> None:
     link.loop(poll_timeout=0.01, runtime=0.2)
     assert link.passes >= 10
 
@@ -134,7 +134,7 @@ def test_bulk_transfer_of_one_connection_does_not_starve_others(
 
 
 def test_last_call_of_a_pass_is_on_loop_pass(link: DiaryLink, other: DiaryLink) -> None:
-    """So what the other callbacks leave for it is not slept through."""
+    """So the loop does not sleep through what the other callbacks leave for it."""
     here, there = connect(link, other)
     calls: list[str] = []
     link.on_recv.add(lambda *_: calls.append("on_recv"))
@@ -272,9 +272,7 @@ def test_loop_in_a_second_thread_is_refused(link: DiaryLink) -> None:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # is what this is about
-def test_child_of_a_fork_is_told_that_the_link_is_not_its_own(
-    link: DiaryLink, other: DiaryLink
-) -> None:
+def test_loop_in_a_forked_child_is_refused(link: DiaryLink, other: DiaryLink) -> None:
     here, there = connect(link, other)
     (connector,) = other._dialling.connectors
     attempts: dict[str, Callable[[], object]] = {

@@ -33,7 +33,7 @@ def test_it_dials_again_when_the_connection_is_gone() -> None:
     assert connector.attempts == 2
 
 
-def test_it_dials_until_there_is_somebody_of_that_name() -> None:
+def test_it_dials_until_a_link_has_that_name() -> None:
     network = MemoryNetwork()
     a = network.link("a")
     connector = network.keep_connected(a, "b", 0.5)

@@ -25,7 +25,7 @@ from snakemq.link.testing import (
 
 
 class Peer:
-    """A link that sends what it is told, all of it, and remembers what happened."""
+    """A link that sends all that it is given, and remembers what happened."""
 
     def __init__(self, network: MemoryNetwork, name: str) -> None:
         self.network = network
@@ -66,12 +66,12 @@ class Pair:
 
     @property
     def arrived(self) -> bytes:
-        """What b got of a."""
+        """What b got from a."""
         return self.b.received[self.conn_b]
 
     @property
     def ended(self) -> tuple[bool, bool]:
-        """Do a and b know that the connection is gone?"""
+        """Return whether a and b know that the connection is gone."""
         return (
             f"disconnect {self.conn_a}" in self.a.events,
             f"disconnect {self.conn_b}" in self.b.events,
@@ -332,7 +332,7 @@ def test_the_network_knows_no_connection_that_is_gone() -> None:
     assert not pair.b.link.connections
 
 
-def test_a_connection_that_breaks_before_it_was_announced_never_was() -> None:
+def test_a_connection_that_breaks_before_it_is_announced_is_never_reported() -> None:
     network = MemoryNetwork()
     a, b = Peer(network, "a"), Peer(network, "b")
     conn_a, _ = network.connect(a.link, b.link)
@@ -414,7 +414,7 @@ def test_whatever_the_cuts_the_bytes_arrive(
 
 
 def run_of(seed: int) -> tuple[list[TraceEvent], dict[str, bytes]]:
-    """A little of everything."""
+    """Do a little of everything."""
     network = MemoryNetwork(seed, latency=(0.0, 0.1), capacity=500)
     pairs = [(Peer(network, f"a{n}"), Peer(network, f"b{n}")) for n in range(3)]
     received: dict[str, bytes] = {}

@@ -12,7 +12,7 @@ SOURCE = Path(snakemq.link.__file__).parents[1]
 
 
 def import_link(namespace: Path) -> subprocess.CompletedProcess[str]:
-    """``import snakemq.link`` where ``snakemq`` is found in ``namespace`` first."""
+    """Run ``import snakemq.link`` where ``snakemq`` is found in ``namespace`` first."""
     script = (
         "import sys; "
         f"sys.path.insert(0, {str(namespace)!r}); "
@@ -45,7 +45,7 @@ def test_our_own_package_is_welcome(tmp_path: Path) -> None:
 
 
 def test_no_package_at_all_is_welcome(tmp_path: Path) -> None:
-    """The layer alone: a namespace without __init__.py."""
+    """The layer may be alone, in a namespace without __init__.py."""
     (tmp_path / "snakemq").mkdir()
     script = (
         "import sys, types; "

@@ -57,7 +57,7 @@ def test_on_packet_send_is_the_name_that_1_6_documents_for_on_packet_sent(pair: 
     assert told == [(pair.at_a, number)]
 
 
-def test_connections_are_reported_at_both_ends(pair: Pair) -> None:
+def test_connections_are_reported_on_both_sides(pair: Pair) -> None:
     assert pair.a.connected == [pair.at_a]
     assert pair.b.connected == [pair.at_b]
     pair.link_a.close(pair.at_a)
@@ -144,7 +144,7 @@ def test_packet_that_the_format_cannot_hold_is_refused(
     assert issubclass(SnakeMQMessageTooLarge, ValueError)
 
 
-def test_connection_that_is_not_there(pair: Pair) -> None:
+def test_unknown_connections_raise_no_connection(pair: Pair) -> None:
     pair.link_a.close(pair.at_a)
     for conn_id in (pair.at_a, "unknown"):
         for use in (
@@ -200,7 +200,7 @@ def test_packets_that_begin_with_their_size_already(pair: Pair) -> None:
     assert after == first + 3
 
 
-def test_batches_are_told_as_they_come(pair: Pair) -> None:
+def test_packets_are_delivered_in_the_batches_they_came_in(pair: Pair) -> None:
     received: list[list[Packet]] = []
     sent: list[int] = []
     pair.b.on_packets_recv.add(lambda _, packets: received.append(packets))
@@ -238,7 +238,7 @@ def test_packet_above_the_limit_ends_its_connection_and_no_other(network: Memory
     assert pair.a.disconnected == [pair.at_a]
 
 
-def test_error_is_told_while_the_connection_is_still_there(network: MemoryNetwork) -> None:
+def test_error_is_reported_before_the_connection_is_closed(network: MemoryNetwork) -> None:
     pair = Pair(network, max_packet_size=10)
     told: list[list[str]] = []
     pair.b.on_error.add(lambda *_: told.append(list(pair.b.disconnected)))
@@ -262,7 +262,7 @@ def test_limit_of_a_connection_can_be_raised_by_what_its_first_packet_says(
 def test_packet_for_which_there_is_no_memory_ends_its_connection(
     pair: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What comes after it could not be understood."""
+    """What comes after it could not be parsed."""
 
     def out_of_memory(*_: object) -> None:
         raise MemoryError

@@ -52,7 +52,7 @@ def test_echo_of_large_packets_inside_on_packet_recv(pair: Pair) -> None:
     assert pair.a.received[pair.at_a] == packets
 
 
-def test_send_inside_on_disconnect_is_refused_for_the_one_that_is_gone(pair: Pair) -> None:
+def test_send_on_a_connection_inside_its_on_disconnect_is_refused(pair: Pair) -> None:
     refused: list[str] = []
 
     def on_disconnect(conn_id: str) -> None:
@@ -86,7 +86,7 @@ def test_close_inside_a_sending_callback_ends_the_reports(pair: Pair, event: str
     assert not pair.network.errors
 
 
-def test_close_inside_on_connect_keeps_it_from_those_who_come_later(network: MemoryNetwork) -> None:
+def test_close_inside_on_connect_keeps_it_from_later_callbacks(network: MemoryNetwork) -> None:
     link = network.link("a")
     packeter = DiaryPacketer(link)
     packeter.on_connect.callbacks = (link.close, *packeter.on_connect.callbacks)
@@ -172,7 +172,7 @@ def test_exception_of_a_sending_callback_is_reported_and_no_report_is_lost(
     assert len(pair.b.received[pair.at_b]) == 3
 
 
-def test_exception_of_on_error_is_nobodys_end(
+def test_exception_of_on_error_does_no_harm(
     network: MemoryNetwork, caplog: pytest.LogCaptureFixture
 ) -> None:
     def bad(*_: object) -> None:

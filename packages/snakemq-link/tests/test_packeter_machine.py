@@ -1,4 +1,4 @@
-"""Anything that can happen to packets, in any order, against two lists."""
+"""Checks anything that can happen to packets, in any order, against two lists."""
 
 from __future__ import annotations
 

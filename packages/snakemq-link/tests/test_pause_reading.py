@@ -93,7 +93,7 @@ def test_unsent_bytes_fall_while_the_other_side_takes_them(link: DiaryLink) -> N
         link.send(conn_id, bytes(64 * MEBI))  # much more than the other side takes unread
         run_until(lambda: link.unsent_bytes(conn_id), link)
         received = 0
-        while not link.sent[conn_id]:  # told as soon as there is room again
+        while not link.sent[conn_id]:  # reported as soon as there is room again
             received += len(client.recv(MEBI))
             pass_once(link)
         while received < link.sent[conn_id]:

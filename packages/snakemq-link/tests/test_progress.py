@@ -17,7 +17,7 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells it"
 
 
 class InfoSocket:
-    """Has the TCP_INFO that it is given."""
+    """A socket with a given TCP_INFO."""
 
     family = socket.AF_INET
 
@@ -38,7 +38,7 @@ class InfoSocket:
         (0, 2, 1200, 1.2),
     ],
 )
-def test_what_is_late_is_told_from_what_is_idle(
+def test_lateness_is_distinguished_from_idleness(
     retransmits: int, probes: int, last_ack: int, seconds: float
 ) -> None:
     sock = cast(socket.socket, InfoSocket(retransmits, probes, last_ack))
@@ -47,7 +47,7 @@ def test_what_is_late_is_told_from_what_is_idle(
 
 @linux
 def test_a_peer_that_reads_nothing_is_not_late(link: DiaryLink) -> None:
-    """Its system has no room, and says so."""
+    """Its system has no room, and says so in answers to probes."""
     address = link.add_listener(("127.0.0.1", 0))
     with socket.create_connection(address):
         run_until(lambda: link.open, link)
@@ -57,7 +57,7 @@ def test_a_peer_that_reads_nothing_is_not_late(link: DiaryLink) -> None:
         assert link.unanswered_for(conn_id) == 0.0
 
 
-def test_a_unix_socket_cannot_tell() -> None:
+def test_unanswered_time_of_a_unix_socket_is_unknown() -> None:
     if not hasattr(socket, "AF_UNIX"):
         pytest.skip("no Unix sockets here")
     one, other = socket.socketpair(socket.AF_UNIX)
@@ -65,7 +65,7 @@ def test_a_unix_socket_cannot_tell() -> None:
         assert unanswered_for(one) is None
 
 
-def test_a_closed_socket_cannot_tell() -> None:
+def test_progress_of_a_closed_socket_is_unknown() -> None:
     with socket.socket() as sock:
         pass
     assert unanswered_for(sock) is None

@@ -48,7 +48,7 @@ def test_connection_that_is_closed_inside_on_connect_is_made_again(
     assert len(other.open) == 1
 
 
-def test_nobody_listens_yet(link: DiaryLink, other: DiaryLink) -> None:
+def test_connector_waits_until_somebody_listens(link: DiaryLink, other: DiaryLink) -> None:
     with plain_listener() as sock:
         address = sock.getsockname()
     link.add_connector(address)

@@ -48,7 +48,7 @@ def run_attempts(count: int, dialling: DiaryLink, *others: DiaryLink) -> None:
 # -- the side that dials
 
 
-def test_server_that_accepts_and_closes_at_once_is_said_once(
+def test_server_that_accepts_and_closes_at_once_is_logged_once(
     link: DiaryLink, other: DiaryLink, caplog: pytest.LogCaptureFixture
 ) -> None:
     address = other.add_listener(LOCALHOST)
@@ -69,7 +69,7 @@ def test_late_refusal_of_a_certificate_is_reported_once_at_both_sides(
     stranger: Authority,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """With TLS 1.3 the client is connected before it hears of that."""
+    """With TLS 1.3 the client is connected before it learns of the refusal."""
     keyfile, certfile = stranger.issue("client")
     address = other.add_listener(LOCALHOST, authority.config("server"))
     link.add_connector(
@@ -121,7 +121,7 @@ def test_layer_above_can_say_that_a_connection_is_of_no_use(
 def test_refused_connector_dials_less_and_less_often(
     link: DiaryLink, other: DiaryLink, received: bool
 ) -> None:
-    """Also if the other side greets before it refuses."""
+    """It does so even if the other side greets before it refuses."""
     clock = FakeClock(1000.0)
     link._loop.time = clock.time
     if received:
@@ -143,7 +143,7 @@ def test_refused_connector_dials_less_and_less_often(
     assert 20 < len(link.connected) < 35  # every 3 s in the end, less a quarter
 
 
-def test_connection_that_is_well_again_is_said_with_the_number_of_attempts(
+def test_connection_that_works_again_is_logged_with_its_failed_attempts(
     link: DiaryLink, other: DiaryLink, caplog: pytest.LogCaptureFixture
 ) -> None:
     clock = FakeClock(1000.0)
@@ -161,7 +161,7 @@ def test_connection_that_is_well_again_is_said_with_the_number_of_attempts(
     assert f"connected again to {address!r} after 1 failed attempts" in caplog.text
 
 
-def test_connection_that_says_nothing_is_not_well_yet(
+def test_silent_connection_does_not_count_as_working_yet(
     link: DiaryLink, other: DiaryLink, caplog: pytest.LogCaptureFixture
 ) -> None:
     clock = FakeClock(1000.0)
@@ -207,7 +207,7 @@ def test_connection_that_this_side_closes_is_not_a_failure(
     assert warnings_of(caplog) == []
 
 
-def test_connection_to_itself_is_said(
+def test_connection_of_a_socket_to_itself_is_reported(
     link: DiaryLink, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     with plain_listener() as sock:
@@ -231,7 +231,7 @@ def test_connection_to_itself_is_said(
 # -- the side that listens
 
 
-def test_clients_that_abort_the_handshake_are_said_once_a_minute(
+def test_clients_that_abort_the_handshake_are_logged_once_a_minute(
     link: DiaryLink, authority: Authority, caplog: pytest.LogCaptureFixture
 ) -> None:
     clock = FakeClock(1000.0)
@@ -257,17 +257,17 @@ def test_clients_that_abort_the_handshake_are_said_once_a_minute(
     assert not link.disconnected
 
 
-def test_client_without_interest_is_not_a_failure(
+def test_client_that_leaves_without_a_word_is_not_a_failure(
     link: DiaryLink, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A health check, or the loser of a race of addresses."""
+    """It may be a health check, or the loser of a race of addresses."""
     with plain_client(link.add_listener(LOCALHOST)):
         run_until(lambda: link.open, link)
     run_until(lambda: not link.open, link)
     assert warnings_of(caplog) == []
 
 
-def test_listener_whose_link_is_full_says_it_once(
+def test_listener_whose_link_is_full_logs_it_once(
     new_link: NewLink, other: DiaryLink, caplog: pytest.LogCaptureFixture
 ) -> None:
     link = new_link(max_connections=1)

@@ -23,7 +23,9 @@ def fill(link: DiaryLink, conn_id: str) -> int:
     return taken
 
 
-def test_it_is_not_reported_and_another_one_may_follow(link: DiaryLink, other: DiaryLink) -> None:
+def test_finished_send_is_not_reported_and_another_may_follow(
+    link: DiaryLink, other: DiaryLink
+) -> None:
     here, there = connect(link, other)
     for data in (b"one", b"two", b"three"):
         assert link.send_at_once(here, data)
@@ -59,7 +61,7 @@ def test_wrong_data_and_unknown_connections_are_refused(link: DiaryLink, other: 
     assert link.send_at_once(here, b"x")
 
 
-def test_connection_that_is_broken_is_told_later(link: DiaryLink, other: DiaryLink) -> None:
+def test_broken_connection_is_reported_later(link: DiaryLink, other: DiaryLink) -> None:
     here, there = connect(link, other)
     other.close(there)
     while link.send_at_once(here, b"x"):  # the system notices it late
@@ -80,8 +82,8 @@ def sends_at_once(network: MemoryNetwork) -> set[bool]:
     return answers
 
 
-def test_memory_network_does_it_on_request_and_with_a_seed_now_and_then() -> None:
-    """So that what is built on it meets both ways."""
+def test_memory_network_sends_at_once_on_request_and_sometimes_with_a_seed() -> None:
+    """So tests over it meet both outcomes."""
     assert sends_at_once(MemoryNetwork()) == {False}
     assert sends_at_once(MemoryNetwork(at_once=True)) == {True}
     assert sends_at_once(MemoryNetwork(seed=1, at_once=True)) == {True, False}
@@ -118,7 +120,7 @@ def test_packets_that_were_sent_at_once_are_reported_at_the_end_of_the_pass(
 def test_packets_sent_at_once_are_reported_even_if_the_connection_ends(
     link: DiaryLink, other: DiaryLink
 ) -> None:
-    """A layer above would send them again, and the other side has them already."""
+    """Otherwise a layer above would send them again, though the other side has them already."""
     packeter = Packeter(link)
     here, _ = connect(link, other)
     told: list[int | str] = []
@@ -155,7 +157,7 @@ def test_backlog_of_one_connection_does_not_keep_the_others_waiting(
 
 
 class Line:
-    """Packeters that nobody listens to, over memory."""
+    """A packeter without callbacks, connected to a peer in memory."""
 
     def __init__(self, network: MemoryNetwork) -> None:
         self.network = network
@@ -175,7 +177,7 @@ def line() -> Line:
     return Line(MemoryNetwork(at_once=True))
 
 
-def test_single_packet_is_taken_over_and_nobody_is_told(line: Line) -> None:
+def test_single_packet_is_taken_over_without_a_report(line: Line) -> None:
     told: list[int] = []
     line.packeter.on_packets_sent.add(lambda _, packet_id: told.append(packet_id))
     moment = len(line.network.trace)
@@ -190,7 +192,7 @@ def test_single_packet_is_taken_over_and_nobody_is_told(line: Line) -> None:
     assert told == []
 
 
-def test_packets_that_are_queued_afterwards_come_behind_it(line: Line) -> None:
+def test_packets_that_are_queued_afterwards_are_sent_after_it(line: Line) -> None:
     sent = line.send(b"one")
     assert sent is not None
     assert line.packeter.send_packet(line.here, b"two") == sent[0] + 1
@@ -222,7 +224,7 @@ def test_it_is_refused_while_another_one_is_being_sent() -> None:
 
 
 def test_it_is_refused_while_another_one_is_not_reported_yet(line: Line) -> None:
-    """Reports say that all packets before this one are sent."""
+    """A report means that all packets up to this one are sent."""
     told: list[int] = []
     line.packeter.on_packets_sent.add(lambda _, packet_id: told.append(packet_id))
     large = line.packeter.send_packet(line.here, bytes(BLOCK_SIZE))

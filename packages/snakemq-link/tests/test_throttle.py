@@ -17,7 +17,7 @@ SPEEDS = [100, 1000, 12_345.6, 100_000, 1_000_000, 10_000_000]
 
 
 class Line:
-    """A throttled packeter, and a plain link at the other end that counts what comes when."""
+    """A throttled packeter, and a plain link on the other side that notes what comes when."""
 
     def __init__(self, network: MemoryNetwork, speed: float, *, name: str = "a") -> None:
         self.network = network
@@ -43,7 +43,7 @@ class Line:
 @pytest.mark.parametrize("start", [0.0, 1_000_000.0])
 @pytest.mark.parametrize("packets_per_second", [0.5, 10, 500])
 @pytest.mark.parametrize("speed", SPEEDS)
-def test_speed_is_kept_over_five_seconds_and_over_each_one_of_them(
+def test_speed_is_kept_over_five_seconds_and_in_each_of_them(
     speed: float, packets_per_second: float, start: float
 ) -> None:
     network = MemoryNetwork(clock=FakeClock(start))
@@ -200,7 +200,7 @@ def test_throttle_that_is_built_later_leaves_older_connections_alone() -> None:
     assert not network.errors
 
 
-def test_close_inside_on_connect_keeps_it_from_those_who_come_later() -> None:
+def test_close_inside_on_connect_keeps_it_from_later_callbacks() -> None:
     network = MemoryNetwork()
     line = Line(network, 1000)
     line.throttle.on_connect.callbacks = (line.link.close, *line.throttle.on_connect.callbacks)

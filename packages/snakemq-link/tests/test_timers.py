@@ -32,7 +32,7 @@ def test_due_timers_are_called_in_the_order_of_their_time(times: list[float], no
 
 
 class Model(RuleBasedStateMachine):
-    """What a list that is sorted each time would do."""
+    """A model of the heap: a list that is sorted each time."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -51,7 +51,7 @@ class Model(RuleBasedStateMachine):
 
     @rule(count=st.integers(1, 200))
     def add_many_and_cancel_them(self, count: int) -> None:
-        """Deadlines that are kept: the heap sweeps them out."""
+        """The heap sweeps out deadlines that were kept."""
         for timer in [self.heap.add(self.now + 1000, self.fail) for _ in range(count)]:
             timer.cancel()
 

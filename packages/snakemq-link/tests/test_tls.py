@@ -1,4 +1,4 @@
-"""TLS: who is let in, who is told, and that a handshake has an end."""
+"""TLS: who is let in, who hears of it, and that a handshake has an end."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def connect_tls(
 
 
 def say_hello(server: DiaryLink, client: DiaryLink) -> None:
-    """Both ways, on the connection that is open."""
+    """Pass data both ways on the open connection."""
     here, there = server.open[-1], client.open[-1]
     server.send(here, b"hello from the server")
     client.send(there, b"hello from the client")
@@ -96,7 +96,7 @@ def test_only_the_server_shows_a_certificate(
     assert common_names(other.get_socket_by_conn(there).getpeercert()) == {"server"}
 
 
-def test_nobody_checks_anything_and_that_is_said(
+def test_a_config_that_checks_nothing_logs_a_warning(
     link: DiaryLink, other: DiaryLink, authority: Authority, caplog: pytest.LogCaptureFixture
 ) -> None:
     keyfile, certfile = authority.issue("server")
@@ -151,7 +151,7 @@ def test_certificate_of_an_unknown_authority_is_refused_by_the_server(
     address = link.add_listener(LOCALHOST, authority.config("server"))
     other.add_connector(address, ssl_config=intruder)
     run_until(lambda: "certificate verify failed" in caplog.text, link, other)
-    # With TLS 1.3 the client is ready before the server has judged it, and is told afterwards.
+    # With TLS 1.3 the client is ready before the server has judged it, and hears of it later.
     run_until(lambda: other.disconnected == other.connected, link, other)
     assert not link.connected
 
@@ -210,7 +210,7 @@ def test_address_in_a_certificate_counts_as_host_name(
     connect_tls(link, other, authority.config("127.0.0.1"), checking)
 
 
-def test_other_name_than_the_address_can_be_expected(
+def test_certificate_can_be_expected_to_name_another_host(
     link: DiaryLink, other: DiaryLink, authority: Authority, tmp_path: Path
 ) -> None:
     checking = authority.config("client", check_hostname=True, server_hostname="bob.example")
@@ -270,7 +270,7 @@ def test_connector_to_a_plaintext_port_asks_once_whether_that_is_tls(
     ]
 
 
-def test_silent_peer_does_not_stay(
+def test_silent_peer_is_disconnected(
     new_link: NewLink, authority: Authority, caplog: pytest.LogCaptureFixture
 ) -> None:
     link = new_link(handshake_timeout=0.05)

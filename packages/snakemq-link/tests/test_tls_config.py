@@ -53,9 +53,7 @@ def test_constant_for_one_version_is_kept_to(
 
 
 @pytest.mark.parametrize("name", ["PROTOCOL_TLSv1", "PROTOCOL_TLSv1_1"])
-def test_constants_for_old_versions_are_taken_as_they_are_meant(
-    authority: Authority, name: str
-) -> None:
+def test_constants_for_old_versions_keep_their_meaning(authority: Authority, name: str) -> None:
     """Whether the system's OpenSSL still speaks them is another matter."""
     config = authority.config("old", ssl_version=getattr(ssl, name))
     context = config.get_context(server_side=True)

@@ -21,7 +21,7 @@ NewLink = Callable[..., DiaryLink]
 
 @pytest.fixture
 def connected(link: DiaryLink, other: DiaryLink, authority: Authority) -> tuple[str, str]:
-    """The ids of a TLS connection of ``link`` and ``other``."""
+    """Connect ``link`` and ``other`` by TLS, and return the ids."""
     address = link.add_listener(LOCALHOST, authority.config("server"))
     other.add_connector(address, ssl_config=authority.config("client"))
     run_until(lambda: link.open and other.open, link, other)
@@ -92,7 +92,7 @@ def test_send_is_reported_when_nothing_of_it_is_left_in_the_hands_of_tls(
 def test_slow_reader_behind_a_throttle(
     link: DiaryLink, other: DiaryLink, authority: Authority
 ) -> None:
-    """A throttle cuts each send anew, so the next one may be shorter than what TLS has pending."""
+    """A throttle cuts each send anew, so the next may be shorter than what TLS has pending."""
     throttle = Throttle(link, 20 * MEBI)
     data = Random(2).randbytes(MEBI)
     rest = memoryview(data)

@@ -21,13 +21,13 @@ def log_level(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def warnings_of(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """Those of the files; that connections end at once is what these tests do."""
+    """Return the warnings about files. The tests themselves make connections end at once."""
     messages = [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING]
     return [message for message in messages if "closed by the other side" not in message]
 
 
 class Deployed:
-    """The files of one peer, and who put them there."""
+    """The files of one peer, which can be replaced."""
 
     def __init__(self, folder: Path, authority: Authority, name: str) -> None:
         self.folder = folder
@@ -51,7 +51,7 @@ class Deployed:
 
 
 def put(source: str, target: str) -> None:
-    """In one piece, as those do it who know."""
+    """Replace a file in one step, as a careful tool does."""
     shutil.copyfile(source, target + ".new")
     os.replace(target + ".new", target)
 
@@ -67,7 +67,7 @@ def client(tmp_path: Path, authority: Authority) -> Deployed:
 
 
 def name_of(link: DiaryLink) -> str:
-    """The name in the certificate of the peer at the other end of the last connection."""
+    """Return the name in the certificate of the peer on the last connection."""
     certificate = link.get_socket_by_conn(link.open[-1]).getpeercert()
     assert isinstance(certificate, dict)
     return str(certificate["subjectAltName"][0][1])
@@ -186,7 +186,7 @@ def test_file_that_is_gone_for_a_while_does_no_harm(
     assert len(warnings_of(caplog)) == 1
 
 
-def test_link_to_a_folder_that_is_turned_to_another_one_is_noticed(
+def test_symbolic_link_that_is_turned_to_another_folder_is_noticed(
     link: DiaryLink, other: DiaryLink, authority: Authority, server: Deployed, tmp_path: Path
 ) -> None:
     """Kubernetes mounts its secrets like this."""
@@ -226,7 +226,7 @@ def test_context_that_was_given_out_gets_the_new_certificate(
     assert sock.version() == "TLSv1.2"
 
 
-def test_subclass_that_changes_the_context_is_asked_for_it(
+def test_context_of_a_subclass_is_the_one_in_use(
     link: DiaryLink, other: DiaryLink, server: Deployed, client: Deployed
 ) -> None:
     class OldOnly(SSLConfig):

@@ -21,7 +21,7 @@ BLOCK = 256 * KIBI
 
 
 class Crowd:
-    """A packeter, and peers of it that send it packets or a part of one."""
+    """A packeter, and peers that send it packets or parts of packets."""
 
     def __init__(
         self, network: MemoryNetwork, link: MemoryLink | None = None, **options: int
@@ -75,7 +75,7 @@ def crowd(network: MemoryNetwork) -> Crowd:
 
 
 def fill(crowd: Crowd, count: int = 5) -> list[Peer]:
-    """Peers that send 300 KiB of 10 MiB each, and then nothing."""
+    """Make peers that each send 300 KiB of 10 MiB, and then nothing."""
     peers = [crowd.peer() for _ in range(count)]
     for peer in peers:
         peer.begin(10 * KIBI * KIBI, 300 * KIBI)
@@ -95,11 +95,11 @@ def test_the_sum_of_unfinished_packets_is_known(crowd: Crowd) -> None:
     assert first.arrived == [bytes(100)]
 
 
-def test_within_half_of_the_limit_everybody_is_read_from(crowd: Crowd) -> None:
+def test_within_half_of_the_limit_all_connections_are_read(crowd: Crowd) -> None:
     assert all(peer.is_read for peer in fill(crowd, 3))
 
 
-def test_beyond_it_one_large_packet_goes_on_and_the_others_wait(crowd: Crowd) -> None:
+def test_beyond_half_of_the_limit_one_large_packet_goes_on(crowd: Crowd) -> None:
     peers = fill(crowd)
     assert [peer.is_read for peer in peers].count(True) == 1
     for peer in peers:
@@ -108,7 +108,7 @@ def test_beyond_it_one_large_packet_goes_on_and_the_others_wait(crowd: Crowd) ->
     assert crowd.peak < LIMIT + 10 * KIBI * KIBI + len(peers) * BLOCK
 
 
-def test_those_who_fall_silent_one_after_another_do_not_add_up(network: MemoryNetwork) -> None:
+def test_peers_that_fall_silent_one_after_another_do_not_add_up(network: MemoryNetwork) -> None:
     crowd = Crowd(network, max_packet_size=10 * KIBI * KIBI)
     peers = fill(crowd, 8)
     for peer in peers:
@@ -153,7 +153,7 @@ def test_a_silent_peer_gives_way_to_one_that_has_something_to_send(crowd: Crowd)
     assert all(peer.is_connected for peer in silent)
 
 
-def test_one_that_wastes_its_room_is_closed_while_others_wait(crowd: Crowd) -> None:
+def test_a_peer_that_wastes_room_while_others_wait_is_closed(crowd: Crowd) -> None:
     peers = fill(crowd, 5)
     crowd.network.advance(5 * UNFINISHED_TIMEOUT + 1)
     left = [peer for peer in peers if peer.is_connected]
@@ -190,7 +190,7 @@ def test_dripping_wastes_room_like_silence(crowd: Crowd) -> None:
     assert sum(peer.is_connected for peer in peers) == 2
 
 
-def test_one_that_nobody_waits_for_may_take_its_time(crowd: Crowd) -> None:
+def test_a_peer_that_nobody_waits_for_may_take_its_time(crowd: Crowd) -> None:
     (peer,) = fill(crowd, 1)
     peer.push(bytes(LIMIT))
     crowd.network.advance(10 * UNFINISHED_TIMEOUT)
@@ -208,7 +208,7 @@ def test_a_pause_by_somebody_else_is_not_held_against_a_peer(crowd: Crowd) -> No
     assert busy.is_read
 
 
-def test_one_that_fits_goes_on_at_once(crowd: Crowd) -> None:
+def test_a_packet_that_fits_goes_on_at_once(crowd: Crowd) -> None:
     fill(crowd, 4)
     short = crowd.peer()
     short.begin(100 * KIBI, 90 * KIBI)
@@ -225,7 +225,7 @@ def test_many_silent_peers_do_not_keep_an_honest_one_waiting_for_each(crowd: Cro
     crowd.network.run_until(lambda: bool(honest.arrived), timeout=10)
 
 
-def test_those_who_come_later_do_not_keep_an_earlier_one_waiting(crowd: Crowd) -> None:
+def test_later_packets_do_not_keep_an_earlier_one_waiting(crowd: Crowd) -> None:
     honest = crowd.peer()
     honest.begin(2 * LIMIT, FULL + KIBI)
     for _ in range(20):
@@ -238,7 +238,7 @@ def test_those_who_come_later_do_not_keep_an_earlier_one_waiting(crowd: Crowd) -
     assert honest.arrived
 
 
-def test_the_end_of_the_one_that_goes_on_lets_the_next_one_go_on(crowd: Crowd) -> None:
+def test_the_next_packet_goes_on_when_the_one_before_ends(crowd: Crowd) -> None:
     peers = fill(crowd, 6)
     (first,) = (peer for peer in peers if peer.is_read)
     first.link.close(first.here)

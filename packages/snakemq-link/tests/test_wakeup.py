@@ -59,7 +59,7 @@ if hasattr(select, "epoll"):
 
 
 def sleep_is_over(poller: Poller) -> bool:
-    """Is it woken without having to wait?"""
+    """Return True if the poller wakes without a wait."""
     events = poller.poll(0)
     for handler, mask in events:
         handler(mask)
@@ -99,7 +99,7 @@ def test_bell_of_the_system_that_is_full_does_not_block() -> None:
         bell.close()
 
 
-def test_pair_of_sockets_is_the_bell_where_there_is_no_better_one(
+def test_a_pair_of_sockets_is_the_bell_where_nothing_better_exists(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delattr(os, "eventfd", raising=False)
@@ -203,7 +203,7 @@ def test_wakeup_inside_on_loop_pass_leads_to_one_more_pass(link: DiaryLink) -> N
     assert link.passes == 3
 
 
-def test_timer_from_another_place_than_the_loop_shortens_its_sleep(link: DiaryLink) -> None:
+def test_timer_from_outside_the_loop_shortens_its_sleep(link: DiaryLink) -> None:
     fired = threading.Event()
     with running(link):
         link.call_from_thread(lambda: link.call_later(0.001, fired.set))

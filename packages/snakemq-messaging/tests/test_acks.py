@@ -54,7 +54,7 @@ def delivered_to(peer: Peer) -> list[tuple[str, str, bytes]]:
 # -- what the sender hears
 
 
-def test_delivered_is_told_once_for_each_message_and_in_order(
+def test_each_message_is_reported_as_delivered_once_and_in_order(
     network: MemoryNetwork, alice: Peer, bob: Peer
 ) -> None:
     delivered = delivered_to(alice)
@@ -68,7 +68,7 @@ def test_delivered_is_told_once_for_each_message_and_in_order(
     assert len(delivered) == 100
 
 
-def test_delivered_is_not_told_before_the_ack(alice: Peer, sender: RawPeer) -> None:
+def test_no_message_is_reported_as_delivered_before_its_ack(alice: Peer, sender: RawPeer) -> None:
     delivered = delivered_to(alice)
     sender.connect(alice)
     wide = struct.pack("!BHIQIII", 16, 1, ACKS, 0, 100, 100_000, 0xFFFFFFFF)
@@ -86,7 +86,7 @@ def test_delivered_is_not_told_before_the_ack(alice: Peer, sender: RawPeer) -> N
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_sent_is_told_before_delivered(seed: int) -> None:
+def test_a_message_is_reported_as_sent_before_delivered(seed: int) -> None:
     network = MemoryNetwork(seed)
     alice, bob = Peer(network, "alice"), Peer(network, "bob")
     told: dict[bytes, list[str]] = {}
@@ -222,7 +222,7 @@ def test_remote_call_and_its_reply_cost_no_ack(
     assert len(received) == 2
 
 
-def test_peer_that_does_not_read_gets_no_heap_of_acks(
+def test_acks_do_not_pile_up_for_a_peer_that_does_not_read(
     network: MemoryNetwork, bob: Peer, sender: RawPeer
 ) -> None:
     """The next one is due when the last one was taken over."""

@@ -300,7 +300,7 @@ def test_storage_that_cannot_page_is_read_at_the_start(
     assert storage.get_queues() == []
 
 
-def test_storage_that_cannot_page_is_left_nothing(
+def test_storage_that_cannot_page_leaves_every_message_in_memory(
     network: MemoryNetwork, peer: MakePeer, bob: Peer
 ) -> None:
     """However many transient messages wait before the first persistent one."""

@@ -246,7 +246,7 @@ def test_the_last_one_that_left_keeps_what_it_has_open(
     assert len(busy.received) == 1
 
 
-def test_a_retry_of_what_was_forgotten_is_not_made(
+def test_a_forgotten_message_is_not_offered_again(
     network: MemoryNetwork, raw: MakeRawPeer, peer: MakePeer
 ) -> None:
     busy = peer("busy", max_unprocessed_bytes=10 * COST, retry_delay=5.0)
@@ -262,6 +262,6 @@ def test_a_retry_of_what_was_forgotten_is_not_made(
     assert offers.count("visitor 3") == 8
 
 
-def test_a_limit_has_to_make_sense(peer: MakePeer) -> None:
+def test_a_limit_below_1_is_refused(peer: MakePeer) -> None:
     with pytest.raises(ValueError, match=r"max_unprocessed_bytes must be .* at least 1, not 0"):
         peer("alice", max_unprocessed_bytes=0)

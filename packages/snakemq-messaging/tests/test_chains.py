@@ -1,4 +1,4 @@
-"""Messages each of which is sent because the one before it was."""
+"""Chains of messages: each is sent in answer to the report of the one before."""
 
 from __future__ import annotations
 
@@ -32,9 +32,6 @@ def alice(peer: MakePeer) -> Peer:
 @pytest.fixture
 def bob(peer: MakePeer) -> Peer:
     return nobody_asks(peer("bob"))
-
-
-# -- messages each of which is sent because the one before it was
 
 
 class Chain:
@@ -87,7 +84,9 @@ def test_chain_arrives_in_its_order(
     assert in_flight(alice) == 0
 
 
-def test_chain_takes_few_passes(network: MemoryNetwork, alice: Peer, bob: Peer) -> None:
+def test_a_chain_of_messages_takes_few_passes(
+    network: MemoryNetwork, alice: Peer, bob: Peer
+) -> None:
     alice.connect(bob)
     chain = Chain(alice, "on_message_sent", 10 * MAX_CHAIN)
     passes = passes_of(alice)

@@ -62,7 +62,7 @@ def test_nothing_is_written_when_the_message_was_delivered(
     assert storage.checkpoints == 0
 
 
-def test_backlog_of_an_earlier_process_is_counted_for(
+def test_clock_is_written_for_the_backlog_of_an_earlier_process(
     network: MemoryNetwork, sender: Peer, storage: Storage, peer: MakePeer
 ) -> None:
     sender.send("bob", b"", 1000, FLAG_PERSISTENT)
@@ -75,7 +75,7 @@ def test_backlog_of_an_earlier_process_is_counted_for(
     assert successor.checkpoints == 2
 
 
-def test_failure_is_reported_and_it_is_tried_again(
+def test_a_failed_checkpoint_is_reported_and_tried_again(
     network: MemoryNetwork, sender: Peer, storage: Storage
 ) -> None:
     sender.send("bob", b"", 1000, FLAG_PERSISTENT)

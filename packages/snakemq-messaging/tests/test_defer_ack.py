@@ -49,7 +49,7 @@ def test_a_deferred_message_is_delivered_when_it_is_acknowledged(
     assert delivered == [uuid]
 
 
-def test_others_are_acknowledged_as_ever_up_to_the_first_that_is_deferred(
+def test_others_are_acknowledged_as_usual_up_to_the_first_deferred_one(
     network: MemoryNetwork, alice: Peer, bob: Peer
 ) -> None:
     deferred = defer(bob, lambda message: message.data == b"2")

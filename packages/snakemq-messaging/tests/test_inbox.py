@@ -21,7 +21,7 @@ from snakemq.queues import MemoryQueuesStorage
 
 
 class Inbox(MemoryQueuesStorage):
-    """One that fails when it is told to."""
+    """An inbox storage that fails when it is told to."""
 
     def __init__(self, predecessor: MemoryQueuesStorage | None = None) -> None:
         super().__init__(predecessor)
@@ -57,7 +57,7 @@ def sender(raw: MakeRawPeer) -> RawPeer:
 
 
 def join(raw: RawPeer, peer: Peer, *more: bytes, ident: str = "raw") -> None:
-    """Connect and introduce oneself, like a 2.x peer, and send more frames."""
+    """Connect, introduce itself like a 2.x peer, and send more frames."""
     raw.connect(peer)
     raw.say(VERSION, features(bits=1), identification(ident), *more)
 
@@ -311,7 +311,7 @@ def test_without_its_memory_a_receiver_takes_no_message(
     assert bob.heard == [b"2"]
 
 
-def test_storage_that_breaks_its_contract_is_dealt_with_alike(
+def test_storage_that_breaks_its_contract_is_treated_like_one_that_fails(
     network: MemoryNetwork, bob: Peer, sender: RawPeer, storage: Inbox
 ) -> None:
     storage.fails = OSError

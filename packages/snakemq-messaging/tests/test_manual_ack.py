@@ -200,7 +200,7 @@ def test_ack_of_an_unknown_message(network: MemoryNetwork, alice: Peer, bob: Pee
         bob.messaging.ack(equal)
 
 
-def test_ack_where_it_is_not_asked_for(network: MemoryNetwork, alice: Peer, bob: Peer) -> None:
+def test_ack_is_refused_without_manual_ack(network: MemoryNetwork, alice: Peer, bob: Peer) -> None:
     alice.connect(bob)
     bob.send("alice", b"data", ttl=None)
     network.run_until_idle()

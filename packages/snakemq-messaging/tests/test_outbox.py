@@ -1,4 +1,4 @@
-"""Between the threads that send and the loop that sees it."""
+"""Threads put messages into queues while the loop looks at them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Interposing(deque[Any]):
 
 
 def interpose(peer: Peer, ident: str) -> Interposing:
-    """What is sent to a peer comes in through this."""
+    """Let what is sent to a peer come in through this deque."""
     incoming = Interposing()
     peer.messaging._sender._queues.get(ident).incoming = incoming
     return incoming
@@ -120,7 +120,7 @@ def test_interrupted_report_of_a_drop_holds_up_nothing(
     assert bob.heard == [b"delivered"]
 
 
-def test_full_stack_refuses_instead_of_dropping_what_others_wait_for(
+def test_full_stack_refuses_and_does_not_drop_messages_for_other_peers(
     network: MemoryNetwork,
 ) -> None:
     limits = QueueLimits(total_messages=10, when_full=WhenFull.DROP_OLDEST)

@@ -104,7 +104,7 @@ def test_memory_of_expired_messages_is_given_back() -> None:
     assert count() - before < 1000
 
 
-def test_message_that_nobody_is_in_the_way_of_need_not_wait() -> None:
+def test_message_with_nothing_before_it_need_not_wait() -> None:
     queue = OutgoingQueue("bob")
     first, over, second = entry(None), entry(5, EPOCH - 5), entry(None)
     queue.incoming.extend([first, over, second])
@@ -115,7 +115,7 @@ def test_message_that_nobody_is_in_the_way_of_need_not_wait() -> None:
     assert not queue.incoming
 
 
-def test_message_for_a_connection_that_is_gone_finds_no_place() -> None:
+def test_message_with_ttl_0_cannot_wait_once_the_connection_is_gone() -> None:
     queue = OutgoingQueue("bob")
     homeless, patient = entry(0), entry(5)
     queue.incoming.extend([homeless, patient])

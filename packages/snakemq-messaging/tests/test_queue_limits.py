@@ -51,7 +51,7 @@ def test_each_peer_has_a_limit_of_its_own(peer: MakePeer) -> None:
     assert full(alice, "bob")
 
 
-def test_total_is_of_all_peers(peer: MakePeer) -> None:
+def test_totals_count_all_peers(peer: MakePeer) -> None:
     alice = limited(peer, total_messages=2)
     assert not full(alice, "bob")
     assert not full(alice, "carol")
@@ -167,12 +167,12 @@ def test_stack_without_limits_cannot_have_them_later(alice: Peer) -> None:
 @pytest.mark.parametrize(
     "wrong", [{"peer_messages": 0}, {"peer_bytes": -1}, {"total_messages": 0}, {"total_bytes": 0}]
 )
-def test_limit_below_one_makes_no_sense(wrong: dict[str, int]) -> None:
+def test_limit_below_one_is_refused(wrong: dict[str, int]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         QueueLimits(**wrong)  # type: ignore[arg-type]
 
 
-def test_timeout_below_zero_makes_no_sense() -> None:
+def test_timeout_below_zero_is_refused() -> None:
     with pytest.raises(ValueError, match="timeout"):
         QueueLimits(timeout=-1)
 
@@ -232,7 +232,7 @@ def test_as_many_are_dropped_as_the_bytes_of_a_new_one_need(
     assert alice.dropped == [("bob", uuid) for uuid in uuids[:2]]
 
 
-def test_dropped_one_leaves_the_storage(network: MemoryNetwork, peer: MakePeer) -> None:
+def test_a_dropped_message_leaves_the_storage(network: MemoryNetwork, peer: MakePeer) -> None:
     storage = MemoryQueuesStorage()
     limits = QueueLimits(peer_messages=1, when_full=WhenFull.DROP_OLDEST)
     alice = peer("alice", storage, queue_limits=limits)
@@ -270,7 +270,7 @@ def test_only_messages_of_the_same_peer_make_room(network: MemoryNetwork, peer: 
     assert alice.dropped == []
 
 
-def test_while_no_loop_runs_twice_the_limit_is_the_end(
+def test_while_no_loop_runs_twice_the_limit_may_be_queued(
     network: MemoryNetwork, peer: MakePeer
 ) -> None:
     alice = limited(peer, peer_messages=5, when_full=WhenFull.DROP_OLDEST)

@@ -108,7 +108,7 @@ def test_waiting_ends_with_the_timeout(peer: MakePeer) -> None:
     assert time.monotonic() - begin >= 0.05
 
 
-def test_in_the_loops_own_thread_nobody_waits(network: MemoryNetwork, peer: MakePeer) -> None:
+def test_a_send_in_the_loop_does_not_wait_for_room(network: MemoryNetwork, peer: MakePeer) -> None:
     """Nobody else could make room."""
     alice = blocking(peer, timeout=None)
     errors: list[Exception] = []

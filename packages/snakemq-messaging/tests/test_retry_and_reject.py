@@ -121,7 +121,9 @@ def test_callback_of_the_rejection_that_raises_blocks_nothing(
     assert len(bob.errors) == 5
 
 
-def test_one_attempt_means_no_retry(network: MemoryNetwork, alice: Peer, peer: MakePeer) -> None:
+def test_a_message_with_one_attempt_is_not_offered_again(
+    network: MemoryNetwork, alice: Peer, peer: MakePeer
+) -> None:
     bob = peer("bob", max_attempts=1)
     picky = Picky(bob, b"bad")
     alice.connect(bob)
@@ -290,6 +292,6 @@ def test_message_that_proves_to_be_broken_when_it_is_offered_again(
 
 
 @pytest.mark.parametrize("attempts", [0, -1])
-def test_less_than_one_attempt_makes_no_sense(bob: Peer, attempts: int) -> None:
+def test_less_than_one_attempt_is_refused(bob: Peer, attempts: int) -> None:
     with pytest.raises(ValueError, match="max_attempts"):
         Messaging("bob", "", bob.packeter, max_attempts=attempts)

@@ -1,4 +1,4 @@
-"""Messages live as long as they were given, and each one that dies is reported once."""
+"""Messages live for their ttl, and each one that expires is reported once."""
 
 from __future__ import annotations
 

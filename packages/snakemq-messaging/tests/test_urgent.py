@@ -144,7 +144,7 @@ def test_on_message_sent_is_called_in_the_loop(
 
 
 @pytest.mark.parametrize("limit", [{"window_messages": 2}, {"window_bytes": 20}])
-def test_full_window_holds_it_up(
+def test_full_window_holds_up_an_urgent_message(
     network: MemoryNetwork, alice: Peer, peer: MakePeer, limit: dict[str, int]
 ) -> None:
     slow = peer("slow", manual_ack=True, **limit)
@@ -193,7 +193,7 @@ def test_messages_that_the_window_held_up_go_first(
     assert slow.heard == [*texts, b"last"]
 
 
-def test_message_expires_that_the_loop_sees_too_late(
+def test_message_that_the_loop_sees_too_late_expires(
     network: MemoryNetwork, alice: Peer, bob: Peer
 ) -> None:
     alice.connect(bob)
@@ -204,7 +204,7 @@ def test_message_expires_that_the_loop_sees_too_late(
     assert bob.heard == []
 
 
-def test_one_that_the_peer_does_not_take_is_reported(
+def test_urgent_message_that_the_peer_does_not_take_is_reported(
     network: MemoryNetwork, alice: Peer, peer: MakePeer
 ) -> None:
     bob = peer("bob", max_packet_size=4096)
@@ -230,7 +230,9 @@ def test_peer_that_does_not_acknowledge_gets_it_the_ordinary_way(
     assert old.heard == [b"hello"]
 
 
-def test_nobody_is_there(network: MemoryNetwork, alice: Peer, bob: Peer) -> None:
+def test_urgent_message_to_an_absent_peer_is_dropped_or_waits(
+    network: MemoryNetwork, alice: Peer, bob: Peer
+) -> None:
     lost = [send_urgent(alice, "bob", b"now or never", ttl=0)]
     network.run_until_idle()
     alice.connect(bob)
@@ -392,7 +394,9 @@ def test_persistent_one_is_stored_and_sent_by_the_loop(
     assert storage.texts() == []
 
 
-def test_limits_hold_for_it(network: MemoryNetwork, peer: MakePeer, bob: Peer) -> None:
+def test_limits_hold_for_an_urgent_message(
+    network: MemoryNetwork, peer: MakePeer, bob: Peer
+) -> None:
     alice = nobody_asks(peer("alice", queue_limits=QueueLimits(peer_messages=2)))
     alice.connect(bob)
     for text in (b"1", b"2"):

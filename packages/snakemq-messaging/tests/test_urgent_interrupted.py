@@ -70,7 +70,7 @@ def connected() -> Iterator[tuple[Stack, Stack]]:
 
 
 class Interrupter:
-    """Raises KeyboardInterrupt at the so-many-th point where a signal is looked for: at the entry
+    """Raises KeyboardInterrupt at the n-th point where Python looks for signals: at the entry
     of a Python function and after the call of one in C."""
 
     def __init__(self, number: int) -> None:
@@ -89,7 +89,7 @@ class Interrupter:
 
 
 def interrupted_send(number: int, stack: Stack, message: Message, *, is_urgent: bool) -> str | None:
-    """Where it was interrupted; None: it was through before that."""
+    """Where it was interrupted; ``None``: it had ended before that point."""
     interrupter = Interrupter(number)
     sys.setprofile(interrupter)
     try:
@@ -117,7 +117,7 @@ def check_that_all_is_well(a: Stack, b: Stack) -> None:
 
 
 @pytest.mark.parametrize("is_urgent", [True, False])
-def test_it_costs_the_connection_at_most(is_urgent: bool) -> None:
+def test_an_interruption_costs_the_connection_at_most(is_urgent: bool) -> None:
     number = 0
     while True:
         number += 1

@@ -81,7 +81,7 @@ def test_a_huge_window_does_not_bring_the_whole_backlog_into_memory(
     assert len(bob.messages) == 17
 
 
-def test_peer_that_is_slow_holds_up_no_other(
+def test_a_slow_peer_does_not_hold_up_the_others(
     network: MemoryNetwork, alice: Peer, bob: Peer, peer: MakePeer
 ) -> None:
     slow = peer("slow", manual_ack=True, window_messages=1)
@@ -112,7 +112,7 @@ def test_peer_that_does_not_keep_to_the_window_is_turned_away(
     assert len(slow.received) == 10
 
 
-def test_sender_does_not_believe_in_acks_of_what_it_did_not_send(
+def test_sender_refuses_acks_of_messages_that_it_did_not_send(
     raw: MakeRawPeer, alice: Peer
 ) -> None:
     liar = raw()

@@ -1,4 +1,4 @@
-"""Calling the user's callbacks without trusting them."""
+"""Calls the user's callbacks without trusting them."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ class Fixed(Setting[T]):
 
 
 def whole(least: int, most: int | None = None, *, or_none: bool = False) -> Check:
-    """Check for a whole number that is not below ``least``, nor above ``most``."""
+    """Make a check for a whole number from ``least`` up, to ``most`` if that is given."""
     bounds = f"of at least {least}" if most is None else f"from {least} to {most}"
     return _check(
         f"a whole number {bounds}",

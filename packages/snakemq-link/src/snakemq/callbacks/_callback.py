@@ -9,7 +9,7 @@ P = ParamSpec("P")
 
 
 class Callback(Generic[P]):
-    """An event: a list of callables which are called in the order they were added.
+    """An event: a list of callables, which are called in the order in which they were added.
 
     ``Callback[[str, bytes]]`` is an event whose callables take a string and bytes. They must be
     plain ones: ``async def`` functions and generator functions are refused.
@@ -85,10 +85,10 @@ class Callback(Generic[P]):
     def call_while(
         self, condition: Callable[[], bool], /, *args: P.args, **kwargs: P.kwargs
     ) -> None:
-        """Call the callables for as long as ``condition()`` holds, which is asked before each.
+        """Call the callables while ``condition()``, which is evaluated before each, holds.
 
-        For an event that one of them can undo: who closes a connection inside ``on_connect``
-        keeps it from those who come later. Exceptions are dealt with as in a call.
+        For an event that one of them can undo: once a callable of ``on_connect`` closes the
+        connection, later ones are not called. Exceptions are raised as by a plain call.
         """
         errors: list[Exception] = []
         for func in self.callbacks:

@@ -31,7 +31,7 @@ def check_callback(func: object) -> None:
         )
     if flags & _GENERATOR:
         raise TypeError(
-            f"{func!r} is a generator function: a call of it runs nothing. Give a plain function"
+            f"{func!r} is a generator function: calling it runs nothing. Give a plain function"
         )
 
 

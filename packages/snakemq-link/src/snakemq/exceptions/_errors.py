@@ -6,12 +6,12 @@ class SnakeMQException(Exception):
 
 
 class NoConnection(SnakeMQException):
-    """The connection does not exist, or not any more."""
+    """The connection does not exist, or no longer exists."""
 
 
 class ConnectFailed(SnakeMQException):
-    """A connection could not be made, or was of no use. The reason is in the text, and where there
-    is an exception behind it that is the ``__cause__``."""
+    """A connection could not be made, or was of no use. The text says why; the exception behind it,
+    if there is one, is the ``__cause__``."""
 
     def __init__(self, message: str, address: object = None) -> None:
         super().__init__(message)
@@ -68,13 +68,13 @@ class SnakeMQDuplicateIdent(SnakeMQException):
 
 
 class SnakeMQNotAdmitted(SnakeMQException):
-    """A callback of ``on_connect`` raised, so its connection was closed before anything was sent or
+    """A callback of ``on_connect`` raised, so the connection was closed before anything was sent or
     taken. What it raised is the ``__cause__``."""
 
 
 class SnakeMQTimeout(SnakeMQException):
-    """The peer did not identify itself, did not answer a ping, or did not finish a large packet for
-    which others had to wait, in time."""
+    """The peer took too long to identify itself, to answer a ping, or to finish a large packet for
+    which others had to wait."""
 
 
 class QueueFull(SnakeMQException):

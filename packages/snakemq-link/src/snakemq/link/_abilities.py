@@ -12,10 +12,10 @@ from ._interface import BytesLike, LinkInterface
 
 
 class Abilities:
-    """What a link can do beyond :class:`LinkInterface`, asked once by a layer that stands on it.
+    """Lists what a link can do beyond :class:`LinkInterface`, for a layer that is built on it.
 
-    What an ability is for is said where it is defined. Most have a stand-in if the link lacks them:
-    an event that is never called, a number that is not known, a loop that is never lent.
+    The protocols explain the abilities. If the link lacks one, most have a stand-in: an event that
+    is never called, a number that is unknown, a loop that is never lent.
     """
 
     send_at_once: Callable[[str, BytesLike], bool] | None

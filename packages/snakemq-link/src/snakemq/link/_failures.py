@@ -7,27 +7,27 @@ import logging
 _MAX_REASONS = 16
 _MAX_SOURCES = 1000
 REPORT_INTERVAL = 60.0
-"""Seconds. How often a failure of the same source is told."""
+"""Seconds until the same failure of the same source is reported again."""
 
 
 class FailureSeries:
-    """The attempts of one connector that have failed since it was connected well."""
+    """Counts the failed attempts of one connector since its last connection that worked."""
 
     def __init__(self) -> None:
         self.count = 0
         self._told: set[str] = set()
 
     def add(self, reason: str) -> bool:
-        """One more. True if that is news: the reason is not one of those before."""
+        """Count one more. Returns True if its reason is a new one."""
         self.count += 1
-        # A reason may have words of a stranger in it, who could find new ones again and again.
+        # A reason may quote a stranger, who could make up new ones again and again.
         if reason in self._told or len(self._told) >= _MAX_REASONS:
             return False
         self._told.add(reason)
         return True
 
     def end(self) -> int:
-        """Forget the failures, because it is connected. Returns how many attempts had failed."""
+        """End the series, because a connection works. Returns how many attempts had failed."""
         count, self.count = self.count, 0
         self._told.clear()
         return count
@@ -36,41 +36,42 @@ class FailureSeries:
 class _Source:
     def __init__(self, now: float) -> None:
         self.since = now
-        self.told: set[str] = set()
-        self.untold = 0
+        self.logged: set[str] = set()
+        self.skipped = 0
 
 
 class RepeatedFailures:
-    """Failures by their source, such as the host of a peer that comes to a listener.
+    """Counts failures by their source, such as the host of a peer that comes to a listener.
 
-    Each reason is logged once a minute, so that a peer which comes again and again does not fill
-    the log. If a source has many reasons, or there are too many sources, some are only counted.
+    Each reason is to be logged once a minute, so that a peer which comes again and again does not
+    fill the log. If a source has many reasons, or there are many sources, some are only counted.
     """
 
     def __init__(self) -> None:
-        self._sources: dict[object, _Source] = {}  # the one that was told longest ago comes first
+        self._sources: dict[object, _Source] = {}  # the one that was logged longest ago comes first
 
     def add(self, source: object, reason: str, now: float) -> int | None:
-        """One more. ``None``, or how many before it were not told, if this one is to be told."""
+        """Count one more. If it is to be logged, return how many before it were not; if it is not
+        to be logged, return ``None``."""
         entry = self._sources.get(source)
         if entry is None:
             source, entry = self._entry_for(source, now)
-        untold = 0
+        skipped = 0
         if now - entry.since >= REPORT_INTERVAL:
             del self._sources[source]
-            untold = entry.untold
+            skipped = entry.skipped
             entry = self._sources[source] = _Source(now)
-        if reason in entry.told or len(entry.told) >= _MAX_REASONS:
-            entry.untold += 1
+        if reason in entry.logged or len(entry.logged) >= _MAX_REASONS:
+            entry.skipped += 1
             return None
-        entry.told.add(reason)
-        return untold
+        entry.logged.add(reason)
+        return skipped
 
     def _entry_for(self, source: object, now: float) -> tuple[object, _Source]:
         if len(self._sources) >= _MAX_SOURCES:
             oldest = next(iter(self._sources))
             if now - self._sources[oldest].since < REPORT_INTERVAL:
-                source = None  # an entry that all further ones share
+                source = None  # an entry that all further sources share
             else:
                 del self._sources[oldest]
         entry = self._sources.setdefault(source, _Source(now))
@@ -89,11 +90,11 @@ class RefusalsByCallbacks:
 
     def raised(self, conn_id: str, exc: Exception, now: float) -> None:
         """A callback has raised ``exc``."""
-        untold = self._failures.add("on_connect", repr(exc), now)
-        if untold is not None:
+        skipped = self._failures.add("on_connect", repr(exc), now)
+        if skipped is not None:
             self._log.error(
                 "conn=%s is closed: a callback of on_connect raised%s",
                 conn_id,
-                f" (and {untold} times more that were not logged)" if untold else "",
+                f" (and {skipped} times more that were not logged)" if skipped else "",
                 exc_info=exc,
             )

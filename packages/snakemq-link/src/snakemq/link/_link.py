@@ -1,4 +1,4 @@
-"""The face of the layer: what users call, and what it is made of."""
+"""The class that users call, and how it is put together."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ RECONNECT_INTERVAL = 3.0
 """Longest wait of a connector between two attempts, in seconds."""
 
 RECV_BLOCK_SIZE = 128 * 1024
-"""The most that is read from one connection before the others have their turn, in bytes. The memory
-of larger blocks goes back to the system after each, and comes empty again: with 1 MiB, packets of
-1 MiB took 3 times as much processor time."""
+"""Most bytes that are read from one connection before the others have their turn. The memory of
+larger blocks goes back to the system after each read and returns page by page: with 1 MiB, packets
+of 1 MiB took 3 times as much processor time."""
 
 LISTEN_BACKLOG = 1024
 """Connections that the system may hold for a listener until they are accepted. Generous, because
 all clients of a restarted server come back at once; the system cuts it to its own limit."""
 
 CONNECT_TIMEOUT = 10.0
-"""Seconds for an attempt to connect: the look-up of the name, and all of its addresses."""
+"""Seconds for one attempt to connect: looking up the name and trying all of its addresses."""
 
 HANDSHAKE_TIMEOUT = 10.0
 """Seconds for a TLS handshake."""
@@ -52,37 +52,36 @@ peer, or the path, is gone; otherwise it never would."""
 
 
 class Link:
-    """Keeper of connections, and the loop that drives the whole stack.
+    """Keeps connections, and runs the loop that drives the whole stack.
 
-    Any number of listeners and connectors; a connection is the same on both sides once it is
-    made. A connector dials again whenever its connection ends or cannot be made: quickly at
-    first, then less and less often until it waits ``reconnect_interval`` seconds. Names are
-    resolved at each attempt, and their addresses are tried side by side, as RFC 8305 has it.
+    It has any number of listeners and connectors. Once a connection is made, it does not matter
+    which side dialled. A connector dials again whenever its connection ends or cannot be made:
+    quickly at first, then less and less often until it waits ``reconnect_interval`` seconds. It
+    resolves names at each attempt and tries their addresses side by side, see RFC 8305.
 
-    Data that arrives is handed to ``on_recv`` in the order in which it was sent. How it is cut
-    says nothing about how it was sent: see :class:`~snakemq.packeter.Packeter`.
+    ``on_recv`` gets the data in the order in which it was sent, but cut anywhere:
+    :class:`~snakemq.packeter.Packeter` keeps boundaries.
 
-    The interface to the layers above is :class:`~snakemq.link.LinkInterface`. All methods are
-    for the thread that runs :meth:`loop`, or for any one thread while none does, with these
-    exceptions which are thread-safe: :meth:`stop`, :meth:`wakeup_poll`, :meth:`time`,
-    :meth:`in_loop`, :meth:`call_from_thread`, :meth:`add_connector`, :meth:`cleanup`,
-    :meth:`borrow`, :attr:`give_back`. Signal handlers may call :meth:`stop` and
-    :meth:`wakeup_poll`.
+    The interface to the layers above is :class:`~snakemq.link.LinkInterface`. Call its methods in
+    the thread that runs :meth:`loop`, or in any one thread while none does. Only these are
+    thread-safe: :meth:`stop`, :meth:`wakeup_poll`, :meth:`time`, :meth:`in_loop`,
+    :meth:`call_from_thread`, :meth:`add_connector`, :meth:`cleanup`, :meth:`borrow`,
+    :attr:`give_back`. Signal handlers may call :meth:`stop` and :meth:`wakeup_poll`.
 
-    Settings are attributes too, and may change for what comes after that. The constants of this
-    module are the defaults, and say the reasons. A wrong value raises ``TypeError`` or
-    ``ValueError``.
+    Each setting is an argument and an attribute; a new value holds for what happens afterwards. The
+    constants of this module are the defaults, and explain them. A wrong value raises ``TypeError``
+    or ``ValueError``.
 
-    - ``max_connections``: what comes in beyond this number is closed at once. So is what would use
-      the last tenth, 32 at least, of the file descriptors that this process may have.
-    - ``max_connections_per_address``: for what comes in from one IPv4 address or one /64 network of
-      IPv6. An ``int``; or a ``float``, the part of all that there may be, but at least 64; or
-      ``None``, any number. Unix sockets have no such limit.
+    - ``max_connections``: incoming connections beyond this number are closed at once. So are those
+      that would use the last tenth, at least 32, of the file descriptors this process may have.
+    - ``max_connections_per_address``: limit for incoming connections from one IPv4 address or one
+      IPv6 /64 network: an ``int``; or a ``float``, the fraction of all that there may be, but at
+      least 64; or ``None`` for any number. Unix sockets have no such limit.
     - ``listen_backlog``: how many connections the system holds for a listener until they are
       accepted.
-    - ``reconnect_interval``: for connectors without one of their own, in seconds.
-    - ``recv_block_size``: the most that is read from one connection at a time, in bytes.
-    - ``connect_timeout``: seconds for one attempt to connect, with the look-up of the name.
+    - ``reconnect_interval``: longest wait of connectors without one of their own, in seconds.
+    - ``recv_block_size``: most bytes that are read from one connection at a time.
+    - ``connect_timeout``: seconds for one attempt to connect, including the look-up of the name.
     - ``handshake_timeout``: seconds for a TLS handshake.
     - ``tcp_keepalive``: seconds of silence until the system probes a TCP connection, seconds
       between two probes, and how many of them may go unanswered, as far as the system lets them be
@@ -107,19 +106,20 @@ class Link:
     on_loop_pass: Event[[]] = Event()
     on_closing: Event[[]] = Event()
     """``func()``: :meth:`cleanup` is about to close everything. What is sent in this call, or
-    was queued before, is given to the system first; only not if :meth:`cleanup` was called in a
-    callback: there only what the system takes at once."""
+    was queued before it, goes to the system first. If :meth:`cleanup` was called in a callback,
+    only what the system takes at once goes out."""
     on_closed: Event[[]] = Event()
     """``func()``: :meth:`cleanup` has closed everything. Called once, in its thread."""
     on_crowded: Event[[Callable[[str], bool]]] = Event()
     """See :attr:`CrowdedLink.on_crowded`."""
     on_connect_failed: Event[[Any, ConnectFailed]] = Event()
     """``func(address, exception)``: a connector cannot connect, or its connection was refused
-    or of no use; or a peer that came to a listener was turned away. ``address``: that of the
-    connector, or of that peer. The exception says why.
+    or of no use; or a listener has turned a peer away. ``address`` is that of the connector, or
+    of the peer. The exception says why.
 
-    A connector tries again by itself. It calls this, and logs a warning, once for each reason
-    until it has been connected well; a listener once a minute for each reason and remote host."""
+    A connector tries again by itself. It calls this and logs a warning once for each reason,
+    until a connection has worked; a listener does so once a minute for each reason and remote
+    host."""
 
     def __init__(
         self,
@@ -150,11 +150,11 @@ class Link:
         self.on_connect_failed = Callback()
         self._loop = loop = Loop(self.on_loop_pass)
         self.time: Callable[[], float] = loop.time
-        """See :meth:`LinkInterface.time`. Thread-safe. It is not a method of this class, which
-        would take three times as long."""
+        """See :meth:`LinkInterface.time`. Thread-safe. Not a method of this class, whose call would
+        take three times as long."""
         self.give_back: Callable[[], None] = loop.give_back
-        """See :meth:`LendingLink.give_back`. It is not a method of this class, because at the
-        beginning of one Ctrl-C could come before the loop is given back."""
+        """See :meth:`LendingLink.give_back`. Not a method of this class: Ctrl-C could interrupt one
+        as it begins, before it gives the loop back."""
 
         strangers = Strangers(loop, self)
         self._table = table = ConnectionTable(loop, strangers)
@@ -203,7 +203,7 @@ class Link:
         reconnect_interval: float | None = None,
         ssl_config: SSLConfig | None = None,
     ) -> Address:
-        """Keep a connection to ``address``; the first attempt is made by the loop. Thread-safe.
+        """Keep a connection to ``address``; the loop makes the first attempt. Thread-safe.
 
         ``address``: ``("host", port)`` or the path of a Unix socket.
         ``reconnect_interval``: longest time between two attempts in seconds.
@@ -258,8 +258,8 @@ class Link:
 
         ``address``: what :meth:`add_listener` has returned, or what it was given.
 
-        Raises ``KeyError`` when there is no listener on that address, or several were given it
-        (port 0 for example).
+        Raises ``KeyError`` when there is no listener on that address, or when several were given it
+        (port 0, for example).
         """
         self._loop.check_process()
         self._dialling.del_listener(normalize(address))
@@ -292,13 +292,13 @@ class Link:
         return self._table.get(conn_id).reading
 
     def unsent_bytes(self, conn_id: str) -> int | None:
-        """See :meth:`ProgressLink.unsent_bytes`. Linux can tell it; elsewhere ``None``."""
+        """See :meth:`ProgressLink.unsent_bytes`. ``None`` on systems other than Linux."""
         from ._connections._progress import unsent_bytes  # imports fcntl
 
         return unsent_bytes(self._table.get(conn_id).sock)
 
     def unanswered_for(self, conn_id: str) -> float | None:
-        """See :meth:`ProgressLink.unanswered_for`. Linux can tell it of TCP; else ``None``."""
+        """See :meth:`ProgressLink.unanswered_for`. ``None`` except for TCP on Linux."""
         from ._connections._progress import unanswered_for
 
         return unanswered_for(self._table.get(conn_id).sock)
@@ -308,7 +308,8 @@ class Link:
         self._table.get(conn_id).failure = error
 
     def get_socket_by_conn(self, conn_id: str) -> LinkSocket:
-        """The socket of a connection, for its address or the certificate of the other side.
+        """Return the socket of a connection, which knows the address and the certificate of the
+        other side.
 
         Raises :exc:`~snakemq.exceptions.NoConnection`.
         """
@@ -334,10 +335,10 @@ class Link:
     ) -> None:
         """Run until :meth:`stop` is called.
 
-        ``poll_timeout``: make a pass at least every that many seconds. Not needed: the loop
+        ``poll_timeout``: make a pass at least every this many seconds. Not needed: the loop
         sleeps until there is something to do.
-        ``count``: end after that many passes in which something arrived.
-        ``runtime``: end after that many seconds.
+        ``count``: end after this many passes in which something arrived.
+        ``runtime``: end after this many seconds.
 
         Raises :exc:`~snakemq.exceptions.LoopError` when the loop is running already, after
         :meth:`cleanup`, and in a process that inherited the link through a fork: parent and
@@ -348,7 +349,7 @@ class Link:
     def stop(self) -> None:
         """Make :meth:`loop` return at once. Thread-safe.
 
-        Before :meth:`loop` was called it makes the next call return, so that a thread which is
+        While no loop runs, it makes the next call of :meth:`loop` return, so that a thread which is
         still starting its loop cannot miss it.
         """
         self._loop.stop()
@@ -366,11 +367,11 @@ class Link:
         return self._loop.borrow()
 
     def cleanup(self) -> None:
-        """Close all connections and remove all connectors and listeners; the end of this link.
+        """Close all connections, remove all connectors and listeners, and end this link for good.
 
-        Idempotent. Called in a callback it also ends the loop; called in another thread it has the
-        loop do all this and waits for its end. So ``on_disconnect`` is called in the thread of the
-        loop, as ever; while no loop runs, in the calling thread. Raises
+        Idempotent. In a callback it also ends the loop. In another thread it has the loop do all
+        this and waits until the loop has ended. So ``on_disconnect`` is called in the thread of the
+        loop as always, or in the calling thread while no loop runs. Raises
         :exc:`~snakemq.exceptions.LoopError` when the loop does not end within 10 seconds because
         a callback blocks it, and in a process that inherited the link through a fork.
         """

@@ -1,10 +1,10 @@
-"""What was made before a fork belongs to the parent; the child lets go of it.
+"""Makes a forked child let go of what belongs to its parent.
 
-For the layers of snakeMQ, and the one place where all of them find out that this is a child.
+This is the one place where the layers of snakeMQ find out that they are in a child.
 
 Descriptors that a child holds keep the connections of a dead parent alive, and its ports taken. So
-it closes them at once, and does nothing else: to shut a connection down, to say goodbye in TLS or
-to remove the file of a Unix socket would reach what the parent still uses.
+the child closes them at once, and does nothing else: shutting a connection down, saying goodbye in
+TLS or removing the file of a Unix socket would affect what the parent still uses.
 """
 
 from __future__ import annotations
@@ -17,25 +17,26 @@ from typing import Protocol
 __all__ = ["Owner", "count", "register"]
 
 count: int = 0
-"""How often this process was made by a fork. Read it as ``forks.count``, because it changes. To
-compare numbers costs a send next to nothing; ``os.getpid()`` is a system call."""
+"""How many forks have led from the process that imported this module to the present one. Read it as
+``forks.count``, because it changes. Comparing it costs a send next to nothing; ``os.getpid()`` is a
+system call."""
 
 
 class Owner(Protocol):
     """Something that has open descriptors."""
 
     def abandon(self) -> None:
-        """Close them, in a child that has inherited them. Takes no lock: the thread that held it
-        does not exist here."""
+        """Close them in a child that has inherited them. Must take no lock: the thread that holds
+        it does not exist in the child."""
 
 
 _owners: weakref.WeakSet[Owner] = weakref.WeakSet()
 
 
 def register(owner: Owner) -> None:
-    """Have ``owner.abandon()`` called in each child, as long as the owner is referred to.
+    """Have ``owner.abandon()`` called in each child, as long as something refers to the owner.
 
-    The child forgets the owner then. Idempotent."""
+    The child forgets the owner afterwards. Idempotent."""
     _owners.add(owner)
 
 
@@ -44,7 +45,7 @@ def _after_fork_in_child() -> None:
     count += 1
     for owner in list(_owners):
         _owners.discard(owner)
-        with contextlib.suppress(Exception):  # the others come after it
+        with contextlib.suppress(Exception):  # the others still have their turn
             owner.abandon()
 
 

@@ -1,4 +1,4 @@
-"""What the packeter keeps of one connection."""
+"""What the packeter knows of one connection."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Phase(enum.Enum):
 
 
 OPEN, CLOSED = Phase.OPEN, Phase.CLOSED
-"""To look them up in their class takes 0.04 µs, which each packet that comes alone would pay."""
+"""Looking them up in their class takes 0.04 µs, which each packet that comes alone would pay."""
 
 
 class Connection:
@@ -49,6 +49,6 @@ class Connection:
         self.is_queued = False
         """Is it looked at at the end of the pass?"""
         self.is_reporting = False
-        """Is somebody being told what was sent?"""
+        """Are callbacks just being told what was sent?"""
         self.unreported: deque[int] = deque()
-        """The ids of packets that are sent, while nobody was told."""
+        """The ids of packets that are sent but not reported yet."""

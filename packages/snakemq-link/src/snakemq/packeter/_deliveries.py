@@ -20,18 +20,18 @@ class Deliveries:
         self.on_packets_recv: Callback[[str, list[Packet]]] = Callback()
         self.on_part_recv: Callback[[str]] = Callback()
         self.may_be_split = False
-        """Has somebody asked for that, see :meth:`Packeter.split_large`?"""
+        """Was :meth:`Packeter.split_large` called?"""
         self._guard = guard
 
     def part_came(self, conn: Connection) -> None:
-        """Bytes have arrived that complete no packet."""
+        """Report bytes that complete no packet."""
         try:
             self.on_part_recv(conn.conn_id)
         except Exception as exc:
             self._guard.raised(conn.conn_id, exc)
 
     def packets_came(self, conn: Connection, packets: list[Packet]) -> None:
-        """Packets have arrived together."""
+        """Deliver packets that have arrived together."""
         for batch_func in self.on_packets_recv.callbacks:
             try:
                 batch_func(conn.conn_id, packets)

@@ -53,10 +53,9 @@ class PacketReader:
         self.max_size = max_size
         """Size in bytes of the largest packet; may be changed at any time."""
         self.has_more = False
-        """Has :meth:`read` left something that is to be read by another call?"""
+        """Has :meth:`read` left something for another call?"""
         self.unfinished = 0
-        """Bytes that have arrived of a packet that is not complete, and larger than what arrived
-        together with its beginning."""
+        """Bytes that have arrived of an incomplete packet, without its header."""
         self._data = b""
         self._position = 0  # of the first byte in _data that was not read yet
         self._head_size = head_size
@@ -68,8 +67,8 @@ class PacketReader:
         return 0 if self._assembly is None else self._assembly.missing
 
     def receive(self, data: bytes) -> list[Packet]:
-        """:meth:`feed` and :meth:`read`; and a shorter way, in two thirds of the time, for what
-        arrives most often where somebody waits for it: one packet, and nothing else."""
+        """Do :meth:`feed` and :meth:`read`. It takes two thirds of the time for what arrives most
+        often where somebody waits for it: one packet, and nothing else."""
         end = len(data)
         if end > SIZE_LENGTH and self._assembly is None and self._position >= len(self._data):
             (size,) = _SIZE.unpack_from(data)
@@ -111,7 +110,7 @@ class PacketReader:
             self.unfinished = 0
         unpack_size = _SIZE.unpack_from
         max_size = self.max_size
-        last = end - SIZE_LENGTH  # where a header may begin at the latest
+        last = end - SIZE_LENGTH  # the last position at which a whole header fits
         while position <= last:
             (size,) = unpack_size(data, position)
             if size > max_size:
@@ -140,7 +139,7 @@ class PacketReader:
 
 
 def _guess(data: bytes) -> str:
-    """Guess from the beginning what it is instead of packets; empty if it cannot be told."""
+    """Say what these bytes are instead of a packet, if their beginning shows it."""
     if 20 <= data[0] <= 23 and data[1] == 3:
         return "; it looks like TLS"
     if all(32 <= byte < 127 for byte in data[:SIZE_LENGTH]):
@@ -213,11 +212,11 @@ class PacketWriter:
         return False
 
     def add_parts(self, packet_id: int, parts: Iterable[bytes], size: int) -> bool:
-        """Queue a packet which consists of several parts, ``size`` bytes together."""
+        """Queue a packet that consists of several parts, ``size`` bytes together."""
         return self.add_framed(packet_id, (_SIZE.pack(size), *parts), (SIZE_LENGTH + size,))
 
     def add_framed(self, first_id: int, parts: Sequence[bytes], sizes: Sequence[int]) -> bool:
-        """Queue packets which begin with their size already, with consecutive ids.
+        """Queue packets that already begin with their size, with consecutive ids.
 
         ``parts``: all buffers of all packets; ``sizes``: the bytes of each packet in them.
         """
@@ -237,7 +236,7 @@ class PacketWriter:
         return False
 
     def _add_large(self, packet_id: int, parts: Iterable[bytes], sizes: Iterable[int]) -> None:
-        """Some parts are large, and become blocks of their own."""
+        """Queue packets of which some parts are large, and become blocks of their own."""
         missing = iter(sizes)
         left = next(missing)
         for part in parts:
@@ -261,7 +260,7 @@ class PacketWriter:
         self._last = _Block()
 
     def next_block(self) -> bytes | memoryview:
-        """Return what to send next: the same until :meth:`sent` is called; empty if nothing."""
+        """Return what to send next: the same until :meth:`sent` is called, empty if nothing."""
         if not self._data:
             if not self._last.size and not self._full:
                 return b""
@@ -276,8 +275,8 @@ class PacketWriter:
         return self._data
 
     def begin_block(self, packet_id: int, packet: bytes) -> None:
-        """Be sending a packet that begins with its size, as a block of its own. Only while there is
-        nothing else to send."""
+        """Treat a packet, which begins with its size, as the block that is being sent. Only while
+        there is nothing else to send."""
         assert not self.size
         block = self._sending = _Block()
         block.ids.append(packet_id)

@@ -24,7 +24,7 @@ from ._unfinished import MAX_UNFINISHED_BYTES, Unfinished
 
 MAX_PACKET_SIZE = 1024 * 1024 * 1024
 """Size in bytes of the largest packet that is taken from a peer. The format allows 4 GiB, which
-nobody means to send; memory follows what has arrived, so this bounds one connection, at most."""
+nobody means to send. Memory follows what has arrived, so this only bounds one connection."""
 
 
 class Packeter:
@@ -40,14 +40,14 @@ class Packeter:
     - ``max_unfinished_bytes``: the most bytes of incomplete packets, of all connections together.
 
     When half of ``max_unfinished_bytes`` is used, a large packet goes on only if there is room for
-    the rest of it; one goes on in any case. Other connections with more than 64 KiB of a packet
-    are not read until there is room. A peer that keeps others waiting, and brings less than 10 KiB
-    a second for 10 seconds, is disconnected and reported by ``on_error``. So unfinished packets
-    hold at most ``max_unfinished_bytes``, one packet of the largest size, and 64 KiB and one block
-    of the link for each connection.
+    the rest of it, but one packet always goes on. Other connections with more than 64 KiB of a
+    packet are not read until there is room. A peer that keeps others waiting, and brings less than
+    10 KiB a second for 10 seconds, is disconnected and reported by ``on_error``. So unfinished
+    packets hold at most ``max_unfinished_bytes``, one packet of the largest size, and 64 KiB and
+    one block of the link for each connection.
 
-    After :meth:`LinkInterface.pause_reading` the packets that the link had read by then are still
-    delivered: those that came with the same piece of data.
+    After :meth:`LinkInterface.pause_reading`, packets that came in the same piece of data are still
+    delivered: the link had read them already.
     """
 
     max_packet_size: Setting[int] = Setting(whole(1, FORMAT_LIMIT))
@@ -61,8 +61,8 @@ class Packeter:
     on_packet_recv: Event[[str, bytes]] = Event()
     """``func(conn_id, packet)``"""
     on_packet_sent: Event[[str, int]] = Event()
-    """``func(conn_id, packet_id)``: the system took over the last byte of the packet. That it
-    arrived is another matter."""
+    """``func(conn_id, packet_id)``: the system took over the last byte of the packet, which may
+    not have arrived yet."""
     on_packet_send: Event[[str, int]] = Event()
     """The name that the documentation of 1.6 has for :attr:`on_packet_sent`."""
     on_error: Event[[str, Exception]] = Event()
@@ -76,12 +76,12 @@ class Packeter:
     # The same events a batch at a time, for layers above that handle many small packets.
     on_packets_recv: Event[[str, list[Packet]]] = Event()
     """``func(conn_id, packets)``: packets that arrived together, in their order. A callback
-    that closes the connection gets no more, and has to disregard the rest of the list. All are
+    that closes the connection gets no more, and has to ignore the rest of the list. All are
     bytes, unless :meth:`split_large` was called."""
     on_packets_sent: Event[[str, int]] = Event()
     """``func(conn_id, packet_id)``: that packet and all that were queued for the same
-    connection before it are sent. Not for a packet of which :meth:`send_framed_at_once` has
-    told that already."""
+    connection before it are sent. Not called for a packet that :meth:`send_framed_at_once` has
+    reported as sent."""
 
     def __init__(
         self,
@@ -131,8 +131,8 @@ class Packeter:
         :exc:`~snakemq.exceptions.NoConnection`, ``TypeError`` for anything but bytes and
         :exc:`~snakemq.exceptions.SnakeMQMessageTooLarge` (a ``ValueError``) for 4 GiB and more.
         """
-        # The hot path of sending, for each packet: what can wait for the block, or for the end of
-        # the pass, is done there.
+        # The hot path of sending: whatever can be done once for a block, or at the end of the pass,
+        # is done there.
         try:
             conn = self._connections[conn_id]
         except KeyError:
@@ -151,11 +151,11 @@ class Packeter:
         return packet_id
 
     def send_framed(self, conn_id: str, parts: Sequence[bytes], sizes: Sequence[int]) -> int:
-        """Queue many packets at once which begin with their size (4 bytes, network order) already.
+        """Queue packets that already begin with their size (4 bytes, network order).
 
         For a layer above that packs its own header and that of the packet with one struct; nothing
-        is checked. ``parts``: the buffers of all packets in their order, a packet may have several.
-        ``sizes``: the length of each packet in them, its first 4 bytes included.
+        is checked. ``parts``: the buffers of all packets in their order; a packet may have several.
+        ``sizes``: the length of each packet in them, including its first 4 bytes.
 
         Returns the id of the first packet; the others have the ids that follow. Raises
         :exc:`~snakemq.exceptions.NoConnection`.
@@ -169,14 +169,14 @@ class Packeter:
         return first_id
 
     def send_framed_at_once(self, conn_id: str, packet: bytes) -> tuple[int, bool] | None:
-        """Send one packet, which begins with its size already, now and before anything else.
+        """Send one packet, which already begins with its size, at once.
 
-        Like :meth:`send_framed` and :meth:`flush` for a single packet, at less than half of the
-        cost, which is what an answer costs that somebody waits for.
+        It is like :meth:`send_framed` and :meth:`flush` for a single packet, at less than half of
+        the cost: for an answer that somebody waits for.
 
-        Returns the id of the packet, and whether the system has taken it over; then nobody is told
-        that it was sent. ``None`` if that cannot be done: something else waits to be sent, or to be
-        reported, a callback wants to hear of each packet, or the link cannot do it. Raises
+        Returns the id of the packet, and whether the system has taken it over; if so, no event
+        reports it. Returns ``None`` and sends nothing if something else waits to be sent or
+        reported, if ``on_packet_sent`` has callbacks, or if the link cannot do it. Raises
         :exc:`~snakemq.exceptions.NoConnection`.
         """
         conn = self._get(conn_id)
@@ -206,15 +206,15 @@ class Packeter:
         self._sending.send(self._get(conn_id))
 
     def stop_sending(self, conn_id: str) -> None:
-        """Send nothing more on a connection which is about to be closed.
+        """Send nothing more on a connection that is about to be closed.
 
-        For who was interrupted while it sent, and cannot close it at once: what would be sent now
-        might be in the middle of something. Raises :exc:`~snakemq.exceptions.NoConnection`.
+        For a sender that was interrupted and cannot close it at once: what is sent now might end up
+        in the middle of something. Raises :exc:`~snakemq.exceptions.NoConnection`.
         """
         self._get(conn_id).phase = CLOSED
 
     def get_unsent_size(self, conn_id: str) -> int:
-        """Bytes that are queued for a connection and not taken over by the system yet.
+        """Return how many bytes are queued for a connection and not taken over by the system yet.
 
         Raises :exc:`~snakemq.exceptions.NoConnection`.
         """
@@ -222,12 +222,12 @@ class Packeter:
 
     @property
     def unfinished_bytes(self) -> int:
-        """Bytes that have arrived of incomplete packets, on all connections."""
+        """How many bytes of incomplete packets have arrived on all connections."""
         return self._unfinished.size
 
     def get_progress(self, conn_id: str) -> tuple[int, int]:
-        """Bytes that the system has taken over for a connection since it was made, and bytes that
-        are queued behind them.
+        """Return how many bytes the system has taken over for a connection since it was made, and
+        how many are queued behind them.
 
         Raises :exc:`~snakemq.exceptions.NoConnection`.
         """
@@ -242,11 +242,12 @@ class Packeter:
         self._get(conn_id).reader.max_size = size
 
     def split_large(self, head_size: int) -> None:
-        """For a layer above with a header of its own, ``head_size`` bytes long, at most 64 KiB.
+        """Hand out large packets with their first ``head_size`` bytes, at most 64 KiB, apart.
 
-        Of connections that are made from now on, ``on_packets_recv`` gets large packets as
-        :class:`SplitPacket`, so that what is behind the header need not be copied once more: for
-        1 MiB that takes as long as all the rest. ``on_packet_recv`` gets bytes all the same.
+        For a layer above that has a header of this length. On connections made from now on,
+        ``on_packets_recv`` gets large packets as :class:`SplitPacket`, which saves it a copy of
+        what follows the header: for 1 MiB, the copy takes as long as all the rest.
+        ``on_packet_recv`` still gets bytes.
         """
         self._head_size = head_size
         self._deliveries.may_be_split = head_size > 0
@@ -266,7 +267,7 @@ class Packeter:
         except Exception as exc:
             self._refusals.raised(conn_id, exc, self.link.time())
             self._guard.report(conn_id, exc)
-            if conn.phase is not CLOSED:  # nobody has approved it, as on_connect of a link
+            if conn.phase is not CLOSED:  # nobody has approved it, see LinkInterface.on_connect
                 self.link.close(conn_id)
 
     def _on_disconnect(self, conn_id: str) -> None:
@@ -318,12 +319,14 @@ class Packeter:
 
 
 def _checked_size(*parts: bytes) -> int:
-    """Size of a packet. Raises ``TypeError`` and ``SnakeMQMessageTooLarge``."""
+    """Return the size of a packet. Raises ``TypeError`` and ``SnakeMQMessageTooLarge``."""
     size = 0
     for part in parts:
         if not isinstance(part, bytes):
             raise TypeError(f"a packet must be bytes, not {type(part).__name__}")
         size += len(part)
     if size > FORMAT_LIMIT:
-        raise SnakeMQMessageTooLarge(f"a packet of {size} bytes; the format ends at 4 GiB")
+        raise SnakeMQMessageTooLarge(
+            f"a packet of {size} bytes is too large: the format allows {FORMAT_LIMIT}"
+        )
     return size

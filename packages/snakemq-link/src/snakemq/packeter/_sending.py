@@ -1,4 +1,4 @@
-"""Blocks of packets on their way to the link, and the reports of those that it has sent."""
+"""Sends blocks of packets through the link, and reports those that were sent."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from snakemq.link import Abilities, LinkInterface
 from ._connection import CLOSED, OPEN, Connection, Phase
 
 _AT_ONCE = 1024 * 1024
-"""The most that is sent of what has waited on one connection before the others have their turn, in
-bytes."""
+"""Most bytes that are sent of what has waited on one connection before the others have their
+turn."""
 
 
 class Sending:
-    """Sends what is queued at the end of a pass, and tells who waits for it."""
+    """Sends what is queued at the end of a pass, and reports what was sent."""
 
     def __init__(self, link: LinkInterface, guard: Guard[str], log: logging.Logger) -> None:
         self.on_packet_sent: Callback[[str, int]] = Callback()
@@ -37,7 +37,7 @@ class Sending:
     def on_loop_pass(self) -> None:
         """See :attr:`LinkInterface.on_loop_pass`."""
         queue = self._queue
-        for _ in range(len(queue)):  # no more: their callbacks may send forever
+        for _ in range(len(queue)):  # not more, because their callbacks may send forever
             conn = queue[0]
             conn.is_queued = False
             try:
@@ -47,14 +47,14 @@ class Sending:
                 self._guard.report(conn.conn_id, exc)
             if conn.phase is not CLOSED:
                 self._report(conn)
-            queue.popleft()  # at last: Ctrl-C in between is to leave nobody behind
+            queue.popleft()  # last of all, so that Ctrl-C in between leaves no connection behind
 
     def send(self, conn: Connection, *, reports_itself: bool = False) -> None:
-        """Give blocks to the link, until it has to report later what it has taken.
+        """Give blocks to the link, up to the first one that it has to report later.
 
-        That is after each one, unless it knows at once. Then still the last one is left to its
-        report, so that there is one in this pass; ``reports_itself``: the end of the pass, where
-        it is made for all of them, is still to come.
+        That is each one, unless the link can say at once what it has taken. Even then it reports
+        the last block later, so that there is a report in this pass, unless the caller
+        ``reports_itself`` at the end of the pass.
         """
         if conn.is_sending or conn.phase is not OPEN:
             return
@@ -72,29 +72,29 @@ class Sending:
                 if not at_once(conn.conn_id, block):
                     return
             except Exception:
-                conn.is_sending = False  # it will not be reported; the block is the next one again
+                conn.is_sending = False  # no report will come, and the block is the next one again
                 raise
             conn.is_sending = False
             self._note(conn, writer.sent(size))
 
     def on_ready_to_send(self, conn: Connection, sent: int) -> None:
         """See :attr:`LinkInterface.on_ready_to_send`."""
-        if conn.is_sending:  # else somebody else has sent on this connection
+        if conn.is_sending:  # else something other than this packeter has sent
             conn.is_sending = False
             self._note(conn, conn.writer.sent(sent))
-            # Before more is sent, because those who listen may have more to send, and larger
-            # blocks mean fewer system calls.
+            # Before more is sent, because callbacks may have more to send, and larger blocks mean
+            # fewer system calls.
             self._report(conn)
         self.send(conn)
 
     def end(self, conn: Connection) -> None:
-        """The link has closed a connection. Tell what it has taken over in this pass.
+        """Report what a connection, which the link has closed, had taken over in this pass.
 
-        Packets that are queued in the meantime go the way of all others that are not sent.
+        Packets that are queued in the meantime are lost, like all others that were not sent.
         """
         if conn.phase is OPEN:
             conn.phase = Phase.ENDING
-        if not conn.is_reporting:  # else it is closed by one who was told; that ends the reports
+        if not conn.is_reporting:  # else a report has led to this close, and is the last one
             self._report(conn)
         conn.phase = CLOSED
 

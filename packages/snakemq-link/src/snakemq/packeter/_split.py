@@ -10,7 +10,7 @@ class SplitPacket(NamedTuple):
     body: bytes
 
     def whole(self) -> bytes:
-        """Both in one."""
+        """Join both parts."""
         return self.head + self.body
 
 

@@ -11,7 +11,7 @@ from snakemq.exceptions import NoConnection, SnakeMQTimeout
 from snakemq.link import LinkInterface, TimerHandle
 
 MAX_UNFINISHED_BYTES = 256 * 1024 * 1024
-"""What the unfinished packets of all connections may hold together, and one packet more, in bytes.
+"""Bytes that the unfinished packets of all connections may hold together, besides one packet more.
 Enough for many large packets at once, and little enough for a small machine."""
 
 UNFINISHED_TIMEOUT = 10.0
@@ -21,22 +21,22 @@ SMALL = 64 * 1024
 """Connections whose unfinished packet has no more bytes than this are left alone."""
 
 TURN = 0.2
-"""Seconds after which room that was of no use is given to others. Short: what an honest peer sends
-while it waits is in the buffers of the system already."""
+"""Seconds after which unused room is given to others. Short, because what an honest peer sends
+while it waits is already in the buffers of the system."""
 
 USEFUL = 2 * 1024
-"""Bytes that have to come in a turn: 10 KiB in a second."""
+"""Bytes that have to come in a turn for the room to be used: 10 KiB a second."""
 
 _SOON = 0.02
 """Seconds until room that has become free is given away. With thousands of connections that takes
 some work, so it is not done for each packet that ends."""
 
 _FULL = 0.5
-"""The part of the limit at which it begins. The other half is there to be given away."""
+"""The fraction of the limit from which on room is rationed. The other half is there to be given."""
 
 _ENOUGH_ROOM = 0.375
-"""The part of the limit at which all may go on again. Less than before, or a packet more or less
-would stop and start everybody again and again."""
+"""The fraction of the limit at which all may go on again. It is the smaller one, or a packet more
+or less would stop and start all connections again and again."""
 
 
 class Limits(Protocol):
@@ -54,7 +54,7 @@ class _Part:
     def __init__(self, conn_id: str, arrived: int, missing: int) -> None:
         self.conn_id = conn_id
         self.arrived = arrived
-        """Bytes of it that are here."""
+        """Bytes of it that have arrived."""
         self.missing = missing
         """Bytes until it is complete."""
         self.brought = 0
@@ -93,7 +93,7 @@ class Unfinished:
         self._give_up = give_up
         self._large: dict[str, _Part] = {}  # in the order in which they came
         self._is_full = False
-        self._needing_no_room = 1  # how many go on in any case
+        self._needing_no_room = 1  # how many always go on
         self._room = 0  # for what is missing of others than the one that needs no room
         self._turn: TimerHandle | None = None
         self._deal_soon: TimerHandle | None = None
@@ -177,7 +177,8 @@ class Unfinished:
             return
         limit = self._limits.max_unfinished_bytes
         most = limit + self._limits.max_packet_size - self.size
-        # None fits if blocks had been read already. Then it is always the same one, until it ends.
+        # None fits if too many blocks had been read already. Then one goes on until it ends: always
+        # the same, which lacks least.
         fitting = (part for part in line if part.missing <= most)
         first = [*islice(fitting, self._needing_no_room)]
         if not first:
@@ -216,12 +217,12 @@ class Unfinished:
         self._deal()
         for part in idle:
             if part.wasted > UNFINISHED_TIMEOUT:
-                # The same text each time, because the link tells each reason once in a while.
+                # The same text each time, because the link logs each reason only once in a while.
                 self._give_up(
                     part.conn_id,
                     SnakeMQTimeout(
-                        f"less than {USEFUL / TURN:.0f} bytes of a large packet came in a second "
-                        f"for {UNFINISHED_TIMEOUT:g} s, and others waited for the memory"
+                        f"less than {USEFUL / TURN:.0f} bytes a second of a large packet came "
+                        f"for {UNFINISHED_TIMEOUT:g} s, while others waited for the memory"
                     ),
                 )
 
@@ -240,7 +241,7 @@ class Unfinished:
     def _pause(self, part: _Part) -> None:
         if not part.paused:
             part.paused = True
-            # One that is being closed has no news for us yet.
+            # It may be closed already, with on_disconnect still to reach us.
             with contextlib.suppress(NoConnection):
                 self._link.pause_reading(part.conn_id, self)
 

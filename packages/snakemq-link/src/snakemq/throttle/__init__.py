@@ -1,4 +1,4 @@
-"""Bandwidth throttle: a link that wraps another link and sends no faster than it is told."""
+"""Bandwidth throttle: a link that wraps another link and limits how fast it sends."""
 
 from snakemq._public_home import report_public_home
 

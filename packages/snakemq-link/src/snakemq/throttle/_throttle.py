@@ -17,12 +17,12 @@ from snakemq.link import (
 )
 
 BURST_TIME = 0.05
-"""A connection that was idle may send at once what takes this many seconds at its speed.
-Short, so that the mean over a second is right; long enough to make few system calls."""
+"""An idle connection may at once send what takes this many seconds at its speed. Short, so that the
+mean over a second is right; long enough to make few system calls."""
 
 _SHORTEST_WAIT = 0.001
-"""Seconds. What rounding makes a bucket lack is a fraction of a byte; a timer for that would be due
-at once, with the bucket no fuller, forever."""
+"""Seconds. Rounding can leave a bucket a fraction of a byte short. A timer for that would be due at
+once, with the bucket no fuller, again and again."""
 
 
 class _Bucket:
@@ -47,16 +47,16 @@ class _Bucket:
         self._tokens -= count
 
     def wait_for(self, count: int) -> float:
-        """Seconds until it is worth while to send some of that many bytes.
+        """Return the seconds until ``count`` bytes, or enough of them, may be sent.
 
-        That is all of them or, so that they are not sent one by one, half of a full bucket.
+        Enough is half of a full bucket, so that bytes are not sent one by one.
         """
         worth_while = min(count, max(1.0, self._capacity / 2))
         return max(0.0, worth_while - self._tokens) / self._speed
 
 
 class Throttle:
-    """Limits the speed of sending of each connection by itself; receiving is not limited.
+    """Limits how fast each connection sends; receiving is not limited.
 
     It is a :class:`~snakemq.link.LinkInterface`, so it takes the link's place in the layers above::
 

@@ -15,9 +15,9 @@ from snakemq._settings import (
     yes_or_no,
     zero_or_more,
 )
-from snakemq.callbacks import Callback, Event
+from snakemq.callbacks import Event
 from snakemq.exceptions import LoopError
-from snakemq.link import forks
+from snakemq.link import Abilities, forks
 from snakemq.message import Message
 from snakemq.message._stack import claim, give_back
 from snakemq.packeter import Packeter
@@ -291,12 +291,9 @@ class Messaging:
         packeter.link.on_loop_pass.add_internal(self._receiver.deliveries.on_loop_pass)
         packeter.link.on_loop_pass.add_internal(self._sender.on_loop_pass)
         packeter.on_error.add_internal(self._events.report)
-        on_closed: Callback[[]] | None = getattr(packeter.link, "on_closed", None)
-        if on_closed is not None:
-            on_closed.add_internal(self._link_is_gone)
-        on_connect_failed = getattr(packeter.link, "on_connect_failed", None)
-        if on_connect_failed is not None:  # a ReportingLink
-            on_connect_failed.add_internal(self._events.connect_failed)
+        abilities = Abilities(packeter.link)
+        abilities.on_closed.add_internal(self._link_is_gone)
+        abilities.on_connect_failed.add_internal(self._events.connect_failed)
 
     # -- sending
 

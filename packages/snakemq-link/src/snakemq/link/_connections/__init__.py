@@ -1,1 +1,1 @@
-"""Connections that are made: their table, their sockets, and how many there may be."""
+"""Established connections: their table, their sockets, and how many there may be."""

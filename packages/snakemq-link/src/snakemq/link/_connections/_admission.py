@@ -1,4 +1,4 @@
-"""Whether one more connection may come in."""
+"""Decides whether one more connection may come in."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from .._settings import Settings
 
 MAX_CONNECTIONS = 16 * 1024
-"""Connections of one link; a bound on what strangers can make it hold, far above usual needs."""
+"""Connections of one link: bounds what strangers can make it hold, far above usual needs."""
 
 MAX_CONNECTIONS_PER_ADDRESS = 0.5
-"""The part of all connections that may come from one address, so that no host can take all."""
+"""The fraction of all connections that may come from one address, so no host can take them all."""
 
 FEW_CONNECTIONS = 64
 """This many connections may always come from one address: a small limit was set on purpose."""
@@ -30,7 +30,7 @@ _RESERVED_PART = 0.1
 this process need some, and so do its storages and its other files."""
 
 _IN_VAIN = 0.1
-"""Seconds after which it is asked again for connections to do without, when there was none."""
+"""Seconds until the layers above are asked again for a connection to close, if they had none."""
 
 
 class Admission:
@@ -44,13 +44,13 @@ class Admission:
         self._table = table
         self._strangers = strangers
         self._settings = settings
-        self._in_vain: set[str] = set()  # where nothing could be done, lately
+        self._in_vain: set[str] = set()  # groups in which no room could be made lately
         self._in_vain_until = 0.0
 
     def admits(self, sock: socket.socket, remote_peer: object, group: str) -> bool:
-        """May it stay? If there is no room, asks other parts of the stack to make some.
+        """Return True if a newcomer may stay; else close its socket.
 
-        Closes the socket of one that is not admitted.
+        If there is no room, ask the layers above to make some.
         """
         is_admitted = False
         try:
@@ -71,19 +71,19 @@ class Admission:
         return False
 
     def out_of_resources(self, address: object, exc: OSError, pause: float) -> None:
-        """Somebody waits at a listener, and the system has nothing left to accept it with."""
+        """Make room, or report that the system has no resources to accept a connection with."""
         if not self._make_room(""):
             self._strangers.failed(address, exc, f"cannot accept on {{!r}} for {pause:g} s")
 
     def _what_is_full(self, sock: socket.socket, group: str) -> tuple[str, str] | None:
-        """The reason, and where a connection has to go: in a group, or anywhere."""
+        """Return the reason, and the group in which a connection has to go; empty: any."""
         most = self._settings.max_connections
         descriptors = _descriptors()
         if descriptors is not None:
             reserve = max(_RESERVE, int(descriptors * _RESERVED_PART))
             usable = descriptors - reserve
-            # The lowest number that is free is given out, so all below it are in use: by this link,
-            # by others and by files. It costs nothing to know.
+            # The system gives out the lowest free number, so all below it are in use: by this link,
+            # by others and by files. Knowing that costs nothing.
             if sock.fileno() >= usable:
                 return f"only {reserve} of {descriptors} file descriptors are left (ulimit -n)", ""
             most = min(most, usable)
@@ -99,7 +99,10 @@ class Admission:
         return None
 
     def _make_room(self, group: str) -> bool:
-        """Has a connection been closed that came in, from this group or from anywhere?"""
+        """Have an incoming connection of this group, or of any if it is empty, closed.
+
+        Returns True if one was closed.
+        """
         now = self._loop.time()
         if now >= self._in_vain_until:
             self._in_vain.clear()
@@ -125,11 +128,9 @@ class Admission:
 
 
 def group_of(remote_peer: object) -> str:
-    """Return what connections are counted by: an IPv4 address, or a /64 network of IPv6, because
-    each host has a whole one.
-
-    It is empty for Unix sockets: the permissions of the file decide who may dial them.
-    """
+    """Return the group that a connection is counted in: its IPv4 address, or its IPv6 /64 network,
+    because each host has a whole one. Empty for Unix sockets: the permissions of the file decide
+    who may dial them."""
     if not isinstance(remote_peer, tuple) or not remote_peer:
         return ""
     host = str(remote_peer[0])
@@ -140,7 +141,7 @@ def group_of(remote_peer: object) -> str:
 
 
 def _descriptors() -> int | None:
-    """How many this process may have; ``None``: nobody knows, or any number."""
+    """Return how many this process may have; ``None`` if that is unknown or unlimited."""
     try:
         import resource  # not on Windows; and only a listener needs it
     except ImportError:

@@ -1,4 +1,4 @@
-"""From a connected socket to a connection that is announced: its options, and the TLS handshake."""
+"""Makes announced connections of connected sockets: their options, and the TLS handshake."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Adoption:
         connector: Dialler | None = None,
         group: str = "",
     ) -> None:
-        """A socket is connected. ``group``: of one that came in, to be counted with others."""
+        """Make a connection of a socket. ``group``: what an incoming one is counted with."""
         sock.setblocking(False)
         if sock.family != getattr(socket, "AF_UNIX", None):
             _tcp.prepare(sock, self._settings.tcp_keepalive)
@@ -96,7 +96,7 @@ class Adoption:
             self._shake_hands(conn)
 
     def _on_io(self, conn: LinkSocket, mask: int) -> None:
-        """Events of a connection that waits for more than input."""
+        """Handle events of a connection that waits for more than input."""
         # It may have been closed by a callback of another connection in this pass.
         if conn.phase is Phase.SHAKING_HANDS:
             self._shake_hands(conn)

@@ -1,4 +1,4 @@
-"""How far the system has got with what it was given to send, and what the other side says of it."""
+"""How much of what was sent the other side has acknowledged, and how late it is with the rest."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if sys.platform == "linux":
     import fcntl
 
     def unsent_bytes(sock: socket.socket) -> int | None:
-        """Bytes that the other side has not acknowledged. ``None`` if it cannot be told."""
+        """Return how many bytes the other side has not acknowledged; ``None`` if unknown."""
         try:
             answer = fcntl.ioctl(sock.fileno(), _SIOCOUTQ, bytes(4))
         except (OSError, ValueError):  # ValueError: closed
@@ -28,17 +28,17 @@ if sys.platform == "linux":
         return int.from_bytes(answer, sys.byteorder)
 
     def unanswered_for(sock: socket.socket) -> float | None:
-        """Seconds for which the other side's system has owed an acknowledgement. ``None`` if it
-        cannot be told, as for a Unix socket."""
+        """Return for how many seconds the other side's system has owed an acknowledgement; ``None``
+        if unknown, as for a Unix socket."""
         try:
             info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_SIZE)
         except (OSError, ValueError):
             return None
         if sock.family == socket.AF_UNIX or len(info) < _TCP_INFO_SIZE:
             return None
-        # What is under way is not late before the system sends it again, which it does when it has
-        # waited for longer than usual on this path. Nothing is under way while the other side has
-        # no room; then it is probed. It answers one probe in 0.5 s, so one may lack its answer.
+        # Data is late once the system sends it again, after waiting for longer than usual on this
+        # path. While the other side has no room nothing is under way, and the system probes it. An
+        # answer to a probe takes up to 0.5 s, so one may still be missing.
         is_late = info[_RETRANSMITS] > 0 or info[_PROBES] > 1
         (last_ack,) = _UINT.unpack_from(info, _LAST_ACK_RECV)
         return last_ack / 1000 if is_late else 0.0
@@ -46,9 +46,9 @@ if sys.platform == "linux":
 else:
 
     def unsent_bytes(sock: socket.socket) -> int | None:
-        """Other systems do not tell it."""
+        """Return ``None``, because only Linux knows it."""
         return None
 
     def unanswered_for(sock: socket.socket) -> float | None:
-        """Other systems do not tell it."""
+        """Return ``None``, because only Linux knows it."""
         return None

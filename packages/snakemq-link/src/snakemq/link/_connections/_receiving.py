@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 _log = logging.getLogger("snakemq.link")
 
 _LAST_WORDS = 8 * 1024 * 1024
-"""Bytes that are still read from a connection on which nothing can be sent any more: more than a
-system keeps for one whose other side has closed it."""
+"""Most bytes that are still read from a connection after a send has failed: more than a system
+keeps of what the other side sent before it closed."""
 
 
 class Receiving:
@@ -36,8 +36,8 @@ class Receiving:
         self._settings = settings
 
     def on_readable(self, conn: LinkSocket, mask: int = READ) -> int:
-        """How many bytes were read. The poller calls it for nearly all events, whatever they are:
-        hang-ups and errors are told by reading."""
+        """Read once, and return how many bytes came. The poller calls this for nearly all events,
+        because reading also reports hang-ups and errors."""
         if not conn.reading:
             return 0  # closed or paused by a callback of another connection in this pass
         size = conn.recv_size
@@ -53,8 +53,8 @@ class Receiving:
             self._table.ended(conn, None)
             return 0
         conn.has_received = True
-        # The buffer for each read is allocated anew and cut down to what came, so it is larger
-        # during bulk transfers only.
+        # Each read allocates a buffer and cuts it down to what came, so large ones are for bulk
+        # transfers only.
         if received >= size < self._settings.recv_block_size:
             conn.recv_size = min(size * 2, self._settings.recv_block_size)
         elif received * 16 < size > RECV_SIZE:
@@ -93,11 +93,10 @@ class Receiving:
         self._watch.wake_borrowed_poller()
 
     def drop_after_reading(self, conn: LinkSocket, reason: str, limit: int = _LAST_WORDS) -> None:
-        """Drop a connection behind the last words of its other side.
+        """Drop a connection after reading what the other side sent before it closed.
 
-        What that has sent before it closed is still there, and may be a lot. A block in a pass, and
-        an end: it may also have ceased to read and go on sending. While reading is paused there is
-        nobody for it.
+        That may be a lot, so each pass reads one block. There is a limit, because the other side
+        may only have stopped reading, and go on sending. While reading is paused, drop it at once.
         """
         size = self.on_readable(conn)
         if 0 < size < limit:

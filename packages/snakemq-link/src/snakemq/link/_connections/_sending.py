@@ -1,4 +1,4 @@
-"""Output: sends, which the system takes at once or bit by bit, and their reports."""
+"""Output: sends, which the system takes whole or in parts, and their reports."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ._watch import Watch
 
 
 class Sending:
-    """One send for each connection at a time::
+    """Carries out one send at a time for each connection::
 
     idle --send--> taken whole --end of the pass--> reported, idle
               |            ^
@@ -44,7 +44,7 @@ class Sending:
     def send_at_once(self, conn_id: str, data: BytesLike) -> bool:
         """See :meth:`SendsAtOnce.send_at_once`."""
         conn = self._connections.get(conn_id)
-        # What is right takes 0.2 µs less than a call of _begin(), which knows what is wrong.
+        # Seeing here that all is right takes 0.2 µs less than _begin(), which says what is wrong.
         if (
             conn is None
             or conn.sending is not None
@@ -71,8 +71,8 @@ class Sending:
         return conn
 
     def _try(self, conn: LinkSocket, data: BytesLike) -> bool:
-        """True if all of it was taken over and the caller has to report it; else it is reported
-        when the system is not full any more."""
+        """Return True if the system took all of it, so that the caller has to report that. Else it
+        is reported once the system has room."""
         conn.taken = 0
         try:
             taken = conn.send(data)
@@ -80,7 +80,7 @@ class Sending:
             self._watch.want_write(conn, True)
         except OSError as exc:
             reason = str(exc)
-            # Not within send().
+            # Later, because send() must not call on_disconnect.
             self._loop.call_later(0, lambda: self._receiving.drop_after_reading(conn, reason))
         except BaseException:
             # Ctrl-C, or out of memory: nobody knows how much was sent.
@@ -88,15 +88,15 @@ class Sending:
             raise
         else:
             conn.taken = taken
-            # If the poller is asked already, it alone reports: a send that is in both places would
-            # be reported twice.
+            # If the poller already waits for room, the report is left to it: otherwise there would
+            # be two.
             if taken == len(data) and not conn.want_write:
                 return True
             self._watch.want_write(conn, True)
         return False
 
     def on_writable(self, conn: LinkSocket) -> None:
-        """The system has room."""
+        """Go on, because the system has room."""
         data = conn.sending
         if data is not None:
             if conn.taken:

@@ -16,30 +16,30 @@ if TYPE_CHECKING:
 WOULD_BLOCK = (BlockingIOError, InterruptedError)
 
 RECV_SIZE = 64 * 1024
-"""How much is read at a time from a connection on which not much comes in, in bytes."""
+"""Bytes that are read at a time from a connection on which little comes in."""
 
 STABLE_AFTER = 1.0
-"""Seconds after which a connection is taken for one that is well."""
+"""Seconds after which a connection counts as one that works."""
 
 
 class Phase(enum.Enum):
     """The life of a connection, which only goes forward. The connection table writes it."""
 
-    SHAKING_HANDS = "TLS is not agreed on, and nobody has heard of it"
+    SHAKING_HANDS = "in the TLS handshake, and not announced yet"
     OPEN = "announced by on_connect, or about to be"
     CLOSED = "gone from the link"
 
 
 class Dialler(Protocol):
-    """The connector that has made a connection."""
+    """The connector that has made a connection, and hears what becomes of it."""
 
     server_hostname: str | None
 
     def connected(self, conn: LinkSocket) -> None:
-        """Note that the connection is ready for use."""
+        """The connection is ready for use."""
 
     def connection_ended(self, lasted: float | None, failure: Exception | None) -> None:
-        """``lasted``: seconds for which it was usable; ``None``: it never was."""
+        """The connection is gone. ``lasted``: seconds for which it was usable; ``None``: never."""
 
 
 class LinkSocket:
@@ -69,7 +69,7 @@ class LinkSocket:
     )
 
     keeps_bytes = False
-    """May it have received bytes that the poller knows nothing of?"""
+    """True if it may have received bytes that the poller does not see."""
 
     def __init__(
         self, sock: socket.socket, conn_id: str, remote_peer: object, connector: Dialler | None
@@ -79,9 +79,9 @@ class LinkSocket:
         self.remote_peer: object = remote_peer
         """The address of the other side, as the socket module gives it."""
         self.recv: Callable[[int], bytes] = sock.recv
-        """At most about this many bytes; empty at the end. Raises ``OSError``."""
+        """Reads at most about this many bytes; none at the end. Raises ``OSError``."""
         self.send: Callable[[BytesLike], int] = sock.send
-        """How many bytes the system took, at least one. Raises ``OSError``; after one of
+        """Returns how many bytes the system took, at least one. Raises ``OSError``; after one of
         :data:`WOULD_BLOCK` the same data has to be given again."""
 
         # Written by the connection table, and by the adoption.
@@ -90,9 +90,9 @@ class LinkSocket:
         """When it was opened, in seconds."""
         self.connector: Dialler | None = connector
         self.group: str = ""
-        """Which connections that came in it is counted with, see ``Admission``."""
+        """What an incoming connection is counted with, see ``Admission``."""
         self.failure: Exception | None = None
-        """Why it is of no use and will be closed soon; its connector does not count it as well."""
+        """Why it is of no use and about to be closed."""
         self.handshake_deadline: Timer | None = None
         self.on_readable: Handler = _nothing
         """For the poller, while it waits for input only."""
@@ -101,7 +101,7 @@ class LinkSocket:
 
         # Written by Receiving.
         self.reading: bool = True
-        """False: it is closed, or reading is paused. One flag for both, as each event asks."""
+        """False if it is closed or reading is paused: one flag, because each event looks at it."""
         self.paused_by: frozenset[object] = frozenset()
         """The reasons for which reading is paused."""
         self.has_received: bool = False
@@ -111,7 +111,7 @@ class LinkSocket:
         self.sending: BytesLike | None = None
         """The data of the send that is not reported yet; ``None``: the next one may begin."""
         self.taken: int = 0
-        """How many bytes of it the system has taken; 0: it had no room, and is asked again."""
+        """How many bytes of it the system has taken; 0: it had no room yet, so we try again."""
 
         # Written by Watch.
         self.want_write: bool = False
@@ -123,7 +123,7 @@ class LinkSocket:
 
     @property
     def is_connector(self) -> bool:
-        """Did this side dial?"""
+        """True if this side dialled."""
         return self.connector is not None
 
     def fileno(self) -> int:
@@ -133,7 +133,7 @@ class LinkSocket:
         """The certificate of the other side, see :meth:`ssl.SSLSocket.getpeercert`.
 
         ``None`` without TLS or when the other side has none. Without ``CERT_REQUIRED`` or
-        ``CERT_OPTIONAL`` only the binary form is there; the dictionary is empty.
+        ``CERT_OPTIONAL`` only the binary form is available; the dictionary is empty.
         """
         return None
 
@@ -160,7 +160,7 @@ class LinkSocket:
         self.phase = Phase.CLOSED
         self.reading = False
         self.sock.close()
-        # So that there is no cycle.
+        # These would keep it in a cycle of references.
         self.recv, self.send = self.sock.recv, self.sock.send
         self.on_readable = self.on_io = _nothing
 

@@ -1,4 +1,4 @@
-"""Reports on peers that come to the listeners and cannot be used."""
+"""Reports peers that come to the listeners and are of no use."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _log = logging.getLogger("snakemq.link")
 
 
 class Strangers:
-    """Reports failures of peers that this side has not dialled, now and then."""
+    """Reports failures of peers that dialled in, but not each one: see ``RepeatedFailures``."""
 
     def __init__(self, loop: Loop, settings: Settings) -> None:
         self._loop = loop
@@ -27,14 +27,14 @@ class Strangers:
     def failed(
         self, remote_peer: object, error: Exception, what: str = "connection from {!r} failed"
     ) -> None:
-        """One of them was of no use, or not let in. ``what`` has a place for the address."""
+        """Report one that was of no use, or not let in. ``what`` has a place for its address."""
         host = remote_peer[0] if isinstance(remote_peer, tuple) and remote_peer else remote_peer
-        untold = self._failures.add(host, str(error), self._loop.time())
-        if untold is None:
+        skipped = self._failures.add(host, str(error), self._loop.time())
+        if skipped is None:
             _log.debug("%s: %s", what.format(remote_peer), error)
             return
         failure = ConnectFailed(f"{what.format(remote_peer)}: {error}", remote_peer)
         failure.__cause__ = error
-        more = f" (and {untold} more that were not logged)" if untold else ""
-        _log.warning("%s%s; not told again within %g s", failure, more, REPORT_INTERVAL)
+        more = f" (and {skipped} more that were not logged)" if skipped else ""
+        _log.warning("%s%s; not logged again within %g s", failure, more, REPORT_INTERVAL)
         self._loop.call(self._settings.on_connect_failed, remote_peer, failure)

@@ -1,4 +1,4 @@
-"""The connections of a link: who is there, who is told so, and how they end."""
+"""The connections of a link: which there are, how they are announced, and how they end."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _log = logging.getLogger("snakemq.link")
 
 
 class ConnectionTable:
-    """The connections of a link that are made, whoever dialled."""
+    """Holds the established connections of a link, whichever side dialled."""
 
     def __init__(self, loop: Loop, strangers: Strangers) -> None:
         self.on_connect: Callback[[str]] = Callback()
@@ -34,25 +34,25 @@ class ConnectionTable:
         self.shaking_hands: dict[str, LinkSocket] = {}
         """The :attr:`connections` whose TLS handshake is not finished, oldest first."""
         self.groups: Counter[str] = Counter()
-        """How many connections that came in there are of each group."""
+        """How many incoming connections each group has."""
         self._loop = loop
         self._strangers = strangers
         self._refusals = RefusalsByCallbacks(_log)
         forks.register(self)
 
     def get(self, conn_id: str) -> LinkSocket:
-        """Raises :exc:`~snakemq.exceptions.NoConnection`."""
+        """Return a connection. Raises :exc:`~snakemq.exceptions.NoConnection`."""
         try:
             return self.connections[conn_id]
         except KeyError:
             raise no_connection(conn_id) from None
 
     def count_of(self, group: str) -> int:
-        """How many connections there are in a group, or in all if it is empty."""
+        """Return how many connections a group has, or all of them if it is empty."""
         return self.groups[group] if group else len(self.connections)
 
     def add(self, conn: LinkSocket, group: str) -> None:
-        """One that shakes hands, so that nobody is told yet. ``group``: what it is counted with."""
+        """Add one that is not announced before the handshake. ``group``: what it counts for."""
         self.connections[conn.conn_id] = self.shaking_hands[conn.conn_id] = conn
         if group:
             conn.group = group
@@ -61,13 +61,13 @@ class ConnectionTable:
             self.connection_of[conn.connector] = conn
 
     def open(self, conn: LinkSocket) -> None:
-        """Mark a connection as ready for use. The caller announces it."""
+        """Mark a connection as ready for use. It still has to be announced."""
         del self.shaking_hands[conn.conn_id]
         conn.phase = Phase.OPEN
         conn.connected_at = self._loop.time()
 
     def announce(self, conn: LinkSocket) -> None:
-        """Tell everybody that it is there."""
+        """Call ``on_connect``, and drop the connection if that raises."""
         _log.info("connect %s %r", conn.conn_id, conn.remote_peer)
         if conn.connector is not None:
             conn.connector.connected(conn)
@@ -84,9 +84,9 @@ class ConnectionTable:
     def tell(
         self, conn: LinkSocket, callbacks: Iterable[Callable[[str, T], object]], what: T
     ) -> None:
-        """Call them for a connection; what they raise does not stop the loop.
+        """Call callbacks of a connection, and log what they raise.
 
-        One by one, and not as a call of the event, which takes as long again as reading a packet.
+        One by one, because a call of the event takes as long again as reading a packet.
         """
         conn_id = conn.conn_id
         for func in callbacks:
@@ -99,17 +99,17 @@ class ConnectionTable:
                 raise
 
     def interrupted(self, conn: LinkSocket) -> None:
-        """After Ctrl-C in a callback nobody knows how far it got and who was told, so it costs the
-        connection: a loop that is entered again must not go on in the middle of it."""
+        """Drop a connection after Ctrl-C in one of its callbacks. Nobody knows how far that got,
+        and a loop that is entered again must not go on in the middle of it."""
         self.drop(conn, "interrupted")
 
     # -- the end
 
     def ended(self, conn: LinkSocket, exc: OSError | None) -> None:
-        """The other side has closed it, or broken it off."""
+        """Drop a connection that the other side has closed or broken off."""
         if conn.connector is not None and conn.failure is None and not conn.has_received:
             if exc is not None and is_refusal(exc):
-                # With TLS 1.3 a client learns by its first read that its certificate is refused.
+                # With TLS 1.3 a client learns from its first read that its certificate is refused.
                 conn.failure = explained(exc, "TLS")
             elif self._loop.time() - conn.connected_at < STABLE_AFTER:
                 question = "" if conn.is_tls else ": does it expect TLS?"
@@ -117,7 +117,7 @@ class ConnectionTable:
         self.drop(conn, "by the other side" if exc is None else str(exc))
 
     def drop(self, conn: LinkSocket, reason: str) -> None:
-        """Close a connection, and tell it."""
+        """Close a connection, and call ``on_disconnect`` if it was announced."""
         if conn.phase is Phase.CLOSED:
             return
         was_open = conn.phase is Phase.OPEN
@@ -132,7 +132,7 @@ class ConnectionTable:
             if was_open:
                 self._loop.call(self.on_disconnect, conn.conn_id)
         finally:
-            # Also after Ctrl-C, or it would never dial again; and once, however often it is begun.
+            # Also after Ctrl-C, or the connector would never dial again; but only once.
             connector = conn.connector
             if connector is None:
                 if conn.failure is not None:

@@ -32,7 +32,7 @@ def check_keepalive(name: str, keepalive: object) -> None:
 
 
 def prepare(sock: socket.socket, keepalive: tuple[int, int, int] | None) -> None:
-    """Set the options of a connection that was made, on both sides.
+    """Set the options of an established connection; both sides do.
 
     There is no TCP_USER_TIMEOUT: it would end the connection to a peer that lives, but does not
     read for a while because it is busy.

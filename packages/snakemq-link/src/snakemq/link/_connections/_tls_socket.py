@@ -18,7 +18,7 @@ _WANTS = (ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
 class TLSLinkSocket(LinkSocket):
-    """Has the same errors as one without TLS, so that who uses it need not know of :mod:`ssl`."""
+    """Raises the same errors as one without TLS, so that its users need not know :mod:`ssl`."""
 
     __slots__ = ("_tls",)
 
@@ -49,8 +49,8 @@ class TLSLinkSocket(LinkSocket):
         return 0
 
     def _recv_records(self, size: int) -> bytes:
-        """TLS gives one record of at most 16 KiB at a time, and what it has decrypted already is
-        out of the poller's sight, so it is asked until it has no more."""
+        """Read until TLS has no more: it gives one record of at most 16 KiB at a time, and the
+        poller does not see what it has decrypted already."""
         sock = self._tls
         try:
             data = sock.recv(size)
@@ -71,9 +71,9 @@ class TLSLinkSocket(LinkSocket):
         return b"".join(records)
 
     def _send_records(self, data: BytesLike) -> int:
-        """TLS takes all or nothing, and insists on the same data after it has encrypted a record
-        that it could not send. It is not given more than the other connections can be asked to
-        wait for."""
+        """Send a piece that is small enough for the other connections to wait. TLS takes all of it
+        or nothing, and once it has encrypted a record that it could not send, it insists on the
+        same data."""
         try:
             return self._tls.send(memoryview(data)[:_SEND_SIZE])
         except _WANTS:

@@ -1,4 +1,4 @@
-"""What the poller tells about each connection."""
+"""What the poller watches each connection for."""
 
 from __future__ import annotations
 
@@ -23,14 +23,15 @@ class Watch:
         self.update(conn)
 
     def want_write(self, conn: LinkSocket, wanted: bool) -> None:
-        """Does the connection wait for room?"""
+        """Note whether the connection waits for room."""
         if conn.want_write != wanted:
             conn.want_write = wanted
             self.update(conn)
             self.wake_borrowed_poller()
 
     def wake_borrowed_poller(self) -> None:
-        """A poller may not notice what changes in its sleep until it is asked again."""
+        """Wake the poller if another thread has borrowed the loop: it may notice a change in its
+        sleep only when it is called again."""
         if not self._loop.in_loop():
             self._loop.wake_up()
 
@@ -42,7 +43,7 @@ class Watch:
         if conn.reading or not is_open:
             events |= READ
         if not events:
-            # Not watched at all: a hang-up, which is told in any case, would come again and again.
+            # Do not watch it at all: pollers always report a hang-up, and would again and again.
             with contextlib.suppress(KeyError):  # there was no room for it, see below
                 poller.unregister(fd)
             return

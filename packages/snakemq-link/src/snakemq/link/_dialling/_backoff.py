@@ -1,4 +1,4 @@
-"""When to dial again. Pure."""
+"""Decides when to dial again. Pure."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ REFUSED_GROWTH = 2.0
 class Backoff:
     """Delays between attempts to connect: quick at first, then growing up to a ceiling.
 
-    Each delay is ``GROWTH`` times the one before, from ``FIRST_DELAY`` seconds on, so that at any
-    moment the next attempt is at most about a quarter of the time waited so far away: a listener
-    that is back within a second is found within 0.3 s, one that is away for an hour is not
-    hammered. Jitter takes off up to a quarter, so that the clients of a restarted server do not
-    come back all in the same instant.
+    Each delay is ``GROWTH`` times the one before, from ``FIRST_DELAY`` seconds on. So the next
+    attempt is never further away than about a quarter of the time waited so far: a listener that is
+    back within a second is found within 0.3 s, one that is away for an hour is not hammered. Jitter
+    takes off up to a quarter, so that the clients of a restarted server do not all come back in the
+    same instant.
     """
 
     def __init__(self, ceiling: float, random: Callable[[], float]) -> None:
@@ -52,11 +52,11 @@ class Backoff:
         self._delay = min(self._delay * CLOSED_AT_ONCE_GROWTH / GROWTH, self._ceiling)
 
     def connection_lasted(self, seconds: float) -> None:
-        """A connection was closed after that time, so attempts begin quickly again.
+        """A connection was closed after ``seconds``, so attempts begin quickly again.
 
         One that had lasted proves that the other side was well. One that was closed at once
-        proves little: each further one in a row makes the first delay grow, so that somebody who
-        accepts and closes, again and again, is not hammered.
+        proves little: each further one in a row makes the first delay grow, so that a peer which
+        accepts and closes again and again is not hammered.
         """
         if seconds >= STABLE_AFTER:
             self._first = FIRST_DELAY

@@ -39,8 +39,8 @@ _log = logging.getLogger("snakemq.link")
 _IN_PROGRESS = {errno.EWOULDBLOCK if os.name == "nt" else errno.EINPROGRESS}
 
 _FAILED_EARLY = 30.0
-"""Seconds. A connection that fails within that time was of no use: introductions, refusals and what
-they wait for take no longer."""
+"""Seconds. A connection that fails within this time was never of use: introductions, refusals and
+what they wait for take no longer."""
 
 
 class Connector:
@@ -98,7 +98,7 @@ class Connector:
         return self._ssl_config.current_context(server_side=False)
 
     def begin(self) -> None:
-        """The first round, unless the connector was removed before the loop came to it."""
+        """Begin the first round, unless the connector was removed before the loop came to it."""
         if not self._removed:
             self.dial()
 
@@ -114,7 +114,7 @@ class Connector:
             self._look_up.ask(self._resolved)
 
     def remove(self) -> None:
-        """Stop for good. The connection, if there is one, is the link's to close."""
+        """Stop for good. The link closes the connection, if there is one."""
         self._removed = True
         self._end_round()
 
@@ -127,14 +127,15 @@ class Connector:
     # -- a connection
 
     def connected(self, conn: LinkSocket) -> None:
-        """A connection is ready for use. It may still be refused by the other side."""
+        """A connection is ready for use. The other side may still refuse it."""
         if self._failures.count:
             self._timer = self._loop.call_later(STABLE_AFTER, lambda: self._look_at(conn))
 
     def connection_ended(self, lasted: float | None, failure: Exception | None) -> None:
-        """``lasted``: seconds for which the connection was usable; ``None``: it never was.
+        """The connection is gone, so plan the next round.
 
-        ``failure``: why it was of no use to anybody, if that is known.
+        ``lasted``: seconds for which it was usable; ``None``: it never was. ``failure``: why it was
+        of no use, if that is known.
         """
         self._cancel_timer()
         if failure is None and lasted is not None:
@@ -168,7 +169,7 @@ class Connector:
     def _round_failed(self) -> None:
         self._end_round()
         self._plan_next_round()
-        # One reason for several endpoints is the rule: localhost, where nobody listens.
+        # Several endpoints often fail for one reason: localhost, where nobody listens.
         self._tell(", ".join(dict.fromkeys(self._reasons)), None)
 
     def _tell(self, reason: str, cause: Exception | None, what: str = "cannot connect to") -> None:
@@ -261,7 +262,7 @@ class Connector:
     def _on_event(self, sock: socket.socket, mask: int) -> None:
         endpoint, race = self._attempts.get(sock), self._race
         if endpoint is None or race is None:
-            return  # another one was faster in this very pass
+            return  # another attempt was faster in this very pass
         self._forget_attempt(sock)
         error = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         self._attempt_decided(race, sock, endpoint, error)
@@ -298,11 +299,11 @@ def _is_early(lasted: float | None) -> bool:
 
 
 def _peer_of(sock: socket.socket) -> object:
-    """The address of the other side. Raises ``OSError`` when there is none.
+    """Return the address of the other side. Raises ``OSError`` when there is none.
 
-    Reset since it was made, for example; or the socket is connected to itself: dialling a local
-    port on which nobody listens can, rarely, pick that very port as its own and so meet itself,
-    in TCP's simultaneous open. Quick retries make it happen sooner or later.
+    The connection may have been reset already. Or the socket is connected to itself: when it dials
+    a local port on which nobody listens, the system may pick that very port as its own, and it
+    meets itself in TCP's simultaneous open. With quick retries that happens sooner or later.
     """
     peer = sock.getpeername()
     if peer and peer == sock.getsockname():

@@ -10,14 +10,14 @@ from ._address import Address
 
 
 class Endpoint(NamedTuple):
-    """The arguments for the socket module."""
+    """An address as the socket module needs it."""
 
     family: int
     sockaddr: tuple[str, int] | tuple[str, int, int, int] | str
 
 
 def literal(address: Address, *, listening: bool = False) -> Endpoint | None:
-    """The endpoint of an address that needs no name resolution, else ``None``.
+    """Return the endpoint of an address that needs no name resolution, else ``None``.
 
     An empty host means all IPv4 interfaces for a listener and this machine for a connector.
     """
@@ -46,7 +46,7 @@ def resolve(address: tuple[str, int]) -> list[Endpoint]:
 
 
 def listening_endpoint(address: Address) -> Endpoint:
-    """Where to bind. Resolves a name, which may block. Raises ``OSError``."""
+    """Return where to bind. Resolves a name, which may block. Raises ``OSError``."""
     endpoint = literal(address, listening=True)
     if endpoint is None:
         assert not isinstance(address, str)
@@ -57,9 +57,9 @@ def listening_endpoint(address: Address) -> Endpoint:
 
 
 def public_address(endpoint: Endpoint, sock: socket.socket) -> Address:
-    """The address a socket is bound to, in the form that a connector takes."""
+    """Return the address that a socket is bound to, in the form that a connector takes."""
     name = sock.getsockname()
-    if endpoint.family == socket.AF_INET6 and name[3]:  # a link-local one is nothing without it
+    if endpoint.family == socket.AF_INET6 and name[3]:  # a link-local address is useless without it
         return f"{name[0]}%{name[3]}", name[1]
     if endpoint.family in (socket.AF_INET, socket.AF_INET6):
         return name[0], name[1]
@@ -67,7 +67,7 @@ def public_address(endpoint: Endpoint, sock: socket.socket) -> Address:
 
 
 def remove_stale_unix_socket(path: str) -> None:
-    """Remove the socket file of a listener that has died, and of no other."""
+    """Remove a socket file if its listener has died."""
     try:
         if not stat.S_ISSOCK(os.stat(path).st_mode):
             return

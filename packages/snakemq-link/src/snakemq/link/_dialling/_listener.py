@@ -41,7 +41,7 @@ _GONE = {
         "ETIMEDOUT",
     )
 }
-"""What accept(2) says about a connection that failed before it was accepted: others are well."""
+"""Errors of accept(2) that concern one connection, which failed before it was accepted."""
 
 _ACCEPTS_PER_PASS = 64
 _ACCEPT_PAUSE = 0.5
@@ -66,7 +66,7 @@ class Listener:
         self.wanted = address  # the real one may have another host or port
         self._ssl_config = ssl_config
         if ssl_config is not None:
-            ssl_config.current_context(server_side=True)  # whose errors are the caller's
+            ssl_config.current_context(server_side=True)  # raises its errors here
         try:
             endpoint = listening_endpoint(address)
             self.sock: socket.socket = socket.socket(endpoint.family, socket.SOCK_STREAM)
@@ -77,11 +77,11 @@ class Listener:
             if isinstance(address, str):
                 remove_stale_unix_socket(address)
             elif os.name == "posix":
-                # Only of ports that linger in TIME_WAIT. On Windows it would allow to take over
-                # a port that somebody else listens on.
+                # Reuses only ports that linger in TIME_WAIT. On Windows it would take over a port
+                # on which another process listens.
                 self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if endpoint.family == socket.AF_INET6:
-                # "::" and "" can both be listened on; a system's default would decide otherwise
+                # so that one can listen on both "::" and "", whatever the system's default
                 self.sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             self.sock.bind(endpoint.sockaddr)
             self.sock.listen(backlog)
@@ -143,7 +143,7 @@ class Listener:
         with contextlib.suppress(KeyError):  # while accepting is paused
             self._loop.poller.unregister(self.sock.fileno())
         self.sock.close()
-        # The file may be another listener's by now, that took the path over.
+        # Another listener may have taken over the path, so that the file is not ours.
         if self._inode is not None and self._inode == self._socket_file_inode():
             assert isinstance(self.address, str)
             with contextlib.suppress(OSError):

@@ -1,4 +1,4 @@
-"""Names that are resolved without holding up the loop."""
+"""Resolves names without holding up the loop."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class LookUp:
     """Resolves one name again and again, each time in a thread of its own.
 
     ``getaddrinfo()`` blocks for as long as the name server likes, and nothing can interrupt it.
-    While a thread hangs, its answer is waited for. Another one is started beside it after
+    While a thread hangs, its answer is still welcome. A second thread starts beside it after
     ``connect_timeout``, a third one after 4 times as long, the next after 16 times as long. So
     dialling goes on even if the first one never returns, and threads do not pile up.
     """
@@ -43,15 +43,15 @@ class LookUp:
         self._name = name
         self._on_answer: Callable[[Answer], object] | None = None
         self._hanging = 0
-        self._started_at = 0.0  # the youngest one
+        self._started_at = 0.0  # the youngest thread
 
     @property
     def is_waiting(self) -> bool:
-        """Does anybody wait for the answer?"""
+        """True while somebody waits for the answer."""
         return self._on_answer is not None
 
     def ask(self, on_answer: Callable[[Answer], object]) -> None:
-        """Have ``on_answer(answer)`` called in the loop, instead of those who asked before."""
+        """Have ``on_answer(answer)`` called in the loop, instead of the one given before."""
         self._on_answer = on_answer
         now = self._loop.time()
         if self._hanging:
@@ -71,7 +71,7 @@ class LookUp:
         self._started_at = now
 
     def forget(self) -> None:
-        """Nobody waits for the answer any more."""
+        """Ignore the answer."""
         self._on_answer = None
 
     def _resolve_in_thread(self) -> None:

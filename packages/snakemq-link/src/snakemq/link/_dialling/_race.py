@@ -1,4 +1,4 @@
-"""Several endpoints of one name, tried side by side: Happy Eyeballs, RFC 8305. Pure."""
+"""Tries several endpoints of one name side by side: Happy Eyeballs, RFC 8305. Pure."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ class Race:
     """
 
     def __init__(self, endpoints: Sequence[Endpoint], time_left: float) -> None:
-        """``time_left``: seconds that all of it may take."""
+        """``time_left``: seconds that the whole race may take."""
         self._waiting = deque(endpoints)
         self._running = 0
         self._next_at = 0.0
         self._delay = min(ATTEMPT_DELAY, time_left / 2 / max(1, len(endpoints)))
 
     def start(self, now: float) -> Endpoint | None:
-        """The endpoint that is to be tried now, if any is. Ask again until there is none."""
+        """Return the endpoint to try now, if there is one. Ask again until there is none."""
         if not self._waiting or (self._running and now < self._next_at):
             return None
         self._running += 1
@@ -36,7 +36,7 @@ class Race:
         return self._waiting.popleft()
 
     def fail(self, now: float) -> None:
-        """One of the attempts has failed, so it is the turn of the next one."""
+        """One of the attempts has failed, so the next one need not wait."""
         self._running -= 1
         self._next_at = now
 
@@ -47,14 +47,14 @@ class Race:
 
     @property
     def is_lost(self) -> bool:
-        """Have all attempts failed?"""
+        """True when all attempts have failed."""
         return not self._waiting and not self._running
 
 
 def starting_order(endpoints: Sequence[Endpoint], best: Endpoint | None) -> list[Endpoint]:
-    """``best``, the endpoint that worked last, and then the families in turn.
+    """Put ``best``, the endpoint that worked last, first, and then the families in turn.
 
-    Otherwise the order is that of the system's resolver, and each endpoint comes once.
+    Otherwise keep the order of the system's resolver. Each endpoint comes once.
     """
     families: dict[int, deque[Endpoint]] = {}
     for endpoint in dict.fromkeys(endpoints):

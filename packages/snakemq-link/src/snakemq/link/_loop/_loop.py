@@ -27,8 +27,8 @@ P = ParamSpec("P")
 _log = logging.getLogger("snakemq.link")
 
 _LONGEST_SLEEP = 3600.0
-"""Seconds. The systems take no more than 24.8 days, and timers may be planned for years; a pass
-an hour costs nothing."""
+"""Seconds. Systems sleep for 24.8 days at most, and timers may be planned for years; a pass an hour
+costs nothing."""
 
 _CLEANUP_TIMEOUT = 10.0
 
@@ -44,11 +44,11 @@ class Phase(enum.Enum):
 class Loop:
     """Calls whatever has something to do, and sleeps when nothing has.
 
-    The handlers of what is registered in :attr:`poller` are called with the mask of their events.
-    A pass is: events, timers, calls from threads, ``on_pass``; and when sends were finished at
-    once, their reports, calls from threads and ``on_pass`` again.
+    It calls the handlers that are registered in :attr:`poller` with the mask of their events. A
+    pass is: events, timers, calls from threads, ``on_pass``; and when sends were finished at once,
+    their reports, calls from threads and ``on_pass`` again.
 
-    Its methods are as thread-safe as those of :class:`~snakemq.link.Link` that bear their names.
+    Its methods are as thread-safe as those with the same names of :class:`~snakemq.link.Link`.
     """
 
     def __init__(self, on_pass: Callback[[]]) -> None:
@@ -95,7 +95,7 @@ class Loop:
     def run(self, poll_timeout: float | None, count: int | None, runtime: float | None) -> None:
         """See :meth:`snakemq.link.Link.loop`."""
         if self.in_loop():
-            raise LoopError("the loop is running already: this is a callback of it")
+            raise LoopError("the loop is running already: this is one of its callbacks")
         try:
             self._enter_loop()  # in here, because Ctrl-C may come right after it
             end = None if runtime is None else self.time() + runtime
@@ -121,23 +121,23 @@ class Loop:
 
     def wake_up(self) -> None:
         """Make sure that there is one more pass."""
-        # Cleared right before on_loop_pass: if it is set, one is still to come.
-        # And rung only for a loop that sleeps, so 100,000 calls cost a ring or none. It is not
-        # asked which thread calls: a signal handler interrupts the sleep of the loop's own one.
+        # The flag is cleared right before on_loop_pass: while it is set, a pass is still to come.
+        # The bell rings only for a loop that sleeps, so 100,000 calls cost one ring at most. The
+        # calling thread does not matter: a signal handler runs in the loop's, while that sleeps.
         if not self._wakeup_pending:
             try:
                 self._wakeup_pending = True
                 if self._sleeping:
                     self._wakeup.ring()
             except BaseException:
-                self._wakeup.ring()  # Ctrl-C; and others who have found the flag rely on it
+                self._wakeup.ring()  # Ctrl-C; threads that find the flag set rely on a ring
                 raise
 
     def borrow(self) -> bool:
         """See :meth:`snakemq.link.Link.borrow`."""
         if forks.count != self._forks or not self._baton.acquire(blocking=False):
             return False
-        # Between two loops anybody gets it, and the one who runs the loop always does.
+        # While no loop runs any thread gets the baton, and the thread of the loop always does.
         if self._sleeping or self.in_loop():
             return True
         self._baton.release()
@@ -147,7 +147,7 @@ class Loop:
         return threading.get_ident() == self._loop_thread
 
     def end(self, close_all: Callable[[], object]) -> None:
-        """Stop for good, and have everything closed in between. See ``Link.cleanup``."""
+        """Stop for good, and call ``close_all`` in the right thread. See ``Link.cleanup``."""
         self.check_process()
         if self.in_loop():
             self.stop()
@@ -169,7 +169,7 @@ class Loop:
             self._is_closing = False  # Ctrl-C in a callback: the next call closes the rest
 
     def take_nothing_new(self) -> None:
-        """Have :meth:`check_usable` refuse whatever is begun from now on."""
+        """Make :meth:`check_usable` refuse whatever is begun from now on."""
         if self._phase is Phase.USABLE:
             self._phase = Phase.ENDING
 
@@ -216,8 +216,8 @@ class Loop:
 
     def _leave_loop(self) -> None:
         try:
-            # A borrower has to give it back before the loop is somebody else's. Ctrl-C may have
-            # come anywhere, so this thread may have it or not.
+            # A borrower has to give the baton back before another thread can run the loop. Ctrl-C
+            # may have come anywhere, so this thread may or may not hold it.
             self._baton.acquire()
             with contextlib.suppress(RuntimeError):
                 while True:
@@ -230,9 +230,9 @@ class Loop:
             self._loop_ended.set()
 
     def _sleep(self, poll_timeout: float | None, end: float | None) -> list[tuple[Handler, int]]:
-        """Sleep until there is something to do; returns what sockets have to say."""
-        # First the flag, then the question whether somebody has called wakeup_poll or stop: the
-        # other way round a call in between would be slept through.
+        """Sleep until there is something to do, and return the events of sockets."""
+        # Set the flag before looking whether wakeup_poll or stop was called. The other way round,
+        # the loop would sleep through a call in between.
         self._sleeping = True
         try:
             timeout = self._sleep_time(poll_timeout, end)
@@ -272,7 +272,7 @@ class Loop:
         self._end_pass()
         finished = self._finished
         if finished:
-            # Those that are begun meanwhile wait for the next pass: the others have their turn.
+            # Sends begun meanwhile wait for the next pass, so that everything else has its turn.
             for _ in range(len(finished)):
                 finished.popleft()()
             self._end_pass()
@@ -285,7 +285,7 @@ class Loop:
     def _end_pass(self) -> None:
         self._wakeup_pending = False
         try:
-            # After the flag: what is put there while it is set must not wait for another wake-up.
+            # After the flag is cleared: what came while it was set has not rung the bell.
             while self._from_threads:
                 self.call(self._from_threads.popleft())
             for func in self._on_pass.callbacks:
@@ -294,11 +294,11 @@ class Loop:
                 except Exception:
                     _log.exception("a callback raised")
         except BaseException:
-            self._wakeup_pending = True  # Ctrl-C: what is left is for a loop that is entered again
+            self._wakeup_pending = True  # Ctrl-C: the next run of the loop does what is left
             raise
 
     def call(self, func: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> None:
-        """Call a callback: nothing that it raises may stop the loop."""
+        """Call a callback, and log what it raises: that must not stop the loop."""
         try:
             func(*args, **kwargs)
         except Exception:
@@ -306,7 +306,7 @@ class Loop:
 
 
 def make_poller() -> Poller:
-    """Make the best one that the system has."""
+    """Make the best poller that this system has."""
     if hasattr(select, "epoll"):
         return EpollPoller()
     from ._selector_poller import SelectorPoller  # what it imports is not needed elsewhere

@@ -1,4 +1,4 @@
-"""What the loop sleeps in: tells which sockets have something to say, and to whom."""
+"""Pollers, in which the loop sleeps until sockets have events."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from collections.abc import Callable
 from typing import Protocol, TypeAlias
 
 Handler: TypeAlias = Callable[[int], object]
-"""Is called with the mask of its events. Anything beyond :data:`READ` and :data:`WRITE` in it, as
-hang-ups and errors, is told by reading and by writing; so ask for ``mask & ~WRITE`` to know whether
-to read."""
+"""Called with the mask of its events. Bits beyond :data:`READ` and :data:`WRITE` are hang-ups and
+errors, which reading and writing report; so ask for ``mask & ~WRITE`` to know whether to read."""
 
 
 READ, WRITE = 1, 4
@@ -18,26 +17,26 @@ READ, WRITE = 1, 4
 
 
 class Poller(Protocol):
-    """File descriptors, each with the events that are of interest, and a handler."""
+    """Watches file descriptors, each for some events, and has a handler for each."""
 
     def register(self, fd: int, events: int, handler: Handler) -> None:
-        """Raises ``OSError``."""
+        """Watch a descriptor. Raises ``OSError``."""
 
     def modify(self, fd: int, events: int, handler: Handler) -> None:
-        """Raises ``KeyError`` when it is not registered."""
+        """Watch it for other events. Raises ``KeyError`` when it is not registered."""
 
     def unregister(self, fd: int) -> None:
         """Forget a file that is about to be closed. Raises ``KeyError`` if it is not registered."""
 
     def poll(self, timeout: float | None) -> list[tuple[Handler, int]]:
-        """Sleep until there are events; ``None``: for as long as it takes.
+        """Sleep until there are events, for ``timeout`` seconds at most (``None``: any time).
 
-        Handlers are those of the time of the call: a descriptor that is closed by one of them, and
-        used again for something else, is not taken for it.
+        Returns handlers with their events. They are looked up before any of them is called: if one
+        closes the descriptor of another, what reuses that number does not get its events.
         """
 
     def __len__(self) -> int:
-        """How many descriptors are registered."""
+        """Return the number of registered descriptors."""
 
     def close(self) -> None: ...
 
@@ -81,5 +80,5 @@ class EpollPoller:
 
 
 _EVENTS_PER_PASS = 1024
-"""More of them have their turn in the next pass; the system goes round. Room for them is made in
-each call."""
+"""Further events come in the next pass, because the system hands them out in turn. Each call makes
+room for this many."""

@@ -8,7 +8,7 @@ from ._poller import READ, WRITE, Handler
 
 
 class SelectorPoller:
-    """Wherever Python runs."""
+    """A poller for any system that Python runs on."""
 
     def __init__(self) -> None:
         self._selector = selectors.DefaultSelector()

@@ -1,4 +1,4 @@
-"""A heap of timers. Pure: it is told the time."""
+"""A heap of timers. Pure: its callers say what time it is."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ class Timer:
 
 
 class TimerHeap:
-    """Timers in the order of their time, those of the same time in the order they were added."""
+    """Holds timers in the order of their time; those of the same time as they were added."""
 
     def __init__(self) -> None:
         self.soonest: float = NEVER
-        """When the first one is due, or was until it was cancelled. Nothing is due before, which is
-        asked in each pass of a loop."""
+        """A time before which nothing is due: that of the first timer, even if it was cancelled
+        since. Each pass of a loop looks at it."""
         self._heap: list[tuple[float, int, Timer]] = []
         self._counter = 0
         self._cancelled = 0
@@ -45,7 +45,7 @@ class TimerHeap:
         return timer
 
     def next_time(self) -> float | None:
-        """When the next timer is due; ``None`` when there is none."""
+        """Return when the next timer is due; ``None`` when there is none."""
         heap = self._heap
         while heap and heap[0][2].func is None:
             heapq.heappop(heap)
@@ -77,7 +77,7 @@ class TimerHeap:
                 if func is not None:  # not cancelled by one before it
                     yield func
         finally:
-            # Ctrl-C in one of them: the others are still to be called.
+            # Ctrl-C in one of them: the next call yields the others.
             for entry in due:
                 entry[2].heap = self
                 heapq.heappush(heap, entry)
@@ -86,8 +86,11 @@ class TimerHeap:
                     self._cancelled += 1
 
     def forget_one(self) -> None:
-        """A timer of this heap was cancelled. Most are, far before their time (a deadline that was
-        kept), so they are swept out when they are more than half of the heap."""
+        """Count a timer of this heap that was cancelled.
+
+        Most are, long before they are due, because they are deadlines that were kept. They are
+        swept out when they make up more than half of the heap.
+        """
         self._cancelled += 1
         if self._cancelled > 64 and self._cancelled * 2 > len(self._heap):
             # in place: pop_due() may hold this very list

@@ -21,7 +21,7 @@ _EXACT_VERSIONS = ("TLSv1", "TLSv1_1", "TLSv1_2")
 
 
 def check_server_hostname(context: ssl.SSLContext, name: str) -> None:
-    """Raises ``ValueError`` for a name with which no handshake could begin."""
+    """Raise ``ValueError`` for a name with which no handshake could begin."""
     import ssl
 
     try:
@@ -44,21 +44,21 @@ class SSLConfig:
 
     ``ca_certs``: PEM file with the certificates of the authorities that are trusted.
 
-    ``cert_reqs``: ``ssl.CERT_REQUIRED``, ``CERT_OPTIONAL`` or ``CERT_NONE``: must the other
-    side have a certificate that the authorities signed? When not given: required if there are
-    ``ca_certs``, else not checked at all, which is encryption without knowing with whom and is
-    logged as a warning.
+    ``cert_reqs``: ``ssl.CERT_REQUIRED``, ``CERT_OPTIONAL`` or ``CERT_NONE``: whether the other
+    side must have a certificate that the authorities signed. By default it must if there are
+    ``ca_certs``. Otherwise nothing is checked: the connection is encrypted, but to whom is unknown.
+    That is logged as a warning.
 
     ``ssl_version``: one of ``ssl.PROTOCOL_*``. Best left alone: TLS 1.2 or newer is negotiated.
 
-    ``check_hostname``: a connector also checks that the certificate is made out to the host
-    it dials, or to ``server_hostname`` when that is given. It needs ``CERT_REQUIRED``.
+    ``check_hostname``: a connector also checks that the certificate is for the host it dials, or
+    for ``server_hostname`` when that is given. It needs ``CERT_REQUIRED``.
 
-    The files are read when the configuration is used first, so errors of theirs come from
+    The files are first read when the configuration is used, so their errors come from
     ``add_connector`` and ``add_listener``: ``OSError`` or ``ssl.SSLError``, with the name of the
-    file and of its parameter. They are read again when they have changed, before the next
-    connection; what is connected stays. If they cannot be read then, the old ones serve on, with a
-    warning. A context of your own is yours to keep up to date.
+    file and of its parameter. When they have changed they are read again, before the next
+    connection; existing connections stay. If they cannot be read then, the old ones stay in use and
+    a warning is logged. A context of your own is yours to keep up to date.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class SSLConfig:
                 raise ValueError("set check_hostname and the TLS versions of the context itself")
         versions = {value for name, value in vars(ssl).items() if name.startswith("PROTOCOL_")}
         if ssl_version is not None and ssl_version not in versions:
-            raise ValueError(f"ssl_version is one of ssl.PROTOCOL_*, not {ssl_version!r}")
+            raise ValueError(f"ssl_version must be one of ssl.PROTOCOL_*, not {ssl_version!r}")
         if cert_reqs is None:
             cert_reqs = ssl.CERT_REQUIRED if ca_certs else ssl.CERT_NONE
         if check_hostname and context is None and cert_reqs != ssl.CERT_REQUIRED:
@@ -100,14 +100,14 @@ class SSLConfig:
         self._contexts: dict[bool, _Loaded] = {}  # by server_side
 
     def get_context(self, *, server_side: bool) -> ssl.SSLContext:
-        """The context for one side, for settings that this class does not have. Thread-safe.
+        """Return the context for one side, so that you can set what this class cannot. Thread-safe.
 
-        It is always the same one from now on. When the files have changed, certificate and key are
+        From now on it is always the same one. When the files have changed, certificate and key are
         loaded into it, and new authorities are added; those that are gone from ``ca_certs`` stay
         trusted in a context that was given out.
 
-        Raises ``OSError`` and ``ssl.SSLError`` of the files, and ``ValueError`` when this
-        configuration is not one for that side.
+        Raises ``OSError`` and ``ssl.SSLError`` for the files, and ``ValueError`` when this
+        configuration does not fit that side.
         """
         context = self._current_context(server_side)
         loaded = self._contexts.get(server_side)
@@ -116,10 +116,11 @@ class SSLConfig:
         return context
 
     def current_context(self, *, server_side: bool) -> ssl.SSLContext:
-        """The context for the next connection, of the files as they are now. Not for users.
+        """Return the context for the next connection, with the files as they are now. Not for
+        users.
 
-        Raises as :meth:`get_context` does, and only at the first time: if files that have changed
-        cannot be loaded, that is a warning, and the old context serves on.
+        Raises what :meth:`get_context` does, but only the first time: later, files that cannot be
+        loaded are a warning, and the old context stays in use.
         """
         if type(self).get_context is not SSLConfig.get_context:
             return self.get_context(server_side=server_side)  # a subclass makes its own
@@ -138,12 +139,12 @@ class SSLConfig:
             return self._context
         from . import _pem
 
-        # Before they are loaded: what is written meanwhile is seen by the next one who asks.
+        # Before they are loaded, so that the next call notices what is written meanwhile.
         state = _pem.state_of(self._files)
         loaded = self._contexts.get(server_side)
         if loaded is None:
-            # No lock, which could not be copied to another process. Of two threads one makes its
-            # context in vain.
+            # No lock, which could not be copied to another process. If two threads come at once,
+            # one makes its context in vain.
             loaded = _Loaded(self._make_context(server_side), state)
             loaded = self._contexts.setdefault(server_side, loaded)
             if self.cert_reqs == ssl.CERT_NONE:
@@ -156,7 +157,7 @@ class SSLConfig:
 
     @property
     def _files(self) -> dict[str, str]:
-        """The files, by the names of their parameters."""
+        """The paths of the files, by the names of their parameters."""
         files = {"keyfile": self.keyfile, "certfile": self.certfile, "ca_certs": self.ca_certs}
         return {parameter: path for parameter, path in files.items() if path is not None}
 
@@ -171,7 +172,7 @@ class SSLConfig:
             else:
                 loaded.context = context
         except (OSError, ValueError) as exc:
-            # In the middle of being written, perhaps, so it is tried again each time.
+            # Perhaps they are just being written, so each connection tries again.
             if loaded.complaint != str(exc):
                 loaded.complaint = str(exc)
                 _log.warning("cannot load changed TLS files, the old ones stay in use: %s", exc)
@@ -206,12 +207,12 @@ class SSLConfig:
 
 
 class _Loaded:
-    """A context, and the state of the files that it was made of."""
+    """A context, and the state of the files that it was made from."""
 
     def __init__(self, context: ssl.SSLContext, state: _pem.State) -> None:
         self.context = context
         self.state = state
         self.is_given_out = False
-        """Does the user have it, who may have changed its settings?"""
+        """Does the user have it, and may have changed its settings?"""
         self.complaint: str | None = None
-        """Why files that have changed could not be loaded the last time."""
+        """Why changed files could not be loaded the last time."""

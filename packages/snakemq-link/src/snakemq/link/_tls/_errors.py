@@ -1,4 +1,4 @@
-"""What the errors of TLS mean, in words for people.
+"""What the errors of TLS mean, in plain words.
 
 The module :mod:`ssl` is not imported here, see :mod:`._config`.
 """
@@ -14,13 +14,13 @@ _NOT_TLS = {
     "UNKNOWN_PROTOCOL",
     "WRONG_VERSION_NUMBER",
 }
-"""What OpenSSL says, as the ``reason`` of an ``SSLError``, when plain text comes, or an end."""
+"""The ``reason`` of an ``SSLError`` if OpenSSL gets plain text, or the end of the stream."""
 
 _SOURCE_LINE = " (_ssl.c:"
 
 
 def is_refusal(error: Exception | None) -> bool:
-    """Does the other side not want us, or we not it? Else it was the network, or has ended."""
+    """Return True if one side refuses the other; False if the network failed, or the end came."""
     if not isinstance(error, OSError):
         return error is not None
     # of an ssl.SSLError
@@ -28,7 +28,7 @@ def is_refusal(error: Exception | None) -> bool:
 
 
 def explained(exc: Exception, doing: str) -> Exception:
-    """Makes the same error with a text for people, on one line."""
+    """Make the same error with a readable text, on one line."""
     reason = getattr(exc, "reason", None)
     text = exc.strerror or str(exc) if isinstance(exc, OSError) else str(exc)
     text = f"{doing}: {without_source_line(text)}"
@@ -42,5 +42,5 @@ def explained(exc: Exception, doing: str) -> Exception:
 
 
 def without_source_line(text: str) -> str:
-    """Return the text of an ``SSLError`` without the line of Python's source that it ends with."""
+    """Cut off the line of Python's source with which the text of an ``SSLError`` ends."""
     return text.partition(_SOURCE_LINE)[0]

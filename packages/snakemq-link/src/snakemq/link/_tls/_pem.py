@@ -9,11 +9,11 @@ from typing import NoReturn
 from ._errors import without_source_line
 
 State = tuple["tuple[int, int, int] | None", ...]
-"""What files are at one moment. If it changes, at least one of them was replaced or written."""
+"""Fingerprint of some files. If it changes, at least one of them was replaced or written."""
 
 
 def state_of(files: dict[str, str]) -> State:
-    """``files``: paths by the names of their parameters."""
+    """Return the state of ``files``, which are paths by the names of their parameters."""
     return tuple(_file_state(path) for path in files.values())
 
 
@@ -26,7 +26,10 @@ def _file_state(path: str) -> tuple[int, int, int] | None:
 
 
 def load_files(context: ssl.SSLContext, files: dict[str, str]) -> None:
-    """Raises ``OSError`` with the name of the file, ``ssl.SSLError`` and ``ValueError``."""
+    """Load the files into a context.
+
+    Raises ``OSError`` with the name of the file, ``ssl.SSLError`` and ``ValueError``.
+    """
     for parameter, path in files.items():
         try:
             with open(path, "rb"):
@@ -54,7 +57,7 @@ class _EncryptedKey(Exception):
 
 
 def _no_password() -> NoReturn:
-    """Instead of a question on the terminal, which is what OpenSSL would ask."""
+    """Refuse to give a password, for which OpenSSL would otherwise ask on the terminal."""
     raise _EncryptedKey
 
 

@@ -10,7 +10,7 @@
 :class:`~snakemq.link.Link` runs over it: byte by byte, cut anywhere, with delays, partitions and
 peers that die, without a sleep, and the same again with the same seed.
 
-:func:`check_link` is for those who write a link: it checks all that the layers above rely on.
+:func:`check_link` is for authors of links: it checks all that the layers above rely on.
 """
 
 from snakemq._public_home import report_public_home

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 
 class FakeClock:
-    """Monotonic seconds that stand still until somebody moves them.
+    """Tells monotonic seconds, which stand still until somebody moves them.
 
-    ``FakeClock().time`` can be injected wherever a function like :func:`time.monotonic` is.
+    ``FakeClock().time`` can replace a function like :func:`time.monotonic`.
     """
 
     __slots__ = ("_now",)
@@ -15,7 +15,7 @@ class FakeClock:
         self._now = float(start)
 
     def time(self) -> float:
-        """The present, in seconds since an arbitrary moment."""
+        """Return the present, in seconds since an arbitrary moment."""
         return self._now
 
     def advance(self, seconds: float) -> None:
@@ -28,7 +28,7 @@ class FakeClock:
         self._now += seconds
 
     def advance_to(self, when: float) -> None:
-        """Move forward to that very float. Raises ``ValueError`` when it is in the past."""
+        """Move forward to exactly ``when``. Raises ``ValueError`` when it is in the past."""
         if not when >= self._now:
             raise ValueError(f"time does not go back: from {self._now!r} to {when!r}")
         self._now = when

@@ -144,7 +144,7 @@ def close_inside_on_connect(arena: Arena) -> None:
 
 @link_check
 def connection_is_closed_if_a_callback_of_on_connect_raises(arena: Arena) -> None:
-    """The callback may be a check, so the link fails closed before anything is received or sent."""
+    """The callback may have been a check, so fail closed, before anything is received or sent."""
     for closing in arena.sides:
 
         def check(conn_id: str) -> None:
@@ -158,7 +158,7 @@ def connection_is_closed_if_a_callback_of_on_connect_raises(arena: Arena) -> Non
 
 
 @link_check
-def who_comes_after_a_close_inside_on_connect_is_not_told(arena: Arena) -> None:
+def callbacks_after_a_close_inside_on_connect_are_not_called(arena: Arena) -> None:
     # It would believe in a connection whose on_disconnect has been called already.
     later: list[str] = []
     arena.b.link.on_connect.add(close_once(arena.b))
@@ -220,7 +220,7 @@ def close_inside_timers_and_on_loop_pass(arena: Arena) -> None:
 
 
 @link_check
-def one_connection_does_not_mind_the_end_of_another(arena: Arena) -> None:
+def the_end_of_one_connection_leaves_the_others_alone(arena: Arena) -> None:
     pairs = [arena.connect() for _ in range(4)]
     data = {conn_a: conn_a.encode() + bytes(5000) for conn_a, _ in pairs}
     for conn_a, _ in pairs:
@@ -242,10 +242,10 @@ CONNECTION_CHECKS = (
     unknown_connections_raise_no_connection,
     close_inside_on_connect,
     connection_is_closed_if_a_callback_of_on_connect_raises,
-    who_comes_after_a_close_inside_on_connect_is_not_told,
+    callbacks_after_a_close_inside_on_connect_are_not_called,
     close_inside_on_recv,
     close_inside_on_ready_to_send,
     close_of_another_connection_inside_on_disconnect,
     close_inside_timers_and_on_loop_pass,
-    one_connection_does_not_mind_the_end_of_another,
+    the_end_of_one_connection_leaves_the_others_alone,
 )

@@ -14,17 +14,17 @@ Cut: TypeAlias = Callable[[Random, int], int]
 
 
 def whole(_random: Random, available: int) -> int:
-    """Everything at once."""
+    """Take everything at once."""
     return available
 
 
 def byte_by_byte(_random: Random, _available: int) -> int:
-    """One byte at a time."""
+    """Take one byte at a time."""
     return 1
 
 
 def random_pieces(random: Random, available: int) -> int:
-    """Half of the pieces whole, a quarter tiny (headers get cut), a quarter of any size.
+    """Cut half of the pieces whole, a quarter tiny (through headers), a quarter of any size.
 
     This mixture keeps the number of pieces of a long stream small enough for thousands of runs.
     """
@@ -37,7 +37,7 @@ def random_pieces(random: Random, available: int) -> int:
 
 
 def pieces_of(size: int) -> Cut:
-    """Pieces of ``size`` bytes, the last one may be smaller."""
+    """Make a cut into pieces of ``size`` bytes, of which the last one may be smaller."""
     if size < 1:
         raise ValueError(f"a piece has at least one byte, not {size!r}")
     return lambda _random, available: min(size, available)

@@ -19,7 +19,7 @@ class State(enum.Enum):
 
 
 class Owner(Protocol):
-    """The machine that an end is on. It runs the steps of the end, and is told what happens."""
+    """The machine that an end is on. It runs the steps of the end, which tells it what happens."""
 
     name: str
     world: World
@@ -33,7 +33,7 @@ class Owner(Protocol):
 
 
 class End:
-    """One side of a connection. Its two steps, input and output, are run by its link's passes."""
+    """One side of a connection. The passes of its link run its two steps, input and output."""
 
     __slots__ = (
         "_input_queued",
@@ -67,7 +67,7 @@ class End:
         self.wake_output()
 
     def take_at_once(self, data: BytesLike) -> bool:
-        """Take over all of it now, if the network does such things and there is room."""
+        """Take over all of the data now, if the network does that and there is room."""
         pipe, world = self.out, self.out.world
         size = len(data)
         if not world.at_once or self.broken or pipe.room(size) < size:
@@ -99,7 +99,7 @@ class End:
             self.owner.queue(self._output)
 
     def shut(self) -> None:
-        """Leave the connection: what was to come is lost, the other side is told in order."""
+        """Leave the connection. What was to come is lost; the other side reads its data first."""
         self.state = State.CLOSED
         self.pending = None
         self.inp.kill()
@@ -108,7 +108,7 @@ class End:
             self.out.finish()
 
     def reset(self) -> None:
-        """Break the connection: both sides are told, and all bytes in flight are lost."""
+        """Break the connection: both sides notice, and all bytes in flight are lost."""
         self.owner.world.fault(self.owner.name, "reset", self.conn_id)
         for end in (self, self.peer):
             end.broken = True

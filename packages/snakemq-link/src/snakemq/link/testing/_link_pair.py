@@ -32,9 +32,9 @@ class LinkPair(Protocol):
         takes no more than a second."""
 
     def connect(self) -> tuple[str, str]:
-        """Make one more connection; returns its ids on ``a`` and on ``b``.
+        """Make one more connection; return its ids on ``a`` and on ``b``.
 
-        Returns after ``on_connect`` of both; when it is closed it must not be made again.
+        Return after ``on_connect`` on both sides. Do not dial again when the connection is closed.
         """
 
     def run(self, predicate: Callable[[], bool], timeout: float) -> None:
@@ -56,8 +56,8 @@ def require(condition: object, text: str) -> None:
 class Side:
     """One link of a pair. Writes down what it reports and what breaks the rules of the interface.
 
-    Rules that hold at all times are watched here in every check; they are collected instead of
-    raised because a link survives callbacks that raise.
+    It watches the rules that hold at all times, in every check. It collects violations instead of
+    raising them, because a link survives callbacks that raise.
     """
 
     def __init__(self, link: LinkInterface, name: str) -> None:
@@ -178,7 +178,7 @@ class Arena:
             raise AssertionError(f"waited in vain: {what}") from exc
 
     def settle(self) -> None:
-        """Some passes on both sides: time for what must not happen to happen."""
+        """Run some passes on both sides, so that what must not happen has time to happen."""
         for _ in range(4):
             before = [side.passes for side in self.sides]
             for side in self.sides:
@@ -203,7 +203,7 @@ LinkCheck = Callable[[LinkPair], None]
 
 
 def link_check(check: Callable[[Arena], None]) -> LinkCheck:
-    """Make a check of a function that plays with two watched sides."""
+    """Turn a function that plays with two watched sides into a check."""
 
     def run_check(pair: LinkPair) -> None:
         arena = Arena(pair)

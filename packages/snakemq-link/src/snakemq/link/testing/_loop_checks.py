@@ -188,7 +188,7 @@ def in_loop_is_true_inside_callbacks_only(arena: Arena) -> None:
 
 
 @link_check
-def loop_that_can_be_borrowed_is_that_of_its_own_thread(arena: Arena) -> None:
+def the_thread_of_the_loop_can_always_borrow_it(arena: Arena) -> None:
     if not hasattr(arena.a.link, "borrow"):
         return  # it need not
     link = cast("LendingLink", arena.a.link)
@@ -208,9 +208,9 @@ def loop_that_can_be_borrowed_is_that_of_its_own_thread(arena: Arena) -> None:
 
     arena.a.link.call_later(0, borrow_twice)
     arena.until("a timer", lambda: told)
-    require(told == [True, True], "who runs the loop is the loop")
+    require(told == [True, True], "borrow() returned False in the thread of the loop")
     in_thread(give_back_what_is_not_borrowed)
-    require(bool(refusals), "give_back() in a thread that has not borrowed the loop")
+    require(bool(refusals), "give_back() did not raise in a thread that has borrowed nothing")
 
 
 @link_check
@@ -246,7 +246,7 @@ def callbacks_that_raise_stop_nothing(arena: Arena) -> None:
         arena.a.link.close(conn_a)
         arena.until_closed(arena.b, conn_b)
         arena.until("every callback", lambda: len(reached) == 5 and "a timer" in raised)
-    # The one who calls close is not the one to whom the exception of a callback belongs.
+    # The caller of close must not get what a callback of on_disconnect raises.
     _, conn_b = arena.connect()
     try:
         link.close(conn_b)
@@ -264,6 +264,6 @@ LOOP_CHECKS = (
     wakeup_poll_inside_callbacks_leads_to_on_loop_pass,
     on_loop_pass_follows_events,
     in_loop_is_true_inside_callbacks_only,
-    loop_that_can_be_borrowed_is_that_of_its_own_thread,
+    the_thread_of_the_loop_can_always_borrow_it,
     callbacks_that_raise_stop_nothing,
 )

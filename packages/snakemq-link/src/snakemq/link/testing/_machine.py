@@ -23,7 +23,7 @@ class Machine:
     """Runs passes when the network says so, and calls the callbacks of its link."""
 
     def __init__(self, world: World, name: str, all_ends: dict[str, End]) -> None:
-        """``all_ends``: those of all machines, from which ends that are forgotten are taken."""
+        """``all_ends``: the ends of all machines. Those that are forgotten are removed from it."""
         self.on_connect: Callback[[str]] = Callback()
         self.on_disconnect: Callback[[str]] = Callback()
         self.on_recv: Callback[[str, bytes]] = Callback()
@@ -66,13 +66,13 @@ class Machine:
 
     def wake(self) -> None:
         """See :meth:`LinkInterface.wakeup_poll`. Thread-safe."""
-        # Cleared right before on_loop_pass: if it is set, one is still to come.
+        # Cleared right before on_loop_pass: while it is set, a pass is still to come.
         if not self._woken:
             self._woken = True
             self.world.wake(self)
 
     def in_loop(self) -> bool:
-        """Does this thread run a pass of this very machine?"""
+        """Return True if this thread runs a pass of this machine."""
         return self._thread == threading.get_ident()
 
     def plan(self) -> None:
@@ -116,7 +116,7 @@ class Machine:
             self.plan()
 
     def call(self, func: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> bool:
-        """Call a callback. False if it raised."""
+        """Call a callback. Returns False if it raised."""
         try:
             func(*args, **kwargs)
         except Exception as exc:
@@ -129,7 +129,7 @@ class Machine:
     # -- connections, see Owner
 
     def end(self, conn_id: str) -> End:
-        """Raises :exc:`~snakemq.exceptions.NoConnection`."""
+        """Return an end by its id. Raises :exc:`~snakemq.exceptions.NoConnection`."""
         try:
             return self.ends[conn_id]
         except KeyError:
@@ -158,13 +158,13 @@ class Machine:
             self.drop(end)
 
     def drop(self, end: End) -> None:
-        """Close this end and tell it."""
+        """Close this end, and call ``on_disconnect``."""
         self.forget(end)
         self.world.note(self.name, "disconnect", end.conn_id)
         self.call(self.on_disconnect, end.conn_id)
 
     def forget(self, end: End) -> None:
-        """Close this end without a word to this side."""
+        """Close this end without calling anything on this side."""
         self.ends.pop(end.conn_id, None)
         self.all_ends.pop(end.conn_id, None)
         end.shut()

@@ -26,8 +26,8 @@ class Network(Protocol):
 class MemoryConnector:
     """Keeps a link connected to the owner of a name. See :meth:`MemoryNetwork.keep_connected`.
 
-    It dials at once, and again after ``interval`` when the connection is gone or could not be made:
-    because nobody has the name now, or because of a partition. It ends with its link.
+    It dials at once, and again after ``interval`` when the connection is gone or could not be made,
+    because nobody has the name now or because of a partition. It ends with its link.
     """
 
     def __init__(self, network: Network, link: MemoryLink, name: str, interval: Latency) -> None:
@@ -38,7 +38,7 @@ class MemoryConnector:
         self.conn_id: str | None = None
         """The id that the last connection has, or had, on this side."""
         self.attempts: int = 0
-        """How often it has dialled."""
+        """How many times it has dialled."""
         self._network = network
         self._link = link
         self._timer: TimerHandle | None = None
@@ -46,7 +46,7 @@ class MemoryConnector:
         self._look()
 
     def close(self) -> None:
-        """Dial no more. A connection that is there stays."""
+        """Stop dialling. An existing connection stays."""
         self._link.on_disconnect.remove(self._on_disconnect)
         if self._timer is not None:
             self._timer.cancel()
@@ -73,5 +73,5 @@ class MemoryConnector:
                 self.conn_id = self._network.connect(self._link, other)[0]
             except OSError:
                 self.conn_id = None
-        # In any case: of a connection that breaks before it was announced nobody hears anything.
+        # Always look again: a connection that breaks before on_connect is never reported.
         self._plan()

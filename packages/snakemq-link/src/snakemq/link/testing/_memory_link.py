@@ -16,7 +16,7 @@ class Network(Protocol):
     """What a link needs of its network."""
 
     def join(self, link: MemoryLink, name: str) -> Machine:
-        """Take it in, and give it a machine. Raises ``ValueError`` if there is one of that name."""
+        """Add a link, and give it a machine. Raises ``ValueError`` if the name is taken."""
 
 
 class MemoryLink:
@@ -78,10 +78,10 @@ class MemoryLink:
         self.machine.drop(self.machine.end(conn_id))
 
     def pause_reading(self, conn_id: str, reason: object = None) -> None:
-        """See :meth:`LinkInterface.pause_reading`. In tests also a way to be a peer that does not
+        """See :meth:`LinkInterface.pause_reading`. In tests it also makes a peer that does not
         read: the other side's sends fill the capacity and then stop.
 
-        The end of the connection is not noticed either, unless it breaks.
+        The link does not notice the end of the connection either, unless it breaks.
         """
         self.machine.end(conn_id).inp.paused_by.add(reason)
 
@@ -118,12 +118,12 @@ class MemoryLink:
         return self.machine.world.clock.time()
 
     def in_loop(self) -> bool:
-        """See :meth:`LinkInterface.in_loop`: does this thread run a pass of this very link?"""
+        """See :meth:`LinkInterface.in_loop`: True if this thread runs a pass of this link."""
         return self.machine.in_loop()
 
     def borrow(self) -> bool:
-        """See :meth:`LendingLink.borrow`. The thread that runs the network is the loop of all
-        links, and never asleep."""
+        """See :meth:`LendingLink.borrow`. Only the thread that runs the network can borrow: the
+        loop is never asleep."""
         is_loop = self.in_loop()
         self._borrowed += is_loop
         return is_loop

@@ -25,21 +25,21 @@ class MemoryNetwork:
     """Links that are connected in memory, run step by step under a fake clock.
 
     Nothing happens by itself: :meth:`run_until_idle`, :meth:`advance` and :meth:`run_until` do
-    what there is to do, in the thread that calls them, which so is the loop of all links. Time
-    moves only when nothing is left to do at the present moment.
+    what there is to do. The thread that calls them is the loop of all links. Time moves only when
+    nothing is left to do at the present moment.
 
     Without a seed everything comes in the order in which it was begun and in pieces as large as
-    they can be. With a ``seed`` the order of things that could happen at the same time and the
+    they can be. With a ``seed``, the order of things that could happen at the same time and the
     sizes of the pieces are drawn from ``Random(seed)``: one seed is one exact run.
 
-    ``capacity``: the bytes that a direction holds between ``send`` and ``on_recv``; None: any.
-    ``latency``: seconds from ``send`` to ``on_recv``, or bounds to draw them from.
-    ``send_cut``: how much is taken over by one ``send``; ``recv_cut``: by one ``on_recv``.
-    ``step_limit``: passes without any progress of time after which the run is given up.
-    ``at_once``: what ``send_at_once`` is given is taken over then and there, if it fits and the
-    seed does not decide otherwise; else it is as ``send``.
+    ``capacity``: bytes that a direction holds between ``send`` and ``on_recv``; ``None``: any
+    number. ``latency``: seconds from ``send`` to ``on_recv``, or bounds to draw them from.
+    ``send_cut``: how much one ``send`` takes over; ``recv_cut``: how much one ``on_recv`` gets.
+    ``step_limit``: passes after which a run is given up if time does not move.
+    ``at_once``: ``send_at_once`` takes data over at once if it fits, and if the seed does not
+    decide otherwise; else it works like ``send``.
 
-    Not thread-safe, except for ``wakeup_poll``, ``time`` and ``in_loop`` of the links.
+    Only ``wakeup_poll``, ``time`` and ``in_loop`` of the links are thread-safe.
     """
 
     def __init__(
@@ -86,27 +86,27 @@ class MemoryNetwork:
 
     @property
     def bytes_under_way(self) -> int:
-        """How many bytes were sent on all connections, and have not arrived yet."""
+        """How many bytes have been sent on all connections and have not arrived yet."""
         return sum(end.out.flying for end in self._ends.values())
 
     # -- building
 
     def link(self, name: str) -> MemoryLink:
-        """A new link. The name of one that is gone can be taken again: a process restarted."""
+        """Make a link. It can take the name of one that is gone, like a process that restarts."""
         return MemoryLink(self, name)
 
     def join(self, link: MemoryLink, name: str) -> Machine:
-        """Take a link in, and give it a machine to run on. For the constructor of the link."""
+        """Add a link, and give it a machine to run on. For the constructor of the link."""
         if name in self.links:
             raise ValueError(f"there is a link {name!r} already")
         self.links[name] = link
         return link.MachineType(self._world, name, self._ends)
 
     def connect(self, a: MemoryLink, b: MemoryLink) -> tuple[str, str]:
-        """Connect two links; returns the ids that it has on ``a`` and on ``b``.
+        """Connect two links; returns the ids of the connection on ``a`` and on ``b``.
 
-        ``on_connect`` is called on both sides as soon as the network runs; until then the links
-        do not know the ids. Raises ``ConnectionError`` when they cannot reach each other.
+        ``on_connect`` is called on both sides as soon as the network runs; until then the links do
+        not know the ids. Raises ``OSError`` when they cannot reach each other.
         """
         for link in (a, b):
             if link.gone:
@@ -130,8 +130,8 @@ class MemoryNetwork:
     ) -> MemoryConnector:
         """Connect ``link`` to the link called ``name``, and again whenever that is needed.
 
-        ``interval``: seconds until the next attempt, or bounds to draw them from. The link that
-        has the name at that moment is dialled, so a process that was restarted is found again.
+        ``interval``: seconds until the next attempt, or bounds to draw them from. Each attempt
+        dials the link that has the name at that moment, so it finds a process that was restarted.
         """
         return MemoryConnector(self, link, name, interval)
 
@@ -148,9 +148,9 @@ class MemoryNetwork:
     ) -> None:
         """Change the direction from the side that calls it ``conn_id`` to the other one.
 
-        ``speed``: bytes per second at which what was taken over arrives. ``relayed``: does a relay
-        on the way acknowledge everything at once, although it has not arrived? ``None`` leaves a
-        thing as it is.
+        ``speed``: bytes that arrive per second. ``relayed``: whether a relay on the way
+        acknowledges everything at once, although it has not arrived. ``None`` leaves a thing as it
+        is.
         """
         end = self._end(conn_id)
         pipe = end.out
@@ -171,7 +171,7 @@ class MemoryNetwork:
     def run_until_idle(self) -> None:
         """Do everything that can happen at the present time, without moving the clock.
 
-        Raises ``RuntimeError`` after ``step_limit`` passes: then somebody plays ping-pong.
+        Raises ``RuntimeError`` after ``step_limit`` passes: then something answers itself forever.
         """
         with self._run():
             self._exhaust()
@@ -179,8 +179,8 @@ class MemoryNetwork:
     def run_passes(self, count: int) -> int:
         """Run at most ``count`` passes without moving the clock, and return how many there were.
 
-        For those who want to interfere while things are under way: between two passes bytes are
-        in the pipes, and sends are begun and not finished.
+        This lets a test interfere while things are under way: between two passes there are bytes in
+        the pipes, and sends that are begun and not finished.
         """
         with self._run():
             for done in range(count):
@@ -189,7 +189,7 @@ class MemoryNetwork:
         return count
 
     def advance(self, seconds: float) -> None:
-        """Let that much time pass: from timer to timer, doing at each all that can happen."""
+        """Let time pass, from timer to timer, and do all that can happen at each."""
         end = self.clock.time() + seconds
         with self._run():
             self._exhaust()
@@ -227,7 +227,7 @@ class MemoryNetwork:
     # -- faults
 
     def disconnect(self, conn_id: str) -> None:
-        """Break a connection: both sides are told, and the bytes in flight are lost."""
+        """Break a connection: both sides notice, and the bytes in flight are lost."""
         self._end(conn_id).reset()
 
     def reset_after(self, conn_id: str, size: int) -> None:
@@ -251,10 +251,10 @@ class MemoryNetwork:
         end.wake_output()
 
     def vanish(self, link: MemoryLink) -> None:
-        """Cut the power of a link: it does nothing any more and nobody is told.
+        """Cut the power of a link: it does nothing any more, and nobody notices.
 
         Its peers have half-open connections now: nothing comes, and what they send fills the
-        capacity for nobody. What it has sent and nobody has received is lost.
+        capacity. What it has sent and nobody has received is lost.
         """
         self._remove(link, "vanish")
         for end in self._ends_of(link):
@@ -276,8 +276,8 @@ class MemoryNetwork:
         """Let nothing pass between two links, for a time or until :meth:`heal`.
 
         Connections do not break: what is sent waits, within the capacity. :meth:`connect`
-        raises ``TimeoutError`` meanwhile. It goes by the names: a restarted link is behind
-        the same partition.
+        raises ``TimeoutError`` meanwhile. The names count: a restarted link is behind the same
+        partition.
         """
         names = frozenset((a.name, b.name))
         self._world.fault(a.name, "partition", b.name)
@@ -307,7 +307,7 @@ class MemoryNetwork:
             self._running = False
 
     def _one_pass(self) -> bool:
-        """Run a pass of one link. False when no link has anything to do."""
+        """Run a pass of one link. Returns False when no link has anything to do."""
         woken = self._world.woken
         while woken:
             woken.popleft().plan()
@@ -328,7 +328,7 @@ class MemoryNetwork:
             self._check_limit(passes)
 
     def _move_clock(self, limit: float) -> bool:
-        """Go on to the next timer that is due until ``limit``. False when there is none."""
+        """Move on to the next timer that is due by ``limit``. Returns False when there is none."""
         when = self._world.timers.next_time()
         if when is None or when > limit:
             return False

@@ -156,7 +156,7 @@ def others_are_read_while_one_is_paused(arena: Arena) -> None:
         arena.a.push(sender, PIECE)
     arena.until_received(arena.b, conn_b, len(PIECE))
     arena.settle()
-    require(not arena.b.received[paused_b], "another connection was paused than the one named")
+    require(not arena.b.received[paused_b], "on_recv was called for the paused connection")
     arena.b.link.resume_reading(paused_b, WHY)
     arena.until_received(arena.b, paused_b, len(PIECE))
 

@@ -73,7 +73,7 @@ class Pipe:
         self._last_arrival = 0.0
 
     def room(self, wanted: int) -> int:
-        """How many of ``wanted`` bytes can be taken over now."""
+        """Return how many of ``wanted`` bytes can be taken over now."""
         if self.stalled:
             return 0
         if self.capacity is None or self.dead:
@@ -81,7 +81,7 @@ class Pipe:
         return min(wanted, self.capacity - self.flying - len(self.arrived))
 
     def unacknowledged(self) -> int:
-        """What has arrived is acknowledged, read or not."""
+        """Return how many bytes are unacknowledged. What has arrived is not, even if unread."""
         if self.relayed:
             return 0
         return self.lost + self.flying + (len(self.arrived) if self.held else 0)
@@ -136,7 +136,7 @@ class Pipe:
         return data
 
     def _next_arrival(self) -> float | None:
-        """When something that is put in now arrives; ``None``: now."""
+        """Return when something that is put in now arrives; ``None``: now."""
         latency = self.latency
         if isinstance(latency, tuple):
             latency = self.world.random.uniform(*latency)

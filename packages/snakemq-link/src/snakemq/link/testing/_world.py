@@ -1,4 +1,4 @@
-"""What all links of a network share: time, chance, what is to be done, and what has happened."""
+"""What all links of a network share: time, chance, what is to do, and what has happened."""
 
 from collections import Counter, deque
 from random import Random
@@ -23,12 +23,12 @@ class TraceEvent(NamedTuple):
 
 
 class Runnable(Protocol):
-    """Something that has passes."""
+    """Something that runs in passes."""
 
     gone: bool
 
     def plan(self) -> None:
-        """Have a pass run, if none is planned."""
+        """Have a pass run, unless one is planned already."""
 
     def run_pass(self) -> None:
         """Do what there is to do now."""
@@ -48,14 +48,14 @@ class World:
         self.errors: list[Exception] = []
         self.faults: Counter[str] = Counter()
         self.runnable: deque[Runnable] = deque()
-        """Those of which a pass is planned, in their order."""
+        """Those that have a pass planned, in order."""
         self.woken: deque[Runnable] = deque()
-        """Those of which other threads want a pass."""
+        """Those that other threads have woken."""
         self.bell: Event = Event()
-        """Set when there is one more of them."""
+        """Set whenever one is woken."""
 
     def note(self, link: str, event: str, conn_id: str = "", size: int = 0) -> None:
-        """Add it to the trace."""
+        """Add an event to the trace."""
         self.trace.append(TraceEvent(self.clock.time(), link, event, conn_id, size))
 
     def fault(self, link: str, kind: str, conn_id: str = "") -> None:

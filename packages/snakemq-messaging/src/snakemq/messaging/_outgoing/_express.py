@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
 
 from snakemq.exceptions import NoConnection
+from snakemq.link import Abilities
 from snakemq.message import Message
 from snakemq.packeter import Packeter
 
@@ -38,8 +38,9 @@ class ExpressLane:
         self._packeter = packeter
         self._link = packeter.link
         self._time = packeter.link.time
-        self._borrow: Callable[[], bool] = getattr(packeter.link, "borrow", _never)
-        self._give_back: Callable[[], None] = getattr(packeter.link, "give_back", _nothing)
+        abilities = Abilities(packeter.link)
+        self._borrow = abilities.borrow
+        self._give_back = abilities.give_back
         self._reports = reports
         self._on_message_sent = reports.on_message_sent
         self._is_sending = False
@@ -171,14 +172,3 @@ class ExpressLane:
                 self._link.close(conversation.conn_id)
 
         self._link.call_later(0.0, close)
-
-
-# For links that cannot be borrowed.
-
-
-def _never() -> bool:
-    return False
-
-
-def _nothing() -> None:
-    pass

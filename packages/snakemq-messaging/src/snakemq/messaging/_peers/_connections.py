@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from snakemq.callbacks import Callback
 from snakemq.exceptions import SnakeMQDuplicateIdent, SnakeMQException, SnakeMQTimeout
+from snakemq.link import Abilities
 from snakemq.packeter import Packet, Packeter
 
 from .._events import Events
@@ -87,9 +88,7 @@ class Connections:
         packeter.on_part_recv.add_internal(self._on_part_recv)
         packeter.on_packets_sent.add_internal(self._on_packets_sent)
         self._link.on_ready_to_send.add_internal(self._on_bytes_sent)
-        on_crowded = getattr(self._link, "on_crowded", None)  # see CrowdedLink
-        if on_crowded is not None:
-            on_crowded.add_internal(self._make_room)
+        Abilities(self._link).on_crowded.add_internal(self._make_room)
 
     def plan_keepalive(self) -> None:
         """Plan the keep-alive of all connections anew: its interval has changed."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable
 
 from snakemq.exceptions import (
     SnakeMQBrokenFormat,
@@ -13,6 +12,7 @@ from snakemq.exceptions import (
     SnakeMQFlood,
     SnakeMQNoIdent,
 )
+from snakemq.link import Abilities
 from snakemq.packeter import Packeter
 
 from .._events import Events
@@ -33,9 +33,7 @@ class Endings:
         self._link = packeter.link
         self._events = events
         self._log = logging.getLogger("snakemq.messaging")
-        self._report_failure: Callable[[str, Exception], object] | None = getattr(
-            packeter.link, "report_failure", None
-        )  # of a ReportingLink
+        self._report_failure = Abilities(packeter.link).report_failure
 
     def close(self, connection: Connection) -> None:
         """Close a connection, unless it is closed already."""

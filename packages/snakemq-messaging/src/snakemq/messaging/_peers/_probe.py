@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from snakemq.exceptions import NoConnection
+from snakemq.link import Abilities
 from snakemq.packeter import Packeter
 
 from .._wire import _frames as frames
@@ -52,9 +53,9 @@ class Prober:
         self._packeter = packeter
         self._time = link.time
         self._is_reading = link.is_reading
-        # What only some links can tell, see ProgressLink.
-        self._unsent: Callable[[str], int | None] = getattr(link, "unsent_bytes", _unknown)
-        self._unanswered: Callable[[str], float | None] = getattr(link, "unanswered_for", _unknown)
+        abilities = Abilities(link)
+        self._unsent = abilities.unsent_bytes
+        self._unanswered = abilities.unanswered_for
 
     def ping(self, conn_id: str) -> Probe:
         """Ping a peer."""
@@ -107,7 +108,3 @@ def _ask(tell: Callable[[str], T | None], conn_id: str) -> T | None:
         return tell(conn_id)
     except NoConnection:
         return None
-
-
-def _unknown(conn_id: str) -> None:
-    return None

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Iterable
 
 from snakemq._settings import Fixed, Setting, whole, yes_or_no
-from snakemq.callbacks import Callback
+from snakemq.link import Abilities
 from snakemq.message import Message
 from snakemq.messaging import ReceiveHook
 
@@ -127,8 +127,7 @@ class RpcServer:
         intake = Intake(messaging, self._objects, self._delivery, execution, self)
         self._dispatcher = intake.dispatcher
         messaging.on_message_forgotten.add_internal(self._on_message_forgotten)
-        # Only a link that is cleaned up calls it.
-        self._closing_of_link: Callback[[]] = getattr(self._link, "on_closing", Callback())
+        self._closing_of_link = Abilities(self._link).on_closing
         self._closing_of_link.add_internal(self._on_closing)
         receive_hook.register(REQUEST_PREFIX, acknowledging(messaging, intake.on_request))
 

@@ -88,6 +88,7 @@ class OutgoingQueue:
         """
         homeless: list[Message] = []
         incoming = self.incoming
+        let_wait, note_deadline = self.waiting.add, self._deadlines.note
         for _ in range(len(incoming)):  # no more, or a busy thread could keep the loop here
             message = incoming.popleft()
             if message.ttl == 0 and self.lane is None and message.position is None:
@@ -99,8 +100,8 @@ class OutgoingQueue:
                     if fate is Fate.BEHIND:
                         self._wait(message)
                     continue
-            self.waiting.add(message)
-            self._deadlines.note(message)
+            let_wait(message)
+            note_deadline(message)
         return homeless
 
     def _is_full(self) -> bool:
