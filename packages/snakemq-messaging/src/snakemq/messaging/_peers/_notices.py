@@ -43,8 +43,8 @@ class Notices:
         )
 
     def _look_whether_it_is_read(self, connection: Connection) -> None:
-        """Send a pong if reading is paused: then the pings of the peer are not read, and it must not
-        take this side for dead."""
+        """Send a pong if reading is paused: then the pings of the peer are not read, and it must
+        not take this side for dead."""
         connection.notice_timer = None
         conversation = connection.conversation
         if conversation.phase is Phase.CLOSED or not self._prober.is_ours(conversation.conn_id):
