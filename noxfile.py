@@ -390,3 +390,15 @@ def bench(session: nox.Session) -> None:
     if PYTHON_OF_1_6 in PYTHONS:
         environment["SNAKEMQ16_PYTHON"] = python_with_1_6(session)
     session.run("python", "-m", "benchmarks.suite", *session.posargs, env=environment)
+
+
+@nox.session(default=False)
+def instructions(session: nox.Session) -> None:
+    """Count the instructions of each message, packet and call. Needs valgrind.
+
+    ``nox -s instructions -- --before CLONE`` compares with another clone.
+    """
+    session.install(*foreign(complete(PACKAGES)))
+    sources = os.pathsep.join(str(package.source) for package in PACKAGES.values())
+    session.env["PYTHONPATH"] = sources
+    session.run("python", "-m", "benchmarks.instructions", *session.posargs)

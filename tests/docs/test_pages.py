@@ -90,7 +90,8 @@ def test_a_page_does_what_it_says(page: Path, scenario: Scenario, tmp_path: Path
                 script.interrupt()
                 assert script.wait() in EXIT_CODES_OF_CTRL_C, script
                 if name in run.output:
-                    assert script.lines[told:] == [], script
+                    # A script that is just ending by itself may still report our Ctrl-C.
+                    assert script.lines[told:] in ([], ["got SIGINT"]), script
 
 
 def test_every_page_is_tested() -> None:

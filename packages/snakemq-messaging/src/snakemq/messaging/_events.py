@@ -12,13 +12,13 @@ from snakemq.exceptions import (
 
 
 class Events(Guard[str | None]):
-    """Calls the user's callbacks, and tells him by ``on_error`` what else went wrong.
+    """Calls the user's callbacks, and reports everything else that goes wrong by ``on_error``.
 
-    There is no ``conn_id`` for what concerns no connection.
+    ``conn_id`` is ``None`` for an error that does not concern a connection.
     """
 
     def storage_failed(self, exc: Exception) -> None:
-        """Log and report what a storage has raised. The call will be repeated."""
+        """Log and report an error of a storage. The caller will repeat its call."""
         unexpected = None if isinstance(exc, StorageError) else exc
         self.log.error("the storage failed: %s", exc, exc_info=unexpected)
         self.report(None, exc)
@@ -40,10 +40,10 @@ class Events(Guard[str | None]):
         return fault
 
     def connect_failed(self, _address: object, exc: ConnectFailed) -> None:
-        """Report a connection that was refused, or was of no use.
+        """Report a connection that was refused, or that turned out to be useless.
 
-        A peer that does not answer may be away, which is not an error: it has no cause. What this
-        layer or the packeter has told the link, they have reported themselves.
+        A peer that does not answer may be away, which is not an error; then ``exc`` has no cause.
+        This layer and the packeter have reported their own errors already.
         """
         cause = exc.__cause__
         if cause is not None and not isinstance(cause, SnakeMQException):

@@ -1,4 +1,4 @@
-"""Routing of received messages by what they begin with."""
+"""Routes received messages by how they begin."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ Matcher: TypeAlias = Callable[[bytes], object]
 
 
 class ReceiveHook:
-    """Calls those callbacks whose regular expression matches the beginning of a message.
+    """Calls the callbacks whose regular expression matches the beginning of a message.
 
-    It joins ``messaging.on_message_recv``: what else is registered there is called as well.
-    Those that match are called in the order of their registration, also after one that raises.
-    Use it in callbacks of the loop, or while no loop runs.
+    It joins ``messaging.on_message_recv``, beside any other callback that is registered there.
+    Matching callbacks are called in the order of their registration, even if one of them raises.
+    Use a hook in callbacks of the loop, or while no loop runs.
     """
 
     def __init__(self, messaging: Messaging) -> None:
@@ -34,9 +34,9 @@ class ReceiveHook:
         """Call ``callback(conn_id, ident, message)`` for messages whose data match ``regexp``
         from their first byte on.
 
-        There is one callback for a regular expression; registering it again replaces the
-        callback. Raises ``TypeError`` and ``re.error`` for what is not a pattern of bytes, and
-        ``TypeError`` for a callback that would not run, see
+        Each regular expression has one callback; registering it again replaces the callback.
+        Raises ``TypeError`` and ``re.error`` if ``regexp`` is not a valid pattern of bytes, and
+        ``TypeError`` for a callback that could not be called, see
         :func:`~snakemq.callbacks.check_callback`.
         """
         if not isinstance(regexp, bytes):
@@ -45,15 +45,15 @@ class ReceiveHook:
         self._hooks[regexp] = (re.compile(regexp).match, callback)
 
     def unregister(self, regexp: bytes) -> None:
-        """Raises ``KeyError`` when it is not registered."""
+        """Remove a callback. Raises ``KeyError`` if ``regexp`` is not registered."""
         del self._hooks[regexp]
 
     def clear(self) -> None:
-        """Unregister all."""
+        """Remove all callbacks."""
         self._hooks.clear()
 
     def close(self) -> None:
-        """Leave messaging: no callback is called any more. Idempotent."""
+        """Leave ``messaging``: no callback is called any more. Idempotent."""
         if not self._closed:
             self._closed = True
             self.messaging.on_message_recv.remove(self._on_message_recv)
@@ -64,7 +64,7 @@ class ReceiveHook:
         if len(matching) == 1:
             matching[0](conn_id, ident, message)
         elif matching:
-            # As with any callback: one that raises does not keep the others from their message.
+            # An event calls all of its callbacks, even if one of them raises.
             event: Callback[[str, str, Message]] = Callback()
             event.callbacks = tuple(matching)
             event(conn_id, ident, message)

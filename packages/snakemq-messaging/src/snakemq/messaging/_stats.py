@@ -1,4 +1,4 @@
-"""Counters of a stack, and the picture of them that users get."""
+"""The counters of a stack, and the snapshot of them that users get."""
 
 from collections import deque
 from collections.abc import Callable
@@ -6,14 +6,14 @@ from enum import Enum
 from typing import NamedTuple
 
 RTT_WEIGHT = 0.125
-"""Weight of a new round trip in the smoothed one, as of TCP (RFC 6298, section 2)."""
+"""The weight of a new round trip in the smoothed one, as in TCP (RFC 6298, section 2)."""
 
 MAX_PEERS = 10_000
-"""Peers whose counters are kept when they are away and nothing waits for them. With more of them,
-the one that was seen first is forgotten. Each costs less than 1 KiB."""
+"""How many peers have counters before those of absent ones, for which nothing waits, are forgotten:
+first the peer that was seen first. The counters of a peer take less than 1 KiB."""
 
 _ATTEMPTS = 16
-"""Peers that are looked at to find one that can be forgotten. Others go to the end of the row."""
+"""How many peers are examined to find one that can be forgotten; the others go to the end."""
 
 
 class DropReason(Enum):
@@ -27,7 +27,7 @@ class DropReason(Enum):
     QUEUE_FULL = "queue full"
     """It was the oldest in a full queue."""
     TOO_LARGE = "too large"
-    """The peer does not take packets of its size, and its ttl was 0. Others wait."""
+    """The peer does not take packets of its size, and its ttl was 0. With a ttl it would wait."""
 
 
 class Counters:
@@ -69,41 +69,41 @@ class Counters:
 
 
 class PeerStats(NamedTuple):
-    """What :meth:`Messaging.stats` tells of one peer. Counts are since the start of the stack, and
-    of messages; bytes are of message data."""
+    """What :meth:`Messaging.stats` says about one peer. Counts are of messages, since the start of
+    the stack; bytes are bytes of message data."""
 
     connected: bool
     connections: int
     """How often it was connected."""
     queued: int
-    """Messages that wait now, not in flight."""
+    """Messages that wait now, without those in flight."""
     queued_bytes: int
-    """Without what an earlier process has left in the storage and was not read yet, if there are
-    no ``queue_limits``."""
+    """Without ``queue_limits``, this leaves out messages that an earlier process stored and that
+    have not been read yet."""
     in_flight: int
-    """Messages that are given to the packeter now and, by a 2.x peer, not acknowledged."""
+    """Messages that the packeter has, or that a 2.x peer has not acknowledged."""
     in_flight_bytes: int
     oldest_age: float | None
-    """Seconds since the oldest of all these was sent; ``None`` when none of them is in memory, as
-    before the first connection of a stack that has found messages in its storage."""
+    """Seconds since the oldest queued or in-flight message was sent; ``None`` if none is in memory,
+    for example before the first connection of a stack that found messages in its storage."""
     sent: int
-    """Given to the packeter, those that were sent again included."""
+    """Given to the packeter, including those sent again."""
     sent_bytes: int
     resent: int
     delivered: int
     """Acknowledged."""
     dropped: dict[DropReason, int]
     received: int
-    """Arrived, repetitions included."""
+    """Arrived, including repetitions."""
     received_bytes: int
     rejected: int
-    """Received, and given up after callbacks had raised too often."""
+    """Received, and given up because callbacks raised too often."""
     duplicates: int
     """Received, and recognised as repetitions."""
     round_trip: float | None
     """Smoothed seconds from the sending of a message to its ack; ``None``: not measured yet."""
     too_large: int = 0
-    """How many of the queued ones are set aside: the peer does not take messages of their size."""
+    """How many queued messages are set aside because the peer does not take their size."""
 
 
 class MessagingStats(NamedTuple):
@@ -112,25 +112,23 @@ class MessagingStats(NamedTuple):
     connections: int
     """Peers that are connected now."""
     connected: int
-    """How often a peer was connected, since the start of the stack."""
+    """How often a peer has connected since the start of the stack."""
     reconnected: int
-    """How often it was a peer that had been connected before."""
+    """How often a peer has connected that had been connected before."""
     unread_outbox: int
-    """Messages that ``send_message`` has taken and the loop has not seen yet."""
+    """Messages that ``send_message`` has accepted and the loop has not seen yet."""
     peers: dict[str, PeerStats]
     """Figures of each peer, by ident."""
 
 
 class Statistics:
-    """The counters of all peers that are connected or have messages, and of the last others."""
+    """The counters of peers that are connected or have messages, and of recent other peers."""
 
     def __init__(self, is_needed: Callable[[str], bool]) -> None:
         """``is_needed(ident)``: is that peer connected, or does anything wait for it?"""
         self.peers: dict[str, Counters] = {}
         self._is_needed = is_needed
-        self._row: deque[str] = (
-            deque()
-        )  # the same idents, those that are to be looked at next first
+        self._row: deque[str] = deque()  # their idents, in the order of examination
         self.connected = 0
         self.reconnected = 0
 
@@ -144,7 +142,7 @@ class Statistics:
         return counters
 
     def count_connection(self, ident: str) -> None:
-        """A peer was admitted."""
+        """Count a peer that was admitted."""
         counters = self.of(ident)
         counters.connections += 1
         self.connected += 1
@@ -152,7 +150,7 @@ class Statistics:
             self.reconnected += 1
 
     def not_needed_any_more(self) -> None:
-        """The queue of some peer was forgotten."""
+        """Forget a peer if there are too many: some queue was just forgotten."""
         if len(self.peers) > MAX_PEERS:
             self._make_room()
 

@@ -16,8 +16,7 @@ from ._endings import Endings
 
 
 class Checks:
-    """Calls the callbacks of ``on_connect``, and ends connections that they refuse. For the loop
-    only."""
+    """Calls the callbacks of ``on_connect``, and ends connections that they refuse. Loop only."""
 
     def __init__(
         self,
@@ -31,8 +30,10 @@ class Checks:
         self._rate = Rate(time)
 
     def is_agreed(self, connection: Connection, ident: str) -> bool:
-        """Has every callback of ``on_connect`` returned, and none has closed the connection? One
-        that raises ends it, too, and those after it are not called."""
+        """Call the callbacks of ``on_connect``. True if all return and none closes the connection.
+
+        A callback that raises ends the connection. After either, the others are not called.
+        """
         conversation = connection.conversation
         conn_id = conversation.conn_id
         for check in self.on_connect.callbacks:
@@ -64,8 +65,7 @@ class Checks:
         self._endings.fail(connection, error)
 
     def _log(self, conn_id: str, ident: str, raised: Exception) -> None:
-        """A check that raised may have a fault of its own, and its author needs the traceback. But
-        strangers come as often as they like."""
+        """Log the traceback, since the check itself may have a bug; but not for every stranger."""
         place = raised.__traceback__
         while place is not None and place.tb_next is not None:
             place = place.tb_next

@@ -1,4 +1,4 @@
-"""What is known of one connection, joined."""
+"""Everything that is known about one connection."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 
 class Connection:
-    """A conversation, the queue and the inbox whose lanes belong to it, and its signs of life.
+    """A conversation, its queue and inbox, and its signs of life.
 
-    Written by the peers' wing only.
+    Only the peers' wing writes it.
     """
 
     # There are thousands of them.
@@ -40,18 +40,18 @@ class Connection:
     def __init__(self, conn_id: str, now: float, order: int) -> None:
         self.conversation = Conversation(conn_id, now, order)
         self.queue: OutgoingQueue | None = None
-        """Set when the ident is its own."""
+        """Set when this connection owns the ident."""
         self.inbox: Inbox | None = None
-        """Set when it is admitted."""
+        """Set when this connection is admitted."""
         self.timer: TimerHandle | None = None
         """The deadline of the identification, later the next look at the keep-alive."""
         self.last_recv = now
         self.last_ping: float | None = None
-        """When it was pinged; ``None`` if anything has arrived since."""
+        """When the peer was pinged; ``None`` if anything has arrived since."""
         self.probe = NO_PROBE
         """The last ping of the keep-alive."""
         self.proved_alive_at: float | None = None
-        """When it has answered the ping of a contest."""
+        """When the peer answered the ping of a contest."""
         self.notice_due = 0.0
         """When to look next whether a peer that sends has heard anything meanwhile."""
         self.notice_position = 0
@@ -60,4 +60,4 @@ class Connection:
         self.pong_packet_id = 0  # the last pong that was queued
         self.sent_packet_id = 0  # the last packet that the system is known to have taken over
         self.farewell_packet_id = 0
-        """When it is turned away: it is closed when this packet was sent."""
+        """The last packet to a peer that is turned away: once it is sent, the connection closes."""

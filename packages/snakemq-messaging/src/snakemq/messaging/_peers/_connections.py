@@ -1,4 +1,4 @@
-"""The connections of peers: introductions, claims of idents, and what comes and goes."""
+"""The connections of peers: introductions, claims of idents, and traffic."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ IDENTIFICATION_TIMEOUT = 10.0
 """Seconds that a new connection has to identify itself. It takes one round trip."""
 
 MAX_HANDSHAKE_PACKET_SIZE = 4096
-"""The largest packet that is taken before the identification, in bytes. The introduction of a
-peer has 250 bytes at most; the rest is room for what future versions may say."""
+"""The largest packet that is accepted before the identification, in bytes. The introduction of a
+peer has at most 250 bytes; the rest is room for future versions."""
 
 
 class Connections:
@@ -91,7 +91,7 @@ class Connections:
         Abilities(self._link).on_crowded.add_internal(self._make_room)
 
     def plan_keepalive(self) -> None:
-        """The interval has changed."""
+        """Plan the keep-alive of all connections anew: its interval has changed."""
         for connection in list(self._connections.values()):  # some may be given up
             if connection.conversation.phase is Phase.ADMITTED:
                 self.keepalive.plan(connection)
@@ -143,7 +143,7 @@ class Connections:
             self.contests.begin(ident, self._connections[owner.conn_id], connection)
 
     def _admit(self, connection: Connection, ident: str, because: Event) -> None:
-        """The ident is its own. Ask the users, and if they agree, begin."""
+        """Give the connection the ident, and begin if the callbacks of ``on_connect`` agree."""
         conversation = connection.conversation
         conn_id = conversation.conn_id
         self._unidentified.pop(conn_id, None)
@@ -183,7 +183,7 @@ class Connections:
             self._past.admitted(ident, features.epoch, conversation.order, number)
 
     def _end_of_past(self, connection: Connection, ident: str) -> None:
-        # No error: nobody is at fault, and nobody is at its other end.
+        # Not an error: the peer has broken no rule, and nobody is at the other end any more.
         conn_id = connection.conversation.conn_id
         self._log.info("conn=%s of %r is closed: this peer has had a newer one", conn_id, ident)
         self._endings.close(connection)
@@ -288,8 +288,8 @@ class Connections:
     # -- signs of life
 
     def _heard(self, connection: Connection) -> None:
-        """Something has come. Bytes of a packet are enough: it can take longer than any wait, and a
-        pong comes behind it."""
+        """Note a sign of life. Part of a packet is enough: a packet can take longer than any wait,
+        and a pong comes behind it."""
         now = connection.last_recv = self._time()
         connection.last_ping = None
         if self._contests:
@@ -312,7 +312,7 @@ class Connections:
             self._has_moved(connection)
 
     def _has_moved(self, connection: Connection) -> None:
-        """Bytes were sent, maybe those that are before a ping."""
+        """Note that bytes were sent, which may be in front of a ping."""
         self.keepalive.bytes_sent(connection)
         if self._contests:
             self.contests.has_moved(connection)

@@ -17,11 +17,11 @@ CONTEST_WAIT = 10.0
 """Default of :attr:`Messaging.contest_wait`, in seconds."""
 
 CONTEST_PAUSE = 1.0
-"""Seconds after a contest in which its owner is not asked again, but taken for alive: challengers
-that come again and again must not cost it more than a ping in that time."""
+"""Seconds after a contest in which the owner counts as alive and is not asked again: challengers
+that keep coming must not cost it more than one ping in this time."""
 
 MAX_HELD_BYTES = 1024 * 1024
-"""What a challenger may send before it is decided that it is the peer, in bytes."""
+"""How many bytes a challenger may send before the contest is decided."""
 
 
 class Contest:
@@ -40,21 +40,21 @@ class Contest:
         self.challenger = challenger
         assert owner.queue is not None
         self.queue = owner.queue
-        """What waits for the peer."""
+        """The messages that wait for the peer."""
         self.is_decided_here = False
         """Was the owner pinged?"""
         self.probe: Probe = NO_PROBE
         """The ping."""
         self.waited = 0.0
-        """Seconds that the owner has had. They begin when the ping is sent, which can be behind a
-        large message, and again for as long as that moves."""
+        """Seconds that the owner has had to answer. They count from the sending of the ping, which
+        can be behind a large message, and start again as long as that message moves."""
         self.timer: TimerHandle | None = None
         self.held: list[Packet] = []
         self._held_bytes = 0
 
     @property
     def is_same_process(self) -> bool:
-        """Is the challenger a second connection of the owner's own stack? 1.6 does not tell."""
+        """Does the challenger come from the owner's own stack? False for 1.6 peers, as unknown."""
         owner = self.owner.conversation.features
         challenger = self.challenger.conversation.features
         return owner is not None and challenger is not None and owner.epoch == challenger.epoch
@@ -66,7 +66,7 @@ class Contest:
         return 0 if features is None else features.epoch
 
     def hold(self, packet: Packet) -> None:
-        """Keep for later what the challenger sends.
+        """Keep a packet of the challenger until the contest is decided.
 
         Raises :exc:`~snakemq.exceptions.SnakeMQDuplicateIdent` above the limit.
         """
@@ -79,11 +79,11 @@ class Contest:
 
 
 def patience(waited: float, unanswered: float | None, wait: float, contest_wait: float) -> float:
-    """Seconds for which an owner may still be silent; 0.0: it is dead.
+    """Return for how many more seconds an owner may be silent; 0.0: it is dead.
 
     ``waited``: seconds since it was asked; ``unanswered``: see
-    :meth:`~snakemq.link.ProgressLink.unanswered_for`; ``wait``: what a system has for its
-    acknowledgement; ``contest_wait``: what an application has for its answer.
+    :meth:`~snakemq.link.ProgressLink.unanswered_for`; ``wait``: seconds that a system has to
+    acknowledge; ``contest_wait``: seconds that an application has to answer.
     """
     limit = max(wait, contest_wait)
     if unanswered is not None and unanswered >= wait:

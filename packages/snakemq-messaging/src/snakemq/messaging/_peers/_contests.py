@@ -1,4 +1,4 @@
-"""Decides contests: asks owners, waits for them, and says who has lost."""
+"""Decides contests: pings owners, waits for them, and closes the connection that loses."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from ._settings import PeerSettings
 
 
 class Contests:
-    """All contests that go on, one at most for an ident. For the loop only.
+    """All current contests, at most one for each ident. For the loop only.
 
-    ``epoch``: of this process.
+    ``epoch``: the epoch of this process.
     """
 
     def __init__(
@@ -33,7 +33,7 @@ class Contests:
         settings: PeerSettings,
     ) -> None:
         self.by_ident: dict[str, Contest] = {}
-        """The contests, by the ident that is claimed."""
+        """The contests, by the claimed ident."""
         self.of_challenger: dict[Connection, Contest] = {}
         self._link = link
         self._epoch = epoch
@@ -45,9 +45,9 @@ class Contests:
         self._log = logging.getLogger("snakemq.messaging")
 
     def begin(self, ident: str, owner: Connection, challenger: Connection) -> None:
-        """A connection claims the ident of another one.
+        """Begin a contest: a connection claims the ident of another one.
 
-        Raises :exc:`~snakemq.exceptions.SnakeMQDuplicateIdent` if a third one does so, too.
+        Raises :exc:`~snakemq.exceptions.SnakeMQDuplicateIdent` if two already contest it.
         """
         if ident in self.by_ident:
             raise SnakeMQDuplicateIdent(f"{ident!r} is connected already")
@@ -79,14 +79,14 @@ class Contests:
         return None if ident is None else self.by_ident.get(ident)
 
     def heard(self, connection: Connection) -> None:
-        """A sign of life."""
+        """Note a sign of life: an owner that was pinged is alive."""
         contest = self._of_owner(connection)
         if contest is not None and contest.is_decided_here:
             connection.proved_alive_at = self._link.time()
             self._owner_is_alive(contest)
 
     def has_moved(self, connection: Connection) -> None:
-        """Bytes were sent, maybe those that are before the ping."""
+        """Wait anew: bytes were sent that may be in front of the ping."""
         contest = self._of_owner(connection)
         if contest is not None and contest.probe.packet_id > connection.sent_packet_id:
             contest.waited = 0.0
@@ -105,7 +105,7 @@ class Contests:
         self._keepalive.set_deadline(contest, seconds, lambda: self._look(contest, seconds))
 
     def _look(self, contest: Contest, seconds: float) -> None:
-        """The owner has been silent for that long."""
+        """Decide what to do with an owner that has been silent for ``seconds``."""
         conn_id = contest.owner.conversation.conn_id
         if self._prober.is_ours(conn_id):
             self._owner_is_alive(contest)

@@ -1,4 +1,4 @@
-"""How this side ends connections, and what it tells their peers before."""
+"""How this side ends connections, and what it tells their peers first."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .._wire._phases import Phase
 from ._connection import Connection
 
 FAREWELL_TIMEOUT = 1.0
-"""Seconds that a peer which is turned away has to take in what it is told."""
+"""Seconds that a peer which is turned away has to receive the farewell."""
 
 
 class Endings:
@@ -36,13 +36,13 @@ class Endings:
         self._report_failure = Abilities(packeter.link).report_failure
 
     def close(self, connection: Connection) -> None:
-        """Close a connection, if that has not happened yet."""
+        """Close a connection, unless it is closed already."""
         conversation = connection.conversation
         if conversation.phase is not Phase.CLOSED:
             self._link.close(conversation.conn_id)
 
     def fail(self, connection: Connection, error: Exception) -> None:
-        """Close a connection because of its peer, and report that."""
+        """Close a connection because of its peer, and report ``error``."""
         if connection.conversation.phase is Phase.CLOSED:
             return
         self._log_failure(connection, error)
@@ -51,7 +51,7 @@ class Endings:
         self.close(connection)
 
     def turn_away(self, connection: Connection, turned_away: TurnedAway) -> None:
-        """Like :meth:`fail`, but not before the farewell was given to the system."""
+        """Like :meth:`fail`, but close only when the system has taken over the farewell."""
         error, farewell = turned_away
         conn_id = connection.conversation.conn_id
         self._log_failure(connection, error)
@@ -62,7 +62,7 @@ class Endings:
         self._events.report(conn_id, error)
 
     def packets_sent(self, connection: Connection, packet_id: int) -> None:
-        """The system has taken over all packets up to that one, of a peer that is turned away."""
+        """Close the connection of a peer that is turned away, once its farewell is sent."""
         if packet_id >= connection.farewell_packet_id:
             self.close(connection)
 
@@ -74,7 +74,7 @@ class Endings:
             self._report_failure(conn_id, _with_ident(ident, error))
 
     def _say_why(self, connection: Connection, error: Exception) -> None:
-        """Send the reason, as far as that can be done at once. 1.6 peers are told nothing."""
+        """Send the reason to a 2.x peer, if that can be done at once."""
         refusal = _refusal(error)
         if refusal is None or connection.conversation.features is None:
             return
@@ -89,19 +89,19 @@ class Endings:
 
 
 def _refusal(error: Exception) -> tuple[frames.Refusal, str] | None:
-    """``None``: nobody is there to be told, or the peer itself has refused."""
+    """Return what to tell the peer; ``None`` if it is not there, or has itself refused."""
     if isinstance(error, SnakeMQDuplicateIdent):
         return frames.Refusal.TAKEN_IDENT, str(error)
     if isinstance(error, SnakeMQFlood):
         return frames.Refusal.FLOOD, str(error)
     if isinstance(error, (SnakeMQBrokenFormat, SnakeMQNoIdent)):
-        # No more than that: the text may be that of an exception of a callback.
+        # Not the text of the error: it may come from a callback.
         return frames.Refusal.BROKEN_RULES, "what was sent breaks the rules of the protocol"
     return None
 
 
 def _with_ident(ident: str | None, error: Exception) -> Exception:
-    """The error as it is logged, if it is one of a peer that has an ident."""
+    """Return the error for the log: it names the ident of the peer, if that is known."""
     if ident is None:
         return error
     named = SnakeMQException(f"{error} (ident {ident!r})")

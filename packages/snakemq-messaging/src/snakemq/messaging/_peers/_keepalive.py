@@ -1,4 +1,4 @@
-"""When to ping, and when to give a connection up: a pure decision, and what carries it out."""
+"""Decides when to ping and when to give up a connection, and carries that out."""
 
 from collections.abc import Callable
 from enum import Enum
@@ -18,7 +18,7 @@ KEEPALIVE_WAIT = 0.5
 """Default of :attr:`Messaging.keepalive_wait`, in seconds."""
 
 BUSY = 0.1
-"""A timer that is late by this part of a wait tells that the loop was busy with something else."""
+"""A timer that is late by more than this part of a wait shows that the loop was busy."""
 
 
 class Action(Enum):
@@ -72,14 +72,14 @@ class KeepAlive:
         self._endings = endings
 
     def plan(self, connection: Connection) -> None:
-        """Look at a connection now and whenever it is due, in place of its present timer."""
+        """Check a connection now and plan its next check, in place of its present timer."""
         if connection.timer is not None:
             connection.timer.cancel()
         if connection.conversation.phase is Phase.CLOSED:
             return
         interval, wait = self._settings.keepalive_interval, self._settings.keepalive_wait
         if interval is None:
-            connection.last_ping = None  # whether it was answered is not looked at any more
+            connection.last_ping = None  # nobody waits for the answer any more
             return
         now = self._link.time()
         conn_id = connection.conversation.conn_id
@@ -103,7 +103,7 @@ class KeepAlive:
             connection.timer = self._link.call_later(delay, lambda: self.plan(connection))
 
     def bytes_sent(self, connection: Connection) -> None:
-        """While something moves the peer reads, so a ping that is not sent yet has time."""
+        """Give a ping that still waits to be sent more time: bytes move, so the peer reads."""
         if (
             connection.last_ping is not None
             and connection.probe.packet_id > connection.sent_packet_id
@@ -111,10 +111,10 @@ class KeepAlive:
             connection.last_ping = self._link.time()
 
     def set_deadline(self, holder: HasTimer, wait: float, func: Callable[[], object]) -> None:
-        """Call ``func()`` when the other side has had ``wait`` seconds; in ``holder.timer``.
+        """Call ``func()`` when the other side has had ``wait`` seconds; sets ``holder.timer``.
 
-        The loop looks once more at what has arrived. If it was busy with other things when the
-        deadline came, nobody has looked for a while, and the wait begins anew, once.
+        Before that the loop handles once more what has arrived. If the loop was busy when the
+        deadline came, it has not looked for a while, so the wait begins anew, once.
         """
         due = self._link.time() + wait
 

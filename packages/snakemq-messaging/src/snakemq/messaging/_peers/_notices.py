@@ -1,4 +1,4 @@
-"""Signs of life for a peer that cannot see that what it sends arrives."""
+"""Signs of life for a peer that cannot see whether its data arrive."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from ._connection import Connection
 from ._probe import Prober
 
 ARRIVAL_NOTICE = 0.2
-"""Seconds after which a peer that sends all the time is told that it arrives, if nothing else was
-sent to it. Less than half of :data:`KEEPALIVE_WAIT`, of which the other side's value is unknown."""
+"""Seconds after which a peer that keeps sending gets a pong, if nothing else was sent to it. Less
+than half of :data:`KEEPALIVE_WAIT`; the value of the other side is unknown."""
 
 
 class Notices:
-    """Sends pongs that nobody has asked for. For the loop only."""
+    """Sends pongs, also without a ping. For the loop only."""
 
     def __init__(self, packeter: Packeter, prober: Prober) -> None:
         self._packeter = packeter
@@ -23,10 +23,10 @@ class Notices:
         self._prober = prober
 
     def tell_that_it_arrives(self, connection: Connection) -> None:
-        """Give a sign of life to a peer that has sent for some time and heard nothing.
+        """Send a pong to a peer that has sent for some time and heard nothing.
 
-        Its ping may be far behind, and a relay between may have taken everything, so that it cannot
-        know whether anything moves. An ack or a message says that as well.
+        Its ping may be far behind its data, and a relay may have taken everything, so it cannot
+        know whether anything moves. An ack or a message would tell it, too.
         """
         connection.notice_due = connection.last_recv + ARRIVAL_NOTICE
         conversation = connection.conversation
@@ -43,8 +43,8 @@ class Notices:
         )
 
     def _look_whether_it_is_read(self, connection: Connection) -> None:
-        """A connection may be paused because of what has arrived. Then the pings of the peer are
-        not read, and it must not take this side for dead."""
+        """Send a pong if reading is paused: then the pings of the peer are not read, and it must
+        not take this side for dead."""
         connection.notice_timer = None
         conversation = connection.conversation
         if conversation.phase is Phase.CLOSED or not self._prober.is_ours(conversation.conn_id):
@@ -53,8 +53,10 @@ class Notices:
         self.look_later_whether_it_is_read(connection)
 
     def answer(self, connection: Connection) -> None:
-        """Send a pong, unless the last one waits to be sent: it answers all pings, and a peer that
-        does not read must not make the send buffer grow."""
+        """Send a pong, unless the last one still waits to be sent.
+
+        One pong answers all pings, and a peer that does not read must not fill the send buffer.
+        """
         if connection.pong_packet_id <= connection.sent_packet_id:
             self._send(connection)
 

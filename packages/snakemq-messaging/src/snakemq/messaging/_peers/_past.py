@@ -1,25 +1,25 @@
-"""Connections from the past: given up by their peer, and slow to arrive."""
+"""Recognises connections from the past: slow to arrive, and given up by their peer since."""
 
 from collections import OrderedDict
 from typing import NamedTuple
 
 MAX_IDENTS = 4096
-"""Idents whose latest connection is remembered. Those of the peers longest absent are forgotten."""
+"""How many idents are remembered. The one whose peer connected longest ago is forgotten first."""
 
 
 class _Latest(NamedTuple):
-    """What is known of the latest connection of an ident."""
+    """What is known about the latest connection of an ident."""
 
     epoch: int
     """The process of the peer."""
     number: int
-    """Which one it is of those that this process has admitted; 0 if it does not say."""
+    """The position of the connection among those that this process admitted; 0: unknown."""
     order: int
-    """Which one it is of those that were made here."""
+    """The position of the connection among those that were made here."""
 
 
 class Past:
-    """Tells whether a connection is older than one that its peer has had since. Pure.
+    """Tells whether a peer has had a newer connection than this one. Pure.
 
     A peer numbers the connections that it admits, and says the number before its first message. It
     admits one at a time for an ident, so messages of a lower number were sent again on a later
@@ -32,18 +32,18 @@ class Past:
         self._latest: OrderedDict[str, _Latest] = OrderedDict()
 
     def is_outlived(self, ident: str, epoch: int, order: int) -> bool:
-        """Was a connection made before the latest one of the ident, by an earlier process? To be
-        asked before it is admitted."""
+        """Was a connection made before the latest one of the ident, by an earlier process? Ask
+        before it is admitted."""
         latest = self._latest.get(ident)
         return latest is not None and latest.epoch != epoch and order < latest.order
 
     def is_given_up(self, ident: str, epoch: int, number: int) -> bool:
-        """Has the same process said a higher number since?"""
+        """Has the same process sent a higher number since?"""
         latest = self._latest.get(ident)
         return latest is not None and latest.epoch == epoch and number < latest.number
 
     def admitted(self, ident: str, epoch: int, order: int, number: int = 0) -> None:
-        """This is the latest connection now; ``number``: if it is known already."""
+        """Note the latest connection of an ident; ``number``: 0 if it is not known yet."""
         latest = self._latest.pop(ident, None)
         if latest is not None and latest.epoch == epoch:
             number = max(number, latest.number)

@@ -1,4 +1,4 @@
-"""A ping, and what the system of the other side says while its application says nothing."""
+"""Pings, and how far the system of the other side has got while its application is silent."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ class Probe:
         self.moved_at = moved_at
 
     def moves(self, taken: int | None) -> bool:
-        """Was something taken since the last look, of what is before the ping?
+        """Were bytes in front of the ping taken since the last look?
 
-        What comes behind it does not count: a system takes all of that for a process that hangs.
+        Bytes behind it do not count: a system takes those even for a process that hangs.
         """
         before, self.taken = self.taken, taken
         if before is None or taken is None:
@@ -46,7 +46,7 @@ NO_PROBE = Probe(0, 0, None)
 
 
 class Prober:
-    """Sends pings, and asks the link how they fare. For the loop only."""
+    """Sends pings, and asks the link how far they have got. For the loop only."""
 
     def __init__(self, packeter: Packeter) -> None:
         link = packeter.link
@@ -65,8 +65,8 @@ class Prober:
         return Probe(packet_id, position, self._taken(conn_id), self._time())
 
     def moves(self, conn_id: str, probe: Probe) -> bool:
-        """Does the other side's system take what is before the ping? It may take long, and the
-        answer comes behind it."""
+        """Does the other side's system take the bytes in front of the ping? They may take long, and
+        the answer comes after them."""
         moves = probe.moves(self._taken(conn_id))
         if moves:
             probe.moved_at = self._time()
@@ -89,7 +89,7 @@ class Prober:
         return self._time() - probe.moved_at < longest
 
     def is_ours(self, conn_id: str) -> bool:
-        """Is the silence of a peer our own doing, because this side does not read now?"""
+        """Is a peer silent only because this side has paused reading?"""
         return _ask(self._is_reading, conn_id) is False
 
     def unanswered_for(self, conn_id: str) -> float | None:
@@ -103,7 +103,7 @@ class Prober:
 
 
 def _ask(tell: Callable[[str], T | None], conn_id: str) -> T | None:
-    """``None`` of a connection that is gone from the link, whose end is being told."""
+    """Ask the link; ``None`` if the connection is gone from it."""
     try:
         return tell(conn_id)
     except NoConnection:

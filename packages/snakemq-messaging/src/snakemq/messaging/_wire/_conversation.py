@@ -1,4 +1,4 @@
-"""One connection as the protocol sees it: frames in, events and frames out."""
+"""One connection as the protocol sees it: frames in, events out."""
 
 from typing import ClassVar, NamedTuple, TypeAlias
 
@@ -43,7 +43,7 @@ class Acked(NamedTuple):
 
 
 class Numbered(NamedTuple):
-    """The peer has admitted this connection, and says which one it is of those it has admitted."""
+    """The peer has admitted this connection, and gives its position among those it has admitted."""
 
     number: int
 
@@ -91,7 +91,7 @@ class Conversation:
     def __init__(self, conn_id: str, now: float, order: int = 0) -> None:
         self.conn_id = conn_id
         self.order = order
-        """Which one it is of the connections that were made here."""
+        """The position of this connection among those that were made here."""
         self.phase = Phase.GREETING
         self.features: frames.Features | None = None
         """``None``: it is a 1.6 peer, or has not introduced itself yet."""
@@ -100,16 +100,16 @@ class Conversation:
         self.acks = False
         """Do both sides acknowledge messages?"""
         self.ident: str | None = None
-        """Set when the ident is its own, from the phase of checking on."""
+        """Set when this connection owns the ident, from the phase of checking on."""
         self.has_more_to_handle = False
-        """Is this the middle of several packets that have arrived together?"""
+        """Have more packets arrived together with the current one, and wait to be handled?"""
         self._second_of_pings = now
         self._pings = 0
 
     # -- what this side decides
 
     def own(self, ident: str, event: Event) -> None:
-        """The ident is its own, because nobody has it or because of a contest."""
+        """Give this connection the ident, which was free or was won in a contest."""
         self.happen(event)
         self.ident = ident
 

@@ -64,18 +64,18 @@ class Refusal(IntEnum):
 
 
 class Features(NamedTuple):
-    """What a 2.x peer says of itself before its identification."""
+    """What a 2.x peer says about itself before its identification."""
 
     bits: int
     """Extensions that it speaks."""
     epoch: int
     """64 random bits, drawn anew by every process: tells a restarted peer from a returning one."""
     window_messages: int
-    """How many messages it lets be unacknowledged."""
+    """How many messages to it may be unacknowledged."""
     window_bytes: int
-    """Its window in bytes of message data."""
+    """How many bytes of message data to it may be unacknowledged."""
     max_packet_size: int
-    """The largest packet that it takes, in bytes."""
+    """The largest packet that it accepts, in bytes."""
     extension_version: int = EXTENSION_VERSION
 
 
@@ -118,9 +118,9 @@ unpack_message_header = _MESSAGE.unpack_from
 
 
 def ttl_left(ttl: float, waited: float, may_come_again: bool) -> int:
-    """The seconds that go over the wire, of a message that has waited for some and not expired.
+    """Return the ttl for the wire, in seconds, of a message that has waited and not expired.
 
-    ``may_come_again``: does the peer acknowledge messages, so that it may get one again?
+    ``may_come_again``: does the peer acknowledge messages, so that it may get this one again?
     """
     # Time waited counts in whole seconds as well, so that a message that did not wait arrives with
     # the ttl it was sent with.
@@ -156,7 +156,7 @@ def encode_ack(processed: int) -> bytes:
 
 
 def decode_ack(frame: bytes) -> int:
-    """How many message frames of the connection the peer has processed."""
+    """Return how many message frames of the connection the peer has processed."""
     if len(frame) != _ACK.size:
         raise SnakeMQBrokenMessage(f"an ack frame of {len(frame)} bytes")
     processed: int = _ACK.unpack(frame)[1]
@@ -168,7 +168,7 @@ def encode_number(number: int) -> bytes:
 
 
 def decode_number(frame: bytes) -> int:
-    """Which one this connection is of those that the process of the peer has admitted."""
+    """Return the position of this connection among those that the peer's process has admitted."""
     if len(frame) != _NUMBER.size:
         raise SnakeMQBrokenMessage(f"a connection number frame of {len(frame)} bytes")
     number: int = _NUMBER.unpack(frame)[1]
@@ -177,12 +177,12 @@ def decode_number(frame: bytes) -> int:
 
 def encode_refused(code: Refusal, reason: str) -> bytes:
     text = reason.encode(errors="replace")[:MAX_REASON_LENGTH]
-    # A character that was cut in two at the end goes as a whole.
+    # If the cut goes through a character, the whole character is left out.
     return bytes([FRAME_TYPE_REFUSED, code]) + text.decode(errors="ignore").encode()
 
 
 def decode_refused(frame: bytes) -> tuple[int, str]:
-    """The code, which may be an unknown one, and the reason, in the words of a stranger."""
+    """Return the code, which may be unknown, and the reason, a text of a stranger."""
     if len(frame) < 2:
         raise SnakeMQBrokenMessage("a refusal without a code")
     return frame[1], frame[2 : 2 + MAX_REASON_LENGTH].decode(errors="replace")

@@ -16,11 +16,11 @@ class Phase(Enum):
     GREETING = "greeting"
     """The peer introduces itself."""
     CLAIMING = "claiming"
-    """It has claimed an ident, about which nothing is decided yet. Lasts for one call."""
+    """The peer has claimed an ident, and nothing is decided yet. Lasts for one call."""
     CONTESTING = "contesting"
     """Another connection has the ident, and is asked for a sign of life."""
     CHECKING = "checking"
-    """The ident is its own, and the callbacks of ``on_connect`` are being called."""
+    """The connection owns the ident, and the callbacks of ``on_connect`` are being called."""
     ADMITTED = "admitted"
     """Messages come and go. The first phase in which any may leave."""
     TURNED_AWAY = "turned away"
@@ -75,7 +75,7 @@ FRAMES = (
 
 
 class Act(Enum):
-    """What becomes of a frame."""
+    """What this side does with a frame."""
 
     READ = "read"
     HOLD = "held back"
@@ -144,7 +144,7 @@ class WrongPhase(RuntimeError):
 
 
 def decide(phase: Phase, event: Event) -> Phase:
-    """The phase that follows a decision of this side. Raises :exc:`WrongPhase`."""
+    """Return the phase that follows a decision of this side. Raises :exc:`WrongPhase`."""
     step = TABLE[phase].get(event)
     if step is None or step.phase is None:
         raise WrongPhase(f"{event.value!r} in the phase {phase.value!r}")

@@ -8,8 +8,8 @@ def window_left(
 ) -> tuple[int, int]:
     """Return how many more messages may be sent, and with how many bytes before the last of them.
 
-    ``messages``, ``bytes_``: what is unacknowledged. An empty window lets one message in, however
-    large it is.
+    ``messages``, ``bytes_``: what is unacknowledged. While that is nothing, one message may
+    be sent, however large it is.
     """
     if not messages:
         return max(1, window_messages), max(1, window_bytes)
