@@ -13,7 +13,7 @@ from snakemq.messaging._events import Events
 from snakemq.messaging._incoming._lane import Receipts
 from snakemq.messaging._outgoing._express import ExpressLane
 from snakemq.messaging._outgoing._lane import OutgoingLane
-from snakemq.messaging._outgoing._queue._expiry import is_expired
+from snakemq.messaging._outgoing._queue._expiry import deadline_of, is_expired
 from snakemq.messaging._outgoing._queue._queue import OutgoingQueue
 from snakemq.messaging._outgoing._sender import Sender
 from snakemq.messaging._registry import Registry
@@ -94,6 +94,19 @@ def sender_to(packeter: Packeter, messages: int, bytes_: int) -> tuple[Sender, O
 def seconds_in(header: bytes) -> int:
     seconds: int = frames.unpack_message_header(header, frames.PACKET_SIZE_LENGTH)[2]
     return seconds
+
+
+@given(ttl=ttls, waited=waits, is_stored=st.booleans())
+def test_the_queue_knows_when_a_waiting_message_expires(
+    ttl: float | None, waited: float, is_stored: bool
+) -> None:
+    queue = OutgoingQueue("bob")
+    queue.lane = OutgoingLane(Conversation("conn", NOW))
+    message = Message(b"", ttl)
+    message.queued_at, message.position = NOW - waited, 1 if is_stored else None
+    queue.append(message)
+    queue.absorb()
+    assert queue.next_deadline() == deadline_of(message)
 
 
 @given(ttl=st.floats(0, 100), waited=waits)

@@ -5,8 +5,8 @@ slot       written by                         read by
 =========  =================================  ======================================================
 unclaimed  _message _stack
 sent_to    _message _stack                    _stack _outbox
-queued_at  _outbox _express _queues _queue    _express _packing _expiry _picture _taking
-position   _outbox _express _queues _backlog  _queues _backlog _queue _expiry _taking
+queued_at  _outbox _express _queues _queue    _express _packing _expiry _picture _taking _deadlines
+position   _outbox _express _queues _backlog  _queues _backlog _queue _expiry _taking _deadlines
 stage      _queue _row _deliveries _taking    _queue _row _taking _deadlines
 =========  =================================  ======================================================
 

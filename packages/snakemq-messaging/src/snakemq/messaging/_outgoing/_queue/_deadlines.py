@@ -7,7 +7,6 @@ from collections.abc import Iterator
 
 from snakemq.message import Message
 
-from ._expiry import deadline_of
 from ._stages import WAITING
 
 
@@ -58,10 +57,11 @@ class Deadlines:
             return
         for message in self._noted:
             if message.stage >= WAITING:
-                deadline = deadline_of(message)
-                if deadline is not None:
+                # copy of deadline_of(): the call would be 3 % of a message to an absent peer
+                ttl = message.ttl
+                if ttl is not None and (ttl or message.position is not None):
                     self._counter += 1
-                    heapq.heappush(self._heap, (deadline, self._counter, message))
+                    heapq.heappush(self._heap, (message.queued_at + ttl, self._counter, message))
         self._noted.clear()
         if len(self._heap) > 2 * waiting + 100:
             self._heap = [entry for entry in self._heap if entry[2].stage >= WAITING]
