@@ -63,7 +63,7 @@ NEVER = -1
 
 
 class Messaging:
-    """Messages to and from peers that are addressed by ident.
+    """Sends messages to peers, and receives theirs. A peer is addressed by its ident.
 
     ``domain``: unused, as in 1.6. ``packeter``: the :class:`~snakemq.packeter.Packeter` below.
 
@@ -95,11 +95,11 @@ class Messaging:
     - ``queue_limits``: how much may wait in the outgoing queues; ``None``: any amount.
 
     Between two 2.x peers a message stays in its queue, and in the storage, until the receiver has
-    *processed* it and says so. What is not acknowledged when the connection breaks is sent again,
-    in order; the receiver drops what it knows. A message is processed when all callbacks of
-    ``on_message_recv`` have returned; with ``manual_ack``, or if one of them has called
-    :meth:`defer_ack`, when the application calls :meth:`ack`. Clients and servers of RPC do so for
-    their own messages.
+    *processed* it and says so. Messages that are not acknowledged when the connection breaks are
+    sent again, in order; the receiver drops those that it knows. A message is processed when all
+    callbacks of ``on_message_recv`` have returned; with ``manual_ack``, or if one of them has
+    called :meth:`defer_ack`, when the application calls :meth:`ack`. Clients and servers of RPC
+    call both for their own messages.
 
     A message whose callback raises is offered again after ``retry_delay`` seconds, up to
     ``max_attempts`` times in all, while those behind it go on. Then it is given to
@@ -107,21 +107,21 @@ class Messaging:
 
     A message waits to be processed if nobody has called :meth:`ack` yet or a callback has raised.
     Each counts 512 bytes more than its data. Beyond ``max_unprocessed_bytes`` this side stops
-    reading from connected peers until half of it is processed; not from a 2.x peer that has
-    something to acknowledge, whose window bounds it. A 1.6 peer knows no window, so it is stopped
-    too when it has a window unprocessed. What absent peers have left is forgotten, that of the
-    longest absent first and never that of the last one: see ``on_message_forgotten``.
+    reading from connected peers until half of it is processed. It goes on reading from a 2.x peer
+    that has messages to acknowledge, because the window bounds what that peer sends. A 1.6 peer
+    knows no window: this side also stops reading from it when a window of its messages is
+    unprocessed. Messages of absent peers are forgotten, those of the longest absent peer first, and
+    never those of the peer that left last: see ``on_message_forgotten``.
 
-    Whatever the limits of queues, of the persistent messages for one peer only the first ones wait
-    in memory, the rest in the storage only, if it is ``pageable``; ours are.
+    With or without ``queue_limits``, only the first persistent messages for a peer wait in memory.
+    The rest is in the storage only, if it is ``pageable``; ours are.
 
     :meth:`send_message`, :meth:`send_messages`, :meth:`ack`, :meth:`is_connected`, :meth:`stats`
     and :meth:`set_queue_limits` are thread-safe. All else belongs to the thread that runs the loop,
     and all callbacks are called there. Whatever a callback raises is logged and reported by
-    ``on_error``; the loop and the connection go on. The
-    one exception to this is ``SnakeMQBrokenFormat`` and its family from ``on_message_recv``: it
-    says that the peer sent nonsense, so the connection is closed and the message is not offered
-    again.
+    ``on_error``; the loop and the connection go on. The one exception is ``SnakeMQBrokenFormat``
+    and its family, raised from ``on_message_recv``: it says that the peer sent nonsense, so the
+    connection is closed and the message is not offered again.
     """
 
     identifier: Fixed[str] = Fixed(check_own_ident)
@@ -352,8 +352,8 @@ class Messaging:
     def send_messages(self, ident: str, messages: Iterable[Message]) -> list[bytes]:
         """Queue messages for a peer, all or none, and return their uuids. Thread-safe.
 
-        As :meth:`send_message` for each of them in turn, but those with ``FLAG_PERSISTENT`` are
-        stored in one commit, which is many times faster.
+        This does what :meth:`send_message` does for each of them in turn, but stores those with
+        ``FLAG_PERSISTENT`` in one commit, which is many times faster.
         """
         if self._open_in != forks.count:
             raise self._is_over()
@@ -383,16 +383,16 @@ class Messaging:
         )
 
     def defer_ack(self, message: Message) -> None:
-        """The message that ``on_message_recv`` is being called for is not processed when its
-        callbacks have returned, but when :meth:`ack` is called for it, later and from any thread.
+        """Let the message that ``on_message_recv`` is being called for count as processed only when
+        :meth:`ack` is called for it, later and from any thread.
 
-        As under ``manual_ack``, for one message: until then it is not acknowledged, and takes its
-        place in the window of its sender; if this process ends before, a 2.x peer sends it again,
-        and those behind it that were processed meanwhile (an inbox drops these).
-        A callback that raises after this has the message offered again all the same, unless it was
-        acknowledged by then. With ``manual_ack`` this does nothing.
+        This is ``manual_ack`` for one message. Until then it is not acknowledged, and takes up room
+        in its sender's window. If this process ends first, a 2.x peer sends it again, and with it
+        the messages behind it that were processed meanwhile (an inbox drops these). If a callback
+        raises after this, the message is offered again all the same, unless it was acknowledged by
+        then. With ``manual_ack`` this does nothing.
 
-        Only in the callback. Raises ``ValueError`` for any other message, and
+        Call it in the callback only. Raises ``ValueError`` for any other message, and
         :exc:`~snakemq.exceptions.LoopError` in a process that inherited this stack through a fork.
         """
         if self._forks != forks.count:
@@ -400,16 +400,16 @@ class Messaging:
         self._receiver.deliveries.defer(message)
 
     def ack(self, message: Message) -> None:
-        """The application has processed a message: with ``manual_ack`` any that it was given,
-        otherwise one whose acknowledgement it has deferred with :meth:`defer_ack`.
+        """Say that the application has processed a message: with ``manual_ack`` any message that it
+        was given, otherwise one for which it has called :meth:`defer_ack`.
 
-        In any order, from any thread, also after the connection is gone. Thread-safe. What is not
-        acknowledged when this process ends is sent again to the next one, by 2.x peers.
+        Thread-safe. Acks may come in any order, and after the connection is gone. 2.x peers send
+        messages that are not acknowledged when this process ends to the next one again.
 
         An ack of a message that was forgotten meanwhile (``on_message_forgotten``) has no effect,
-        because a worker cannot know. Raises ``ValueError`` when the message does not wait for it,
-        and :exc:`~snakemq.exceptions.LoopError` in a process that inherited this stack through a
-        fork: a worker has to tell its parent.
+        because a worker cannot know. Raises ``ValueError`` when the message does not wait for an
+        ack, and :exc:`~snakemq.exceptions.LoopError` in a process that inherited this stack through
+        a fork: a worker has to tell its parent.
         """
         if self._forks != forks.count:
             raise _inherited()
@@ -418,7 +418,7 @@ class Messaging:
     # -- the rest
 
     def is_connected(self, ident: str) -> bool:
-        """Is there a connection with that peer now? Thread-safe."""
+        """Return whether that peer is connected now. Thread-safe."""
         return ident in self._registry
 
     def announce(self, bits: int) -> None:
@@ -439,16 +439,16 @@ class Messaging:
         return features.bits if features is not None else 0
 
     def outstanding(self, ident: str) -> tuple[int, int]:
-        """How many messages for a peer are in memory and not delivered, and the bytes of their
-        data: those that wait, and those that it has not acknowledged or, if it is a 1.6 peer, the
-        system has not taken over.
+        """Return how many messages for a peer are in memory and not delivered, and the bytes of
+        their data. These messages wait, or the peer has not acknowledged them, or, if it is a 1.6
+        peer, the system has not taken them over.
 
-        Cheap, but in the loop only.
+        This is cheap. Call it in the loop only.
         """
         return self._sender.outstanding(ident)
 
     def set_queue_limits(self, ident: str, limits: QueueLimits) -> None:
-        """Limits for one peer instead of those of the stack; its totals are not looked at.
+        """Set limits for one peer, in place of those of the stack. Its totals are ignored.
 
         Thread-safe. Raises ``ValueError`` for a stack that was made without ``queue_limits``: it
         has not counted what is queued.
@@ -459,8 +459,8 @@ class Messaging:
         self._sender.limits_changed(ident)
 
     def stats(self) -> MessagingStats:
-        """Figures of this stack and all its peers. Thread-safe; the loop does not stop for it, so
-        figures that belong together may differ by what happens meanwhile."""
+        """Return figures of this stack and all its peers. Thread-safe. The loop does not stop for
+        it, so figures that belong together may differ by what happens meanwhile."""
         return take_picture(
             self._statistics,
             self.packeter.link.time(),
@@ -470,11 +470,11 @@ class Messaging:
         )
 
     def close(self) -> None:
-        """Bring the storage up to date: deletions that are outstanding, and what is left of ttls.
+        """Bring the storage up to date: delete what was delivered, and store what is left of ttls.
 
-        Optional, and possible at any time: without it a few delivered messages may be delivered
-        again after the next start. It closes neither the link nor the storage, which are not
-        this object's; but a storage that was given as a URL is closed, so that this is the end.
+        You may leave it out, and call it at any time: without it a few delivered messages may be
+        delivered again after the next start. It closes neither the link nor the storage, which
+        belong to you. It does close a storage that was given as a URL, so then it is the end.
         Raises :exc:`~snakemq.exceptions.StorageError`.
         """
         self._sender.close()
