@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -64,7 +65,7 @@ class Recording(Packeter):
         super().__init__(MemoryNetwork(at_once=True).link("alice"))
         self.headers: list[bytes] = []
 
-    def send_framed(self, conn_id: str, parts: list[bytes], sizes: list[int]) -> int:
+    def send_framed(self, conn_id: str, parts: Sequence[bytes], sizes: Sequence[int]) -> int:
         self.headers += parts[::2]
         return 1
 
