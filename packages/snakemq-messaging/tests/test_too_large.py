@@ -58,6 +58,26 @@ def test_it_is_kept_and_offered_when_the_peer_takes_it(
     assert storage.get_queues() == []
 
 
+def test_a_limit_that_is_lowered_later_is_told_on_the_next_connection(
+    network: MemoryNetwork, keeper: Peer, peer: MakePeer
+) -> None:
+    bob = peer("bob", max_packet_size=10 * SMALL)
+    keeper.connect(bob)
+    bob.packeter.max_packet_size = SMALL
+    keeper.send("bob", LARGE)
+    network.advance(SOON)
+    assert bob.heard == [LARGE], "this connection was told another limit"
+
+    keeper.link.close(keeper.connected[0][0])
+    network.run_until_idle()
+    keeper.connect(bob)
+    keeper.send("bob", LARGE)
+    network.advance(SOON)
+    assert bob.heard == [LARGE]
+    assert keeper.kinds_of_errors == [SnakeMQMessageTooLarge]
+    assert bob.disconnected == bob.connected[:1], "nobody was cut off for a limit it did not know"
+
+
 def test_it_is_shown_in_the_stats_while_it_waits(
     network: MemoryNetwork, alice: Peer, peer: MakePeer
 ) -> None:

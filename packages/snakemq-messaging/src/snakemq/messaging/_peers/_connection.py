@@ -26,6 +26,7 @@ class Connection:
         "inbox",
         "last_ping",
         "last_recv",
+        "max_packet_size",
         "notice_due",
         "notice_position",
         "notice_timer",
@@ -37,8 +38,11 @@ class Connection:
         "timer",
     )
 
-    def __init__(self, conn_id: str, now: float, order: int) -> None:
+    def __init__(self, conn_id: str, now: float, order: int, max_packet_size: int) -> None:
         self.conversation = Conversation(conn_id, now, order)
+        self.max_packet_size = max_packet_size
+        """The limit that the peer was told. It holds for this connection, whatever the setting of
+        the packeter becomes."""
         self.queue: OutgoingQueue | None = None
         """Set when this connection owns the ident."""
         self.inbox: Inbox | None = None

@@ -104,11 +104,10 @@ class Connections:
 
     def _on_connect(self, conn_id: str) -> None:
         self._made += 1
-        connection = Connection(conn_id, self._time(), self._made)
+        largest = self._packeter.max_packet_size
+        connection = Connection(conn_id, self._time(), self._made, largest)
         self._connections[conn_id] = self._unidentified[conn_id] = connection
-        self._packeter.set_max_packet_size(
-            conn_id, min(MAX_HANDSHAKE_PACKET_SIZE, self._packeter.max_packet_size)
-        )
+        self._packeter.set_max_packet_size(conn_id, min(MAX_HANDSHAKE_PACKET_SIZE, largest))
         self.keepalive.set_deadline(
             connection,
             self._settings.identification_timeout,
@@ -116,7 +115,7 @@ class Connections:
         )
         send = self._packeter.send_packet
         send(conn_id, frames.encode_version())
-        send(conn_id, frames.encode_features(self._features))
+        send(conn_id, frames.encode_features(self._features._replace(max_packet_size=largest)))
         send(conn_id, frames.encode_identification(self._identifier))
 
     def _claimed(self, connection: Connection, ident: str) -> None:
@@ -126,7 +125,7 @@ class Connections:
         conversation = connection.conversation
         features = conversation.features
         # Before the packets that came along with the identification are looked at.
-        self._packeter.set_max_packet_size(conversation.conn_id, self._packeter.max_packet_size)
+        self._packeter.set_max_packet_size(conversation.conn_id, connection.max_packet_size)
         if features is not None and features.epoch == self._features.epoch:
             raise SnakeMQDuplicateIdent(
                 f"{ident!r} is this very stack: its connector has dialled its own listener"
