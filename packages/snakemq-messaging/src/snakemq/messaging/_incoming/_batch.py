@@ -115,10 +115,10 @@ class Batches:
                     else:
                         event(conn_id, ident, message)
                 except Exception as exc:
-                    self._raised(inbox, lane, message, exc)
+                    self._raised(inbox, lane, message, exc, may_come_again)
                     continue
                 except BaseException:  # Ctrl-C: the link closes the connection
-                    self._interrupted(inbox, lane, message)
+                    self._interrupted(inbox, message, may_come_again)
                     raise
                 if deliveries.deferred is not None:
                     deliveries.deferred = None
@@ -153,7 +153,14 @@ class Batches:
             self._check_open(conversation, inbox, b"")
         return NO_WINDOW
 
-    def _raised(self, inbox: Inbox, lane: IncomingLane, message: Message, exc: Exception) -> None:
+    def _raised(
+        self,
+        inbox: Inbox,
+        lane: IncomingLane,
+        message: Message,
+        exc: Exception,
+        may_come_again: bool,
+    ) -> None:
         """Deal with what a callback has raised. If it blames the peer, that is raised again."""
         deliveries = self._deliveries
         fault = self._events.fault_of_peer(lane.conversation.conn_id, exc)
@@ -165,17 +172,17 @@ class Batches:
             return
         if delivery is not None:
             deliveries.finish(delivery)
-        elif self._inboxes.are_recorded and _may_come_again(lane, message):
+        elif may_come_again and self._inboxes.are_recorded:
             # It stays known: it will not be better when it comes again.
             inbox.unrecorded.append(message.uuid)
         raise fault from None
 
-    def _interrupted(self, inbox: Inbox, lane: IncomingLane, message: Message) -> None:
+    def _interrupted(self, inbox: Inbox, message: Message, may_come_again: bool) -> None:
         """Let a message come again if Ctrl-C has interrupted its callbacks."""
         deliveries = self._deliveries
         if deliveries.deferred is not None:
             deliveries.withdraw(deliveries.deferred)
-        elif _may_come_again(lane, message):
+        elif may_come_again:
             inbox.seen.discard(message.uuid)
 
     def _offer_for_ack(self, lane: IncomingLane, ident: str, message: Message) -> None:
@@ -224,10 +231,6 @@ class Batches:
             f"more than the window of {self._settings.window_messages} messages or"
             f" {self._settings.window_bytes} bytes without waiting for an ack"
         )
-
-
-def _may_come_again(lane: IncomingLane, message: Message) -> bool:
-    return lane.conversation.acks and message.ttl != 0
 
 
 def _too_short(frame: bytes) -> SnakeMQBrokenMessage:
