@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from unittest import mock
 
 from hypothesis import given
 from hypothesis import strategies as st
+from memory_peers import Peer, RawPeer
+from memory_peers import message as message_frame
 
 from snakemq.link.testing import MemoryNetwork
-from snakemq.message import Message
+from snakemq.message import Message, new_uuid
 from snakemq.messaging._events import Events
 from snakemq.messaging._incoming._lane import Receipts
 from snakemq.messaging._outgoing._express import ExpressLane
 from snakemq.messaging._outgoing._lane import OutgoingLane
 from snakemq.messaging._outgoing._queue._expiry import deadline_of, is_expired
 from snakemq.messaging._outgoing._queue._queue import OutgoingQueue
+from snakemq.messaging._outgoing._queue._row import Row
+from snakemq.messaging._outgoing._queue._stages import WAITING
 from snakemq.messaging._outgoing._sender import Sender
 from snakemq.messaging._registry import Registry
 from snakemq.messaging._stats import Statistics
@@ -160,3 +165,144 @@ def test_receipts_tell_what_is_left_of_the_window(
         receipts.frame_processed(size)
     left = receipts.window_left(window, window_bytes)
     assert left == window_left(window, window_bytes, len(sizes), sum(sizes))
+
+
+@given(sizes=st.lists(st.integers(0, 9)))
+def test_a_row_counts_a_new_message_like_one_that_is_put_in_and_enters(sizes: list[int]) -> None:
+    by_copy, by_rule = Row(), Row()
+    for size in sizes:
+        message, twin = Message(bytes(size)), Message(bytes(size))
+        by_copy.add(message)
+        by_rule.append(twin)
+        by_rule.enter(twin, WAITING)
+        assert message.stage == twin.stage
+    assert (by_copy.count, by_copy.bytes) == (by_rule.count, by_rule.bytes)
+    assert len(by_copy.messages) == len(by_rule.messages)
+
+
+@given(sizes=st.lists(st.integers(0, 9), max_size=5), ttl=st.none() | st.floats(1, 100))
+def test_the_express_lane_keeps_the_books_of_a_send(sizes: list[int], ttl: float | None) -> None:
+    books = []
+    for is_express in (True, False):
+        packeter = Recording()
+        sender, queue = sender_to(packeter, 10, 1000)
+        lane = queue.lane
+        assert lane is not None
+        for size in sizes:
+            message = Message(bytes(size), ttl)
+            message.queued_at, message.position = NOW, None
+            if is_express:
+                assert sender._express_lane._send(lane, queue, message, NOW)
+            else:
+                queue.launch(message, 10, 1000)
+                sender._send(lane, queue, [message], NOW)
+        seconds = [seconds_in(header) for header in packeter.headers]
+        counters = lane.counters
+        sent = counters.sent, counters.sent_bytes, len(queue.in_flight), queue.in_flight_bytes
+        books.append((sent, lane.unsent, lane.sent, lane.round_trip_probe, seconds))
+    assert books[0] == books[1]
+
+
+@given(
+    ttl=st.none() | st.sampled_from([0, 1]),
+    is_connected=st.booleans(),
+    is_forgotten=st.booleans(),
+    is_announced=st.booleans(),
+)
+def test_the_outbox_accepts_a_message_like_one_of_many(
+    ttl: float | None, is_connected: bool, is_forgotten: bool, is_announced: bool
+) -> None:
+    found = []
+    for is_copy in (True, False):
+        packeter = Recording()
+        sender, queue = sender_to(packeter, 10, 1000)
+        outbox, queues = sender.outbox, sender._queues
+        if is_connected:
+            assert queue.lane is not None
+            outbox._registry.enter("bob", queue.lane.conversation)
+        else:
+            queue.lane = None
+            if is_forgotten:  # while a thread has it in its hands
+                queues.forget(queue)
+        queues.get("bob").is_announced = is_announced
+        message = Message(b"", ttl)
+        message.queued_at, message.position = NOW, None
+        with mock.patch.object(packeter.link, "wakeup_poll") as wakeup:
+            if is_copy:
+                outbox.accept("bob", message, queue)
+            else:
+                outbox._put("bob", message, False)
+        present = queues.get("bob")
+        found.append(
+            (
+                list(present.incoming) == [message],
+                [announced is present for announced in outbox.announced],
+                present.is_announced,
+                [(ident, kept is message, is_awaited) for ident, kept, is_awaited in outbox.absent],
+                wakeup.call_count,
+            )
+        )
+    assert found[0] == found[1]
+
+
+@given(sizes=st.lists(st.integers(0, 9)))
+def test_a_batch_counts_what_is_processed_as_receipts_do(sizes: list[int]) -> None:
+    network = MemoryNetwork()
+    alice, raw = Peer(network, "alice"), RawPeer(network)
+    conn_id = raw.join(alice, "raw")
+    inbox = alice.messaging._connections._connections[conn_id].inbox
+    assert inbox is not None
+    assert inbox.lane is not None
+    packets = [message_frame(bytes(size), new_uuid()) for size in sizes]
+    alice.messaging._receiver.receive(inbox, list(packets), 0)
+    expected = Receipts()
+    for size in sizes:
+        expected.frame_processed(size)
+    receipts = inbox.lane.receipts
+    assert (receipts.processed, receipts.unacked_bytes) == (
+        expected.processed,
+        expected.unacked_bytes,
+    )
+    assert not receipts.behind_gap
+
+
+@given(
+    now=st.floats(0, 10),
+    notice_due=st.floats(0, 10),
+    last_ping=st.none() | st.floats(0, 10),
+    is_contested=st.booleans(),
+)
+def test_packets_are_a_sign_of_life_as_parts_of_packets_are(
+    now: float, notice_due: float, last_ping: float | None, is_contested: bool
+) -> None:
+    found = []
+    for is_copy in (True, False):
+        network = MemoryNetwork()
+        alice = Peer(network, "alice")
+        connections = alice.messaging._connections
+        connection = connections._connections[RawPeer(network).connect(alice)]
+        connection.notice_due, connection.last_ping = notice_due, last_ping
+        connections._contests = {"bob": mock.Mock()} if is_contested else {}
+        with (
+            mock.patch.object(connections, "_time", return_value=now),
+            mock.patch.object(connections.contests, "heard") as heard,
+            mock.patch.object(connections._notices, "tell_that_it_arrives") as tell,
+        ):
+            if is_copy:
+                connections._on_packets_recv(connection.conversation.conn_id, [])
+            else:
+                connections._heard(connection)
+            times = connection.last_recv, connection.last_ping
+            told = [
+                [args == mock.call(connection) for args in mocked.call_args_list]
+                for mocked in (heard, tell)
+            ]
+            found.append((times, told))
+    assert found[0] == found[1]
+
+
+def test_messages_draw_their_uuids_from_new_uuid() -> None:
+    for _ in range(3):
+        before, message, after = new_uuid(), Message(b""), new_uuid()
+        numbers = [int.from_bytes(uuid, "big") for uuid in (before, message.uuid, after)]
+        assert numbers == list(range(numbers[0], numbers[0] + 3))

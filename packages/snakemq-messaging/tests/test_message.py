@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snakemq.message import FLAG_PERSISTENT, MAX_UUID_LENGTH, Message, MessageFlags, new_uuid
+from snakemq.message import FLAG_PERSISTENT, MAX_UUID_LENGTH, Message, MessageFlags
 
 LONGEST_TTL = 0xFFFFFFFE
 
@@ -122,13 +122,6 @@ def test_uuids_are_unique_across_threads() -> None:
     for thread in threads:
         thread.join(10)
     assert len(found) == len(set(found)) == 20_000
-
-
-def test_messages_draw_their_uuids_from_new_uuid() -> None:
-    for _ in range(3):
-        before, message, after = new_uuid(), Message(b""), new_uuid()
-        numbers = [int.from_bytes(uuid, "big") for uuid in (before, message.uuid, after)]
-        assert numbers == list(range(numbers[0], numbers[0] + 3))
 
 
 FORKING = """

@@ -23,8 +23,8 @@ import snakemq.exceptions
 import snakemq.rpc
 from snakemq.exceptions import StorageError
 from snakemq.rpc import NoMethodError, RemoteError, SafePickler, UnregisteredClass
-from snakemq.rpc._pickling import _pickler, _plain
-from snakemq.rpc._pickling._limits import FREE_MEMORY, max_memory
+from snakemq.rpc._pickling import _plain
+from snakemq.rpc._pickling._limits import FREE_MEMORY
 from snakemq.rpc._pickling._pickler import loads_inert
 
 PROTOCOLS = st.integers(0, pickle.HIGHEST_PROTOCOL)
@@ -520,17 +520,3 @@ def test_members_of_enumerations_travel_as_any_version_of_python_writes_them() -
         attribute = color + b"X" + len(name).to_bytes(4, "little") + name + b"\x86R."
         with pytest.raises(pickle.UnpicklingError):
             pickler.loads(b"\x80\x02cbuiltins\ngetattr\n" + attribute)
-
-
-@given(length=st.integers(0, 5000), factor=st.integers(0, 1000))
-def test_the_memory_that_loads_grants_is_max_memory(length: int, factor: int) -> None:
-    granted: list[int] = []
-
-    def note(data: bytes, limit: int) -> bool:
-        granted.append(limit)
-        return True
-
-    data = pickle.dumps(bytes(length))
-    with mock.patch.object(_pickler, "is_plain", note):
-        SafePickler(memory_factor=factor).loads(data)
-    assert granted == [max_memory(len(data), factor)]

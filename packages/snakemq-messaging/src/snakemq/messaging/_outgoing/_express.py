@@ -150,6 +150,7 @@ class ExpressLane:
         if sent is None:
             queue.recall()
             return False
+        # copy of Sender._send(), for the books of a single message
         packet_id, is_taken_over = sent
         if is_taken_over:
             lane.sent += 1
