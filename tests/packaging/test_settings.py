@@ -99,7 +99,7 @@ def test_setting_is_given_by_its_name(owner: type[Any], name: str) -> None:
 
 @of_each_setting
 def test_setting_has_a_line_of_its_own_in_the_docstring(owner: type[Any], name: str) -> None:
-    assert f"\n    - ``{name}``: " in str(owner.__doc__)
+    assert f"\n- ``{name}``: " in str(inspect.getdoc(owner))
 
 
 class Stack:
@@ -185,6 +185,6 @@ def test_fixed_setting_is_read_only_after_the_construction(owner: type[Any], nam
 def test_limit_of_queues_is_checked_and_described_and_read_only(name: str) -> None:
     with pytest.raises(TypeError, match=f"^{name} must be "):
         QueueLimits(**{name: object()})  # type: ignore[arg-type]
-    assert f"\n    - ``{name}``: " in str(QueueLimits.__doc__)
+    assert f"\n- ``{name}``: " in str(inspect.getdoc(QueueLimits))
     with pytest.raises(AttributeError):
         setattr(QueueLimits(), name, None)
