@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 from collections.abc import Callable
+from contextlib import ExitStack, closing
 from tempfile import TemporaryDirectory
 from typing import Any, TypeAlias
 
@@ -186,14 +187,13 @@ def absent(ttl: float = 60) -> Round:
     return run
 
 
-_folders: list[TemporaryDirectory[str]] = []
-"""The folders of storages. They are removed when the process ends."""
+opened = ExitStack()
+"""Closes the storages that scenarios have opened, and removes their folders."""
 
 
 def _sqlite() -> QueuesStorageBase:
-    folder = TemporaryDirectory()
-    _folders.append(folder)
-    return SqliteQueuesStorage(f"{folder.name}/queues.sqlite")
+    folder = opened.enter_context(TemporaryDirectory())
+    return opened.enter_context(closing(SqliteQueuesStorage(f"{folder}/queues.sqlite")))
 
 
 SCENARIOS: dict[str, Callable[[], Round]] = {
@@ -214,9 +214,10 @@ SCENARIOS: dict[str, Callable[[], Round]] = {
 def run_between_marks(count: int, names: list[str]) -> None:
     """Run scenarios ``count`` times each, with a call of ``os.getppid`` before and after each."""
     gc.disable()
-    for name in names:
-        run = SCENARIOS[name]()
-        run(WARM_UP)
-        os.getppid()
-        run(count)
-        os.getppid()
+    with opened:
+        for name in names:
+            run = SCENARIOS[name]()
+            run(WARM_UP)
+            os.getppid()
+            run(count)
+            os.getppid()

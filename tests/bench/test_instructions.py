@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.instructions.scenarios import SCENARIOS
+from benchmarks.instructions.scenarios import SCENARIOS, opened
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
-@pytest.mark.filterwarnings("ignore:unclosed database:ResourceWarning")
 def test_a_scenario_can_be_repeated(name: str) -> None:
-    run = SCENARIOS[name]()
-    for _ in range(2):
-        run(5)
+    with opened:
+        run = SCENARIOS[name]()
+        for _ in range(2):
+            run(5)
