@@ -12,7 +12,7 @@ import logging
 import sys
 from typing import TextIO
 
-__version__ = "2.0.1"
+__version__ = "2.1.0"
 
 #: The generation of the layers that this package goes with. snakeMQ 1.6 does not have it, and
 #: that is how :mod:`snakemq.link` notices a 1.6 that it must not be mixed with.
