@@ -1,4 +1,4 @@
-"""Who a peer is, and how that was proven."""
+"""Identities of peers, and what proves them."""
 
 from snakemq._public_home import report_public_home
 

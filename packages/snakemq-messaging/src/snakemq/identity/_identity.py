@@ -10,19 +10,19 @@ class Proof(Enum):
     CLAIM = "claim"
     """Not at all: it says so, and there is no authenticator to ask."""
     CERTIFICATE = "certificate"
-    """By a certificate that names it, signed by an authority of one's own."""
+    """It has a certificate that names it, signed by an authority of one's own."""
     FINGERPRINT = "fingerprint"
-    """By the key of a certificate that is known itself."""
+    """It has a certificate that is known itself, and its key."""
     UNIX_USER = "unix user"
-    """By the user of its process, which the system names for the other end of a Unix socket."""
+    """Its process belongs to a certain user, as the system says of a Unix socket."""
     PRE_SHARED_KEY = "pre-shared key"
-    """By a secret that both sides know."""
+    """It knows a secret that only the two sides know."""
     OTHER = "other"
-    """By the means of an authenticator that is not ours."""
+    """An authenticator that is not ours has decided it."""
 
 
 class Identity(NamedTuple):
-    """Who a peer is, and how that was proven. Immutable, so any thread may read it.
+    """Tells who a peer is, and how that was proven. Immutable, so any thread may read it.
 
     An authenticator makes one for each connection; it holds until the connection ends.
     """
