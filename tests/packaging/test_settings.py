@@ -15,6 +15,7 @@ from snakemq._settings import Fixed, Setting
 from snakemq.link import Link, SSLConfig
 from snakemq.messaging import Messaging, QueueLimits, ReceiveHook
 from snakemq.packeter import Packeter
+from snakemq.policy import Rules
 from snakemq.queues import MemoryQueuesStorage, QueuesStorageBase
 from snakemq.rpc import RpcClient, RpcServer, SafePickler
 from snakemq.storage.mongodb import MongoDbQueuesStorage
@@ -58,6 +59,7 @@ OF_1_6 = {"link", "receive_hook", "packeter", "host", "port", "database", "colle
 OTHERS: dict[type[Any], str] = {
     SSLConfig: "what is right depends on the other arguments",
     QueueLimits: "a tuple, which cannot change; see below",
+    Rules: "they are replaced as a whole",
 }
 
 
