@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from snakemq._settings import Fixed, Setting
-from snakemq.link import Link, SSLConfig
+from snakemq.link import Link, PeerCredentials, SSLConfig, UnixCredentials
 from snakemq.messaging import Messaging, QueueLimits, ReceiveHook
 from snakemq.packeter import Packeter
 from snakemq.policy import Rules
@@ -60,6 +60,8 @@ OTHERS: dict[type[Any], str] = {
     SSLConfig: "what is right depends on the other arguments",
     QueueLimits: "a tuple, which cannot change; see below",
     Rules: "they are replaced as a whole",
+    PeerCredentials: "what is known about a connection",
+    UnixCredentials: "what is known about a connection",
 }
 
 

@@ -19,9 +19,11 @@ from snakemq._public_home import report_public_home  # noqa: E402
 from ._abilities import Abilities  # noqa: E402
 from ._connections._admission import MAX_CONNECTIONS, MAX_CONNECTIONS_PER_ADDRESS  # noqa: E402
 from ._connections._socket import LinkSocket  # noqa: E402
+from ._credentials import CertificateCheck, PeerCredentials, UnixCredentials  # noqa: E402
 from ._dialling._address import Address  # noqa: E402
 from ._interface import (  # noqa: E402
     BytesLike,
+    CredentialsLink,
     CrowdedLink,
     EndingLink,
     LendingLink,
@@ -57,17 +59,21 @@ __all__ = [
     "Abilities",
     "Address",
     "BytesLike",
+    "CertificateCheck",
+    "CredentialsLink",
     "CrowdedLink",
     "EndingLink",
     "LendingLink",
     "Link",
     "LinkInterface",
     "LinkSocket",
+    "PeerCredentials",
     "ProgressLink",
     "ReportingLink",
     "SSLConfig",
     "SendsAtOnce",
     "TimerHandle",
+    "UnixCredentials",
     "check_send",
     "keep_printable",
     "no_connection",

@@ -8,6 +8,7 @@ from typing import Any
 from snakemq.callbacks import Callback
 from snakemq.exceptions import ConnectFailed
 
+from ._credentials import PeerCredentials
 from ._interface import BytesLike, LinkInterface
 
 
@@ -15,7 +16,8 @@ class Abilities:
     """Lists what a link can do beyond :class:`LinkInterface`, for a layer that is built on it.
 
     The protocols explain the abilities. If the link lacks one, most have a stand-in: an event that
-    is never called, a number that is unknown, a loop that is never lent.
+    is never called, a number that is unknown, a loop that is never lent, credentials that prove
+    nothing.
     """
 
     send_at_once: Callable[[str, BytesLike], bool] | None
@@ -38,6 +40,8 @@ class Abilities:
     """See :class:`LendingLink`."""
     give_back: Callable[[], None]
     """See :class:`LendingLink`."""
+    peer_credentials: Callable[[str], PeerCredentials]
+    """See :class:`CredentialsLink`."""
 
     def __init__(self, link: LinkInterface) -> None:
         self.send_at_once = getattr(link, "send_at_once", None)
@@ -50,10 +54,15 @@ class Abilities:
         self.unanswered_for = getattr(link, "unanswered_for", _unknown)
         self.borrow = getattr(link, "borrow", _never)
         self.give_back = getattr(link, "give_back", _nothing)
+        self.peer_credentials = getattr(link, "peer_credentials", _nothing_proven)
 
 
 def _unknown(conn_id: str) -> None:
     return None
+
+
+def _nothing_proven(conn_id: str) -> PeerCredentials:
+    return PeerCredentials()
 
 
 def _never() -> bool:

@@ -8,6 +8,8 @@ from typing import Any, Protocol, TypeAlias
 from snakemq.callbacks import Callback
 from snakemq.exceptions import ConnectFailed, NoConnection, SendNotFinished
 
+from ._credentials import PeerCredentials
+
 BytesLike: TypeAlias = "bytes | bytearray | memoryview"
 
 
@@ -31,8 +33,9 @@ class LinkInterface(Protocol):
     :meth:`time` and :meth:`in_loop` are thread-safe.
 
     A link may have more abilities: those of :class:`SendsAtOnce`, :class:`LendingLink`,
-    :class:`ProgressLink`, :class:`CrowdedLink`, :class:`ReportingLink` and :class:`EndingLink`. The
-    layers above ask for them once, when they are built on the link: see :class:`Abilities`.
+    :class:`ProgressLink`, :class:`CrowdedLink`, :class:`CredentialsLink`, :class:`ReportingLink`
+    and :class:`EndingLink`. The layers above ask for them once, when they are built on the link:
+    see :class:`Abilities`.
     """
 
     on_connect: Callback[[str]]
@@ -222,6 +225,18 @@ class CrowdedLink(Protocol):
     on_crowded: Callback[[Callable[[str], bool]]]
     """``func(would_help)``: the newcomer is refused unless this call closes a connection for which
     ``would_help(conn_id)`` returns True. Close only one, and only one that you can do without."""
+
+
+class CredentialsLink(Protocol):
+    """A link that knows what its transport proves about a peer. With any other link, nothing is
+    proven."""
+
+    def peer_credentials(self, conn_id: str) -> PeerCredentials:
+        """Return what the transport proves about the peer of a connection.
+
+        They are complete when ``on_connect`` is called, and do not change until ``on_disconnect``.
+        For the loop only. Raises :exc:`~snakemq.exceptions.NoConnection`.
+        """
 
 
 def no_connection(conn_id: str) -> NoConnection:

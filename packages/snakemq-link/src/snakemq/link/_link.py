@@ -20,6 +20,7 @@ from ._connections._strangers import Strangers
 from ._connections._table import ConnectionTable
 from ._connections._tcp import check_keepalive
 from ._connections._watch import Watch
+from ._credentials import PeerCredentials
 from ._dialling._address import Address, normalize
 from ._dialling._dialling import Dialling
 from ._interface import BytesLike
@@ -314,6 +315,13 @@ class Link:
         Raises :exc:`~snakemq.exceptions.NoConnection`.
         """
         return self._table.get(conn_id)
+
+    def peer_credentials(self, conn_id: str) -> PeerCredentials:
+        """Return what TLS, or the system, proves about the peer of a connection.
+
+        See :meth:`CredentialsLink.peer_credentials`.
+        """
+        return self._table.get(conn_id).credentials()
 
     # -- time
 

@@ -11,6 +11,7 @@ from snakemq.link import (
     Abilities,
     BytesLike,
     LinkInterface,
+    PeerCredentials,
     TimerHandle,
     check_send,
     no_connection,
@@ -181,6 +182,11 @@ class Throttle:
     def unanswered_for(self, conn_id: str) -> float | None:
         """See :meth:`ProgressLink.unanswered_for`; ``None`` if the wrapped link cannot tell it."""
         return self._abilities.unanswered_for(conn_id)
+
+    def peer_credentials(self, conn_id: str) -> PeerCredentials:
+        """See :meth:`CredentialsLink.peer_credentials`; they prove nothing if the wrapped link does
+        not know any."""
+        return self._abilities.peer_credentials(conn_id)
 
     def wakeup_poll(self) -> None:
         """See :meth:`LinkInterface.wakeup_poll`. Thread-safe."""

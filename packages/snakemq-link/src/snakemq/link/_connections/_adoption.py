@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -18,9 +19,8 @@ from ._table import ConnectionTable
 from ._watch import Watch
 
 if TYPE_CHECKING:
-    import ssl
-
     from .._settings import Settings
+    from .._tls._config import SSLConfig
 
 
 class Adoption:
@@ -49,7 +49,7 @@ class Adoption:
         self,
         sock: socket.socket,
         remote_peer: object,
-        ssl_context: ssl.SSLContext | None,
+        ssl_config: SSLConfig | None,
         connector: Dialler | None = None,
         group: str = "",
     ) -> None:
@@ -57,14 +57,15 @@ class Adoption:
         sock.setblocking(False)
         if sock.family != getattr(socket, "AF_UNIX", None):
             _tcp.prepare(sock, self._settings.tcp_keepalive)
-        make: type[LinkSocket] = LinkSocket
-        if ssl_context is not None:
+        make: Callable[..., LinkSocket] = LinkSocket
+        if ssl_config is not None:
             from ._tls_socket import TLSLinkSocket  # imports ssl, see _tls
 
-            make = TLSLinkSocket
             try:
+                terms = ssl_config.current_terms(server_side=connector is None)
+                make = partial(TLSLinkSocket, terms=terms)
                 sock.getpeername()  # wrap_socket() forgets to close one that was reset
-                sock = ssl_context.wrap_socket(
+                sock = terms.context.wrap_socket(
                     sock,
                     server_side=connector is None,
                     do_handshake_on_connect=False,
@@ -84,7 +85,7 @@ class Adoption:
         conn.on_readable = partial(self._receiving.on_readable, conn)
         conn.on_io = partial(self._on_io, conn)
         self._table.add(conn, group)
-        if ssl_context is None:
+        if ssl_config is None:
             self._table.open(conn)
             self._watch.begin(conn)
             self._table.announce(conn)

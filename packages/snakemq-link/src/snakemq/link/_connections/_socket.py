@@ -8,6 +8,8 @@ import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
+from .._credentials import PeerCredentials, UnixCredentials
+
 if TYPE_CHECKING:
     from .._interface import BytesLike
     from .._loop._poller import Handler
@@ -34,6 +36,7 @@ class Dialler(Protocol):
     """The connector that has made a connection, and hears what becomes of it."""
 
     server_hostname: str | None
+    address: tuple[str, int] | str
 
     def connected(self, conn: LinkSocket) -> None:
         """The connection is ready for use."""
@@ -126,6 +129,11 @@ class LinkSocket:
         """True if this side dialled."""
         return self.connector is not None
 
+    @property
+    def dialled(self) -> tuple[str, int] | str | None:
+        """The address of the connector; ``None`` if the other side dialled."""
+        return None if self.connector is None else self.connector.address
+
     def fileno(self) -> int:
         return self.sock.fileno()
 
@@ -136,6 +144,18 @@ class LinkSocket:
         ``CERT_OPTIONAL`` only the binary form is available; the dictionary is empty.
         """
         return None
+
+    def credentials(self) -> PeerCredentials:
+        """See :meth:`CredentialsLink.peer_credentials`."""
+        return PeerCredentials(
+            address=self.remote_peer, dialled=self.dialled, unix=self.unix_credentials()
+        )
+
+    def unix_credentials(self) -> UnixCredentials | None:
+        """The process at the other end of a Unix socket, if the system tells it."""
+        from ._unix import unix_credentials  # few processes need it
+
+        return unix_credentials(self.sock)
 
     def shake_hands(self) -> int:
         """Go on with the TLS handshake. Returns which event it waits for, 0 when it is done.

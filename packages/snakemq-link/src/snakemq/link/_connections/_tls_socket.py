@@ -6,11 +6,14 @@ import contextlib
 import ssl
 from typing import TYPE_CHECKING, Any, cast
 
+from .._credentials import CertificateCheck, PeerCredentials
 from .._loop._poller import READ, WRITE
+from .._tls import _psk
 from ._socket import Dialler, LinkSocket
 
 if TYPE_CHECKING:
     from .._interface import BytesLike
+    from .._tls._terms import Terms
 
 _SEND_SIZE = 1024 * 1024
 
@@ -20,15 +23,22 @@ _WANTS = (ssl.SSLWantReadError, ssl.SSLWantWriteError)
 class TLSLinkSocket(LinkSocket):
     """Raises the same errors as one without TLS, so that its users need not know :mod:`ssl`."""
 
-    __slots__ = ("_tls",)
+    __slots__ = ("_terms", "_tls", "_used_key")
 
     keeps_bytes = True
 
     def __init__(
-        self, sock: ssl.SSLSocket, conn_id: str, remote_peer: object, connector: Dialler | None
+        self,
+        sock: ssl.SSLSocket,
+        conn_id: str,
+        remote_peer: object,
+        connector: Dialler | None,
+        terms: Terms,
     ) -> None:
         super().__init__(sock, conn_id, remote_peer, connector)
         self._tls = sock
+        self._terms = terms
+        self._used_key: tuple[str, bytes] | None = None
         self.recv = self._recv_records
         self.send = self._send_records
 
@@ -39,7 +49,40 @@ class TLSLinkSocket(LinkSocket):
     def getpeercert(self, binary_form: bool = False) -> dict[str, Any] | bytes | None:
         return cast("dict[str, Any] | bytes | None", self._tls.getpeercert(binary_form))
 
+    def credentials(self) -> PeerCredentials:
+        identity, digest = self._used_key or (None, None)
+        checked_against = self._terms.checked_against
+        is_checked = checked_against is not CertificateCheck.NONE
+        fields = self._tls.getpeercert() if is_checked else None
+        return PeerCredentials(
+            address=self.remote_peer,
+            dialled=self.dialled,
+            unix=self.unix_credentials(),
+            is_tls=True,
+            checked_against=checked_against,
+            certificate=self._tls.getpeercert(binary_form=True),
+            certificate_fields=fields or {},
+            psk_identity=identity,
+            psk_key_digest=digest,
+        )
+
     def shake_hands(self) -> int:
+        if not self._terms.by_key:
+            return self._shake_hands()
+        _psk.begin_step()
+        try:
+            event = self._shake_hands()
+        except ssl.SSLError as exc:
+            raise _psk.explained(exc) from exc
+        finally:
+            self._used_key = _psk.used_in_step() or self._used_key
+        if not event and not self._tls.session_reused:
+            # OpenSSL counts a key that was shared before as a session. Our contexts admit nothing
+            # else, so this is a second lock.
+            raise ssl.SSLError("the handshake did not use the pre-shared key")
+        return event
+
+    def _shake_hands(self) -> int:
         try:
             self._tls.do_handshake()
         except ssl.SSLWantReadError:

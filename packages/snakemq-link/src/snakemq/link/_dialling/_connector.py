@@ -27,8 +27,6 @@ from ._lookup import Answer, LookUp
 from ._race import Race, starting_order
 
 if TYPE_CHECKING:
-    import ssl
-
     from .._loop._timers import Timer
     from .._settings import Settings
 
@@ -63,7 +61,7 @@ class Connector:
         ssl_config: SSLConfig | None,
         backoff: Backoff,
     ) -> None:
-        self.address = address
+        self.address: Address = address
         self.server_hostname: str | None = None
         self._ssl_config = ssl_config
         if ssl_config is not None:
@@ -89,13 +87,6 @@ class Connector:
         self._next_attempt: Timer | None = None
         self._timer: Timer | None = None  # the next round, its deadline, or that all is well again
         forks.register(self)
-
-    @property
-    def ssl_context(self) -> ssl.SSLContext | None:
-        """For the next connection."""
-        if self._ssl_config is None:
-            return None
-        return self._ssl_config.current_context(server_side=False)
 
     def begin(self) -> None:
         """Begin the first round, unless the connector was removed before the loop came to it."""
@@ -282,7 +273,7 @@ class Connector:
         else:
             self._end_round()
             self._worked_last = endpoint
-            self._adoption.adopt(sock, remote_peer or self.address, self.ssl_context, self)
+            self._adoption.adopt(sock, remote_peer or self.address, self._ssl_config, self)
 
     def _attempt_failed(self, race: Race, reason: str) -> None:
         self._reasons.append(reason)

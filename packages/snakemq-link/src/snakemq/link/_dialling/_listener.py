@@ -7,7 +7,6 @@ import errno
 import logging
 import os
 import socket
-from typing import TYPE_CHECKING
 
 from .. import forks
 from .._connections._admission import Admission, group_of
@@ -18,9 +17,6 @@ from .._loop._poller import READ
 from .._tls._config import SSLConfig
 from ._address import Address
 from ._endpoint import listening_endpoint, public_address, remove_stale_unix_socket
-
-if TYPE_CHECKING:
-    import ssl
 
 _log = logging.getLogger("snakemq.link")
 
@@ -92,13 +88,6 @@ class Listener:
         self._inode = self._socket_file_inode()
         forks.register(self)
 
-    @property
-    def ssl_context(self) -> ssl.SSLContext | None:
-        """For the next connection."""
-        if self._ssl_config is None:
-            return None
-        return self._ssl_config.current_context(server_side=True)
-
     def begin(self) -> None:
         """Accept connections, from now on or again."""
         if not self._closed:
@@ -123,7 +112,7 @@ class Listener:
     def _take(self, sock: socket.socket, remote_peer: object) -> None:
         group = group_of(remote_peer)
         if self._admission.admits(sock, remote_peer, group):
-            self._adoption.adopt(sock, remote_peer, self.ssl_context, group=group)
+            self._adoption.adopt(sock, remote_peer, self._ssl_config, group=group)
 
     def _pause(self, exc: OSError) -> None:
         # The waiting connection keeps the listener readable: without a pause the loop would spin.

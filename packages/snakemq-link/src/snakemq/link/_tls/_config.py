@@ -10,10 +10,14 @@ import logging
 import warnings
 from typing import TYPE_CHECKING
 
+from .._credentials import CertificateCheck
+
 if TYPE_CHECKING:
     import ssl
 
     from . import _pem
+    from ._psk import PSK
+    from ._terms import Terms
 
 _log = logging.getLogger("snakemq.link")
 
@@ -37,7 +41,8 @@ class SSLConfig:
 
         SSLConfig("peer.key", "peer.crt", ca_certs="root.crt", cert_reqs=ssl.CERT_REQUIRED)
 
-    or a context of your own, for the side it is used on: ``SSLConfig(context=my_context)``.
+    or a context of your own, for the side it is used on: ``SSLConfig(context=my_context)``; or
+    pre-shared keys instead of certificates, with Python 3.13 and newer: ``SSLConfig(psk=...)``.
 
     ``keyfile``, ``certfile``: this peer's private key and certificate chain, PEM files. The key
     may be in the same file. A listener needs them.
@@ -53,6 +58,12 @@ class SSLConfig:
 
     ``check_hostname``: a connector also checks that the certificate is for the host it dials, or
     for ``server_hostname`` when that is given. It needs ``CERT_REQUIRED``.
+
+    ``psk``: for a connector, ``(identity, key)``: who it is, and the key that the other side also
+    has. For a listener, a mapping of such identities to keys. It is asked at each handshake, so it
+    may change; what is in it now is checked here. Keys are 16 to 256 random bytes, for example from
+    ``secrets.token_bytes(32)``. The connection uses TLS 1.3, and is forward secret. A peer without
+    the right key is refused. :meth:`Link.peer_credentials` tells whose key it was.
 
     The files are first read when the configuration is used, so their errors come from
     ``add_connector`` and ``add_listener``: ``OSError`` or ``ssl.SSLError``, with the name of the
@@ -72,9 +83,20 @@ class SSLConfig:
         context: ssl.SSLContext | None = None,
         check_hostname: bool = False,
         server_hostname: str | None = None,
+        psk: PSK | None = None,
     ) -> None:
         import ssl
 
+        if psk is not None:
+            from . import _psk
+
+            _psk.check(psk)
+            others = (keyfile, certfile, ca_certs, cert_reqs, context, ssl_version)
+            if any(setting is not None for setting in others) or check_hostname:
+                raise ValueError(
+                    "with psk, both sides are checked by the key: give no certificates, "
+                    "requirements, context or version"
+                )
         if context is not None:
             if any(setting is not None for setting in (keyfile, certfile, ca_certs, cert_reqs)):
                 raise ValueError("give either a context or files and requirements, not both")
@@ -96,6 +118,7 @@ class SSLConfig:
         self.ca_certs = ca_certs
         self.check_hostname = check_hostname
         self.server_hostname = server_hostname
+        self._psk = psk
         self._context = context
         self._contexts: dict[bool, _Loaded] = {}  # by server_side
 
@@ -107,8 +130,11 @@ class SSLConfig:
         trusted in a context that was given out.
 
         Raises ``OSError`` and ``ssl.SSLError`` for the files, and ``ValueError`` when this
-        configuration does not fit that side.
+        configuration does not fit that side, or has pre-shared keys: with other settings, they
+        might not prove anything any more.
         """
+        if self._psk is not None:
+            raise ValueError("the context for pre-shared keys is not given out")
         context = self._current_context(server_side)
         loaded = self._contexts.get(server_side)
         if loaded is not None:
@@ -122,9 +148,30 @@ class SSLConfig:
         Raises what :meth:`get_context` does, but only the first time: later, files that cannot be
         loaded are a warning, and the old context stays in use.
         """
-        if type(self).get_context is not SSLConfig.get_context:
+        if self._is_subclassed:
             return self.get_context(server_side=server_side)  # a subclass makes its own
         return self._current_context(server_side)
+
+    def current_terms(self, *, server_side: bool) -> Terms:
+        """Return how the next handshake is done, with :meth:`current_context`. Not for users."""
+        import ssl
+
+        from ._terms import Terms
+
+        context = self.current_context(server_side=server_side)
+        loaded = self._contexts.get(server_side)
+        if self._psk is not None or context.verify_mode == ssl.CERT_NONE:
+            check = CertificateCheck.NONE
+        elif loaded is None or loaded.is_given_out or self._is_subclassed:
+            check = CertificateCheck.CONTEXT
+        else:
+            check = CertificateCheck.CA_CERTS
+        by_key = self._psk is not None and not self._is_subclassed
+        return Terms(context, check, by_key)
+
+    @property
+    def _is_subclassed(self) -> bool:
+        return type(self).get_context is not SSLConfig.get_context
 
     def _current_context(self, server_side: bool) -> ssl.SSLContext:
         import ssl
@@ -147,7 +194,7 @@ class SSLConfig:
             # one makes its context in vain.
             loaded = _Loaded(self._make_context(server_side), state)
             loaded = self._contexts.setdefault(server_side, loaded)
-            if self.cert_reqs == ssl.CERT_NONE:
+            if self.cert_reqs == ssl.CERT_NONE and self._psk is None:
                 _log.warning(
                     "TLS does not check the certificate of the other side: give SSLConfig ca_certs"
                 )
@@ -184,6 +231,10 @@ class SSLConfig:
     def _make_context(self, server_side: bool) -> ssl.SSLContext:
         import ssl
 
+        if self._psk is not None:
+            from . import _psk
+
+            return _psk.make_context(self._psk, server_side=server_side)
         from . import _pem
 
         context = ssl.SSLContext(

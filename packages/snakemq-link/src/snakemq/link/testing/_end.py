@@ -6,6 +6,7 @@ import enum
 from collections.abc import Callable
 from typing import Protocol
 
+from snakemq.link._credentials import PeerCredentials
 from snakemq.link._interface import BytesLike
 
 from ._pipe import Pipe
@@ -40,6 +41,8 @@ class End:
         "_output_queued",
         "broken",
         "conn_id",
+        "credentials",
+        "dialled",
         "inp",
         "out",
         "owner",
@@ -50,11 +53,17 @@ class End:
 
     peer: End
 
-    def __init__(self, owner: Owner, conn_id: str, inp: Pipe, out: Pipe) -> None:
+    def __init__(
+        self, owner: Owner, conn_id: str, inp: Pipe, out: Pipe, credentials: PeerCredentials
+    ) -> None:
         self.owner: Owner = owner
         self.conn_id: str = conn_id
         self.inp: Pipe = inp
         self.out: Pipe = out
+        self.credentials: PeerCredentials = credentials
+        """What this side learns about the peer, except for the addresses."""
+        self.dialled: str | None = None
+        """The name that this side has dialled; ``None`` if the other side did."""
         inp.wake_reader = self.wake_input
         self.state: State = State.NEW
         self.broken: bool = False  # reset: on_disconnect comes next, whatever else was to come

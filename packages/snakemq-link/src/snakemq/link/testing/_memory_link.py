@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import ClassVar, Protocol
 
 from snakemq.callbacks import Event
+from snakemq.link._credentials import PeerCredentials
 from snakemq.link._interface import BytesLike, check_send
 
 from ._end import End
@@ -46,6 +47,9 @@ class MemoryLink:
         self.on_loop_pass = machine.on_loop_pass
         self.errors: list[Exception] = machine.errors
         """What callbacks and timers have raised, oldest first; it was logged too."""
+        self.credentials: PeerCredentials = PeerCredentials()
+        """What the other side of each new connection learns about this link. The network fills in
+        the addresses, which are names of links."""
         self._borrowed = 0
 
     @property
@@ -104,6 +108,22 @@ class MemoryLink:
         """See :meth:`ProgressLink.unanswered_for`."""
         pipe = self.machine.end(conn_id).out
         return self.time() - pipe.acknowledged_at if pipe.unacknowledged() else 0.0
+
+    def peer_credentials(self, conn_id: str) -> PeerCredentials:
+        """See :meth:`CredentialsLink.peer_credentials`, and :attr:`credentials`."""
+        end = self.machine.end(conn_id)
+        shown = end.credentials
+        return PeerCredentials(
+            address=end.peer.owner.name,
+            dialled=end.dialled,
+            is_tls=shown.is_tls,
+            checked_against=shown.checked_against,
+            certificate=shown.certificate,
+            certificate_fields=shown.certificate_fields,
+            psk_identity=shown.psk_identity,
+            psk_key_digest=shown.psk_key_digest,
+            unix=shown.unix,
+        )
 
     def wakeup_poll(self) -> None:
         """See :meth:`LinkInterface.wakeup_poll`. Thread-safe."""

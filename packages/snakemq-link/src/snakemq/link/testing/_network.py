@@ -103,7 +103,7 @@ class MemoryNetwork:
         return link.MachineType(self._world, name, self._ends)
 
     def connect(self, a: MemoryLink, b: MemoryLink) -> tuple[str, str]:
-        """Connect two links; returns the ids of the connection on ``a`` and on ``b``.
+        """Have ``a`` dial ``b``; returns the ids of the connection on ``a`` and on ``b``.
 
         ``on_connect`` is called on both sides as soon as the network runs; until then the links do
         not know the ids. Raises ``OSError`` when they cannot reach each other.
@@ -116,9 +116,10 @@ class MemoryNetwork:
         there = Pipe(self._world, self.capacity, self.latency, self.send_cut, self.recv_cut)
         back = Pipe(self._world, self.capacity, self.latency, self.send_cut, self.recv_cut)
         self._conn_count += 1
-        end_a = End(a.machine, f"{a.name}#{self._conn_count}", inp=back, out=there)
+        end_a = End(a.machine, f"{a.name}#{self._conn_count}", back, there, b.credentials)
         self._conn_count += 1
-        end_b = End(b.machine, f"{b.name}#{self._conn_count}", inp=there, out=back)
+        end_b = End(b.machine, f"{b.name}#{self._conn_count}", there, back, a.credentials)
+        end_a.dialled = b.name
         end_a.peer, end_b.peer = end_b, end_a
         for end in (end_a, end_b):
             self._ends[end.conn_id] = end
