@@ -21,7 +21,7 @@ from snakemq.packeter._framing import (
     PacketReader,
     PacketWriter,
 )
-from snakemq.packeter._split import SplitPacket
+from snakemq.packeter._split import SplitPacket, join_split
 
 MEBI = 1024 * 1024
 PACKETS = st.lists(st.binary(max_size=40), max_size=12)
@@ -98,6 +98,15 @@ def test_large_packet_is_not_split_if_it_comes_at_once_or_has_no_head_size() -> 
     assert read_all(PacketReader(SPLIT_FROM), large[:9], large[9:]) == [bytes(SPLIT_FROM)]
     split = read_all(PacketReader(SPLIT_FROM, head_size=29), large[:9], large[9:])
     assert split == [SplitPacket(bytes(29), bytes(SPLIT_FROM - 29))]
+
+
+def test_split_packets_of_a_list_are_joined_and_the_others_left_alone() -> None:
+    small, large = b"small", SplitPacket(b"head", b"a body")
+    kept = [small, large]
+    packets: list[Packet] = [small, SplitPacket(b"", b"body"), large, SplitPacket(b"head", b"")]
+    join_split(packets)
+    assert packets == [small, b"body", b"heada body", b"head"]
+    assert kept == [small, (b"head", b"a body")]  # somebody else holds it, so it did not change
 
 
 @given(PACKETS, st.lists(st.integers(0, 10_000)))

@@ -9,7 +9,7 @@ from snakemq._guard import Guard
 from snakemq.callbacks import Callback
 
 from ._connection import CLOSED, Connection
-from ._split import Packet
+from ._split import Packet, join_split
 
 
 class Deliveries:
@@ -39,8 +39,9 @@ class Deliveries:
                 self._guard.raised(conn.conn_id, exc)
         callbacks = self.on_packet_recv.callbacks
         if callbacks:
-            whole = [_whole(packet) for packet in packets] if self.may_be_split else packets
-            self._tell_each(conn, callbacks, cast("list[bytes]", whole))
+            if self.may_be_split:
+                join_split(packets)
+            self._tell_each(conn, callbacks, cast("list[bytes]", packets))
 
     def _tell_each(
         self,
@@ -70,7 +71,3 @@ class Deliveries:
                 if conn.phase is CLOSED:
                     return
                 self._guard.call(conn.conn_id, event, conn.conn_id, packet)
-
-
-def _whole(packet: Packet) -> bytes:
-    return packet if isinstance(packet, bytes) else packet.whole()
