@@ -7,7 +7,8 @@ found, its tests are skipped with the reason; in CI they fail.
 from ._mariadb import MariaDb
 from ._mongodb import MongoDb
 from ._postgresql import PostgreSql
-from ._server import Server, ServerNotFound, executable, free_port
+from ._server import Server, ServerNotFound, ended_by_themselves, executable, free_port
+from ._sql import SqlServer
 
 __all__ = [
     "MariaDb",
@@ -15,6 +16,8 @@ __all__ = [
     "PostgreSql",
     "Server",
     "ServerNotFound",
+    "SqlServer",
+    "ended_by_themselves",
     "executable",
     "free_port",
 ]

@@ -2,14 +2,16 @@ from __future__ import annotations
 
 import subprocess
 
-from ._server import Server, ServerNotFound, executable
+from ._server import ServerNotFound, executable
+from ._sql import SqlServer
 
 
-class MariaDb(Server):
+class MariaDb(SqlServer):
     """Runs the system's MariaDB."""
 
     name = "mariadb"
     account = "root"
+    database = "snakemq"
 
     def find(self) -> None:
         places = ("/usr/sbin", "/usr/bin", "/usr/libexec")
@@ -51,13 +53,15 @@ class MariaDb(Server):
         ]
 
     def is_ready(self) -> bool:
-        create = "CREATE DATABASE IF NOT EXISTS snakemq"
-        command = [self.client, "--no-defaults", f"--socket={self._socket}", "-uroot", "-e", create]
-        return subprocess.run(command, capture_output=True, check=False).returncode == 0
+        return subprocess.run(self.creation(), capture_output=True, check=False).returncode == 0
+
+    def creation(self) -> list[str]:
+        create = f"CREATE DATABASE IF NOT EXISTS {self.database}"
+        return [self.client, "--no-defaults", f"--socket={self._socket}", "-uroot", "-e", create]
 
     @property
     def url(self) -> str:
-        return f"mysql+pymysql://root@127.0.0.1:{self.port}/snakemq"
+        return f"mysql+pymysql://root@127.0.0.1:{self.port}/{self.database}"
 
     @property
     def _socket(self) -> str:

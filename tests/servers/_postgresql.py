@@ -6,14 +6,16 @@ from contextlib import suppress
 from glob import glob
 from pathlib import Path
 
-from ._server import Server, ServerNotFound, executable
+from ._server import ServerNotFound, executable
+from ._sql import SqlServer
 
 
-class PostgreSql(Server):
+class PostgreSql(SqlServer):
     """Runs the system's PostgreSQL; if root starts it, with the rights of ``nobody``."""
 
     name = "postgresql"
     account = "nobody"
+    database = "postgres"
     quit_signal = signal.SIGINT
     crash_signal = signal.SIGQUIT  # if it were killed, its children would live on for a while
 
@@ -21,7 +23,9 @@ class PostgreSql(Server):
         self.initdb = executable("initdb", "/usr/lib/postgresql/*/bin") or ""
         if not self.initdb:
             raise ServerNotFound("PostgreSQL is not installed (apt-get install postgresql)")
-        self.postgres = os.path.join(os.path.dirname(os.path.realpath(self.initdb)), "postgres")
+        folder = os.path.dirname(os.path.realpath(self.initdb))
+        self.postgres = os.path.join(folder, "postgres")
+        self.createdb = os.path.join(folder, "createdb")
 
     def set_up(self) -> None:
         options = ["-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"]
@@ -45,6 +49,10 @@ class PostgreSql(Server):
         # A server that crashes leaves this file behind: line 1 is its pid, line 8 its state.
         return lines[:1] == [str(self.process.pid)] and [s.strip() for s in lines[7:]] == ["ready"]
 
+    def creation(self) -> list[str]:
+        place = ["-h", "127.0.0.1", "-p", str(self.port), "-U", "postgres"]
+        return [self.createdb, *place, self.database]
+
     def pids(self) -> list[int]:
         """Return the pids of the server and of its children, which are what answers."""
         pids = super().pids()
@@ -57,4 +65,4 @@ class PostgreSql(Server):
 
     @property
     def url(self) -> str:
-        return f"postgresql+psycopg://postgres@127.0.0.1:{self.port}/postgres"
+        return f"postgresql+psycopg://postgres@127.0.0.1:{self.port}/{self.database}"

@@ -14,6 +14,9 @@ from pathlib import Path
 PATIENCE = 60.0
 """Seconds that a server may take to start or to stop. Usually it is one."""
 
+_running: set[Server] = set()
+"""The servers that were started, and that nobody has ended."""
+
 
 class ServerNotFound(Exception):
     """The server is not installed. The text says how to get it."""
@@ -68,15 +71,16 @@ class Server(ABC):
     def start(self) -> None:
         """Start the server with the data that it has, and return when it accepts connections."""
         deadline = time.monotonic() + PATIENCE
+        _running.discard(self)  # if it has ended by itself
         self.process = self.launch(self.command())
         while not self.is_ready():
             if self.process.poll() is not None:
                 # The remains of a killed server may be in the way for a moment.
                 self.process = self.launch(self.command())
             if time.monotonic() > deadline:
-                log = (self.folder / "log").read_text(errors="replace")
-                raise TimeoutError(f"{self.name} does not start:\n{log[-5000:]}")
+                raise TimeoutError(f"{self.name} does not start:\n{self.log()}")
             time.sleep(0.02)
+        _running.add(self)
 
     def stop(self) -> None:
         """Stop the server as an administrator does."""
@@ -123,16 +127,34 @@ class Server(ABC):
     def run(self, command: list[str]) -> None:
         process = self.launch(command)
         if process.wait(PATIENCE):
-            raise RuntimeError((self.folder / "log").read_text(errors="replace")[-5000:])
+            raise RuntimeError(self.log())
+
+    def log(self) -> str:
+        """Return the end of what the server has written."""
+        return (self.folder / "log").read_text(errors="replace")[-5000:]
 
     def account_if_root(self) -> str | None:
         return self.account if hasattr(os, "geteuid") and os.geteuid() == 0 else None
 
     def _end(self, number: int) -> None:
         assert self.process is not None
+        _running.discard(self)
         if self.process.poll() is None:
             self.process.send_signal(number)
             self.process.wait(PATIENCE)
+
+
+def ended_by_themselves() -> list[tuple[str, str]]:
+    """Return a title and the end of the log of each server that ended, but that nobody has ended.
+
+    A status below 0 is a signal: -6 and -11 are the server's own crashes, and -9 usually means that
+    the kernel had no memory left.
+    """
+    return [
+        (f"{server.name} has ended by itself, status {status}", server.log())
+        for server in _running
+        if server.process is not None and (status := server.process.poll()) is not None
+    ]
 
 
 def executable(name: str, *elsewhere: str) -> str | None:

@@ -10,17 +10,20 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
 from ._server import Server, ServerNotFound
+
+AnyServer = TypeVar("AnyServer", bound=Server)
 
 MEMORY_NEEDED = 2 << 30
 """Bytes of memory that several servers need at once."""
 
 
 @contextmanager
-def started(kind: Callable[[], Server]) -> Iterator[Server]:
+def started(kind: Callable[[], AnyServer]) -> Iterator[AnyServer]:
     """Run a server. If it is not installed, the test is skipped; in CI it fails."""
     # These servers are killed, but no test cuts the power: memory is as good as a disk.
     if os.path.isdir("/dev/shm") and shutil.disk_usage("/dev/shm").free > MEMORY_NEEDED:

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from snakemq.exceptions import SnakeMQMessageTooLarge, StorageError
 from snakemq.message import Message
 from snakemq.storage.sqla import SqlAlchemyQueuesStorage
-from tests.servers import MariaDb, PostgreSql, Server
+from tests.servers import MariaDb, PostgreSql, SqlServer
 from tests.servers.checks import (
     SERVER_CHECKS,
     Check,
@@ -28,35 +28,33 @@ Storage = SqlAlchemyQueuesStorage
 
 
 @pytest.fixture(scope="module", params=[PostgreSql, MariaDb], ids=lambda kind: kind.name)
-def any_server(request: pytest.FixtureRequest) -> Iterator[Server]:
+def any_server(request: pytest.FixtureRequest) -> Iterator[SqlServer]:
     with started(request.param) as server:
         yield server
 
 
 @pytest.fixture
-def server(any_server: Server) -> Server:
-    """A server with no storage in it."""
+def server(any_server: SqlServer) -> SqlServer:
+    """A server whose URL names an empty database."""
     if any_server.process is None or any_server.process.poll() is not None:
         any_server.start()
-    for prefix in ("snakemq_", "checks_"):
-        with closing(Storage(any_server.url, prefix)) as storage:
-            storage.drop_structures()
+    any_server.use_new_database()
     return any_server
 
 
 @pytest.mark.parametrize("check", SERVER_CHECKS, ids=lambda check: check.__name__)
-def test_server(check: Check, server: Server) -> None:
+def test_server(check: Check, server: SqlServer) -> None:
     check(Place(server, {"table_prefix": "checks_"}, {"answer_timeout": 0.5}))
 
 
 @pytest.mark.parametrize("kind", [PostgreSql, MariaDb], ids=lambda kind: kind.name)
-def test_a_full_disk(kind: type[Server]) -> None:
+def test_a_full_disk(kind: type[SqlServer]) -> None:
     with small_disk() as disk, started_on(disk, kind) as server:
         place = Place(server, {}, {"answer_timeout": 0.5})
         a_full_disk_costs_nothing_that_was_accepted(place, disk.fill, disk.free)
 
 
-def test_different_prefixes_are_different_storages(server: Server) -> None:
+def test_different_prefixes_are_different_storages(server: SqlServer) -> None:
     with closing(Storage(server.url)) as storage:
         storage.push("peer", Message(b"1", None))
         with closing(Storage(server.url, "other_", owner_timeout=0)) as other:
@@ -67,7 +65,7 @@ def test_different_prefixes_are_different_storages(server: Server) -> None:
 
 @pytest.mark.parametrize("number", [1, 3])
 def test_a_push_whose_answer_was_lost_is_at_the_position_it_returned(
-    server: Server, monkeypatch: pytest.MonkeyPatch, number: int
+    server: SqlServer, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     with closing(Storage(server.url)) as storage:
         insert = storage._database.insertion._insert
@@ -86,7 +84,7 @@ def test_a_push_whose_answer_was_lost_is_at_the_position_it_returned(
 
 
 @pytest.mark.parametrize("size", [100, 100_000])
-def test_a_batch_of_any_size_is_kept_exactly(server: Server, size: int) -> None:
+def test_a_batch_of_any_size_is_kept_exactly(server: SqlServer, size: int) -> None:
     """It fits into one statement or not, and some of its messages are already there or not."""
     ttls = [None, 0, 0.1, 60]
     data = bytes(range(256)) * (size // 256 + 1)
@@ -107,7 +105,7 @@ def test_a_batch_of_any_size_is_kept_exactly(server: Server, size: int) -> None:
             ]
 
 
-def test_a_message_too_large_for_a_packet_is_refused_without_harm(server: Server) -> None:
+def test_a_message_too_large_for_a_packet_is_refused_without_harm(server: SqlServer) -> None:
     if not isinstance(server, MariaDb):
         pytest.skip("PostgreSQL takes a gigabyte")
     with closing(Storage(server.url)) as storage:
@@ -117,7 +115,7 @@ def test_a_message_too_large_for_a_packet_is_refused_without_harm(server: Server
         assert [len(text) for text in texts(storage)] == [33_540_000]
 
 
-def test_another_owner_may_come_while_the_server_is_lost(server: Server) -> None:
+def test_another_owner_may_come_while_the_server_is_lost(server: SqlServer) -> None:
     with closing(Storage(server.url, owner_timeout=0)) as storage:
         storage.push("peer", Message(b"1", None))
         server.stop()
@@ -130,7 +128,7 @@ def test_another_owner_may_come_while_the_server_is_lost(server: Server) -> None
         assert texts(storage) == [b"1", b"2", b"3"]
 
 
-def test_the_users_engine_is_left_open(server: Server) -> None:
+def test_the_users_engine_is_left_open(server: SqlServer) -> None:
     engine = sa.create_engine(server.url)
     with closing(Storage(engine)) as storage:
         storage.push("peer", Message(b"1", None))
@@ -142,7 +140,7 @@ def test_the_users_engine_is_left_open(server: Server) -> None:
     engine.dispose()
 
 
-def test_dropped_structures_can_be_created_again(server: Server) -> None:
+def test_dropped_structures_can_be_created_again(server: SqlServer) -> None:
     with closing(Storage(server.url)) as storage:
         storage.push("peer", Message(b"1", None))
         storage.drop_structures()
@@ -155,7 +153,7 @@ def test_dropped_structures_can_be_created_again(server: Server) -> None:
         assert texts(storage) == [b"3"]
 
 
-def test_a_newer_schema_is_refused(server: Server) -> None:
+def test_a_newer_schema_is_refused(server: SqlServer) -> None:
     Storage(server.url).close()
     engine = sa.create_engine(server.url)
     with engine.begin() as connection:

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from snakemq.exceptions import StorageError
 from snakemq.message import Message
 from snakemq.storage.sqla import SqlAlchemyQueuesStorage
-from tests.servers import MariaDb, PostgreSql
+from tests.servers import MariaDb, PostgreSql, SqlServer
 from tests.servers.fixtures import started
 
 pytestmark = pytest.mark.server
@@ -37,26 +37,23 @@ V16_TABLE = sa.Table(
 
 
 @pytest.fixture(scope="module", params=["postgresql", "mariadb", "sqlite"])
-def database(request: pytest.FixtureRequest) -> Iterator[str]:
+def server(request: pytest.FixtureRequest) -> Iterator[SqlServer | None]:
+    """A server; ``None`` for SQLite, which has none."""
     if request.param == "sqlite":
-        yield ""
+        yield None
     else:
-        kind = {"postgresql": PostgreSql, "mariadb": MariaDb}[request.param]
-        with started(kind) as server:
-            yield server.url
+        kinds: dict[str, type[SqlServer]] = {"postgresql": PostgreSql, "mariadb": MariaDb}
+        with started(kinds[request.param]) as server:
+            yield server
 
 
 @pytest.fixture
-def url(database: str, tmp_path: Path) -> str:
+def url(server: SqlServer | None, tmp_path: Path) -> str:
     """The URL of an empty database."""
-    if not database:
+    if server is None:
         return f"sqlite:///{tmp_path}/queues.db"
-    engine = sa.create_engine(database)
-    with engine.begin() as connection:
-        for name in sa.inspect(connection).get_table_names():
-            connection.exec_driver_sql(f"DROP TABLE {name}")
-    engine.dispose()
-    return database
+    server.use_new_database()
+    return server.url
 
 
 def uuid(n: int) -> bytes:
