@@ -177,6 +177,34 @@ def test_later_changes_of_a_context_do_not_change_what_was_checked(
 # -- other links
 
 
+@pytest.mark.parametrize("with_tls", [False, True])
+def test_connector_says_who_is_expected_and_a_listener_expects_nobody(
+    link: DiaryLink, other: DiaryLink, authority: Authority, with_tls: bool
+) -> None:
+    server = SSLConfig(*authority.issue("localhost")) if with_tls else None
+    client = SSLConfig() if with_tls else None
+    other.add_connector(link.add_listener(LOCALHOST, server), ssl_config=client, ident="bob")
+    run_until(lambda: link.open and other.open, link, other)
+    assert other.peer_credentials(other.open[0]).expected_ident == "bob"
+    assert link.peer_credentials(link.open[0]).expected_ident is None
+
+
+def test_memory_connector_says_who_is_expected(network: MemoryNetwork) -> None:
+    alice, bob = network.link("alice"), network.link("bob")
+    connector = network.keep_connected(alice, "bob", ident="robert")
+    network.run_until_idle()
+    assert connector.conn_id is not None
+    assert alice.peer_credentials(connector.conn_id).expected_ident == "robert"
+    (there,) = bob.connections
+    assert bob.peer_credentials(there).expected_ident is None
+
+
+@pytest.mark.parametrize("ident", [b"bob", 1, ["bob"]])
+def test_what_is_expected_is_a_string(link: DiaryLink, ident: str) -> None:
+    with pytest.raises(TypeError, match="ident must be None or a str"):
+        link.add_connector(("127.0.0.1", 4000), ident=ident)
+
+
 def test_throttle_passes_the_credentials_on(link: DiaryLink, other: DiaryLink) -> None:
     here, _ = connect(link, other)
     throttle: LinkInterface = Throttle(link, 1000)

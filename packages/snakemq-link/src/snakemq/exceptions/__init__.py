@@ -14,6 +14,7 @@
     ├── SnakeMQIncompatibleProtocol      the peer speaks another protocol version
     ├── SnakeMQNoIdent                   the peer sent a message before its identification
     ├── SnakeMQDuplicateIdent            the peer claims an ident whose owner is alive
+    ├── NotProven                        the peer has not proven that it is who it says
     ├── SnakeMQNotAdmitted               your callback of on_connect raised, so the peer was refused
     ├── SnakeMQTimeout                   the peer did not do in time what it had to do
     ├── QueueFull                        you sent more than the limits of the queue allow
@@ -31,6 +32,7 @@ from ._errors import (
     ConnectFailed,
     LoopError,
     NoConnection,
+    NotProven,
     QueueFull,
     SendNotFinished,
     SnakeMQBrokenFormat,
@@ -54,6 +56,7 @@ __all__ = [
     "ConnectFailed",
     "LoopError",
     "NoConnection",
+    "NotProven",
     "QueueFull",
     "SendNotFinished",
     "SnakeMQBrokenFormat",

@@ -67,6 +67,12 @@ class SnakeMQDuplicateIdent(SnakeMQException):
     """The peer claims the ident of another peer that is connected and alive."""
 
 
+class NotProven(SnakeMQException):
+    """The peer claims an ident and has not proven that it is its own, so the connection was closed
+    before anything was sent or taken. If the authenticator raised something else than this, that
+    is the ``__cause__``."""
+
+
 class SnakeMQNotAdmitted(SnakeMQException):
     """A callback of ``on_connect`` raised, so the connection was closed before anything was sent or
     taken. What it raised is the ``__cause__``."""

@@ -63,6 +63,8 @@ class PeerCredentials(_Record):
     - ``address``: the address of the peer, as the socket module gives it.
     - ``dialled``: the address of the connector, as :meth:`Link.add_connector` returned it; ``None``
       if the peer dialled.
+    - ``expected_ident``: the ``ident`` that :meth:`Link.add_connector` was given. The layers above
+      must talk to nobody else on this connection. ``None``: to anybody.
     - ``is_tls``: True over TLS.
     - ``checked_against``: what a certificate of the peer is checked against, even if the peer has
       not shown any.
@@ -82,6 +84,7 @@ class PeerCredentials(_Record):
         "certificate_fields",
         "checked_against",
         "dialled",
+        "expected_ident",
         "is_tls",
         "psk_identity",
         "psk_key_digest",
@@ -93,6 +96,7 @@ class PeerCredentials(_Record):
         *,
         address: object = None,
         dialled: tuple[str, int] | str | None = None,
+        expected_ident: str | None = None,
         is_tls: bool = False,
         checked_against: CertificateCheck = CertificateCheck.NONE,
         certificate: bytes | None = None,
@@ -103,6 +107,7 @@ class PeerCredentials(_Record):
     ) -> None:
         self.address: Final[object] = address
         self.dialled: Final[tuple[str, int] | str | None] = dialled
+        self.expected_ident: Final[str | None] = expected_ident
         self.is_tls: Final[bool] = is_tls
         self.checked_against: Final[CertificateCheck] = checked_against
         self.certificate: Final[bytes | None] = certificate

@@ -183,6 +183,8 @@ class Link:
         address: tuple[str, int],
         reconnect_interval: float | None = None,
         ssl_config: SSLConfig | None = None,
+        *,
+        ident: str | None = None,
     ) -> tuple[str, int]: ...
     @overload
     def add_connector(
@@ -190,6 +192,8 @@ class Link:
         address: str | os.PathLike[str],
         reconnect_interval: float | None = None,
         ssl_config: SSLConfig | None = None,
+        *,
+        ident: str | None = None,
     ) -> str: ...
     @overload
     def add_connector(
@@ -197,17 +201,24 @@ class Link:
         address: Address | os.PathLike[str],
         reconnect_interval: float | None = None,
         ssl_config: SSLConfig | None = None,
+        *,
+        ident: str | None = None,
     ) -> Address: ...
     def add_connector(
         self,
         address: Address | os.PathLike[str],
         reconnect_interval: float | None = None,
         ssl_config: SSLConfig | None = None,
+        *,
+        ident: str | None = None,
     ) -> Address:
         """Keep a connection to ``address``; the loop makes the first attempt. Thread-safe.
 
         ``address``: ``("host", port)`` or the path of a Unix socket.
         ``reconnect_interval``: longest time between two attempts in seconds.
+        ``ident``: the only peer that may be there. The link has no idents, and passes this on to
+        the layers above: ``Messaging`` closes a connection to anybody else, and does not introduce
+        itself before it knows.
 
         Returns the address, for :meth:`del_connector`. Raises ``TypeError`` and ``ValueError``
         for a wrong address or one that has a connector already, and whatever loading the
@@ -215,7 +226,7 @@ class Link:
         """
         self._loop.check_usable()
         address = normalize(address)
-        self._dialling.add_connector(address, reconnect_interval, ssl_config)
+        self._dialling.add_connector(address, reconnect_interval, ssl_config, ident)
         return address
 
     def del_connector(self, address: Address | os.PathLike[str]) -> None:

@@ -37,6 +37,7 @@ class Dialler(Protocol):
 
     server_hostname: str | None
     address: tuple[str, int] | str
+    ident: str | None
 
     def connected(self, conn: LinkSocket) -> None:
         """The connection is ready for use."""
@@ -134,6 +135,11 @@ class LinkSocket:
         """The address of the connector; ``None`` if the other side dialled."""
         return None if self.connector is None else self.connector.address
 
+    @property
+    def expected_ident(self) -> str | None:
+        """The only ident that the connector admits; ``None``: any one."""
+        return None if self.connector is None else self.connector.ident
+
     def fileno(self) -> int:
         return self.sock.fileno()
 
@@ -148,7 +154,10 @@ class LinkSocket:
     def credentials(self) -> PeerCredentials:
         """See :meth:`CredentialsLink.peer_credentials`."""
         return PeerCredentials(
-            address=self.remote_peer, dialled=self.dialled, unix=self.unix_credentials()
+            address=self.remote_peer,
+            dialled=self.dialled,
+            expected_ident=self.expected_ident,
+            unix=self.unix_credentials(),
         )
 
     def unix_credentials(self) -> UnixCredentials | None:

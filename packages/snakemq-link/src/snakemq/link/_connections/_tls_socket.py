@@ -57,6 +57,7 @@ class TLSLinkSocket(LinkSocket):
         return PeerCredentials(
             address=self.remote_peer,
             dialled=self.dialled,
+            expected_ident=self.expected_ident,
             unix=self.unix_credentials(),
             is_tls=True,
             checked_against=checked_against,

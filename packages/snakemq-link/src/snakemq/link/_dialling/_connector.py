@@ -60,8 +60,10 @@ class Connector:
         address: Address,
         ssl_config: SSLConfig | None,
         backoff: Backoff,
+        ident: str | None = None,
     ) -> None:
         self.address: Address = address
+        self.ident: str | None = ident
         self.server_hostname: str | None = None
         self._ssl_config = ssl_config
         if ssl_config is not None:

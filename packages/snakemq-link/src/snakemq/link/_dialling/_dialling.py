@@ -45,13 +45,19 @@ class Dialling:
         self._add_lock = threading.Lock()  # no connector comes after end() has begun
 
     def add_connector(
-        self, address: Address, reconnect_interval: float | None, ssl_config: SSLConfig | None
+        self,
+        address: Address,
+        reconnect_interval: float | None,
+        ssl_config: SSLConfig | None,
+        ident: str | None = None,
     ) -> None:
         from ._backoff import Backoff
         from ._connector import Connector
 
         if isinstance(address, tuple) and address[1] == 0:
             raise ValueError("port 0 cannot be dialled")
+        if ident is not None and not isinstance(ident, str):
+            raise TypeError(f"ident must be None or a str, not {ident!r}")
         if reconnect_interval is None:
             reconnect_interval = self._settings.reconnect_interval
         if not reconnect_interval > 0:
@@ -60,7 +66,7 @@ class Dialling:
             )
         backoff = Backoff(reconnect_interval, _random)
         connector = Connector(
-            self._loop, self._adoption, self._settings, address, ssl_config, backoff
+            self._loop, self._adoption, self._settings, address, ssl_config, backoff, ident
         )
         with self._add_lock:
             self._loop.check_usable()

@@ -43,6 +43,7 @@ class End:
         "conn_id",
         "credentials",
         "dialled",
+        "expected_ident",
         "inp",
         "out",
         "owner",
@@ -63,6 +64,7 @@ class End:
         self.credentials: PeerCredentials = credentials
         """What this side learns about the peer, except for the addresses."""
         self.dialled: str | None = None
+        self.expected_ident: str | None = None
         """The name that this side has dialled; ``None`` if the other side did."""
         inp.wake_reader = self.wake_input
         self.state: State = State.NEW

@@ -20,7 +20,9 @@ class Network(Protocol):
 
     @property
     def links(self) -> Mapping[str, MemoryLink]: ...
-    def connect(self, a: MemoryLink, b: MemoryLink) -> tuple[str, str]: ...
+    def connect(
+        self, a: MemoryLink, b: MemoryLink, *, ident: str | None = None
+    ) -> tuple[str, str]: ...
 
 
 class MemoryConnector:
@@ -30,7 +32,14 @@ class MemoryConnector:
     because nobody has the name now or because of a partition. It ends with its link.
     """
 
-    def __init__(self, network: Network, link: MemoryLink, name: str, interval: Latency) -> None:
+    def __init__(
+        self,
+        network: Network,
+        link: MemoryLink,
+        name: str,
+        interval: Latency,
+        ident: str | None = None,
+    ) -> None:
         self.name = name
         """The address of the link that is dialled."""
         self.interval = interval
@@ -39,6 +48,8 @@ class MemoryConnector:
         """The id that the last connection has, or had, on this side."""
         self.attempts: int = 0
         """How many times it has dialled."""
+        self.ident = ident
+        """The only peer that may be there, see :meth:`Link.add_connector`."""
         self._network = network
         self._link = link
         self._timer: TimerHandle | None = None
@@ -70,7 +81,7 @@ class MemoryConnector:
         other = self._network.links.get(self.name)
         if other is not None:
             try:
-                self.conn_id = self._network.connect(self._link, other)[0]
+                self.conn_id = self._network.connect(self._link, other, ident=self.ident)[0]
             except OSError:
                 self.conn_id = None
         # Always look again: a connection that breaks before on_connect is never reported.

@@ -116,6 +116,7 @@ class MemoryLink:
         return PeerCredentials(
             address=end.peer.owner.name,
             dialled=end.dialled,
+            expected_ident=end.expected_ident,
             is_tls=shown.is_tls,
             checked_against=shown.checked_against,
             certificate=shown.certificate,

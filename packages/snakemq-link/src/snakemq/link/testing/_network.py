@@ -102,11 +102,12 @@ class MemoryNetwork:
         self.links[name] = link
         return link.MachineType(self._world, name, self._ends)
 
-    def connect(self, a: MemoryLink, b: MemoryLink) -> tuple[str, str]:
+    def connect(self, a: MemoryLink, b: MemoryLink, *, ident: str | None = None) -> tuple[str, str]:
         """Have ``a`` dial ``b``; returns the ids of the connection on ``a`` and on ``b``.
 
         ``on_connect`` is called on both sides as soon as the network runs; until then the links do
-        not know the ids. Raises ``OSError`` when they cannot reach each other.
+        not know the ids. ``ident``: see :meth:`Link.add_connector`. Raises ``OSError`` when they
+        cannot reach each other.
         """
         for link in (a, b):
             if link.gone:
@@ -119,7 +120,7 @@ class MemoryNetwork:
         end_a = End(a.machine, f"{a.name}#{self._conn_count}", back, there, b.credentials)
         self._conn_count += 1
         end_b = End(b.machine, f"{b.name}#{self._conn_count}", there, back, a.credentials)
-        end_a.dialled = b.name
+        end_a.dialled, end_a.expected_ident = b.name, ident
         end_a.peer, end_b.peer = end_b, end_a
         for end in (end_a, end_b):
             self._ends[end.conn_id] = end
@@ -127,14 +128,20 @@ class MemoryNetwork:
         return end_a.conn_id, end_b.conn_id
 
     def keep_connected(
-        self, link: MemoryLink, name: str, interval: Latency = 1.0
+        self,
+        link: MemoryLink,
+        name: str,
+        interval: Latency = 1.0,
+        *,
+        ident: str | None = None,
     ) -> MemoryConnector:
         """Connect ``link`` to the link called ``name``, and again whenever that is needed.
 
         ``interval``: seconds until the next attempt, or bounds to draw them from. Each attempt
         dials the link that has the name at that moment, so it finds a process that was restarted.
+        ``ident``: see :meth:`Link.add_connector`.
         """
-        return MemoryConnector(self, link, name, interval)
+        return MemoryConnector(self, link, name, interval, ident)
 
     def shape(
         self,
