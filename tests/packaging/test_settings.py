@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from snakemq._settings import Fixed, Setting
+from snakemq.identity import CertificateIdents
 from snakemq.link import Link, PeerCredentials, SSLConfig, UnixCredentials
 from snakemq.messaging import Messaging, QueueLimits, ReceiveHook
 from snakemq.packeter import Packeter
@@ -59,6 +60,7 @@ OF_1_6 = {"link", "receive_hook", "packeter", "host", "port", "database", "colle
 OTHERS: dict[type[Any], str] = {
     SSLConfig: "what is right depends on the other arguments",
     QueueLimits: "a tuple, which cannot change; see below",
+    CertificateIdents: "what is right depends on the other arguments",
     Rules: "they are replaced as a whole",
     PeerCredentials: "what is known about a connection",
     UnixCredentials: "what is known about a connection",

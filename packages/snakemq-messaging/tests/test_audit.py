@@ -63,6 +63,16 @@ def test_flood_of_idents_of_one_kind_does_not_hide_another_kind(
     assert "ident='bob'" in lines(caplog)[-1]
 
 
+def test_what_is_not_proven_counts_for_the_host_it_comes_from(
+    audit: Audit, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number in range(1000):
+        address = f"192.0.2.1:{40_000 + number}"
+        audit.refused("identification", f"liar {number}", address, is_proven=False)
+    audit.refused("identification", "liar", "[2001:db8::1]:40312", is_proven=False)
+    assert ["liar 0" in line for line in lines(caplog)] == [True, False]
+
+
 def test_text_of_a_peer_is_escaped_quoted_and_cut(
     audit: Audit, caplog: pytest.LogCaptureFixture
 ) -> None:

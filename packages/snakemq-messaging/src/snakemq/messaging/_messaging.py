@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 from collections.abc import Iterable
@@ -16,7 +17,9 @@ from snakemq._settings import (
     zero_or_more,
 )
 from snakemq.callbacks import Event
-from snakemq.exceptions import LoopError
+from snakemq.exceptions import LoopError, NoConnection
+from snakemq.identity import Authenticator, Identity
+from snakemq.identity._authenticator import check_authenticator
 from snakemq.link import Abilities, forks
 from snakemq.message import Message
 from snakemq.message._stack import claim, give_back
@@ -62,6 +65,11 @@ NEVER = -1
 """No process has been forked that often."""
 
 
+def _none_or_authenticator(name: str, value: object) -> None:
+    if value is not None:
+        check_authenticator(name, value)
+
+
 class Messaging:
     """Sends messages to peers, and receives theirs. A peer is addressed by its ident.
 
@@ -69,6 +77,9 @@ class Messaging:
 
     Settings are attributes too, and may change at any time:
 
+    - ``authenticator``: decides whether a peer is who it says, see
+      :class:`~snakemq.identity.Authenticator`. A new one decides about connections that are made
+      from then on. ``None``: every peer is believed.
     - ``max_attempts``: how often a message is offered to callbacks that raise.
     - ``retry_delay``: seconds between two of these attempts.
     - ``max_unprocessed_bytes``: how much may wait here to be processed, of connected peers, and as
@@ -133,6 +144,7 @@ class Messaging:
     window_messages: Fixed[int] = Fixed(whole(1, MAX_WINDOW))
     window_bytes: Fixed[int] = Fixed(whole(1, MAX_WINDOW))
     queue_limits: Fixed[QueueLimits | None] = Fixed(instance_of(QueueLimits, or_none=True))
+    authenticator: Setting[Authenticator | None] = Setting(_none_or_authenticator)
     max_attempts: Setting[int] = Setting(whole(1))
     retry_delay: Setting[float] = Setting(zero_or_more("seconds"))
     max_unprocessed_bytes: Setting[int] = Setting(whole(1))
@@ -181,8 +193,9 @@ class Messaging:
     when the connection broke and will not be sent again: *not confirmed*, not *certainly not
     received*."""
     on_connect: Event[[str, str]] = Event()
-    """``func(conn_id, ident)``: the peer is identified. The place to check whether it is who it
-    says: until all callbacks have returned, no message is sent to it, and none of it is taken.
+    """``func(conn_id, ident)``: the peer is identified, and has proven it if there is an
+    ``authenticator``; :meth:`identity` tells how. The place to decide whether it is wanted: until
+    all callbacks have returned, no message is sent to it, and none of it is taken.
     If one of them closes the connection, or raises, those after it are not called. One that
     raises closes the connection too, and ``on_error`` is called with
     :exc:`~snakemq.exceptions.SnakeMQNotAdmitted`."""
@@ -201,6 +214,7 @@ class Messaging:
         queues_storage: QueuesStorageBase | str | None = None,
         *,
         inbox: InboxStorage | None = None,
+        authenticator: Authenticator | None = None,
         manual_ack: bool = False,
         window_messages: int = WINDOW_MESSAGES,
         window_bytes: int = WINDOW_BYTES,
@@ -215,6 +229,7 @@ class Messaging:
     ) -> None:
         self.identifier = identifier
         self.inbox = inbox
+        self.authenticator = authenticator
         self.manual_ack = manual_ack
         self.window_messages = window_messages
         self.window_bytes = window_bytes
@@ -420,6 +435,24 @@ class Messaging:
     def is_connected(self, ident: str) -> bool:
         """Return whether that peer is connected now. Thread-safe."""
         return ident in self._registry
+
+    def identity(self, conn_id: str) -> Identity:
+        """Return who is at the other end of a connection, and how that was proven. Thread-safe.
+
+        It is known from ``on_connect`` until ``on_disconnect``. Raises
+        :exc:`~snakemq.exceptions.NoConnection` for a connection that is not there (any more), or
+        is not identified yet.
+        """
+        return self._connections.identity(conn_id)
+
+    def identity_of(self, ident: str) -> Identity | None:
+        """Return the identity of a peer that is connected now, otherwise ``None``. Thread-safe."""
+        conversation = self._registry.get(ident)
+        if conversation is None:
+            return None
+        with contextlib.suppress(NoConnection):  # it has just gone
+            return self._connections.identity(conversation.conn_id)
+        return None
 
     def announce(self, bits: int) -> None:
         """Tell peers on connections made from now on that a layer above has these abilities.

@@ -31,6 +31,7 @@ def take_picture(
         reconnected=statistics.reconnected,
         unread_outbox=outbox_size,
         peers=peers,
+        not_proven=statistics.not_proven,
     )
 
 

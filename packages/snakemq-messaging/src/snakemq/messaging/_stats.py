@@ -119,6 +119,8 @@ class MessagingStats(NamedTuple):
     """Messages that ``send_message`` has accepted and the loop has not seen yet."""
     peers: dict[str, PeerStats]
     """Figures of each peer, by ident."""
+    not_proven: int = 0
+    """How many connections were closed because their peer had not proven its ident."""
 
 
 class Statistics:
@@ -131,6 +133,7 @@ class Statistics:
         self._row: deque[str] = deque()  # their idents, in the order of examination
         self.connected = 0
         self.reconnected = 0
+        self.not_proven = 0
 
     def of(self, ident: str) -> Counters:
         counters = self.peers.get(ident)

@@ -1,4 +1,4 @@
-"""Asks the users whether a peer is who it says."""
+"""Asks the users whether they want a peer."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from snakemq.callbacks import Callback
 from snakemq.exceptions import NoConnection, SnakeMQNotAdmitted
 
 from .._events import Events
-from .._rate import INTERVAL, Rate
 from .._wire._phases import Phase
 from ._connection import Connection
 from ._endings import Endings
+from ._tracebacks import Tracebacks
 
 
 class Checks:
@@ -27,7 +27,7 @@ class Checks:
         self.on_connect: Callback[[str, str]] = Callback()
         self._events = events
         self._endings = endings
-        self._rate = Rate(time)
+        self._tracebacks = Tracebacks(events.log, time)
 
     def is_agreed(self, connection: Connection, ident: str) -> bool:
         """Call the callbacks of ``on_connect``. True if all return and none closes the connection.
@@ -54,7 +54,7 @@ class Checks:
 
     def _has_raised(self, connection: Connection, ident: str, raised: Exception) -> None:
         conversation = connection.conversation
-        self._log(conversation.conn_id, ident, raised)
+        self._tracebacks.log("a callback of on_connect", conversation.conn_id, ident, raised)
         if conversation.phase is Phase.CLOSED:  # by the callback, before it raised
             self._events.report(conversation.conn_id, raised)
             return
@@ -63,16 +63,3 @@ class Checks:
         )
         error.__cause__ = raised
         self._endings.fail(connection, error)
-
-    def _log(self, conn_id: str, ident: str, raised: Exception) -> None:
-        """Log the traceback, since the check itself may have a bug; but not for every stranger."""
-        place = raised.__traceback__
-        while place is not None and place.tb_next is not None:
-            place = place.tb_next
-        line = None if place is None else (place.tb_frame.f_code.co_filename, place.tb_lineno)
-        if self._rate.count(f"{type(raised).__qualname__} {line}"):
-            self._events.log.error(
-                "conn=%s ident=%r a callback of on_connect raised; not told again within %g s",
-                *(conn_id, ident, INTERVAL),
-                exc_info=raised,
-            )

@@ -10,6 +10,7 @@ from .._wire._conversation import Conversation
 from ._probe import NO_PROBE
 
 if TYPE_CHECKING:
+    from snakemq.identity import Identity
     from snakemq.link import TimerHandle
 
 
@@ -22,7 +23,9 @@ class Connection:
     # There are thousands of them.
     __slots__ = (
         "conversation",
+        "expected",
         "farewell_packet_id",
+        "identity",
         "inbox",
         "last_ping",
         "last_recv",
@@ -43,6 +46,10 @@ class Connection:
         self.max_packet_size = max_packet_size
         """The limit that the peer was told. It holds for this connection, whatever the setting of
         the packeter becomes."""
+        self.expected: str | None = None
+        """The only ident that may be at the other end; ``None``: any one."""
+        self.identity: Identity | None = None
+        """The peer at the other end; set when it has proven its ident."""
         self.queue: OutgoingQueue | None = None
         """Set when this connection owns the ident."""
         self.inbox: Inbox | None = None

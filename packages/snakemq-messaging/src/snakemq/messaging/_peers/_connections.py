@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 from snakemq.callbacks import Callback
 from snakemq.exceptions import SnakeMQDuplicateIdent, SnakeMQException, SnakeMQTimeout
-from snakemq.link import Abilities
+from snakemq.identity import Identity
+from snakemq.link import Abilities, no_connection
 from snakemq.packeter import Packet, Packeter
 
 from .._events import Events
@@ -18,6 +19,7 @@ from .._stats import Statistics
 from .._wire import _frames as frames
 from .._wire._conversation import Acked, Answer, Claimed, Held, Numbered, TurnedAway
 from .._wire._phases import CLOSED, TURNED_AWAY, Event, Phase
+from ._authentication import Authentication
 from ._checks import Checks
 from ._connection import Connection
 from ._contests import Contests
@@ -55,6 +57,9 @@ class Connections:
         self.on_disconnect: Callback[[str, str]] = Callback()
         prober = Prober(packeter)
         self._endings = Endings(packeter, events)
+        self._authentication = Authentication(
+            packeter.link, self._endings, statistics, events, settings
+        )
         self._checks = Checks(events, packeter.link.time, self._endings)
         self.on_connect = self._checks.on_connect
         self._notices = Notices(packeter, prober)
@@ -100,12 +105,20 @@ class Connections:
         """Add feature bits to what new connections are told."""
         self._features = self._features._replace(bits=self._features.bits | bits)
 
+    def identity(self, conn_id: str) -> Identity:
+        """See :meth:`Messaging.identity`. Thread-safe."""
+        connection = self._connections.get(conn_id)
+        if connection is None or connection.identity is None or connection.queue is None:
+            raise no_connection(conn_id)
+        return connection.identity
+
     # -- introductions
 
     def _on_connect(self, conn_id: str) -> None:
         self._made += 1
         largest = self._packeter.max_packet_size
         connection = Connection(conn_id, self._time(), self._made, largest)
+        connection.expected = self._authentication.expected(conn_id)
         self._connections[conn_id] = self._unidentified[conn_id] = connection
         self._packeter.set_max_packet_size(conn_id, min(MAX_HANDSHAKE_PACKET_SIZE, largest))
         self.keepalive.set_deadline(
@@ -113,15 +126,26 @@ class Connections:
             self._settings.identification_timeout,
             lambda: self._endings.fail(connection, SnakeMQTimeout("no identification in time")),
         )
-        send = self._packeter.send_packet
+        if connection.expected is None:
+            self._introduce_this_side(connection)
+
+    def _introduce_this_side(self, connection: Connection) -> None:
+        """Say who this is. Anybody may hear that, unless this side has dialled and expects someone:
+        then it waits for the proof. The side that was dialled never waits for this."""
+        conn_id, send = connection.conversation.conn_id, self._packeter.send_packet
+        features = self._features._replace(max_packet_size=connection.max_packet_size)
         send(conn_id, frames.encode_version())
-        send(conn_id, frames.encode_features(self._features._replace(max_packet_size=largest)))
+        send(conn_id, frames.encode_features(features))
         send(conn_id, frames.encode_identification(self._identifier))
 
     def _claimed(self, connection: Connection, ident: str) -> None:
         if connection.timer is not None:
             connection.timer.cancel()
             connection.timer = None
+        if not self._authentication.is_proven(connection, ident):
+            return
+        if connection.expected is not None:
+            self._introduce_this_side(connection)
         conversation = connection.conversation
         features = conversation.features
         # Before the packets that came along with the identification are looked at.

@@ -6,6 +6,7 @@ import contextlib
 import logging
 
 from snakemq.exceptions import (
+    NotProven,
     SnakeMQBrokenFormat,
     SnakeMQDuplicateIdent,
     SnakeMQException,
@@ -92,6 +93,9 @@ def _refusal(error: Exception) -> tuple[frames.Refusal, str] | None:
     """Return what to tell the peer; ``None`` if it is not there, or has itself refused."""
     if isinstance(error, SnakeMQDuplicateIdent):
         return frames.Refusal.TAKEN_IDENT, str(error)
+    if isinstance(error, NotProven):
+        # Not why: a liar must not learn what would have been believed.
+        return frames.Refusal.NOT_PROVEN, "the ident is not proven"
     if isinstance(error, SnakeMQFlood):
         return frames.Refusal.FLOOD, str(error)
     if isinstance(error, (SnakeMQBrokenFormat, SnakeMQNoIdent)):

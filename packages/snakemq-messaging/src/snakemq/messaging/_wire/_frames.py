@@ -61,6 +61,7 @@ class Refusal(IntEnum):
     TAKEN_IDENT = 1
     BROKEN_RULES = 2
     FLOOD = 3
+    NOT_PROVEN = 4
 
 
 class Features(NamedTuple):

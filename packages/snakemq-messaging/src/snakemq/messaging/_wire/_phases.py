@@ -15,8 +15,12 @@ class Phase(Enum):
 
     GREETING = "greeting"
     """The peer introduces itself."""
+    PROVING = "proving"
+    """The peer has claimed an ident, and the authenticator is asked whether it is that peer. Lasts
+    for one call. Before it is over, nobody else is affected: not the owner of the ident either."""
     CLAIMING = "claiming"
-    """The peer has claimed an ident, and nothing is decided yet. Lasts for one call."""
+    """The ident is proven, and it is still open whether another connection has it. Lasts for one
+    call."""
     CONTESTING = "contesting"
     """Another connection has the ident, and is asked for a sign of life."""
     CHECKING = "checking"
@@ -50,6 +54,7 @@ class Event(Enum):
     EMPTY = "empty frame"
     OTHER = "any other frame"
 
+    IDENT_IS_PROVEN = "the ident is proven, or there is no authenticator"
     IDENT_IS_FREE = "nobody has the ident"
     IDENT_IS_TAKEN = "another connection has the ident"
     CONTEST_IS_WON = "that connection has ended"
@@ -98,7 +103,7 @@ TABLE: Mapping[Phase, Mapping[Event, Step]] = {
         Event.VERSION: READ,
         Event.INCOMPATIBLE: READ,
         Event.FEATURES: READ,
-        Event.IDENTIFICATION: Step(Act.READ, Phase.CLAIMING),
+        Event.IDENTIFICATION: Step(Act.READ, Phase.PROVING),
         Event.MESSAGE: REJECT,
         Event.PING: READ,
         Event.REFUSED: READ,
@@ -106,7 +111,10 @@ TABLE: Mapping[Phase, Mapping[Event, Step]] = {
         Event.OTHER_VERSION: Step(phase=Phase.TURNED_AWAY),
         Event.END: END,
     },
-    # Here identities are to be proven: before a contest, and before anything leaves.
+    Phase.PROVING: {
+        Event.IDENT_IS_PROVEN: Step(phase=Phase.CLAIMING),
+        Event.END: END,
+    },
     Phase.CLAIMING: {
         Event.IDENT_IS_FREE: Step(phase=Phase.CHECKING),
         Event.IDENT_IS_TAKEN: Step(phase=Phase.CONTESTING),
