@@ -149,6 +149,14 @@ def break_storage(world: World) -> None:
         world.note(peer.ident, "storage is broken", f"until {peer.process.storage.broken_until}")
 
 
+def hang_storage(world: World) -> None:
+    """A server does not answer for some time; it may be the same one that was broken."""
+    if peer := _some_peer(world):
+        until = world.now + world.random.choice((0.05, 0.5, 3.0, 15.0))
+        peer.process.storage_thread.hangs_until = until
+        world.happened("storage hangs", peer.ident, f"until {until}")
+
+
 def change_mood(world: World) -> None:
     if peer := _some_peer(world):
         peer.process.application.mood = world.draw_mood()
@@ -190,6 +198,7 @@ FAULTS: tuple[Deed, ...] = (
     plan_crash,
     plan_crash,
     break_storage,
+    hang_storage,
     change_mood,
     change_mood,
     dial_once_more,

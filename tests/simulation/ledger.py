@@ -298,7 +298,7 @@ class Ledger:
         """Nothing is under way: a receiver that is killed now must repeat nothing."""
         for entry in self._unrecorded.values():
             receiver = self._peers[entry.receiver]
-            if not receiver.storage_was_broken:
+            if not receiver.storage_was_broken and not receiver.process.storage_thread.is_busy:
                 raise Violation(f"{entry!r} was processed some time ago and is not recorded")
 
     # -- lives

@@ -147,7 +147,24 @@ def deletes_much_later() -> Iterator[None]:
     with (
         mock.patch("snakemq.messaging._outgoing._stored._deletions.DELETE_DELAY", 5.0),
         mock.patch.object(OutgoingQueues, "keep_up", return_value=None),
+        mock.patch.object(Deletions, "room", return_value=10**9),
     ):
+        yield
+
+
+@_mutant
+def goes_on_while_the_storage_deletes() -> Iterator[None]:
+    with mock.patch.object(Deletions, "room", return_value=10**9):
+        yield
+
+
+@_mutant
+def delivers_what_was_deleted_while_its_page_was_read() -> Iterator[None]:
+    def pending(self: Deletions, ident: str) -> Any:
+        due = self._collected.get(ident)
+        return due.messages if due is not None else ()
+
+    with mock.patch.object(Deletions, "pending", pending):
         yield
 
 

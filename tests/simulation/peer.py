@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from snakemq.link.testing import MemoryConnector
 from snakemq.messaging import Messaging, WhenFull
@@ -16,6 +16,7 @@ from .ledger import Entry
 from .old_wire import OldPacketer
 from .settings import PeerSettings
 from .storage import WatchedStorage
+from .storage_thread import Killed, SimulatedThread
 
 if TYPE_CHECKING:
     from .world import World
@@ -26,8 +27,12 @@ MESSAGE_HEADER = 25
 """Bytes of a packet that are not data."""
 
 
-class Killed(BaseException):
-    """The process ends at this very instruction. No ``Exception``: nothing can catch it."""
+class SimulatedMessaging(Messaging):
+    """Calls its storages in a simulated thread."""
+
+    def __init__(self, thread: SimulatedThread, *args: Any, **options: Any) -> None:
+        self._runner_of = lambda storage: thread
+        super().__init__(*args, **options)
 
 
 class Process:
@@ -39,7 +44,9 @@ class Process:
         self.storage = storage
         packeter_class = OldPacketer if settings.is_old else Packeter
         packeter = packeter_class(self.link, max_packet_size=settings.max_packet_size)
-        self.messaging = Messaging(
+        self.storage_thread = SimulatedThread(peer, self.link)
+        self.messaging = SimulatedMessaging(
+            self.storage_thread,
             peer.ident,
             "",
             packeter,
@@ -111,6 +118,7 @@ class Peer:
         storage = self.process.storage
         # Not 0: that it was broken in this life is not forgotten.
         storage.broken_until = min(storage.broken_until, self.world.now)
+        self.process.storage_thread.calm_down()
         self.process.messaging.close()
         self.world.network.crash(self.process.link)
         self._end()

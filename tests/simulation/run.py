@@ -13,7 +13,8 @@ from unittest import mock
 from .application import Mood
 from .faults import FAULTS
 from .ledger import Crash, Violation
-from .peer import MESSAGE_HEADER, Killed, Peer
+from .peer import MESSAGE_HEADER, Peer
+from .storage_thread import Killed
 from .verdict import check_end, check_now, is_settled
 from .world import World
 
@@ -184,6 +185,7 @@ def _settle(world: World) -> None:
     for peer in world.peers.values():
         peer.process.application.mood = Mood.calm()
         peer.process.storage.broken_until = min(peer.process.storage.broken_until, world.now)
+        peer.process.storage_thread.calm_down()
         peer.process.application.ack_all()
         for conn_id in peer.process.link.connections:
             network.shape(

@@ -45,6 +45,7 @@ KINDS = {
     "shutdown",
     "slow path",
     "storage failure",
+    "storage hangs",
     "too much open",
     "vanish",
     "writer stalls",

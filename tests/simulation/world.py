@@ -15,8 +15,9 @@ from .application import Mood
 from .calls import Call
 from .ledger import Ledger
 from .liar import PREFIX
-from .peer import Killed, Peer
+from .peer import Peer
 from .settings import LARGEST_MESSAGE, draw_peer, draw_world
+from .storage_thread import Killed
 
 NOBODY = "nobody"
 """An ident that no peer has: what is sent to it waits until its time is over."""

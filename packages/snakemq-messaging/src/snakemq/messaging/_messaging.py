@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from snakemq._settings import (
     Fixed,
@@ -17,7 +17,7 @@ from snakemq._settings import (
     zero_or_more,
 )
 from snakemq.callbacks import Event
-from snakemq.exceptions import LoopError, NoConnection
+from snakemq.exceptions import LoopError, NoConnection, StorageError
 from snakemq.identity import Authenticator, Identity
 from snakemq.identity._authenticator import check_authenticator
 from snakemq.link import Abilities, forks
@@ -37,6 +37,8 @@ from ._peers._keepalive import KEEPALIVE_WAIT
 from ._picture import take_picture
 from ._registry import Registry
 from ._stats import MessagingStats, Statistics
+from ._storage_thread import runner_of
+from ._storekeeper import FINISH_TIMEOUT, Runner, Storekeepers
 from ._wire import _frames as frames
 from ._wire._sendable import (
     MAX_MESSAGE_SIZE,
@@ -254,9 +256,11 @@ class Messaging:
         self._statistics = Statistics(lambda ident: self._queue_of(ident) is not None)
         self._occupancy = Occupancy(queue_limits, packeter.link.in_loop) if queue_limits else None
         self._registry = Registry()
+        self._storekeepers = Storekeepers(packeter.link, self._runner_of)
         self._sender = Sender(
             packeter,
             queues_storage,
+            self._storekeepers.of(queues_storage),
             self._occupancy,
             self._registry,
             self._statistics,
@@ -386,8 +390,14 @@ class Messaging:
             raise
         return [message.uuid for message in claimed]
 
+    _runner_of: Callable[[object], Runner] = staticmethod(runner_of)
+    """Makes the runner for the calls of a storage. A simulation has runners of its own."""
+
     def _link_is_gone(self) -> None:
         self._open_in = NEVER
+        if not self._storekeepers.finish(FINISH_TIMEOUT):
+            self.log.error("%s", _unanswered())
+        self._storekeepers.end()
 
     def _is_over(self) -> LoopError:
         if self._forks != forks.count:
@@ -505,14 +515,38 @@ class Messaging:
     def close(self) -> None:
         """Bring the storage up to date: delete what was delivered, and store what is left of ttls.
 
+        Waits up to 5 seconds for the storage, and ends the thread in which it is called, see
+        :attr:`QueuesStorageBase.blocks`; that thread starts again when it is needed.
+
         You may leave it out, and call it at any time: without it a few delivered messages may be
         delivered again after the next start. It closes neither the link nor the storage, which
         belong to you. It does close a storage that was given as a URL, so then it is the end.
         Raises :exc:`~snakemq.exceptions.StorageError`.
         """
-        self._sender.close()
-        if self._opened_storage is not None:
-            self._opened_storage.close()
+        try:
+            if self._forks == forks.count:
+                self._finish()
+        finally:
+            if self._opened_storage is not None:
+                self._opened_storage.close()
+
+    def _finish(self) -> None:
+        failures: list[Exception] = []
+        self._sender.close(failures.append)
+        is_finished = self._storekeepers.finish(FINISH_TIMEOUT)
+        self._storekeepers.end()
+        if not is_finished:
+            raise _unanswered()
+        if failures:
+            raise failures[0]
+
+
+def _unanswered() -> StorageError:
+    return StorageError(
+        f"the storage has not answered for {FINISH_TIMEOUT:g} s: after the next start, messages"
+        " that were delivered or processed lately may come again",
+        temporary=True,
+    )
 
 
 def _inherited() -> LoopError:

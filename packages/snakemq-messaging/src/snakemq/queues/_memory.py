@@ -68,6 +68,8 @@ class MemoryQueuesStorage(QueuesStorageBase):
       :attr:`pageable`, like a storage written for snakeMQ 1.6.
     """
 
+    blocks = False
+
     clock: Fixed[Callable[[], float] | None] = Fixed(function(or_none=True))
 
     def __init__(

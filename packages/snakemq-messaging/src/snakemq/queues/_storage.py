@@ -41,8 +41,11 @@ class QueuesStorageBase(ABC):
       without rewriting its rows; otherwise its user does, through :meth:`update_items_ttl`. An
       expired message has 0 left, never less. A :attr:`pageable` storage has to count.
     - *Copies*: changing a message that was pushed or returned changes nothing in the storage.
-    - *Thread-safety*: :meth:`push` and :meth:`push_many` are called from any thread, the other
-      methods from the loop.
+    - *Thread-safety*: :meth:`push` and :meth:`push_many` are called from any thread, also while
+      another method runs. All other methods are called from one thread at a time: first from the
+      one that makes the ``Messaging``, then from its storage thread, or from the loop if the
+      storage does not block (:attr:`blocks`). So a long page or deletion should not keep a push
+      waiting for long.
     - *Idempotence*: deleting what is not there, and closing twice, are not errors.
     - *Errors*: whatever the back end raises becomes a :exc:`~snakemq.exceptions.StorageError`;
       using a closed storage raises one, too. The error is ``temporary`` if the same call may
@@ -65,6 +68,11 @@ class QueuesStorageBase(ABC):
     only what is in it, :meth:`push` and :meth:`push_many` return positions, and the storage counts
     ttl. If not, as with a storage that was written for snakeMQ 1.6, each queue is read whole at the
     start and kept in memory."""
+
+    blocks: bool = True
+    """Whether a call may take a while, because a disk or a server has to answer. Then ``Messaging``
+    calls the storage in a thread of its own; if not, in its loop. A storage that can be used only
+    in the thread of the loop sets this to False, and holds up the loop with each call."""
 
     @abstractmethod
     def close(self) -> None:
@@ -172,8 +180,9 @@ class QueuesStorageBase(ABC):
 class InboxStorage(Protocol):
     """Remembers which messages a receiver has processed, across its restarts.
 
-    A storage of queues can be one as well. The loop calls both methods; they raise
-    :exc:`~snakemq.exceptions.StorageError` if the back end fails.
+    A storage of queues can be one as well. The storage thread calls all methods; they raise
+    :exc:`~snakemq.exceptions.StorageError` if the back end fails. An inbox that never blocks may
+    say so by an attribute ``blocks``, as in :class:`QueuesStorageBase`: then the loop calls it.
 
     It should be a :class:`ForgetfulInbox`, too: a new ident costs its peer nothing, and an inbox
     that cannot forget keeps the uuids of every peer that ever came.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from snakemq.exceptions import StorageError
@@ -12,6 +12,7 @@ from snakemq.message import Message
 from snakemq.queues import QueuesStorageBase, StoredMessage
 
 from .._stats import DropReason, Statistics
+from .._storekeeper import AtOnce, Storekeeper
 from ._limits import Occupancy
 from ._queue._expiry import ttl_left
 from ._queue._queue import OutgoingQueue
@@ -28,6 +29,9 @@ SWEEP_AFTER = 1.0
 UNKNOWN = -1
 """Stands for the position of a message in a storage that does not tell positions."""
 
+DELETION_TIMEOUT = 1.0
+"""Seconds that a send may wait for the deletion of an earlier message with the same uuid."""
+
 LOOK_DELAY = 1.0
 """Messages that did not fit the window usually go out with the next one. After this many seconds
 the rest is sorted by deadline; to do so at once would double what their queue costs."""
@@ -40,7 +44,8 @@ class QueuesOwner(Protocol):
         """A message was dropped from a queue."""
 
     def resume(self, ident: str) -> None:
-        """Messages can be taken again: the storage works, or nothing holds them up any more."""
+        """Messages may be taken again, or the books of the queue have changed: a page has come, the
+        storage works, or nothing holds the messages up any more."""
 
     def storage_failed(self, exc: Exception) -> None:
         """The storage has raised. The call will be repeated."""
@@ -53,10 +58,12 @@ class OutgoingQueues(QueueTable):
         self,
         link: LinkInterface,
         storage: QueuesStorageBase | None,
+        storekeeper: Storekeeper | None,
         occupancy: Occupancy | None,
         statistics: Statistics,
         owner: QueuesOwner,
     ) -> None:
+        """``storekeeper``: of the storage, if there is one."""
         super().__init__()
         self.are_stored = storage is not None
         """Is there a storage for persistent messages?"""
@@ -69,10 +76,13 @@ class OutgoingQueues(QueueTable):
         self._timers: dict[str, tuple[float, TimerHandle]] = {}
         self.resume = owner.resume
         self.storage_failed = owner.storage_failed
-        self.deletions = Deletions(link, self.storage, self)
-        self._pages = Pages(link, self.storage, self)
-        self._sweep = Sweep(link, self.storage, self)
-        self._checkpoints = Checkpoints(link, self.storage, self)
+        if storekeeper is None:
+            storekeeper = Storekeeper(link, AtOnce())  # nothing to do for a null storage
+        self._storekeeper = storekeeper
+        self.deletions = Deletions(link, self.storage, storekeeper, self)
+        self._pages = Pages(link, self.storage, storekeeper, self)
+        self._sweep = Sweep(link, self.storage, storekeeper, self)
+        self._checkpoints = Checkpoints(link, self.storage, storekeeper, self)
         self._load()
 
     def _load(self) -> None:
@@ -123,23 +133,24 @@ class OutgoingQueues(QueueTable):
             self.drop(queue, homeless, DropReason.ABSENT)
 
     def fill(self, queue: OutgoingQueue) -> None:
-        """Read from the storage if the queue has nothing else to be sent."""
-        # A page may have nothing but messages that are about to be deleted.
-        while queue.wants_page() and self._read_page(queue):
-            pass
+        """Have a page read if the queue has nothing else to be sent. When it has come, the owner
+        is told to resume."""
+        if queue.wants_page():
+            self._pages.ask(queue)
 
-    def _read_page(self, queue: OutgoingQueue) -> bool:
-        """Add the next page of a backlog; False if the storage fails."""
-        page = self._pages.read(queue)
-        if page is None:
-            return False
+    def page_came(self, queue: OutgoingQueue, page: Sequence[StoredMessage]) -> None:
+        """Add the next page of a backlog, and go on with its queue."""
+        if self.known(queue.ident) is not queue or not queue.backlog.is_open:
+            return
         # First what was sent before the page was read, see Backlog.
         self.absorb(queue)
+        # The storage is called in order, so what is deleted from it by now, and was not when the
+        # page was read, is still pending.
         queue.add_page(page, self._link.time(), self.deletions.pending(queue.ident))
         if not queue.backlog.is_open:
             self._close_books(queue)
             self._sweep.forget(queue.ident)
-        return True
+        self.resume(queue.ident)
 
     def _close_books(self, queue: OutgoingQueue) -> None:
         """Reconcile the counts once the backlog is closed, see :meth:`Backlog.merge`.
@@ -195,10 +206,8 @@ class OutgoingQueues(QueueTable):
         self.drop(queue, [stored.message for stored in found], DropReason.EXPIRED)
 
     def emptied(self, queue: OutgoingQueue) -> None:
-        """Close a backlog in which a sweep has found nothing that can be sent."""
-        self._read_page(queue)
-        self.watch(queue)
-        self.forget_if_empty(queue)
+        """Close a backlog in which a sweep has found nothing that can be sent: a page will tell."""
+        self._pages.ask(queue)
 
     def is_ttl_counted(self) -> bool:
         """Does a message wait that is in the storage, and may have a ttl?"""
@@ -254,29 +263,34 @@ class OutgoingQueues(QueueTable):
         A callback that learns that its message was dropped may send it once more under the same
         uuid. The storage would ignore it for the sake of the row, which is about to be deleted.
 
-        Raises :exc:`~snakemq.exceptions.StorageError`. Does nothing outside of the loop: only the
-        loop deletes, and it has usually done so before another thread hears of the drop.
+        Waits for the storage thread, like the push that follows, but no longer than
+        :data:`DELETION_TIMEOUT`. Raises :exc:`~snakemq.exceptions.StorageError`. Does nothing
+        outside of the loop, which has usually deleted before another thread hears of the drop.
         """
-        if uuid in self.deletions.pending(ident) and self._link.in_loop():
-            self.deletions.flush()
-            if uuid in self.deletions.pending(ident):
-                raise StorageError(
-                    f"the last message with the uuid {uuid.hex()} for {ident!r} cannot be deleted"
-                    " from the storage at present",
-                    temporary=True,
-                )
+        if (
+            uuid in self.deletions.pending(ident)
+            and self._link.in_loop()
+            and not self.deletions.finish(ident, uuid, DELETION_TIMEOUT)
+        ):
+            raise StorageError(
+                f"the last message with the uuid {uuid.hex()} for {ident!r} cannot be deleted"
+                " from the storage at present",
+                temporary=True,
+            )
 
-    def store_ttls(self) -> None:
+    def store_ttls(self, failed: Callable[[Exception], object]) -> None:
         """Bring the ttls in the storage up to date, if it does not count them itself."""
         if self.storage.pageable:
             return
         now = self._link.time()
+        outdated = []
         for queue in self:
             queue.absorb()
-            outdated = []
             for message in queue:
                 if message.position is not None and message.ttl:
                     left = ttl_left(message, now)
                     outdated.append(Message(message.data, left, message.flags, message.uuid))
-            if outdated:
-                self.storage.update_items_ttl(outdated)
+        if outdated:
+            self._storekeeper.do(
+                lambda: self.storage.update_items_ttl(outdated), lambda _: None, failed
+            )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import islice
 
 from snakemq.callbacks import Callback
@@ -13,6 +14,7 @@ from snakemq.queues import QueuesStorageBase
 from .._events import Events
 from .._registry import Registry
 from .._stats import DropReason, Statistics
+from .._storekeeper import Storekeeper
 from .._wire._conversation import Conversation
 from .._wire._window import window_left
 from ._express import ExpressLane
@@ -41,6 +43,7 @@ class Sender:
         self,
         packeter: Packeter,
         storage: QueuesStorageBase | None,
+        storekeeper: Storekeeper | None,
         occupancy: Occupancy | None,
         registry: Registry,
         statistics: Statistics,
@@ -55,7 +58,7 @@ class Sender:
         self._has_limits = occupancy is not None
         self.dropped = self.reports.dropped
         self.storage_failed = events.storage_failed
-        self._queues = OutgoingQueues(self._link, storage, occupancy, statistics, self)
+        self._queues = OutgoingQueues(self._link, storage, storekeeper, occupancy, statistics, self)
         self._deletions = self._queues.deletions
         self._express_lane = ExpressLane(packeter, self.reports)
         self.outbox = Outbox(self._link, self._queues, registry, self._express_lane, self._warnings)
@@ -142,8 +145,6 @@ class Sender:
             self._queues.absorb(queue)
             if max_messages > 0 and max_bytes > 0:
                 self._queues.fill(queue)
-                if queue.lane is not lane:
-                    return False  # closed by a callback of on_error: the storage fails
         now = self._time()
         aside = queue.aside.count
         taken = queue.take(now, max_messages, max_bytes, conversation.largest_message)
@@ -203,6 +204,9 @@ class Sender:
             len(queue.in_flight),
             queue.in_flight_bytes,
         )
+        if queue.has_stored:
+            room = self._deletions.room(queue.ident, features.window_messages, len(queue.in_flight))
+            messages_left = min(messages_left, room)
         return min(MAX_BATCH, messages_left), min(max_bytes, bytes_left)
 
     def packets_sent(self, queue: OutgoingQueue, packet_id: int) -> None:
@@ -286,10 +290,11 @@ class Sender:
         """Return all queues. Thread-safe."""
         return list(self._queues)
 
-    def close(self) -> None:
-        """Bring the storage up to date. Raises :exc:`~snakemq.exceptions.StorageError`."""
+    def close(self, failed: Callable[[Exception], object]) -> None:
+        """Have the storage brought up to date. Deletions that fail are reported as ever, else
+        ``failed(error)`` is called in the loop."""
         self._deletions.flush()
-        self._queues.store_ttls()
+        self._queues.store_ttls(failed)
 
     def resume(self, ident: str) -> None:
         self._serve(self._queues.get(ident))

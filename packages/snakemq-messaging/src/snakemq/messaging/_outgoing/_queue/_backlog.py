@@ -46,10 +46,15 @@ class Backlog:
     position is above all those whose push had returned before, and a thread's messages come in
     its order. Before a page is merged, the queue must see everything that was sent until the page
     was read.
+
+    *Time*. A page is read while the loop goes on, so what was pushed after that is left here, too,
+    when the page comes. A page shows what comes first behind the cursor. An empty one shows that
+    what was left before it was asked for is gone; it shows nothing of what was left since.
     """
 
     # There is one for each connection, and hardly ever anything in it.
     __slots__ = (
+        "_asked_end",
         "_covered",
         "_end",
         "_first",
@@ -85,6 +90,8 @@ class Backlog:
         """What pages of earlier openings have covered. A slow thread may append it now."""
         self._end: int | None = None
         """The highest position that was left; ``None``: none since the start."""
+        self._asked_end: int | None = None
+        """What :attr:`_end` was when the page was asked for."""
         self._first: int | None = None
         """The lowest position that was left."""
         self._old = 0
@@ -163,8 +170,13 @@ class Backlog:
     def _is_old(self, position: int) -> bool:
         return self._first is None or position < self._first
 
+    def ask(self) -> None:
+        """Note that the page behind :attr:`cursor` is about to be read. The cursor stays there
+        until the page comes."""
+        self._asked_end = self._end
+
     def merge(self, page: Sequence[StoredMessage], deleted: Container[bytes]) -> Iterator[Message]:
-        """Yield the messages whose turn it is, now that the page behind :attr:`cursor` was read.
+        """Yield the messages whose turn it is, now that the page has come that was asked for last.
 
         ``deleted``: uuids of those that :meth:`lost` was called for.
 
@@ -183,10 +195,11 @@ class Backlog:
                 yield stored.message
         cursor, end = self.cursor, self._end
         if not page:
-            # Whatever was left there is gone.
+            # Whatever was left there when it was asked for is gone.
             self._old = 0
-            if end is not None:
-                self.cursor = cursor = end if cursor is None else max(cursor, end)
+            asked_end = self._asked_end
+            if asked_end is not None:
+                self.cursor = cursor = asked_end if cursor is None else max(cursor, asked_end)
         if self._old <= 0 and (end is None or (cursor is not None and cursor >= end)):
             self.is_open = False
             self.soonest = None

@@ -128,7 +128,8 @@ class OutgoingQueue:
     def add_page(
         self, page: Sequence[StoredMessage], now: float, deleted: Container[bytes] = ()
     ) -> None:
-        """Add the page behind the backlog's cursor. Call it right after :meth:`absorb`.
+        """Add the page that was asked for, see :meth:`Backlog.ask`. Call it right after
+        :meth:`absorb`.
 
         ``deleted``: uuids of messages that were taken out of the backlog already.
         """

@@ -5,6 +5,7 @@ from __future__ import annotations
 from snakemq.link import LinkInterface
 from snakemq.queues import QueuesStorageBase
 
+from ..._storekeeper import Storekeeper
 from ._owner import Owner
 
 CHECKPOINT_INTERVAL = 10.0
@@ -14,11 +15,19 @@ CHECKPOINT_INTERVAL = 10.0
 class Checkpoints:
     """Has the storage's clock written down while messages with a ttl wait there. For the loop."""
 
-    def __init__(self, link: LinkInterface, storage: QueuesStorageBase, owner: Owner) -> None:
+    def __init__(
+        self,
+        link: LinkInterface,
+        storage: QueuesStorageBase,
+        storekeeper: Storekeeper,
+        owner: Owner,
+    ) -> None:
         self._link = link
         self._storage = storage
+        self._storekeeper = storekeeper
         self._owner = owner
         self._is_planned = False
+        """Is one planned, or being written?"""
 
     def plan(self) -> None:
         """Write checkpoints from now on: a message may wait."""
@@ -27,10 +36,15 @@ class Checkpoints:
             self._link.call_later(CHECKPOINT_INTERVAL, self._do)
 
     def _do(self) -> None:
-        self._is_planned = False
         if self._owner.is_ttl_counted():
-            try:
-                self._storage.checkpoint_clock()
-            except Exception as exc:  # StorageError, if the storage keeps its contract
-                self._owner.storage_failed(exc)
-            self.plan()
+            self._storekeeper.do(self._storage.checkpoint_clock, self._done, self._failed)
+        else:
+            self._is_planned = False
+
+    def _done(self, _: None) -> None:
+        self._is_planned = False
+        self.plan()
+
+    def _failed(self, exc: Exception) -> None:
+        self._owner.storage_failed(exc)
+        self._done(None)

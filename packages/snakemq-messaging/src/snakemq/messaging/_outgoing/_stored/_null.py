@@ -14,6 +14,7 @@ class NullStorage(QueuesStorageBase):
     Nobody pushes to it: persistent messages of such a stack wait in memory, see ``Outbox``.
     """
 
+    blocks = False
     pageable = True  # so that no ttl is ever brought up to date
 
     def close(self) -> None: ...

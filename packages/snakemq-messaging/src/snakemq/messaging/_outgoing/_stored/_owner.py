@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from snakemq.queues import StoredMessage
@@ -18,6 +19,10 @@ class Owner(Protocol):
     def is_ttl_counted(self) -> bool:
         """Does a message wait that is in the storage, and may have a ttl?"""
 
+    def page_came(self, queue: OutgoingQueue, page: Sequence[StoredMessage], /) -> None:
+        """The page behind the cursor of a backlog was read. Meanwhile more may have been sent, the
+        peer may have come or gone, but the cursor is where it was."""
+
     def expired_there(self, queue: OutgoingQueue, found: list[StoredMessage]) -> None:
         """Messages of a backlog have expired. May be called again for the same ones."""
 
@@ -25,7 +30,7 @@ class Owner(Protocol):
         """A sweep has found nothing in a backlog that can be sent."""
 
     def resume(self, ident: str) -> None:
-        """The queue of a peer wanted a page; it is time to try again."""
+        """What the queue of a peer has waited for has happened."""
 
     def storage_failed(self, exc: Exception) -> None:
         """The storage has raised. The call will be repeated."""

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from snakemq.link import LinkInterface, TimerHandle
-from snakemq.queues import QueuesStorageBase
+from collections.abc import Sequence
 
+from snakemq.link import LinkInterface, TimerHandle
+from snakemq.queues import QueuesStorageBase, StoredMessage
+
+from ..._storekeeper import Storekeeper
 from .._queue._expiry import has_expired_in_storage
+from .._queue._queue import OutgoingQueue
 from ._owner import Owner
 from ._patience import Patience
 
@@ -27,15 +31,23 @@ class Sweep:
     pay for. Connected peers are left out: their messages are looked at when their turn comes.
     """
 
-    def __init__(self, link: LinkInterface, storage: QueuesStorageBase, owner: Owner) -> None:
+    def __init__(
+        self,
+        link: LinkInterface,
+        storage: QueuesStorageBase,
+        storekeeper: Storekeeper,
+        owner: Owner,
+    ) -> None:
         self._link = link
         self._storage = storage
+        self._storekeeper = storekeeper
         self._owner = owner
         self._patience = Patience()
         self._due: dict[str, float] = {}
         self._rested: dict[str, float] = {}
         """For each ident: the time before which its queue is not swept again."""
-        self._ident: str | None = None  # of the queue that is being swept
+        self._queue: OutgoingQueue | None = None
+        """The one that is being swept: its next page is planned, or being read."""
         self._place: int | None = None
         self._soonest: float | None = None
         self._has_found = False
@@ -48,7 +60,7 @@ class Sweep:
         if planned is not None and planned <= deadline:
             return
         self._due[ident] = max(deadline, self._rested.get(ident, deadline))
-        if self._ident is None:
+        if self._queue is None:
             self._wake_at(self._due[ident])
 
     def forget(self, ident: str) -> None:
@@ -66,37 +78,69 @@ class Sweep:
 
     def _go_on(self) -> None:
         self._timer = None
-        now = self._link.time()
-        if self._ident is None:
-            self._ident = next((ident for ident, due in self._due.items() if due <= now), None)
-            if self._ident is not None:
-                del self._due[self._ident]
-                self._place = self._soonest = None
-                self._has_found = False
-        if self._ident is not None:
-            self._look_at_page(self._ident, now)
-        if self._ident is not None:
-            self._wake_at(now + (self._patience.delay or PAUSE))
-        elif self._due:
-            self._wake_at(min(self._due.values()))
+        if self._queue is None:
+            self._begin(self._link.time())
+        queue = self._queue
+        if queue is not None and self._is_to_be_swept(queue):
+            self._ask(queue)
+        else:
+            self._queue = None
+            self._plan_next()
 
-    def _look_at_page(self, ident: str, now: float) -> None:
-        queue = self._owner.known(ident)
-        if queue is None or queue.lane is not None or not queue.backlog.is_open:
-            self._ident = None
-            return
+    def _begin(self, now: float) -> None:
+        ident = next((ident for ident, due in self._due.items() if due <= now), None)
+        if ident is not None:
+            del self._due[ident]
+            self._queue = self._owner.known(ident)
+            self._place = self._soonest = None
+            self._has_found = False
+
+    def _is_to_be_swept(self, queue: OutgoingQueue) -> bool:
+        return (
+            self._owner.known(queue.ident) is queue and queue.lane is None and queue.backlog.is_open
+        )
+
+    def _ask(self, queue: OutgoingQueue) -> None:
         queue.backlog.soonest = None  # what comes behind the sweep will set it
         cursor = queue.backlog.cursor
         if self._place is None or (cursor is not None and cursor > self._place):
             self._place = cursor
-        try:
-            page = self._storage.get_page(ident, self._place, PAGE_MESSAGES)
-        except Exception as exc:  # StorageError, if the storage keeps its contract
-            self._patience.next_delay()
-            self._owner.storage_failed(exc)
-            return
+        place = self._place
+        self._storekeeper.do(
+            lambda: self._storage.get_page(queue.ident, place, PAGE_MESSAGES),
+            lambda page: self._came(queue, page),
+            self._failed,
+        )
+
+    def _came(self, queue: OutgoingQueue, page: Sequence[StoredMessage]) -> None:
         self._patience.reset()
-        over = [stored for stored in page if has_expired_in_storage(stored.message)]
+        if self._is_to_be_swept(queue):
+            self._look_at_page(queue, page)
+        else:
+            self._queue = None
+        self._plan_next()
+
+    def _failed(self, exc: Exception) -> None:
+        self._patience.next_delay()
+        self._owner.storage_failed(exc)
+        self._plan_next()
+
+    def _plan_next(self) -> None:
+        if self._queue is not None:
+            self._wake_at(self._link.time() + (self._patience.delay or PAUSE))
+        elif self._due:
+            self._wake_at(min(self._due.values()))
+
+    def _look_at_page(self, queue: OutgoingQueue, page: Sequence[StoredMessage]) -> None:
+        ident, now = queue.ident, self._link.time()
+        cursor = queue.backlog.cursor
+        over = [
+            stored
+            for stored in page
+            if has_expired_in_storage(stored.message)
+            # The peer may have come and gone since the page was asked for.
+            and (cursor is None or stored.position > cursor)
+        ]
         if over:
             self._owner.expired_there(queue, over)
         self._has_found |= len(over) < len(page)
@@ -107,7 +151,7 @@ class Sweep:
         if page:
             self._place = page[-1].position
             return
-        self._ident = None
+        self._queue = None
         rested = self._rested[ident] = now + INTERVAL
         if ident in self._due:  # it was planned meanwhile
             self._due[ident] = max(self._due[ident], rested)
