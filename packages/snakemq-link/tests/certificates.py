@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,14 @@ class Authority:
         self.ca_certs = str(folder / "root.crt")
         self.authority.cert_pem.write_to_path(self.ca_certs)
 
-    def issue(self, *names: str) -> tuple[str, str]:
+    def issue(self, *names: str, not_after: datetime | None = None) -> tuple[str, str]:
         """Make the files with the key and with the certificate of a peer."""
         keyfile = self.folder / f"{'-'.join(names)}.key"
         certfile = keyfile.with_suffix(".crt")
         if not keyfile.exists():
-            certificate = self.authority.issue_cert(*names, key_type=trustme.KeyType.ECDSA)
+            certificate = self.authority.issue_cert(
+                *names, key_type=trustme.KeyType.ECDSA, not_after=not_after
+            )
             certificate.private_key_pem.write_to_path(keyfile)
             certificate.cert_chain_pems[0].write_to_path(certfile)
         return str(keyfile), str(certfile)

@@ -3,6 +3,7 @@
     SnakeMQException
     ├── NoConnection                     you named a connection that is not there (any more)
     ├── ConnectFailed                    a connection cannot be made, or is of no use
+    ├── CertificateExpired               the certificate of a connected peer has expired
     ├── SnakeMQRefused                   the peer does not want the connection, and says why
     ├── SendNotFinished                  you sent before the last send was reported
     ├── LoopError                        you ran or used the loop in a way it cannot work
@@ -29,6 +30,7 @@ snakeMQ 1.6 have kept their names and their places in the tree.
 from snakemq._public_home import report_public_home
 
 from ._errors import (
+    CertificateExpired,
     ConnectFailed,
     LoopError,
     NoConnection,
@@ -53,6 +55,7 @@ from ._errors import (
 )
 
 __all__ = [
+    "CertificateExpired",
     "ConnectFailed",
     "LoopError",
     "NoConnection",

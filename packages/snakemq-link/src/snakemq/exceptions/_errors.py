@@ -19,6 +19,11 @@ class ConnectFailed(SnakeMQException):
         self.address = address
 
 
+class CertificateExpired(SnakeMQException):
+    """The certificate that the peer has shown for a connection is no longer valid, so the
+    connection was closed. It is the ``__cause__`` of a :exc:`ConnectFailed`."""
+
+
 class SnakeMQRefused(SnakeMQException):
     """The peer does not want this connection, and has said why. The text is in its words."""
 

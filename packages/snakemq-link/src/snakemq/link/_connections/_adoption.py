@@ -91,7 +91,7 @@ class Adoption:
             self._table.announce(conn)
         else:
             self._watch.update(conn)
-            conn.handshake_deadline = self._loop.call_later(
+            conn.deadline = self._loop.call_later(
                 self._settings.handshake_timeout, lambda: self._handshake_timed_out(conn)
             )
             self._shake_hands(conn)
@@ -108,6 +108,8 @@ class Adoption:
             self._receiving.on_readable(conn)
 
     def _shake_hands(self, conn: LinkSocket) -> None:
+        from . import _expiry
+
         try:
             event = conn.shake_hands()
         except (OSError, ValueError) as exc:  # ValueError: closed below us before it began
@@ -117,8 +119,11 @@ class Adoption:
         if event:
             self._watch.want_write(conn, event == WRITE)
             return
-        if conn.handshake_deadline is not None:
-            conn.handshake_deadline.cancel()
+        if conn.deadline is not None:
+            conn.deadline.cancel()
+        _expiry.watch(conn, self._loop, self._table)
+        if conn.phase is Phase.CLOSED:
+            return
         self._table.open(conn)
         self._watch.begin(conn)
         self._table.announce(conn)

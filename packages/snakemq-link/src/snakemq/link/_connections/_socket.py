@@ -53,9 +53,10 @@ class LinkSocket:
         "conn_id",
         "connected_at",
         "connector",
+        "deadline",
+        "expires_at",
         "failure",
         "group",
-        "handshake_deadline",
         "has_received",
         "on_io",
         "on_readable",
@@ -97,7 +98,11 @@ class LinkSocket:
         """What an incoming connection is counted with, see ``Admission``."""
         self.failure: Exception | None = None
         """Why it is of no use and about to be closed."""
-        self.handshake_deadline: Timer | None = None
+        self.deadline: Timer | None = None
+        """The end of the time for the handshake, and then that of the peer's certificate."""
+        self.expires_at: float | None = None
+        """When the peer's certificate expires, in seconds since the epoch; ``None``: never, or
+        nobody has checked it."""
         self.on_readable: Handler = _nothing
         """For the poller, while it waits for input only."""
         self.on_io: Handler = _nothing
@@ -177,8 +182,8 @@ class LinkSocket:
         """Close it, and tell the other side."""
         self.phase = Phase.CLOSED
         self.reading = False
-        if self.handshake_deadline is not None:
-            self.handshake_deadline.cancel()
+        if self.deadline is not None:
+            self.deadline.cancel()
         # Already reset or never connected: there is nothing to shut down.
         with contextlib.suppress(OSError):
             socket.socket.shutdown(self.sock, socket.SHUT_RDWR)

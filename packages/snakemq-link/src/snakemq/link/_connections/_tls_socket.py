@@ -69,7 +69,10 @@ class TLSLinkSocket(LinkSocket):
 
     def shake_hands(self) -> int:
         if not self._terms.by_key:
-            return self._shake_hands()
+            event = self._shake_hands()
+            if not event:
+                self.expires_at = self._expiry()
+            return event
         _psk.begin_step()
         try:
             event = self._shake_hands()
@@ -82,6 +85,12 @@ class TLSLinkSocket(LinkSocket):
             # else, so this is a second lock.
             raise ssl.SSLError("the handshake did not use the pre-shared key")
         return event
+
+    def _expiry(self) -> float | None:
+        if self._terms.checked_against is CertificateCheck.NONE:
+            return None
+        fields = self._tls.getpeercert()
+        return ssl.cert_time_to_seconds(fields["notAfter"]) if fields else None  # type: ignore[arg-type]
 
     def _shake_hands(self) -> int:
         try:
