@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import ssl
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import trustme
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 
 from snakemq.link import SSLConfig
 
@@ -15,6 +19,7 @@ from snakemq.link import SSLConfig
 class Authority:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._lists = 0
         self.authority = trustme.CA(key_type=trustme.KeyType.ECDSA)
         self.ca_certs = str(folder / "root.crt")
         self.authority.cert_pem.write_to_path(self.ca_certs)
@@ -36,3 +41,24 @@ class Authority:
         keyfile, certfile = self.issue(*names)
         mutual: dict[str, Any] = {"ca_certs": self.ca_certs, "cert_reqs": ssl.CERT_REQUIRED}
         return SSLConfig(keyfile, certfile, **(mutual | settings))
+
+    def revocation_list(self, *certfiles: str, until: datetime | None = None) -> bytes:
+        """Revoke certificates; returns the PEM of the list, which is valid for a day.
+
+        Each list is newer than the ones before: of two, OpenSSL believes the newer one.
+        """
+        self._lists += 1
+        now = datetime.now(UTC)
+        authority = x509.load_pem_x509_certificate(self.authority.cert_pem.bytes())
+        revocations = x509.CertificateRevocationListBuilder(
+            issuer_name=authority.subject,
+            last_update=now - timedelta(days=2) + timedelta(minutes=self._lists),
+            next_update=until or now + timedelta(days=1),
+        )
+        for certfile in certfiles:
+            certificate = x509.load_pem_x509_certificate(Path(certfile).read_bytes())
+            revoked = x509.RevokedCertificateBuilder(certificate.serial_number, now)
+            revocations = revocations.add_revoked_certificate(revoked.build())
+        key = load_pem_private_key(self.authority.private_key_pem.bytes(), None)
+        assert isinstance(key, EllipticCurvePrivateKey)
+        return revocations.sign(key, SHA256()).public_bytes(Encoding.PEM)

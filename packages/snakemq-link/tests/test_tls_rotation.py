@@ -248,3 +248,43 @@ def test_context_of_the_users_own_is_left_alone(server: Deployed, authority: Aut
     config = SSLConfig(context=context)
     server.replace(authority, "renewed-server")
     assert config.current_context(server_side=True) is context
+
+
+# -- reload
+
+
+def test_reload_reads_files_that_look_unchanged(
+    link: DiaryLink, other: DiaryLink, authority: Authority, server: Deployed, client: Deployed
+) -> None:
+    connect(link, other, server, client)
+    before = [os.stat(path) for path in (server.keyfile, server.certfile)]
+    for path, stat in zip(authority.issue("renewed-server"), before, strict=True):
+        target = server.keyfile if path.endswith(".key") else server.certfile
+        text = Path(path).read_bytes()
+        assert len(text) >= stat.st_size - 16
+        with open(target, "r+b") as file:  # the same file
+            file.write(text)
+            file.truncate()
+        os.utime(target, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    server.config.reload()
+    connect_again(link, other)
+    assert name_of(other) == "renewed-server"
+
+
+def test_reload_tells_what_is_wrong_and_keeps_the_old_files(
+    link: DiaryLink, other: DiaryLink, stranger: Authority, server: Deployed, client: Deployed
+) -> None:
+    connect(link, other, server, client)
+    put(stranger.issue("server")[0], server.keyfile)
+    with pytest.raises(ssl.SSLError, match="does not belong to the certificate"):
+        server.config.reload()
+    Path(server.keyfile).unlink()
+    with pytest.raises(FileNotFoundError, match="keyfile of SSLConfig"):
+        server.config.reload()
+    connect_again(link, other)
+    assert name_of(other) == "server"
+
+
+def test_reload_before_the_first_use_or_without_files_does_nothing(tmp_path: Path) -> None:
+    SSLConfig(certfile=str(tmp_path / "not there yet")).reload()
+    SSLConfig(context=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)).reload()

@@ -59,6 +59,11 @@ class SSLConfig:
     ``check_hostname``: a connector also checks that the certificate is for the host it dials, or
     for ``server_hostname`` when that is given. It needs ``CERT_REQUIRED``.
 
+    ``crl_file``: PEM file with the revocation lists of the authorities, one of each that signs the
+    certificates of peers. A certificate that its authority has revoked is refused; so are all
+    certificates of an authority whose list is missing or out of date. A connection that exists when
+    a list comes stays.
+
     ``psk``: for a connector, ``(identity, key)``: who it is, and the key that the other side also
     has. For a listener, a mapping of such identities to keys. It is asked at each handshake, so it
     may change; what is in it now is checked here. Keys are 16 to 256 random bytes, for example from
@@ -67,9 +72,10 @@ class SSLConfig:
 
     The files are first read when the configuration is used, so their errors come from
     ``add_connector`` and ``add_listener``: ``OSError`` or ``ssl.SSLError``, with the name of the
-    file and of its parameter. When they have changed they are read again, before the next
-    connection; existing connections stay. If they cannot be read then, the old ones stay in use and
-    a warning is logged. A context of your own is yours to keep up to date.
+    file and of its parameter. Before each handshake, they are read again if they have changed, or
+    been replaced; existing connections stay. If they cannot be read then, the old ones stay in use
+    and a warning is logged. :meth:`reload` reads them at once. A context of your own is yours to
+    keep up to date.
     """
 
     def __init__(
@@ -83,6 +89,7 @@ class SSLConfig:
         context: ssl.SSLContext | None = None,
         check_hostname: bool = False,
         server_hostname: str | None = None,
+        crl_file: str | None = None,
         psk: PSK | None = None,
     ) -> None:
         import ssl
@@ -91,14 +98,15 @@ class SSLConfig:
             from . import _psk
 
             _psk.check(psk)
-            others = (keyfile, certfile, ca_certs, cert_reqs, context, ssl_version)
+            others = (keyfile, certfile, ca_certs, crl_file, cert_reqs, context, ssl_version)
             if any(setting is not None for setting in others) or check_hostname:
                 raise ValueError(
                     "with psk, both sides are checked by the key: give no certificates, "
                     "requirements, context or version"
                 )
         if context is not None:
-            if any(setting is not None for setting in (keyfile, certfile, ca_certs, cert_reqs)):
+            checked = (keyfile, certfile, ca_certs, crl_file, cert_reqs)
+            if any(setting is not None for setting in checked):
                 raise ValueError("give either a context or files and requirements, not both")
             if check_hostname or ssl_version is not None:
                 raise ValueError("set check_hostname and the TLS versions of the context itself")
@@ -111,11 +119,14 @@ class SSLConfig:
             raise ValueError("check_hostname needs cert_reqs=ssl.CERT_REQUIRED")
         if ca_certs is None and cert_reqs != ssl.CERT_NONE and context is None:
             raise ValueError("certificates can only be checked with ca_certs")
+        if crl_file is not None and (ca_certs is None or cert_reqs == ssl.CERT_NONE):
+            raise ValueError("crl_file needs certificates that are checked: give ca_certs")
         self.keyfile = keyfile
         self.certfile = certfile
         self.cert_reqs: ssl.VerifyMode = ssl.VerifyMode(cert_reqs)
         self.ssl_version = ssl_version
         self.ca_certs = ca_certs
+        self.crl_file = crl_file
         self.check_hostname = check_hostname
         self.server_hostname = server_hostname
         self._psk = psk
@@ -126,8 +137,9 @@ class SSLConfig:
         """Return the context for one side, so that you can set what this class cannot. Thread-safe.
 
         From now on it is always the same one. When the files have changed, certificate and key are
-        loaded into it, and new authorities are added; those that are gone from ``ca_certs`` stay
-        trusted in a context that was given out.
+        loaded into it, and new authorities and revocation lists are added. In a context that was
+        given out, authorities that are gone from ``ca_certs`` stay trusted, and TLS sessions that
+        began before a certificate was revoked can still be resumed.
 
         Raises ``OSError`` and ``ssl.SSLError`` for the files, and ``ValueError`` when this
         configuration does not fit that side, or has pre-shared keys: with other settings, they
@@ -140,6 +152,22 @@ class SSLConfig:
         if loaded is not None:
             loaded.is_given_out = True
         return context
+
+    def reload(self) -> None:
+        """Read all files again, for the connections that are made from now on. Thread-safe.
+
+        This is not needed for files that are replaced, which is noticed by itself. It tells at once
+        whether the new files can be used, and it also reads files that have changed although their
+        time and their size are the same.
+
+        Raises ``OSError``, ``ssl.SSLError`` and ``ValueError`` as :meth:`get_context` does; then
+        the old files stay in use. Does nothing if there are no files, or if none has been read yet.
+        """
+        from . import _pem
+
+        for server_side, loaded in list(self._contexts.items()):
+            if self._psk is None:
+                self._replace(loaded, _pem.state_of(self._files), server_side)
 
     def current_context(self, *, server_side: bool) -> ssl.SSLContext:
         """Return the context for the next connection, with the files as they are now. Not for
@@ -205,28 +233,35 @@ class SSLConfig:
     @property
     def _files(self) -> dict[str, str]:
         """The paths of the files, by the names of their parameters."""
-        files = {"keyfile": self.keyfile, "certfile": self.certfile, "ca_certs": self.ca_certs}
+        files = {
+            "keyfile": self.keyfile,
+            "certfile": self.certfile,
+            "ca_certs": self.ca_certs,
+            "crl_file": self.crl_file,
+        }
         return {parameter: path for parameter, path in files.items() if path is not None}
 
     def _load_again(self, loaded: _Loaded, state: _pem.State, server_side: bool) -> None:
-        from . import _pem
-
-        names = ", ".join(map(repr, self._files.values()))
         try:
-            context = self._make_context(server_side)
-            if loaded.is_given_out:
-                _pem.load_files(loaded.context, self._files)
-            else:
-                loaded.context = context
+            self._replace(loaded, state, server_side)
         except (OSError, ValueError) as exc:
             # Perhaps they are just being written, so each connection tries again.
             if loaded.complaint != str(exc):
                 loaded.complaint = str(exc)
                 _log.warning("cannot load changed TLS files, the old ones stay in use: %s", exc)
-            return
+
+    def _replace(self, loaded: _Loaded, state: _pem.State, server_side: bool) -> None:
+        """Load the files again, which are in this state. If that raises, nothing has changed."""
+        from . import _pem
+
+        context = self._make_context(server_side)
+        if loaded.is_given_out:
+            _pem.load_files(loaded.context, self._files)
+        else:
+            loaded.context = context
         loaded.state = state
         loaded.complaint = None
-        _log.info("loaded the changed TLS files: %s", names)
+        _log.info("loaded the changed TLS files: %s", ", ".join(map(repr, self._files.values())))
 
     def _make_context(self, server_side: bool) -> ssl.SSLContext:
         import ssl
@@ -252,6 +287,8 @@ class SSLConfig:
                     warnings.simplefilter("ignore", DeprecationWarning)  # the user asked for it
                     context.minimum_version = context.maximum_version = version
         _pem.load_files(context, self._files)
+        if self.crl_file is not None:
+            context.verify_flags |= ssl.VERIFY_CRL_CHECK_LEAF
         if server_side and self.certfile is None:
             raise ValueError("a TLS listener needs a certfile")
         return context

@@ -37,7 +37,8 @@ def load_files(context: ssl.SSLContext, files: dict[str, str]) -> None:
         except OSError as exc:
             text = f"{exc.strerror}: the {parameter} of SSLConfig"
             raise type(exc)(exc.errno, text, exc.filename) from exc
-    keyfile, certfile, ca_certs = map(files.get, ("keyfile", "certfile", "ca_certs"))
+    parameters = ("keyfile", "certfile", "ca_certs", "crl_file")
+    keyfile, certfile, ca_certs, crl_file = map(files.get, parameters)
     if certfile is not None:
         try:
             context.load_cert_chain(certfile, keyfile, _no_password)
@@ -50,6 +51,21 @@ def load_files(context: ssl.SSLContext, files: dict[str, str]) -> None:
             context.load_verify_locations(ca_certs)
         except ssl.SSLError as exc:
             _blame(exc, f"ca_certs {ca_certs!r} has no certificate that can be read")
+    if crl_file is not None:
+        _check_revocation_lists(crl_file)
+        context.load_verify_locations(crl_file)
+
+
+def _check_revocation_lists(crl_file: str) -> None:
+    """Raise ``ssl.SSLError`` if the file has anything but lists: OpenSSL would trust certificates
+    that are in it, as authorities."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    try:
+        context.load_verify_locations(crl_file)
+    except ssl.SSLError as exc:
+        _blame(exc, f"crl_file {crl_file!r} has no revocation list that can be read")
+    if context.cert_store_stats()["x509"]:
+        raise ssl.SSLError(f"crl_file {crl_file!r} has certificates in it: put them into ca_certs")
 
 
 class _EncryptedKey(Exception):
