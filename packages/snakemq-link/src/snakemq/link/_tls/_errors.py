@@ -16,6 +16,17 @@ _NOT_TLS = {
 }
 """The ``reason`` of an ``SSLError`` if OpenSSL gets plain text, or the end of the stream."""
 
+_CERTIFICATE_REFUSED = {
+    "SSLV3_ALERT_BAD_CERTIFICATE",
+    "SSLV3_ALERT_CERTIFICATE_EXPIRED",
+    "SSLV3_ALERT_CERTIFICATE_REVOKED",
+    "SSLV3_ALERT_CERTIFICATE_UNKNOWN",
+    "SSLV3_ALERT_UNSUPPORTED_CERTIFICATE",
+    "TLSV1_ALERT_ACCESS_DENIED",
+    "TLSV1_ALERT_UNKNOWN_CA",
+}
+"""The ``reason`` of an ``SSLError`` if the other side does not take the certificate of this one."""
+
 _SOURCE_LINE = " (_ssl.c:"
 
 
@@ -31,6 +42,10 @@ def explained(exc: Exception, doing: str) -> Exception:
     """Make the same error with a readable text, on one line."""
     reason = getattr(exc, "reason", None)
     text = exc.strerror or str(exc) if isinstance(exc, OSError) else str(exc)
+    if reason in _CERTIFICATE_REFUSED:
+        doing += ": the other side refuses the certificate of this side"
+    elif reason == "TLSV13_ALERT_CERTIFICATE_REQUIRED":
+        doing += ": the other side demands a certificate of this side"
     text = f"{doing}: {without_source_line(text)}"
     if reason in _NOT_TLS:
         text += ": is it TLS?"
