@@ -172,7 +172,7 @@ class Resuming(ssl.SSLContext):
     session: ssl.SSLSession | None = None
 
     def wrap_socket(self, *args: Any, **options: Any) -> ssl.SSLSocket:
-        return super().wrap_socket(*args, session=self.session, **options)
+        return super().wrap_socket(*args, **options | {"session": self.session})
 
 
 def resuming_client(authority: Authority, name: str, version: ssl.TLSVersion) -> Resuming:
