@@ -8,8 +8,10 @@ on one Python.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
+import time
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -50,7 +52,7 @@ ALL = "all-packages"
 SUITES[ALL] = ["tests", "--ignore=tests/interop"]
 
 #: Folders of tests/ that run on one Python only, and those that run on the oldest and the newest.
-ONCE = ("bench", "chaos", "counts")
+ONCE = ("bench", "chaos", "counts", "tools")
 TWICE = ("hostile", "simulation")
 
 #: Servers behave the same with every Python, so their tests run on one.
@@ -58,6 +60,19 @@ NO_SERVERS = ("-m", "not server")
 
 #: Many tests wait for other processes. The tests of a file share the servers that it starts.
 PARALLEL = ("--numprocesses=2", "--dist=loadfile")
+
+#: Each session writes here which of its tests are flaky; see tools/twice.py.
+FLAKY = ROOT / ".nox" / "flaky"
+START = time.time()
+
+
+def run_pytest(session: nox.Session, *arguments: str) -> None:
+    """Run these tests, and those that fail once more, alone. A second failure is one."""
+    session.run("python", "-m", "tools.twice", str(flaky_list(session)), *PARALLEL, *arguments)
+
+
+def flaky_list(session: nox.Session) -> Path:
+    return FLAKY / re.sub(r"[^\w.-]+", "-", session.name).strip("-")
 
 
 def tools_of(group: str) -> tuple[str, ...]:
@@ -178,12 +193,12 @@ def tests(session: nox.Session, suite: str) -> None:
         elsewhere = (*ONCE, *(TWICE if session.python != PYTHONS[0] else ()))
         ignored = [f"--ignore=tests/{name}" for name in elsewhere] if suite == ALL else []
         options = (*NO_SERVERS, *ignored, *session.posargs)
-        session.run("pytest", *PARALLEL, *SUITES[suite], *options)
+        run_pytest(session, *SUITES[suite], *options)
         return
     install_servers(session, suite)
     if suite == ALL:
         session.install("numpy")  # because a page has an example with it
-    session.run("pytest", *PARALLEL, *SUITES[suite], *session.posargs)
+    run_pytest(session, *SUITES[suite], *session.posargs)
 
 
 def install_servers(session: nox.Session, suite: str) -> None:
@@ -204,7 +219,7 @@ def system_python(session: nox.Session) -> None:
         session.error(reason) if must else session.skip(reason)
     wanted = complete(PACKAGE_SUITES)
     session.install(*built(wanted), *foreign(wanted), *tools_of("test"))
-    session.run("pytest", *PARALLEL, *map(str, PACKAGE_TESTS), *NO_SERVERS, *session.posargs)
+    run_pytest(session, *map(str, PACKAGE_TESTS), *NO_SERVERS, *session.posargs)
 
 
 @nox.session(requires=["wheels"], venv_backend="uv")
@@ -235,8 +250,12 @@ def newest_pythons(session: nox.Session, version: str) -> None:
     target = ("--target", str(work / site), "--python-version", version, "--only-binary=:all:")
     wanted = complete(PACKAGE_SUITES)
     session.install(*target, *built(wanted), *foreign(wanted), *tools_of("test"))
-    pytest = (str(environment / "bin/python"), "-m", "pytest", f"--rootdir={newest.WORK}")
-    run(*pytest, *PARALLEL, *map(str, PACKAGE_TESTS), *NO_SERVERS, *session.posargs)
+    python, names = str(environment / "bin/python"), "flaky"
+    options = (*PARALLEL, f"--rootdir={newest.WORK}", *NO_SERVERS, *session.posargs)
+    run(python, "-m", "tools.twice", names, *map(str, PACKAGE_TESTS), *options)
+    if (work / names).exists():
+        FLAKY.mkdir(parents=True, exist_ok=True)
+        shutil.copy(work / names, flaky_list(session))
 
 
 @nox.session(python=PYTHONS[:1], requires=["wheels"], venv_backend="uv")
@@ -249,7 +268,7 @@ def lowest(session: nox.Session, suite: str) -> None:
     install_servers(session, suite)
     # Tests of crashes, full disks and replica sets test the servers, not the versions.
     others = ("-k", "not test_server and not test_sqla_server and not test_replica_set")
-    session.run("pytest", *PARALLEL, *SUITES[suite], *others, *session.posargs)
+    run_pytest(session, *SUITES[suite], *others, *session.posargs)
 
 
 @nox.session(python=PYTHON_OF_1_6, requires=["wheels"], venv_backend="venv")
@@ -315,8 +334,8 @@ def interop(session: nox.Session) -> None:
     wanted = complete(published())
     session.install(*built(wanted), *foreign(wanted), *tools_of("test"))
     install_servers(session, ALL)
-    environment = {"SNAKEMQ16_PYTHON": python_with_1_6(session, *STORAGES_OF_1_6)}
-    session.run("pytest", *PARALLEL, *suites, *session.posargs, env=environment)
+    session.env["SNAKEMQ16_PYTHON"] = python_with_1_6(session, *STORAGES_OF_1_6)
+    run_pytest(session, *suites, *session.posargs)
 
 
 def python_with_1_6(session: nox.Session, *more: str) -> str:
@@ -328,13 +347,22 @@ def python_with_1_6(session: nox.Session, *more: str) -> str:
     return python
 
 
+@nox.session(venv_backend="none")
+def flaky(session: nox.Session) -> None:
+    """Show which tests of this run were flaky: they failed, and passed when they ran again."""
+    for path in sorted(FLAKY.glob("*")):
+        if path.stat().st_mtime >= START:
+            for test in path.read_text().splitlines():
+                session.warn(f"FLAKY in {path.name}: {test}")
+
+
 @nox.session(default=False, requires=["wheels"])
 def docs(session: nox.Session) -> None:
     """Test the pages and the examples on one Python; `tests` does it on every Python."""
     wanted = complete(published())
     session.install(*built(wanted), *foreign(wanted), *tools_of("test"))
     suites = ("tests/docs", "tests/examples", "tests/packaging")
-    session.run("pytest", *PARALLEL, *suites, *NO_SERVERS, *session.posargs)
+    run_pytest(session, *suites, *NO_SERVERS, *session.posargs)
 
 
 @nox.session(default=False, requires=["wheels"])

@@ -1,0 +1,1 @@
+"""The tools of this repository that work on test runs."""
