@@ -173,6 +173,13 @@ def the_peer_has_processed_it(two: Two) -> None:
     two.network.run_until_idle()
 
 
+def the_peer_has_rejected_it(two: Two) -> None:
+    a_message_is_sent(two)
+    two.begin()
+    two.bob.messaging.reject(two.received.pop())
+    two.network.run_until_idle()
+
+
 def the_connection_breaks(two: Two) -> None:
     a_message_is_sent(two)
     two.begin()
@@ -217,6 +224,7 @@ SITUATIONS: dict[str, Callable[[Two], None]] = {
     "a connection is made, and a callback of `Messaging.on_connect` raises": a_check_raises,
     "a message is sent to a connected peer": a_message_is_sent,
     "the peer has processed it": the_peer_has_processed_it,
+    "the peer has rejected it": the_peer_has_rejected_it,
     "the connection breaks while a message with `ttl=0` is on its way": the_connection_breaks,
     "a message with `ttl=0` is sent to an absent peer": the_peer_is_absent,
     "the `ttl` of a waiting message is over": the_ttl_is_over,

@@ -84,6 +84,8 @@ class World:
         """Called once, before the message is processed."""
         self.on_processed: Callable[[], None] | None = None
         """Called once, after that and before the acknowledgement."""
+        self.settle: Callable[[World, Message], None] | None = None
+        """Called once, instead of all that."""
         self.start_sender()
         self.start_receiver()
 
@@ -112,6 +114,10 @@ class World:
             self.defers = False
             self.receiving.defer_ack(message)
             return  # and nobody has worked on it yet
+        if self.settle is not None:
+            settle, self.settle = self.settle, None
+            settle(self, message)
+            return
         if self.on_arrival is not None:
             on_arrival, self.on_arrival = self.on_arrival, None
             on_arrival()
@@ -403,6 +409,58 @@ def breaks_after_taken_over(world: World) -> None:
     world.connect()
 
 
+def settled_otherwise_first(
+    settle: Callable[[World, Message], None],
+) -> Callable[[World], None]:
+    def situation(world: World) -> None:
+        world.kill(world.receiver)
+        world.manual_ack = True
+        world.start_receiver()
+        world.connect()
+        world.settle = settle
+        world.send()
+        world.network.advance(2)
+
+    return situation
+
+
+def reject(world: World, message: Message) -> None:
+    world.receiving.reject(message, "no")
+
+
+def reject_and_die(world: World, message: Message) -> None:
+    reject(world, message)
+    world.receiver_dies()
+
+
+def rejected(world: World) -> None:
+    settled_otherwise_first(reject)(world)
+
+
+def breaks_after_rejection(world: World) -> None:
+    def reject_too_late(world: World, message: Message) -> None:
+        world.receiving.reject(message)
+        world.break_connection()
+
+    settled_otherwise_first(reject_too_late)(world)
+    world.connect()
+
+
+def dies_after_rejection(world: World) -> None:
+    world.inbox = RecordingInbox()
+    world.kill(world.receiver)
+    world.manual_ack = True
+    world.start_receiver()
+    world.connect()
+    world.settle = reject
+    if world.message.ttl == 0:
+        world.settle = reject_and_die  # it is not recorded at all
+    world.inbox.dies = "after recording"
+    world.send()
+    world.start_receiver()
+    world.connect()
+
+
 SAME_WITH_INBOX = "the same, and the receiver has an `inbox` that has recorded the message"
 SITUATIONS: list[tuple[str, type[World], Callable[[World], None]]] = [
     ("the peer is connected", World, connected),
@@ -453,6 +511,28 @@ SITUATIONS: list[tuple[str, type[World], Callable[[World], None]]] = [
         dies_before_manual_ack,
     ),
     ("the same, and a callback has called `defer_ack()`", World, dies_before_deferred_ack),
+    (
+        "the application retries a message, and processes it when it is offered again",
+        World,
+        settled_otherwise_first(lambda world, message: world.receiving.retry(message)),
+    ),
+    (
+        "the application releases a message, and processes it when it is offered again",
+        World,
+        settled_otherwise_first(lambda world, message: world.receiving.release(message)),
+    ),
+    ("the application rejects a message", World, rejected),
+    (
+        "the connection breaks after the rejection, before the acknowledgement",
+        World,
+        breaks_after_rejection,
+    ),
+    (
+        "the receiver's process dies after the rejection, before the acknowledgement, and the next"
+        " one has its `inbox`",
+        World,
+        dies_after_rejection,
+    ),
     (
         "a signal comes while all threads of the server are busy",
         SignalWorld,

@@ -10,7 +10,7 @@ import pytest
 import snakemq.exceptions
 from snakemq.link.testing import MemoryLink, MemoryNetwork
 from snakemq.message import Message
-from snakemq.messaging import Messaging, ReceiveHook
+from snakemq.messaging import Messaging, ReceiveHook, Reject
 from snakemq.packeter import Packeter
 from snakemq.rpc import RpcClient, RpcServer, SafePickler, inline
 
@@ -18,7 +18,9 @@ from .pages import DOCS, blocks
 from .tables import rows
 
 PAGE = (DOCS / "protocol.md").read_text()
-EXCHANGE, RPC, REFUSAL = (block.text for block in blocks(PAGE) if block.language == "hex")
+EXCHANGE, REJECTION, RPC, REFUSAL = (
+    block.text for block in blocks(PAGE) if block.language == "hex"
+)
 
 
 def from_hex(text: str) -> bytes:
@@ -76,6 +78,24 @@ def test_the_exchange(monkeypatch: pytest.MonkeyPatch) -> None:
     alice.keepalive_interval = 5
     network.advance(5.5)
     assert wire.turns == turns(EXCHANGE)
+
+
+def test_the_rejection() -> None:
+    network, wire = MemoryNetwork(), Wire()
+    alice_link, bob_link = network.link("alice"), network.link("bob")
+    alice = Messaging("alice", "", Packeter(alice_link))
+    bob = Messaging("bob", "", Packeter(bob_link))
+    network.connect(alice_link, bob_link)
+    network.run_until_idle()
+    wire.listen(alice_link, "bob")
+
+    def reject(*_: object) -> None:
+        raise Reject("no!")
+
+    bob.on_message_recv.add(reject)
+    alice.send_message("bob", Message(b"hello", ttl=600))
+    network.run_until_idle()
+    assert wire.turns == turns(REJECTION)
 
 
 def test_the_refusal(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,10 +17,10 @@ from snakemq.exceptions import (
     StorageError,
 )
 from snakemq.message import Message
-from snakemq.messaging import Messaging
+from snakemq.messaging import DropReason, Messaging, Reject, Retry
 
 from .calls import is_of_rpc
-from .ledger import Entry, Violation, unexpected
+from .ledger import Entry, Standing, Violation, unexpected
 
 if TYPE_CHECKING:
     from .peer import Peer
@@ -61,6 +61,33 @@ class Mood:
         return mood
 
 
+class Verdicts:
+    """What the application says of messages that it does not process.
+
+    Drawn from a seed of its own, as those that are known to other tests must mean the same.
+    """
+
+    def __init__(self, peer: Peer) -> None:
+        self._world = peer.world
+        self._random = Random(f"verdicts {peer.world.seed} {peer.ident} {peer.life}")
+        self._rate = self._random.choice((0.0, 0.0, 0.1, 0.4))
+
+    def draw(self) -> Standing | None:
+        """What to do with a message instead of acknowledging it; ``None``: nothing else."""
+        return self._draw((Standing.RETRIED, Standing.RELEASED, Standing.GIVEN_UP))
+
+    def draw_to_raise(self) -> Standing | None:
+        return self._draw((Standing.RETRIED, Standing.GIVEN_UP))
+
+    def delay(self) -> float | None:
+        return self._random.choice((None, 0, 0.01, 0.5, 3))
+
+    def _draw(self, verdicts: tuple[Standing, ...]) -> Standing | None:
+        if self._world.is_calm or self._random.random() >= self._rate:
+            return None
+        return self._random.choice(verdicts)
+
+
 class Application:
     """The callbacks of one life of a peer."""
 
@@ -75,6 +102,7 @@ class Application:
         # Seeds that are known to other tests must go on meaning the same.
         self.defers = peer.world.seed % 5 in (1, 3)
         self._random = Random(f"deferral {peer.world.seed} {peer.ident} {peer.life}")
+        self._verdicts = Verdicts(peer)
         messaging.on_connect.add(self._on_connect)
         messaging.on_admitted.add(self._on_admitted)
         messaging.on_disconnect.add(self._on_disconnect)
@@ -82,7 +110,7 @@ class Application:
         messaging.on_message_reject.add(self._on_message_reject)
         messaging.on_message_sent.add(self._on_message_sent)
         messaging.on_message_delivered.add(self._on_message_delivered)
-        messaging.on_message_drop.add(self._on_message_drop)
+        messaging.on_message_dropped.add(self._on_message_dropped)
         messaging.on_error.add(self._on_error)
 
     def send(self, ident: str, message: Message) -> None:
@@ -96,10 +124,27 @@ class Application:
         self.peer.world.ledger.accepted(entry)
 
     def ack_one(self) -> None:
-        """The application has processed one of those that it works on."""
+        """The application has processed one of those that it works on, or gives it up."""
         entry, message = self.pending.pop(int(self.peer.world.random.random() * len(self.pending)))
+        verdict = self._verdicts.draw()
+        if verdict is not None:
+            self._settle(entry, message, verdict)
+            return
         self.messaging.ack(message)
         self.peer.world.ledger.processed(self.peer, entry)
+
+    def _settle(self, entry: Entry, message: Message, verdict: Standing) -> None:
+        if verdict is Standing.RETRIED:
+            self.messaging.retry(message, self._verdicts.delay())
+        elif verdict is Standing.RELEASED:
+            self.messaging.release(message)
+        else:
+            self.messaging.reject(message, "no")
+        self._note(entry, verdict)
+
+    def _note(self, entry: Entry, verdict: Standing) -> None:
+        self.peer.world.ledger.settled(self.peer, entry, verdict)
+        self.peer.world.happened(f"message {verdict.value}", self.peer.ident, repr(entry))
 
     def ack_all(self) -> None:
         while self.pending:
@@ -148,6 +193,10 @@ class Application:
             world.ledger.processed(peer, entry)
             world.happened("message refused", peer.ident)
             raise Nonsense(f"{entry!r} is nonsense")
+        verdict = self._verdicts.draw_to_raise()
+        if verdict is not None:
+            self._note(entry, verdict)
+            raise Reject("no") if verdict is Standing.GIVEN_UP else Retry(self._verdicts.delay())
         if peer.settings.manual_ack or self._wants_to_defer(message):
             self.pending.append((entry, message))
             if self._feels_like(mood.ack_at_once):
@@ -174,10 +223,12 @@ class Application:
         self.peer.reach("delivered")
         self._do_something(conn_id)
 
-    def _on_message_drop(self, ident: str, uuid: bytes) -> None:
-        if self.peer.world.is_of_ledger(uuid):
-            self.peer.world.ledger.dropped(self.peer, ident, uuid)
-            self.peer.world.happened("message dropped", self.peer.ident)
+    def _on_message_dropped(
+        self, ident: str, message: Message, reason: DropReason, detail: str
+    ) -> None:
+        if self.peer.world.is_of_ledger(message.uuid):
+            self.peer.world.ledger.dropped(self.peer, ident, message.uuid, reason)
+            self.peer.world.happened("message dropped", self.peer.ident, reason.value)
         self._do_something(None)
 
     def _on_error(self, conn_id: str | None, exc: Exception) -> None:

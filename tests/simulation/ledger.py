@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 from snakemq.exceptions import SnakeMQException
 from snakemq.message import FLAG_PERSISTENT, Message
+from snakemq.messaging import DropReason
+from snakemq.messaging._incoming._inbox import mark_of
 
 if TYPE_CHECKING:
     from .peer import Peer
@@ -40,8 +42,15 @@ class Standing(Enum):
 
     OFFERED = "offered, not processed yet"
     FAILED = "the callback raised"
+    RETRIED = "to be retried"
+    RELEASED = "released"
+    GIVEN_UP = "rejected by the application"
     PROCESSED = "processed"
     REJECTED = "rejected"
+
+
+DONE = (Standing.PROCESSED, Standing.REJECTED)
+COMES_AGAIN = (Standing.FAILED, Standing.RETRIED, Standing.RELEASED)
 
 
 class Entry:
@@ -63,6 +72,7 @@ class Entry:
         "receiver",
         "receiver_life_at_acceptance",
         "recorded",
+        "releases",
         "sender",
         "sent_in",
         "settled",
@@ -92,6 +102,8 @@ class Entry:
         """Could its storage not delete it? Then its sender may repeat it at any time."""
         self.offers: Counter[int] = Counter()
         """How often it was offered to the application, by the life of the receiver."""
+        self.releases: Counter[int] = Counter()
+        """How often the application has given it back, by the life of the receiver."""
         self.standing: dict[int, Standing] = {}
         """What each life of the receiver has done with it."""
         self.recorded = False
@@ -108,8 +120,13 @@ class Entry:
 
     @property
     def is_processed(self) -> bool:
-        done = (Standing.PROCESSED, Standing.REJECTED)
-        return any(standing in done for standing in self.standing.values())
+        return any(standing in DONE for standing in self.standing.values())
+
+    @property
+    def is_only_rejected(self) -> bool:
+        """Was it rejected, and processed in no life of the receiver?"""
+        standings = self.standing.values()
+        return Standing.REJECTED in standings and Standing.PROCESSED not in standings
 
     def __repr__(self) -> str:
         return (
@@ -157,12 +174,18 @@ class Ledger:
             raise Violation(f"{entry!r}: an ack of a 1.6 peer")
         if not entry.is_processed:
             raise Violation(f"{entry!r} is acknowledged and was never processed")
+        if entry.is_only_rejected:
+            raise Violation(f"{entry!r} is reported as delivered, and was rejected")
         if self._peers[ident].settings.inbox and entry.ttl != 0 and not entry.recorded:
             raise Violation(f"{entry!r} is acknowledged and not in the inbox storage")
 
-    def dropped(self, sender: Peer, ident: str, uuid: bytes) -> None:
+    def dropped(self, sender: Peer, ident: str, uuid: bytes, reason: DropReason) -> None:
         entry = self._own(sender, ident, uuid)
         self._settle(entry, sender, "dropped")
+        if reason is DropReason.REJECTED:
+            if Standing.REJECTED not in entry.standing.values():
+                raise Violation(f"{entry!r} is reported as rejected, and was not")
+            return
         if sender.may_drop_at_any_time(entry):
             return
         if entry.ttl is None:
@@ -211,6 +234,10 @@ class Ledger:
         ):
             raise Violation(f"{entry!r} came with ttl {message.ttl}")
         self._check_repetition(entry, receiver)
+        attempt = 1 + entry.offers[receiver.life] - entry.releases[receiver.life]
+        # One that comes again because its sender was killed begins anew.
+        if message.attempts != attempt and not self._may_come_again(entry, receiver):
+            raise Violation(f"{entry!r} comes as attempt {message.attempts}, this is {attempt}")
         # What was settled, and was not deleted when its sender was killed, comes late.
         comes_late = (
             "dropped" in entry.settled.values()
@@ -223,19 +250,23 @@ class Ledger:
         entry.standing[receiver.life] = Standing.OFFERED
         return entry
 
+    def _may_come_again(self, entry: Entry, receiver: Peer) -> bool:
+        if entry.sender.life == entry.life:
+            return False
+        if not receiver.acks_with(entry.sender.ident):
+            return True  # a 1.6 peer was killed between sending and deleting
+        return entry.deletion_failed or self._has_overtaken(entry)
+
     def _check_repetition(self, entry: Entry, receiver: Peer) -> None:
         acks = receiver.acks_with(entry.sender.ident)
         standing = entry.standing.get(receiver.life)
-        if not acks and entry.sender.life != entry.life:
-            return  # a 1.6 peer was killed between sending and deleting
-        if entry.sender.life != entry.life and (
-            entry.deletion_failed or self._has_overtaken(entry)
-        ):
+        if self._may_come_again(entry, receiver):
             return
-        if standing is not None and standing is not Standing.FAILED:
+        if standing is not None and standing not in COMES_AGAIN:
             raise Violation(f"{entry!r} comes again, and is {standing.value} already")
-        if standing is Standing.FAILED:
-            if entry.offers[receiver.life] >= receiver.settings.max_attempts:
+        if standing is not None:
+            attempts = entry.offers[receiver.life] - entry.releases[receiver.life]
+            if attempts >= receiver.settings.max_attempts:
                 raise Violation(f"{entry!r} is offered more than max_attempts times")
         elif entry.ttl == 0 and entry.standing:
             raise Violation(f"{entry!r} comes again")
@@ -270,25 +301,40 @@ class Ledger:
         """A callback of on_message_recv is about to raise."""
         entry.standing[receiver.life] = Standing.FAILED
 
+    def settled(self, receiver: Peer, entry: Entry, standing: Standing) -> None:
+        """The application retries, releases or rejects a message."""
+        entry.standing[receiver.life] = standing
+        entry.releases[receiver.life] += standing is Standing.RELEASED
+
     def processed(self, receiver: Peer, entry: Entry) -> None:
         entry.standing[receiver.life] = Standing.PROCESSED
+        self._is_to_be_recorded(receiver, entry)
+
+    def _is_to_be_recorded(self, receiver: Peer, entry: Entry) -> None:
         if receiver.settings.inbox and entry.ttl != 0 and receiver.acks_with(entry.sender.ident):
             self._unrecorded[entry.uuid] = entry
 
     def rejected(self, receiver: Peer, message: Message) -> None:
         entry = self.entries[message.uuid]
         exactly_once = receiver.acks_with(entry.sender.ident) or entry.sender.life == entry.life
-        if exactly_once and (
-            entry.standing.get(receiver.life) is not Standing.FAILED
-            or entry.offers[receiver.life] != receiver.settings.max_attempts
-        ):
-            raise Violation(f"{entry!r} is rejected after {entry.offers[receiver.life]} offers")
+        standing = entry.standing.get(receiver.life)
+        attempts = entry.offers[receiver.life] - entry.releases[receiver.life]
+        may_be_rejected = standing is Standing.GIVEN_UP or (
+            standing in (Standing.FAILED, Standing.RETRIED)
+            and attempts == receiver.settings.max_attempts
+        )
+        if exactly_once and not may_be_rejected:
+            raise Violation(f"{entry!r} is rejected after {attempts} attempts")
         entry.standing[receiver.life] = Standing.REJECTED
+        self._is_to_be_recorded(receiver, entry)
 
     def recorded(self, receiver: Peer, ident: str, uuids: Iterable[bytes]) -> None:
         """The inbox storage of the receiver remembers messages."""
         for uuid in uuids:
-            entry = self.entries[uuid]
+            entry = self.entries.get(uuid)
+            if entry is None and mark_of(uuid) in self.entries:
+                continue  # it marks the one before it as rejected
+            assert entry is not None
             if entry.sender.ident != ident or entry.receiver != receiver.ident:
                 raise Violation(f"{entry!r} is recorded by {receiver.ident} as of {ident}")
             entry.recorded = True

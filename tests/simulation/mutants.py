@@ -13,10 +13,12 @@ from unittest import mock
 
 from snakemq.message import Message
 from snakemq.messaging._incoming._acks import Acks
-from snakemq.messaging._incoming._deliveries import Deliveries
-from snakemq.messaging._incoming._inbox import Inbox, RecentUuids
+from snakemq.messaging._incoming._delivery import Delivery
+from snakemq.messaging._incoming._inbox import Inbox, RecentRejections, RecentUuids
 from snakemq.messaging._incoming._inboxes import Inboxes
-from snakemq.messaging._incoming._lane import Delivery, IncomingLane, Receipts
+from snakemq.messaging._incoming._lane import IncomingLane, Receipts
+from snakemq.messaging._incoming._offers import Offers
+from snakemq.messaging._incoming._verdicts import ACK, RELEASE, Retry, Verdict
 from snakemq.messaging._outgoing._outbox import Outbox
 from snakemq.messaging._outgoing._queue._queue import OutgoingQueue
 from snakemq.messaging._outgoing._queues import OutgoingQueues
@@ -189,9 +191,9 @@ def does_not_report_drops() -> Iterator[None]:
 @_mutant
 def reports_drops_twice() -> Iterator[None]:
     def make(dropped: Any) -> Any:
-        def twice(self: Reports, ident: str, uuid: bytes) -> None:
-            dropped(self, ident, uuid)
-            dropped(self, ident, uuid)
+        def twice(self: Reports, *args: Any) -> None:
+            dropped(self, *args)
+            dropped(self, *args)
 
         return twice
 
@@ -272,7 +274,7 @@ def does_not_read_its_inbox() -> Iterator[None]:
 @_mutant
 def offers_once_too_often() -> Iterator[None]:
     def make(init: Any) -> Any:
-        def generous(self: Deliveries, *args: Any) -> None:
+        def generous(self: Offers, *args: Any) -> None:
             init(self, *args)
             settings = copy.copy(self._settings)
             settings.max_attempts += 1
@@ -280,13 +282,78 @@ def offers_once_too_often() -> Iterator[None]:
 
         return generous
 
-    with _replaced(Deliveries, "__init__", make):
+    with _replaced(Offers, "__init__", make):
         yield
 
 
 @_mutant
 def does_not_offer_again() -> Iterator[None]:
-    with mock.patch.object(Deliveries, "_offer_again", return_value=None):
+    with mock.patch.object(Offers, "_offer", return_value=None):
+        yield
+
+
+@_mutant
+def counts_a_release_as_an_attempt() -> Iterator[None]:
+    def make(do: Any) -> Any:
+        def strict(self: Offers, delivery: Delivery, verdict: Verdict) -> None:
+            delivery.attempts += verdict is RELEASE
+            do(self, delivery, verdict)
+
+        return strict
+
+    with _replaced(Offers, "_do", make):
+        yield
+
+
+@_mutant
+def counts_no_attempt_for_a_retry() -> Iterator[None]:
+    def make(do: Any) -> Any:
+        def lenient(self: Offers, delivery: Delivery, verdict: Verdict) -> None:
+            delivery.attempts -= isinstance(verdict, Retry)
+            do(self, delivery, verdict)
+
+        return lenient
+
+    with _replaced(Offers, "_do", make):
+        yield
+
+
+@_mutant
+def takes_a_release_for_an_ack() -> Iterator[None]:
+    def make(settle: Any) -> Any:
+        def hasty(self: Offers, message: Message, verdict: Verdict) -> None:
+            settle(self, message, ACK if verdict is RELEASE else verdict)
+
+        return hasty
+
+    with _replaced(Offers, "settle", make):
+        yield
+
+
+@_mutant
+def reports_what_is_rejected_as_delivered() -> Iterator[None]:
+    with mock.patch.object(Acks, "_tell_rejections", return_value=None):
+        yield
+
+
+@_mutant
+def reports_a_rejection_that_comes_again_as_delivered() -> Iterator[None]:
+    with mock.patch.object(RecentRejections, "add", return_value=None):
+        yield
+
+
+@_mutant
+def does_not_record_what_it_rejects() -> Iterator[None]:
+    def record(self: Inbox, uuid: bytes) -> None:
+        self.unrecorded.append(uuid)
+
+    with mock.patch.object(Inbox, "to_record", record):
+        yield
+
+
+@_mutant
+def offers_more_than_it_may() -> Iterator[None]:
+    with mock.patch.object(Offers, "has_room", return_value=True):
         yield
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from random import Random
 from typing import TYPE_CHECKING, Any
 
 from snakemq.link.testing import MemoryConnector
@@ -57,6 +58,7 @@ class Process:
             window_bytes=settings.window_bytes,
             max_attempts=settings.max_attempts,
             retry_delay=settings.retry_delay,
+            prefetch=draw_prefetch(peer),
             queue_limits=settings.queue_limits,
         )
         self.messaging.keepalive_interval = settings.keepalive_interval
@@ -71,6 +73,13 @@ class Process:
         for ident in peer.dials:
             connector = peer.world.network.keep_connected(self.link, ident, REDIAL)
             self.connectors.append(connector)
+
+
+def draw_prefetch(peer: Peer) -> int | None:
+    # Not from the random numbers of the world: seeds that are known to others must mean the same.
+    if not peer.settings.manual_ack:
+        return None
+    return Random(f"prefetch {peer.world.seed} {peer.ident}").choice((None, None, 1, 2, 5))
 
 
 class Peer:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .calls import outstanding
-from .ledger import Standing, Violation, unexpected
+from .ledger import DONE, Violation, unexpected
 from .peer import Peer
 from .settings import LARGEST_MESSAGE
 from .world import World
@@ -15,6 +15,7 @@ def check_now(world: World) -> None:
         raise unexpected("a callback of the link raised", world.network.errors[0])
     for peer in world.living:
         _check_windows(world, peer)
+        _check_prefetch(peer)
         _check_memory(peer)
 
 
@@ -27,6 +28,14 @@ def _check_windows(world: World, peer: Peer) -> None:
             raise Violation(f"{peer.ident}: {stats.in_flight} messages in flight to {ident}")
         if stats.in_flight > 1 and stats.in_flight_bytes >= settings.window_bytes + LARGEST_MESSAGE:
             raise Violation(f"{peer.ident}: {stats.in_flight_bytes} bytes in flight to {ident}")
+
+
+def _check_prefetch(peer: Peer) -> None:
+    """The application has no more than it wants, not counting what it has to do with calls."""
+    unsettled = len(peer.process.application.pending)
+    prefetch = peer.process.messaging.prefetch
+    if prefetch is not None and unsettled > prefetch:
+        raise Violation(f"{peer.ident} has {unsettled} unsettled messages, wants {prefetch}")
 
 
 def _check_memory(peer: Peer) -> None:
@@ -50,7 +59,10 @@ def is_settled(world: World) -> bool:
         and not any(
             peer.process.storage.get_queues()
             or peer.process.messaging.stats().unread_outbox
-            or peer.process.messaging._receiver.deliveries._open
+            or any(
+                inbox.deliveries
+                for inbox in peer.process.messaging._receiver.inboxes.by_ident.values()
+            )
             for peer in world.peers.values()
         )
     )
@@ -65,7 +77,7 @@ def check_end(world: World) -> None:
         receiver = world.peers.get(entry.receiver)
         if receiver is not None:
             standing = entry.standing.get(receiver.life)
-            if standing in (Standing.OFFERED, Standing.FAILED):
+            if standing is not None and standing not in DONE:
                 raise Violation(f"{entry!r} is still {standing.value}")
     for peer in world.peers.values():
         _check_nothing_left(peer)

@@ -8,7 +8,7 @@ from memory_peers import MakePeer, MakeRawPeer, Peer
 from snakemq.exceptions import QueueFull, StorageError
 from snakemq.link.testing import MemoryNetwork
 from snakemq.message import FLAG_PERSISTENT, Message
-from snakemq.messaging import DropReason, QueueLimits, WhenFull
+from snakemq.messaging import DropReason, QueueLimits, Reject, WhenFull
 from snakemq.queues import MemoryQueuesStorage
 
 
@@ -98,6 +98,10 @@ def test_room_comes_back_with_the_send_to_a_1_6_peer(peer: MakePeer, raw: MakeRa
         alice.network.run_until_idle()
 
 
+def rejecting(*_: object) -> None:
+    raise Reject
+
+
 def test_room_comes_back_with_each_drop(network: MemoryNetwork, peer: MakePeer) -> None:
     alice, bob = limited(peer, total_messages=1), peer("bob", max_packet_size=100)
     alice.send("bob", ttl=5)
@@ -107,6 +111,9 @@ def test_room_comes_back_with_each_drop(network: MemoryNetwork, peer: MakePeer) 
     at_alice, _ = alice.connect(bob)
     alice.send("bob", b"x" * 1000, ttl=0)
     network.run_until_idle()  # too large
+    bob.messaging.on_message_recv.add(rejecting)
+    alice.send("bob", ttl=0)
+    network.advance(1)  # rejected
     network.stall(at_alice)
     alice.send("bob", ttl=0)
     network.run_until_idle()

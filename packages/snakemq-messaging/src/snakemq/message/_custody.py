@@ -8,11 +8,12 @@ sent_to    _message _stack                    _stack _outbox
 queued_at  _outbox _express _queues _queue    _express _packing _expiry _picture _taking _deadlines
 position   _outbox _express _queues _backlog  _queues _backlog _queue _expiry _taking _deadlines
 stage      _queue _row _deliveries _taking    _queue _row _taking _deadlines
+failures   _offers                            _message
 =========  =================================  ======================================================
 
 A thread that sends a message claims it, notes the time and the message's position in the storage,
-and appends it to a queue. From then on the message belongs to the loop. ``_deliveries`` writes on
-received messages only.
+and appends it to a queue. From then on the message belongs to the loop. ``_deliveries`` and
+``_offers`` write on received messages only.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ class Custody:
     the 2.5 µs that sending a message takes; so would a method for each slot.
     """
 
-    __slots__ = ("position", "queued_at", "sent_to", "stage", "unclaimed")
+    __slots__ = ("failures", "position", "queued_at", "sent_to", "stage", "unclaimed")
 
     unclaimed: bool
     """Present until ``claim`` deletes it."""
@@ -38,3 +39,5 @@ class Custody:
     stage: int
     """How far it has come: a stage of the outgoing queue, or ``FORGOTTEN`` for a received message
     that was given up."""
+    failures: int
+    """How many offers of a received message have failed; absent until it is offered again."""

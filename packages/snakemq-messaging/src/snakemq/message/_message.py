@@ -117,6 +117,15 @@ class Message(Custody):
         self.uuid = uuid
         self.sent_to = None
 
+    @property
+    def attempts(self) -> int:
+        """The number of this attempt at a received message: 1 when it is offered for the first
+        time, and one more after each offer that failed or was to be retried."""
+        try:
+            return 1 + self.failures
+        except AttributeError:  # an attribute of each message would cost all of them
+            return 1
+
     def __repr__(self) -> str:
         return (
             f"<Message uuid={self.uuid.hex()} ttl={self.ttl!r} flags={self.flags:#x}"

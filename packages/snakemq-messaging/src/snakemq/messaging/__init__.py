@@ -5,6 +5,7 @@ from snakemq.link import keep_printable
 from snakemq.queues import open_storage
 
 from ._incoming._backpressure import MAX_UNPROCESSED_BYTES
+from ._incoming._verdicts import Reject, Retry
 from ._messaging import MAX_ATTEMPTS, RETRY_DELAY, WINDOW_BYTES, WINDOW_MESSAGES, Messaging
 from ._outgoing._limits import QueueLimits, WhenFull
 from ._peers._connections import IDENTIFICATION_TIMEOUT, MAX_HANDSHAKE_PACKET_SIZE
@@ -36,6 +37,8 @@ __all__ = [
     "PeerStats",
     "QueueLimits",
     "ReceiveHook",
+    "Reject",
+    "Retry",
     "WhenFull",
     "open_storage",
 ]

@@ -29,6 +29,7 @@ from snakemq.queues import InboxStorage, QueuesStorageBase, open_storage
 from ._events import Events
 from ._incoming._backpressure import MAX_UNPROCESSED_BYTES
 from ._incoming._receiver import Receiver
+from ._incoming._verdicts import ACK, RELEASE, Reject, Retry, Verdict
 from ._outgoing._limits import Occupancy, QueueLimits
 from ._outgoing._sender import Sender
 from ._peers._connections import IDENTIFICATION_TIMEOUT, Connections
@@ -36,7 +37,7 @@ from ._peers._contest import CONTEST_WAIT
 from ._peers._keepalive import KEEPALIVE_WAIT
 from ._picture import take_picture
 from ._registry import Registry
-from ._stats import MessagingStats, Statistics
+from ._stats import DropReason, MessagingStats, Statistics
 from ._storage_thread import runner_of
 from ._storekeeper import FINISH_TIMEOUT, Runner, Storekeepers
 from ._wire import _frames as frames
@@ -105,18 +106,23 @@ class Messaging:
     - ``window_messages``: how many messages a sender may have unacknowledged, and so how many may
       wait here to be processed.
     - ``window_bytes``: bytes of data in these messages.
+    - ``prefetch``: how many messages, of all peers together, the application has at most that it
+      has not settled, with ``manual_ack``; those of RPC count. More that have arrived wait here.
+      ``None``: no limit but the windows.
     - ``queue_limits``: how much may wait in the outgoing queues; ``None``: any amount.
 
     Between two 2.x peers a message stays in its queue, and in the storage, until the receiver has
     *processed* it and says so. Messages that are not acknowledged when the connection breaks are
     sent again, in order; the receiver drops those that it knows. A message is processed when all
     callbacks of ``on_message_recv`` have returned; with ``manual_ack``, or if one of them has
-    called :meth:`defer_ack`, when the application calls :meth:`ack`. Clients and servers of RPC
-    call both for their own messages.
+    called :meth:`defer_ack`, when the application calls :meth:`ack`. Instead, it can :meth:`retry`,
+    :meth:`release` or :meth:`reject` the message. Clients and servers of RPC do this for their own
+    messages.
 
     A message whose callback raises is offered again after ``retry_delay`` seconds, up to
-    ``max_attempts`` times in all, while those behind it go on. Then it is given to
-    ``on_message_reject`` and counts as processed.
+    ``max_attempts`` times in all, while those behind it go on. Then it is rejected: it is given to
+    ``on_message_reject`` and counts as processed, but its sender does not take it for delivered. A
+    callback may raise :exc:`Retry` and :exc:`Reject` to decide for itself.
 
     A message waits to be processed if nobody has called :meth:`ack` yet or a callback has raised.
     Each counts 512 bytes more than its data. Beyond ``max_unprocessed_bytes`` this side stops
@@ -129,12 +135,13 @@ class Messaging:
     With or without ``queue_limits``, only the first persistent messages for a peer wait in memory.
     The rest is in the storage only, if it is ``pageable``; ours are.
 
-    :meth:`send_message`, :meth:`send_messages`, :meth:`ack`, :meth:`is_connected`, :meth:`stats`
-    and :meth:`set_queue_limits` are thread-safe. All else belongs to the thread that runs the loop,
-    and all callbacks are called there. Whatever a callback raises is logged and reported by
-    ``on_error``; the loop and the connection go on. The one exception is ``SnakeMQBrokenFormat``
-    and its family, raised from ``on_message_recv``: it says that the peer sent nonsense, so the
-    connection is closed and the message is not offered again.
+    :meth:`send_message`, :meth:`send_messages`, :meth:`ack`, :meth:`retry`, :meth:`release`,
+    :meth:`reject`, :meth:`is_connected`, :meth:`stats` and :meth:`set_queue_limits` are
+    thread-safe. All else belongs to the thread that runs the loop, and all callbacks are called
+    there. Whatever a callback raises is logged and reported by ``on_error``; the loop and the
+    connection go on. The one exception is ``SnakeMQBrokenFormat`` and its family, raised from
+    ``on_message_recv``: it says that the peer sent nonsense, so the connection is closed and the
+    message is not offered again.
     """
 
     identifier: Fixed[str] = Fixed(check_own_ident)
@@ -150,6 +157,7 @@ class Messaging:
     max_attempts: Setting[int] = Setting(whole(1))
     retry_delay: Setting[float] = Setting(zero_or_more("seconds"))
     max_unprocessed_bytes: Setting[int] = Setting(whole(1))
+    prefetch: Fixed[int | None] = Fixed(whole(1, or_none=True))
 
     def _plan_keepalive(self) -> None:
         self._connections.plan_keepalive()
@@ -178,8 +186,8 @@ class Messaging:
     on_message_recv: Event[[str, str, Message]] = Event()
     """``func(conn_id, ident, message)``"""
     on_message_reject: Event[[str, str, Message]] = Event()
-    """``func(conn_id, ident, message)``: callbacks of ``on_message_recv`` have raised
-    ``max_attempts`` times; the message will not be offered again."""
+    """``func(conn_id, ident, message)``: this message is given up, because the application has
+    rejected it, or has tried it ``max_attempts`` times; it will not be offered again."""
     on_message_forgotten: Event[[str, Message]] = Event()
     """``func(ident, message)``: an absent peer has left more unprocessed messages than there is
     room for, and this is one of those that were given up. Nobody waits for its :meth:`ack` any
@@ -194,6 +202,10 @@ class Messaging:
     """``func(ident, message_uuid)``: the message will not be delivered, or it was under way
     when the connection broke and will not be sent again: *not confirmed*, not *certainly not
     received*."""
+    on_message_dropped: Event[[str, Message, DropReason, str]] = Event()
+    """``func(ident, message, reason, detail)``: like ``on_message_drop``, right after it, with the
+    message itself and a :class:`DropReason`. ``detail``: what the receiver says of a message that
+    it has rejected, a text of a stranger; otherwise ``""``."""
     on_connect: Event[[str, str]] = Event()
     """``func(conn_id, ident)``: the peer is identified, and has proven it if there is an
     ``authenticator``; :meth:`identity` tells how. The place to decide whether it is wanted: until
@@ -223,6 +235,7 @@ class Messaging:
         max_attempts: int = MAX_ATTEMPTS,
         retry_delay: float = RETRY_DELAY,
         max_unprocessed_bytes: int = MAX_UNPROCESSED_BYTES,
+        prefetch: int | None = None,
         queue_limits: QueueLimits | None = None,
         keepalive_interval: float | None = None,
         keepalive_wait: float = KEEPALIVE_WAIT,
@@ -238,6 +251,7 @@ class Messaging:
         self.max_attempts = max_attempts
         self.retry_delay = retry_delay
         self.max_unprocessed_bytes = max_unprocessed_bytes
+        self.prefetch = prefetch
         self.queue_limits = queue_limits
         self.keepalive_interval = keepalive_interval
         self.keepalive_wait = keepalive_wait
@@ -282,7 +296,7 @@ class Messaging:
             identifier,
             packeter,
             frames.Features(
-                bits=frames.FEATURE_ACKS,
+                bits=frames.FEATURE_ACKS | frames.FEATURE_REJECTIONS,
                 epoch=int.from_bytes(os.urandom(8), "big"),
                 window_messages=window_messages,
                 window_bytes=window_bytes,
@@ -297,17 +311,18 @@ class Messaging:
         )
 
         self.on_error = self._events.on_error
-        self.on_message_recv = self._receiver.deliveries.on_message_recv
-        self.on_message_reject = self._receiver.deliveries.on_message_reject
+        self.on_message_recv = self._receiver.offers.on_message_recv
+        self.on_message_reject = self._receiver.rejecting.on_message_reject
         self.on_message_forgotten = self._receiver.deliveries.on_message_forgotten
         self.on_message_sent = self._sender.reports.on_message_sent
         self.on_message_delivered = self._sender.reports.on_message_delivered
         self.on_message_drop = self._sender.reports.on_message_drop
+        self.on_message_dropped = self._sender.reports.on_message_dropped
         self.on_connect = self._connections.on_connect
         self.on_admitted = self._connections.on_admitted
         self.on_disconnect = self._connections.on_disconnect
 
-        packeter.link.on_loop_pass.add_internal(self._receiver.deliveries.on_loop_pass)
+        packeter.link.on_loop_pass.add_internal(self._receiver.offers.on_loop_pass)
         packeter.link.on_loop_pass.add_internal(self._sender.on_loop_pass)
         packeter.on_error.add_internal(self._events.report)
         abilities = Abilities(packeter.link)
@@ -422,23 +437,61 @@ class Messaging:
         """
         if self._forks != forks.count:
             raise _inherited()
-        self._receiver.deliveries.defer(message)
+        self._receiver.offers.defer(message)
 
     def ack(self, message: Message) -> None:
         """Say that the application has processed a message: with ``manual_ack`` any message that it
         was given, otherwise one for which it has called :meth:`defer_ack`.
 
-        Thread-safe. Acks may come in any order, and after the connection is gone. 2.x peers send
-        messages that are not acknowledged when this process ends to the next one again.
+        This *settles* the message, as do :meth:`retry`, :meth:`release` and :meth:`reject`. After
+        each offer, a message is settled once. All four are thread-safe. They may come in any order
+        of messages, and after the connection is gone. 2.x peers send messages that are not settled
+        when this process ends to the next one again.
 
-        An ack of a message that was forgotten meanwhile (``on_message_forgotten``) has no effect,
-        because a worker cannot know. Raises ``ValueError`` when the message does not wait for an
-        ack, and :exc:`~snakemq.exceptions.LoopError` in a process that inherited this stack through
-        a fork: a worker has to tell its parent.
+        To settle a message that was forgotten meanwhile (``on_message_forgotten``) has no effect,
+        because a worker cannot know. All four raise ``ValueError`` when the message does not wait
+        for an ack, and :exc:`~snakemq.exceptions.LoopError` in a process that inherited this stack
+        through a fork: a worker has to tell its parent.
         """
+        self._settle(message, ACK)
+
+    def retry(self, message: Message, delay: float | None = None) -> None:
+        """Have a message offered again after ``delay`` seconds; ``None``: ``retry_delay``.
+
+        This is an attempt, see ``message.attempts``. After ``max_attempts`` the message is rejected
+        instead. It is not acknowledged before it is settled for good, nor are those behind it,
+        which go on: so the sender's window may fill up during a long delay.
+
+        Thread-safe, see :meth:`ack`. A callback may raise :exc:`Retry` instead. Also raises
+        ``TypeError`` and ``ValueError`` for a delay that is not a finite number, 0 or above.
+        """
+        self._settle(message, Retry(delay))
+
+    def release(self, message: Message) -> None:
+        """Give a message back as if it had not been offered: it is offered again at once, before
+        messages of its sender that came after it, and no attempt is counted.
+
+        For a consumer that stops, when another one can take over. If this process ends instead, a
+        2.x peer sends the message again to the next one. Thread-safe, see :meth:`ack`.
+        """
+        self._settle(message, RELEASE)
+
+    def reject(self, message: Message, reason: str = "") -> None:
+        """Give up a message for good. It is stored among the ``dead_letters``, if there are any,
+        given to ``on_message_reject``, and acknowledged as rejected.
+
+        A 2.1 peer that sent it is told ``reason``, of which at most 200 bytes travel: for it the
+        message is dropped, with ``DropReason.REJECTED``. For an older 2.x peer it is delivered.
+
+        Thread-safe, see :meth:`ack`. A callback may raise :exc:`Reject` instead. Also raises
+        ``TypeError`` for a reason that is not a str.
+        """
+        self._settle(message, Reject(reason))
+
+    def _settle(self, message: Message, verdict: Verdict) -> None:
         if self._forks != forks.count:
             raise _inherited()
-        self._receiver.deliveries.ack(message)
+        self._receiver.offers.settle(message, verdict)
 
     # -- the rest
 
@@ -510,6 +563,8 @@ class Messaging:
             self._sender.queues(),
             self._registry,
             self._sender.outbox.size(),
+            self._receiver.inboxes.by_ident,
+            self._connections.last_heard,
         )
 
     def close(self) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable
+from collections.abc import Callable, Container, Iterable, Mapping
+from typing import TypeAlias
 
+from ._incoming._inbox import Inbox
 from ._outgoing._queue._queue import OutgoingQueue
 from ._stats import Counters, MessagingStats, PeerStats, Statistics
 
@@ -14,15 +16,32 @@ def take_picture(
     queues: Iterable[OutgoingQueue],
     connected: Container[str],
     outbox_size: int,
+    inboxes: Mapping[str, Inbox],
+    last_heard: Callable[[str], float | None],
 ) -> MessagingStats:
-    """Show the figures of this moment. Thread-safe."""
+    """Show the figures of this moment. Thread-safe.
+
+    ``last_heard(ident)``: when something has arrived from a peer that is connected.
+    """
     counted = statistics.peers.copy()
+
+    def came_from(ident: str, counters: Counters) -> Came:
+        heard = last_heard(ident) if ident in connected else counters.last_heard
+        inbox = inboxes.get(ident)
+        return (
+            inbox.open_messages if inbox is not None else 0,
+            max(0.0, now - heard) if heard is not None else None,
+        )
+
     peers = {
-        ident: _peer_stats(counters, ident in connected) for ident, counters in counted.items()
+        ident: _peer_stats(counters, ident in connected, came_from(ident, counters))
+        for ident, counters in counted.items()
     }
     for queue in queues:
         ident = queue.ident
-        stats = _with_queue(now, counted.get(ident, _NOTHING), queue, ident in connected)
+        counters = counted.get(ident, _NOTHING)
+        came = peers[ident][-2:] if ident in peers else _NOTHING_CAME
+        stats = _with_queue(now, counters, queue, ident in connected, came)
         if stats is not None:
             peers[ident] = stats
     return MessagingStats(
@@ -35,12 +54,17 @@ def take_picture(
     )
 
 
+Came: TypeAlias = "tuple[int, float | None]"
+"""The fields ``unacked`` and ``last_seen``, which are the last two."""
+
+_NOTHING_CAME: Came = (0, None)
+
 _NOTHING = Counters()
 """Stands for the counters of a peer that has only a queue. Nothing writes to it."""
 
 
 def _with_queue(
-    now: float, counters: Counters, queue: OutgoingQueue, connected: bool
+    now: float, counters: Counters, queue: OutgoingQueue, connected: bool, came: Came
 ) -> PeerStats | None:
     """Return ``None`` if the queue is empty, or the loop has not looked at it yet."""
     # There may be 100,000 queues, so what is 0 in most of them is not computed.
@@ -53,12 +77,13 @@ def _with_queue(
         queued += len(left_over)
         size += sum([len(message.data) for message in left_over])
     if not (queued or in_flight):
-        return _peer_stats(counters, connected) if queue.lane is not None else None
+        return _peer_stats(counters, connected, came) if queue.lane is not None else None
     oldest = queue.oldest()
     age = None if oldest is None else max(0.0, now - oldest.queued_at)
     return _peer_stats(
         counters,
         connected,
+        came,
         queued,
         size,
         in_flight,
@@ -71,6 +96,7 @@ def _with_queue(
 def _peer_stats(
     counters: Counters,
     connected: bool,
+    came: Came,
     queued: int = 0,
     queued_bytes: int = 0,
     in_flight: int = 0,
@@ -98,4 +124,5 @@ def _peer_stats(
         counters.duplicates,
         counters.round_trip,
         too_large,
+        *came,
     )

@@ -24,6 +24,8 @@ class DropReason(Enum):
     DISCONNECTED = "disconnected"
     """It was under way, with ttl 0 or expired, when the connection broke."""
     EXPIRED = "expired"
+    REJECTED = "rejected"
+    """Its receiver has given it up, see :meth:`Messaging.reject`. 2.0 peers do not say so."""
     QUEUE_FULL = "queue full"
     """It was the oldest in a full queue."""
     TOO_LARGE = "too large"
@@ -38,6 +40,7 @@ class Counters:
         "delivered",
         "dropped",
         "duplicates",
+        "last_heard",
         "received",
         "received_bytes",
         "rejected",
@@ -49,6 +52,8 @@ class Counters:
 
     def __init__(self) -> None:
         self.connections = 0
+        self.last_heard: float | None = None
+        """When the last connection that has ended brought something for the last time."""
         self.sent = 0
         self.sent_bytes = 0
         self.resent = 0
@@ -104,6 +109,11 @@ class PeerStats(NamedTuple):
     """Smoothed seconds from the sending of a message to its ack; ``None``: not measured yet."""
     too_large: int = 0
     """How many queued messages are set aside because the peer does not take their size."""
+    unacked: int = 0
+    """Messages that it has sent and that are not processed here yet: the application has them, or
+    they wait to be offered. A number that does not fall says that nobody settles them."""
+    last_seen: float | None = None
+    """Seconds since anything has arrived from it; ``None`` if it was never connected."""
 
 
 class MessagingStats(NamedTuple):

@@ -7,7 +7,7 @@ from snakemq.packeter import Packeter
 from .._wire import _frames as frames
 from ._inbox import Inbox
 from ._inboxes import Inboxes
-from ._lane import IncomingLane
+from ._lane import IncomingLane, Receipts
 
 ACK_DELAY = 0.05
 """Seconds that an ack may wait if its sender does not. A sender forgets messages with ttl 0 anyway,
@@ -75,7 +75,18 @@ class Acks:
             return
         receipts = lane.receipts
         if receipts.processed > receipts.acked:
+            if receipts.untold:
+                self._tell_rejections(lane, receipts)
             receipts.ack_sent()
             lane.ack_packet_id = self._packeter.send_packet(
                 lane.conversation.conn_id, frames.encode_ack(receipts.processed)
             )
+
+    def _tell_rejections(self, lane: IncomingLane, receipts: Receipts) -> None:
+        """Say which messages, of those that the next ack covers, were rejected."""
+        conversation = lane.conversation
+        if conversation.tells_rejections:
+            for number, rejection in receipts.untold:
+                frame = frames.encode_rejected(number, rejection)
+                self._packeter.send_packet(conversation.conn_id, frame)
+        receipts.untold.clear()

@@ -17,6 +17,7 @@ from ._deliveries import Deliveries
 from ._inbox import Inbox
 from ._inboxes import Inboxes
 from ._lane import IncomingLane
+from ._offers import Offers
 from ._settings import ReceiverSettings
 
 WINDOWS_OF_OLD_PEERS = 16
@@ -32,10 +33,16 @@ class Batches:
     """Offers the messages of a batch to the application. For the loop only."""
 
     def __init__(
-        self, inboxes: Inboxes, deliveries: Deliveries, settings: ReceiverSettings, events: Events
+        self,
+        inboxes: Inboxes,
+        deliveries: Deliveries,
+        offers: Offers,
+        settings: ReceiverSettings,
+        events: Events,
     ) -> None:
         self._inboxes = inboxes
         self._deliveries = deliveries
+        self._offers = offers
         self._settings = settings
         self._manual_ack = settings.manual_ack
         self._events = events
@@ -53,8 +60,8 @@ class Batches:
         conversation = lane.conversation
         conn_id, ident = conversation.conn_id, inbox.ident
         receipts = lane.receipts
-        deliveries = self._deliveries
-        event = deliveries.on_message_recv
+        offers = self._offers
+        event = offers.on_message_recv
         are_recorded = self._inboxes.are_recorded
         acks = conversation.acks
         open_here, add_to_seen = inbox.open, inbox.seen.add
@@ -62,9 +69,9 @@ class Batches:
         received = received_bytes = 0
         number = begin
         # A callback may close this connection, and so begin with the messages of another one.
-        outer = deliveries.lane, deliveries.offered, deliveries.deferred
-        deliveries.lane, deliveries.deferred = lane, None
-        deliveries.thread = threading.get_ident()
+        outer = offers.lane, offers.offered, offers.deferred
+        offers.lane, offers.deferred = lane, None
+        offers.thread = threading.get_ident()
         try:
             while number < len(packets) and conversation.phase is not CLOSED:
                 packet = packets[number]
@@ -97,8 +104,12 @@ class Batches:
                     if not add_to_seen(uuid):
                         lane.counters.duplicates += 1
                         if are_recorded:
-                            inbox.unrecorded.append(uuid)  # as the latest, see RecentUuids
-                        receipts.frame_processed(size)
+                            inbox.to_record(uuid)  # as the latest, see RecentUuids
+                        rejection = inbox.rejected.get(uuid)
+                        if rejection is None:
+                            receipts.frame_processed(size)
+                        else:
+                            receipts.frame_rejected(size, rejection)
                         continue
                 message = received_message(
                     data, None if ttl == frames.INFINITE_TTL else float(ttl), flags, uuid
@@ -108,7 +119,7 @@ class Batches:
                 if self._manual_ack:
                     self._offer_for_ack(lane, ident, message)
                     continue
-                deliveries.offered = message
+                offers.offered = message
                 try:
                     if len(event.callbacks) == 1:  # the detour over the event takes 0.3 µs
                         event.callbacks[0](conn_id, ident, message)
@@ -120,8 +131,8 @@ class Batches:
                 except BaseException:  # Ctrl-C: the link closes the connection
                     self._interrupted(inbox, message, may_come_again)
                     raise
-                if deliveries.deferred is not None:
-                    deliveries.deferred = None
+                if offers.deferred is not None:
+                    offers.deferred = None
                     continue
                 if may_come_again and are_recorded:
                     inbox.unrecorded.append(uuid)
@@ -132,13 +143,14 @@ class Batches:
                     receipts.unacked_bytes += size
             return number
         finally:
-            deliveries.lane, deliveries.offered, deliveries.deferred = outer
+            offers.lane, offers.offered, offers.deferred = outer
             lane.counters.received += received
             lane.counters.received_bytes += received_bytes
             if conversation.phase is CLOSED:  # by a callback, which has returned after that
                 self._inboxes.record(inbox)
             elif inbox.deliveries:
-                deliveries.backpressure.check(inbox)
+                self._deliveries.backpressure.check(inbox)
+                self._deliveries.stalls.check(inbox)
 
     def _begin(
         self, conversation: Conversation, lane: IncomingLane, inbox: Inbox
@@ -162,13 +174,13 @@ class Batches:
         may_come_again: bool,
     ) -> None:
         """Deal with what a callback has raised. If it blames the peer, that is raised again."""
-        deliveries = self._deliveries
+        deliveries, offers = self._deliveries, self._offers
         fault = self._events.fault_of_peer(lane.conversation.conn_id, exc)
-        delivery, deliveries.deferred = deliveries.deferred, None
+        delivery, offers.deferred = offers.deferred, None
         if fault is None:
             if delivery is None:
                 delivery = deliveries.open(lane, message)
-            deliveries.failed(lane.conversation.conn_id, delivery, exc)
+            offers.raised(lane.conversation.conn_id, delivery, exc)
             return
         if delivery is not None:
             deliveries.finish(delivery)
@@ -179,24 +191,27 @@ class Batches:
 
     def _interrupted(self, inbox: Inbox, message: Message, may_come_again: bool) -> None:
         """Let a message come again if Ctrl-C has interrupted its callbacks."""
-        deliveries = self._deliveries
-        if deliveries.deferred is not None:
-            deliveries.withdraw(deliveries.deferred)
+        deferred = self._offers.deferred
+        if deferred is not None:
+            self._deliveries.withdraw(deferred)
         elif may_come_again:
             inbox.seen.discard(message.uuid)
 
     def _offer_for_ack(self, lane: IncomingLane, ident: str, message: Message) -> None:
         conn_id = lane.conversation.conn_id
-        deliveries = self._deliveries
+        deliveries, offers = self._deliveries, self._offers
+        if not offers.has_room():
+            offers.hold(deliveries.open(lane, message, is_offered=False))
+            return
         delivery = deliveries.open(lane, message)
         try:
-            deliveries.on_message_recv(conn_id, ident, message)
+            offers.on_message_recv(conn_id, ident, message)
         except Exception as exc:
             fault = self._events.fault_of_peer(conn_id, exc)
             if fault is not None:
                 deliveries.finish(delivery)
                 raise fault from None
-            deliveries.failed(conn_id, delivery, exc)
+            offers.raised(conn_id, delivery, exc)
         except BaseException:  # Ctrl-C: the link closes the connection, and it will come again
             deliveries.withdraw(delivery)
             raise
@@ -210,7 +225,7 @@ class Batches:
         only if it comes again and again, each time with as much as can be read at once.
         """
         if self._is_too_much(conversation, inbox):
-            self._deliveries.on_loop_pass()  # what was acknowledged meanwhile is not open any more
+            self._offers.take_settled()  # what was acknowledged meanwhile is not open any more
         if self._is_too_much(conversation, inbox):
             inbox.seen.discard(uuid)
             raise SnakeMQFlood(

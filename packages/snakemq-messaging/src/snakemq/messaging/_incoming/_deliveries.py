@@ -1,30 +1,29 @@
-"""Messages that were offered to the application and are not processed yet."""
+"""Messages that have come and are not processed yet."""
 
 import logging
-import threading
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable
 
 from snakemq.callbacks import Callback
-from snakemq.exceptions import SnakeMQBrokenFormat
 from snakemq.link import LinkInterface
 from snakemq.message import Message
 
 from .._events import Events
 from .._rate import Rate
-from .._stats import Statistics
 from .._wire._phases import Phase
+from .._wire._rejections import Rejection
 from ._acks import Acks
 from ._backpressure import MESSAGE_OVERHEAD, Backpressure, load_of
+from ._delivery import DONE, FAILED, FORGOTTEN, OFFERED, WAITING, Delivery, Standing
 from ._inbox import Inbox
 from ._inboxes import Inboxes
-from ._lane import FORGOTTEN, Delivery, IncomingLane
+from ._lane import IncomingLane
 from ._settings import ReceiverSettings
+from ._stalls import Stalls
 
 
 class Deliveries:
-    """Keeps messages open until they are processed, and offers them again if a callback has
-    raised. For the loop only, except :meth:`ack`.
+    """Keeps messages open until they are processed. For the loop only, except :meth:`claim`.
 
     A message gets here in three ways: all messages do with ``manual_ack``, others when a callback
     defers their acknowledgement or raises.
@@ -36,34 +35,23 @@ class Deliveries:
         inboxes: Inboxes,
         acks: Acks,
         settings: ReceiverSettings,
-        statistics: Statistics,
         events: Events,
         owes_acks: Callable[[str], bool],
     ) -> None:
         """``owes_acks(ident)``: has that peer messages of ours to acknowledge?"""
-        self.on_message_recv: Callback[[str, str, Message]] = Callback()
-        self.on_message_reject: Callback[[str, str, Message]] = Callback()
         self.on_message_forgotten: Callback[[str, Message]] = Callback()
         self.backpressure = Backpressure(link, settings, owes_acks)
-        # What is going on in the loop, for defer().
-        self.thread = 0
-        """The thread that offers messages: the thread of the loop, or any while no loop runs."""
-        self.lane: IncomingLane | None = None
-        """The lane of the connection whose messages are being offered for the first time."""
-        self.offered: Message | None = None
-        """The message whose callbacks are being called, if its acknowledgement can be deferred."""
-        self.deferred: Delivery | None = None
-        """Set when a callback has deferred the acknowledgement of :attr:`offered`."""
-        self.offered_again: Delivery | None = None
-        self._link = link
+        self.stalls = Stalls(link, settings)
+        self.offered = 0
+        """How many are with the application."""
         self._inboxes = inboxes
         self._acks = acks
         self._settings = settings
-        self._statistics = statistics
         self._events = events
         self._log = logging.getLogger("snakemq.messaging")
         self._open: dict[Message, Delivery] = {}
-        self._acks_from_threads: deque[Delivery] = deque()
+        """Those that the application may settle: what is taken out of here is settled."""
+        self._came = 0  # deliveries
         # How many bytes the open messages of absent peers need, the longest absent first.
         self._absent: OrderedDict[str, int] = OrderedDict()
         self._absent_bytes = 0
@@ -71,49 +59,21 @@ class Deliveries:
 
     # -- from any thread
 
-    def ack(self, message: Message) -> None:
-        """See :meth:`Messaging.ack`. Thread-safe."""
-        delivery = self._open.pop(message, None)  # taken out: there is one ack for a message
-        if delivery is None:
-            if getattr(message, "stage", None) == FORGOTTEN:
-                return
+    def claim(self, message: Message) -> Delivery | None:
+        """Take a delivery out of the hands of the application, which settles it. Thread-safe.
+
+        ``None`` for a message that was forgotten. Raises ``ValueError`` for one that is not to be
+        settled, or was settled before.
+        """
+        delivery = self._open.pop(message, None)  # atomic: of two threads one gets it
+        if delivery is None and getattr(message, "stage", None) != FORGOTTEN:
             hint = "" if self._settings.manual_ack else "; see manual_ack and defer_ack"
             raise ValueError(f"{message!r} does not wait for an ack{hint}")
-        self._acks_from_threads.append(delivery)
-        self._link.wakeup_poll()
+        return delivery
 
-    # -- in the loop
+    # -- the life of a delivery
 
-    def on_loop_pass(self) -> None:
-        if self._acks_from_threads:
-            self._take_acks()
-
-    def _take_acks(self) -> None:
-        acks = self._acks_from_threads
-        changed: dict[str, None] = {}  # in their order: a simulation must be repeatable
-        while acks:
-            delivery = acks.popleft()
-            self.finish(delivery)
-            changed[delivery.ident] = None
-        for ident in changed:
-            self._after_gaps_closed(ident)
-
-    def defer(self, message: Message) -> None:
-        """See :meth:`Messaging.defer_ack`."""
-        if self._settings.manual_ack:
-            return
-        if message is not self.offered or threading.get_ident() != self.thread:
-            if self.deferred is not None and self.deferred.message is message:
-                return
-            raise ValueError(f"{message!r} is not being offered: defer its ack in the callback")
-        self.offered = None
-        lane = self.lane
-        if lane is None:  # it is offered again, and open since the first time
-            self.deferred = self.offered_again
-            return
-        self.deferred = self.open(lane, message)
-
-    def open(self, lane: IncomingLane, message: Message) -> Delivery:
+    def open(self, lane: IncomingLane, message: Message, *, is_offered: bool = True) -> Delivery:
         """Open a delivery: the message is not processed when its callbacks have returned."""
         ident = lane.conversation.ident
         assert ident is not None
@@ -121,8 +81,8 @@ class Deliveries:
             inbox = self._inboxes.hold(ident)
         else:
             inbox = self._inboxes.by_ident[ident]
-        delivery = Delivery(ident, message)
-        self._open[message] = delivery
+        self._came += 1
+        delivery = Delivery(ident, message, self._came)
         lane.receipts.frame_open(delivery)
         inbox.deliveries[delivery] = None
         inbox.open_bytes += delivery.size
@@ -130,80 +90,50 @@ class Deliveries:
         if lane.conversation.acks and message.ttl != 0:
             inbox.seen.discard(message.uuid)
             inbox.open[message.uuid] = delivery
+        if is_offered:
+            self.hand_out(delivery)
         return delivery
 
-    def failed(self, conn_id: str, delivery: Delivery, exc: Exception) -> None:
-        """Offer a message again later, or reject it, because a callback has raised."""
-        self.offered = None  # callbacks of on_error are not offered the message
-        delivery.attempts += 1
-        self._events.raised(conn_id, exc)
-        if delivery.message not in self._open:
-            return  # one callback has acknowledged it before another one raised
-        if delivery.attempts < self._settings.max_attempts:
-            self._link.call_later(self._settings.retry_delay, lambda: self._offer_again(delivery))
-            return
-        self._log.error("ident=%r rejected %s", delivery.ident, delivery.message)
-        self._statistics.of(delivery.ident).rejected += 1
-        self._events.call(
-            conn_id, self.on_message_reject, conn_id, delivery.ident, delivery.message
-        )
-        self.finish(delivery)
-        self._after_gaps_closed(delivery.ident)
+    def hand_out(self, delivery: Delivery) -> bool:
+        """Give a delivery to the application, which may settle it from now on.
 
-    def _offer_again(self, delivery: Delivery) -> None:
-        if delivery.message not in self._open:
-            return
-        lane = self._inboxes.by_ident[delivery.ident].lane
-        conn_id = lane.conversation.conn_id if lane is not None else ""
-        self.lane, self.offered_again = None, delivery
-        self.offered, self.deferred = delivery.message, None
-        self.thread = threading.get_ident()
-        try:
-            self.on_message_recv(conn_id, delivery.ident, delivery.message)
-        except Exception as exc:
-            fault = self._events.fault_of_peer(conn_id, exc)
-            if fault is None:
-                self.failed(conn_id, delivery, exc)
-            else:
-                self._proved_broken(delivery, lane, fault)
-        except BaseException:  # Ctrl-C
-            self._link.call_later(self._settings.retry_delay, lambda: self._offer_again(delivery))
-            raise
-        else:
-            if not self._settings.manual_ack and self.deferred is None:
-                self.finish(delivery)
-                self._after_gaps_closed(delivery.ident)
-        finally:
-            self.offered_again = self.offered = self.deferred = None
+        False if there is nothing to be offered: the application has settled it after a callback had
+        raised, or it was forgotten.
+        """
+        standing = delivery.standing
+        if standing is WAITING:
+            self._open[delivery.message] = delivery
+        elif standing is not FAILED or delivery.message not in self._open:
+            return False
+        self._stands(delivery, OFFERED)
+        return True
 
-    def _proved_broken(
-        self, delivery: Delivery, lane: IncomingLane | None, fault: SnakeMQBrokenFormat
-    ) -> None:
-        """Close the connection, as after a first offer. It may be another connection by now."""
-        self.finish(delivery)
-        self._after_gaps_closed(delivery.ident)
-        conn_id = lane.conversation.conn_id if lane is not None else ""
-        self._log.error("conn=%s ident=%r %s", conn_id, delivery.ident, fault)
-        self._events.report(conn_id, fault)
-        if lane is not None and lane.conversation.phase is not Phase.CLOSED:
-            self._link.close(conn_id)
+    def take_back(self, delivery: Delivery, standing: Standing) -> None:
+        """Note that the application has settled a delivery, or that a callback has raised."""
+        if standing is not FAILED:
+            self._open.pop(delivery.message, None)
+        self._stands(delivery, standing)
 
-    def finish(self, delivery: Delivery) -> None:
-        """Note that a delivery is processed."""
-        if delivery.done:
+    def is_unsettled(self, delivery: Delivery) -> bool:
+        """Does the application still have to say something about it?"""
+        return delivery.message in self._open
+
+    def finish(self, delivery: Delivery, rejection: Rejection | None = None) -> None:
+        """Note that a delivery is processed, or rejected."""
+        if delivery.is_done:
             return
+        delivery.rejection = rejection
         uuid = delivery.message.uuid
         inbox = self._inboxes.by_ident[delivery.ident]
         if inbox.open.get(uuid) is delivery:
-            inbox.seen.add(uuid)
+            inbox.finished(uuid, rejection)
             if self._inboxes.are_recorded:
-                inbox.unrecorded.append(uuid)
+                inbox.to_record(uuid)
         self.withdraw(delivery)
 
     def withdraw(self, delivery: Delivery) -> None:
         """Close a delivery, processed or not."""
-        delivery.done = True
-        self._open.pop(delivery.message, None)
+        self.take_back(delivery, DONE)
         uuid = delivery.message.uuid
         inbox = self._inboxes.by_ident[delivery.ident]  # kept for as long as anything is open
         if inbox.open.get(uuid) is delivery:
@@ -215,7 +145,15 @@ class Deliveries:
             self._inboxes.record(inbox)
             self._inboxes.let_go(delivery.ident)
 
-    def _after_gaps_closed(self, ident: str) -> None:
+    def _stands(self, delivery: Delivery, standing: Standing) -> None:
+        self.offered += (standing is OFFERED) - (delivery.standing is OFFERED)
+        delivery.standing = standing
+        if delivery.due is not None:
+            delivery.due.cancel()
+            delivery.due = None
+
+    def after_gaps_closed(self, ident: str) -> None:
+        """Acknowledge what can be acknowledged, now that deliveries of a peer are done."""
         inbox = self._inboxes.by_ident.get(ident)
         if inbox is None:
             return  # a callback may have made room for others
@@ -225,6 +163,10 @@ class Deliveries:
         inbox.lane.receipts.close_gaps()
         self._acks.send_if_due(inbox)
         self.backpressure.relieve(inbox.lane)
+
+    def lane_of(self, delivery: Delivery) -> IncomingLane | None:
+        """Return the lane of the peer's present connection, if there is one."""
+        return self._inboxes.by_ident[delivery.ident].lane
 
     # -- how much is open
 
@@ -265,8 +207,11 @@ class Deliveries:
     def _forget_longest_absent(self) -> None:
         """Make room. The last peer stays, however much it has left: it may be back soon."""
         limit = self._settings.max_unprocessed_bytes
-        while self._absent_bytes > limit and len(self._absent) > 1:
-            self._forget(next(iter(self._absent)))
+        if self._absent_bytes > limit:
+            for ident in list(self._absent)[:-1]:
+                self._forget(ident)
+                if self._absent_bytes <= limit:
+                    return
 
     def _forget(self, ident: str) -> None:
         """Give up what is open of an absent peer. A 2.x peer sends it again."""
@@ -282,9 +227,9 @@ class Deliveries:
         )
         forgotten = []
         for delivery in deliveries:
-            if self._open.pop(delivery.message, None) is None:
-                self.finish(delivery)  # acknowledged, but the loop has not seen that yet
-                continue
+            may_settle = delivery.standing in (OFFERED, FAILED)
+            if may_settle and self._open.pop(delivery.message, None) is None:
+                continue  # settled, and the loop will see that soon
             delivery.message.stage = FORGOTTEN
             self.withdraw(delivery)
             forgotten.append(delivery.message)

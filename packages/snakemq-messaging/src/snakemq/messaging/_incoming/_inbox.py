@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ._lane import Delivery, IncomingLane
+from .._wire._rejections import Rejection, RejectionCode
+from ._delivery import Delivery
+from ._lane import IncomingLane
+
+REJECTED_BEFORE = Rejection(RejectionCode.OTHER, "rejected, before the receiver was restarted")
+"""Stands for a rejection of which an inbox storage has kept no more than that it happened."""
 
 
 class RecentUuids:
@@ -53,6 +58,39 @@ class RecentUuids:
         return len(self._young) + len(self._old)
 
 
+class RecentRejections:
+    """Remembers what was said of the last ``capacity`` messages that were rejected.
+
+    If the connection breaks before its sender knows, the message comes again, and must not be taken
+    for processed. Of those that can come again, at most two windows were rejected.
+    """
+
+    __slots__ = ("_by_uuid", "_capacity", "get")
+
+    def __init__(self, capacity: int) -> None:
+        self._capacity = capacity
+        self._by_uuid: dict[bytes, Rejection] = {}  # the oldest first
+        self.get = self._by_uuid.get
+        """Returns the rejection of a uuid, or ``None``."""
+
+    def add(self, uuid: bytes, rejection: Rejection) -> None:
+        self._by_uuid.pop(uuid, None)
+        self._by_uuid[uuid] = rejection
+        if len(self._by_uuid) > self._capacity:
+            del self._by_uuid[next(iter(self._by_uuid))]
+
+    def __len__(self) -> int:
+        return len(self._by_uuid)
+
+
+def mark_of(uuid: bytes) -> bytes:
+    """Return what an inbox storage remembers behind the uuid of a message that was rejected.
+
+    It is the complement of the uuid. So storages need not know of rejections.
+    """
+    return bytes(255 - byte for byte in uuid)
+
+
 class Inbox:
     """What is known of the messages of one peer, whichever connection they came on.
 
@@ -66,6 +104,7 @@ class Inbox:
         "lane",
         "open",
         "open_bytes",
+        "rejected",
         "seen",
         "unrecorded",
     )
@@ -80,9 +119,33 @@ class Inbox:
         """Offered and not processed yet, those with ttl 0 included."""
         self.open_bytes = 0
         self.seen = RecentUuids(capacity)
+        """Processed or rejected."""
+        self.rejected = RecentRejections(capacity)
         self.open: dict[bytes, Delivery] = {}
         self.unrecorded: list[bytes] = []
         """Processed, but not in the inbox storage yet, so not to be acked."""
+
+    def finished(self, uuid: bytes, rejection: Rejection | None) -> None:
+        """Note that a message which may come again was processed, or rejected, by this process."""
+        self.seen.add(uuid)
+        if rejection is not None:
+            self.rejected.add(uuid, rejection)
+
+    def to_record(self, uuid: bytes) -> None:
+        """Have the inbox storage remember a message as the latest that is processed or rejected."""
+        self.unrecorded.append(uuid)
+        if self.rejected.get(uuid) is not None:
+            self.unrecorded.append(mark_of(uuid))
+
+    def recalled(self, uuids: Iterable[bytes]) -> None:
+        """Note what an earlier process has had remembered."""
+        previous = b""
+        for uuid in uuids:
+            if uuid == mark_of(previous):
+                self.rejected.add(previous, REJECTED_BEFORE)
+            else:
+                self.seen.add(uuid)
+            previous = uuid
 
     @property
     def open_messages(self) -> int:

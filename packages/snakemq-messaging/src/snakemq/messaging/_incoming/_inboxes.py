@@ -115,7 +115,8 @@ class Inboxes:
         assert self._storage is not None
         inbox.is_recalled = False
         try:
-            inbox.seen.update(self._storage.recall(inbox.ident, self._capacity))
+            # What was rejected takes up two places, see mark_of().
+            inbox.recalled(self._storage.recall(inbox.ident, 2 * self._capacity))
         except StorageError:
             raise
         except Exception as exc:  # it breaks its contract
@@ -126,11 +127,12 @@ class Inboxes:
         """Make what was processed durable. False if the storage fails."""
         if self._storage is None or not inbox.unrecorded:
             return True
+        keep = self._capacity + len(inbox.rejected)
         try:
-            self._storage.remember(inbox.ident, inbox.unrecorded, self._capacity)
+            self._storage.remember(inbox.ident, inbox.unrecorded, keep)
         except Exception as exc:  # StorageError, if it keeps its contract
             # a peer may come many times, and the storage would keep no more either
-            del inbox.unrecorded[: -self._capacity]
+            del inbox.unrecorded[:-keep]
             self._events.storage_failed(exc)
             return False
         inbox.unrecorded.clear()

@@ -11,29 +11,25 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-from snakemq.message import Message
-
 from .._stats import Counters
 from .._wire._conversation import Conversation
+from .._wire._rejections import Rejection
+from ._delivery import Delivery
 
 if TYPE_CHECKING:
     from snakemq.link import TimerHandle
 
-FORGOTTEN = -1
-"""``stage`` of a received message that was forgotten before it was processed."""
 
+class Repeated:
+    """A message that has come again, and that was rejected before."""
 
-class Delivery:
-    """A message that was offered to the application and is not processed yet."""
+    __slots__ = ("rejection", "size")
 
-    __slots__ = ("attempts", "done", "ident", "message", "size")
+    is_done = True
 
-    def __init__(self, ident: str, message: Message) -> None:
-        self.ident = ident
-        self.message = message
-        self.size = len(message.data)
-        self.attempts = 0
-        self.done = False
+    def __init__(self, size: int, rejection: Rejection) -> None:
+        self.size = size
+        self.rejection = rejection
 
 
 class Receipts:
@@ -45,6 +41,7 @@ class Receipts:
         "behind_gap",
         "processed",
         "unacked_bytes",
+        "untold",
         "urgent",
     )
 
@@ -58,8 +55,10 @@ class Receipts:
         """Does a sender wait for the ack, because it has to keep a message until then?"""
         # From the first frame that is not processed on: its delivery, then one entry for each later
         # frame, a delivery or just the size of a message that is processed.
-        self.behind_gap: deque[Delivery | int] = deque()
+        self.behind_gap: deque[Delivery | Repeated | int] = deque()
         self._bytes_behind_gap = 0
+        self.untold: list[tuple[int, Rejection]] = []
+        """Frames that were rejected, by their number on this connection, for the next ack."""
 
     def window_left(self, messages: int, bytes_: int) -> tuple[int, int]:
         """Return what is left of a window of that size before the next ack."""
@@ -81,22 +80,31 @@ class Receipts:
         self.behind_gap.append(delivery)
         self._bytes_behind_gap += delivery.size
 
+    def frame_rejected(self, size: int, rejection: Rejection) -> None:
+        """Note that the frame that has just come in is rejected."""
+        self.behind_gap.append(Repeated(size, rejection))
+        self._bytes_behind_gap += size
+        self.close_gaps()
+
     def close_gaps(self) -> None:
         """Count what is processed without a gap, now that some deliveries are done."""
         behind = self.behind_gap
         while behind:
             first = behind[0]
-            if isinstance(first, Delivery):
-                if not first.done:
-                    return
-                size = first.size
-            else:
+            rejection: Rejection | None = None
+            if isinstance(first, int):
                 size = first
+            elif first.is_done:
+                size, rejection = first.size, first.rejection
+            else:
+                return
             behind.popleft()
             self._bytes_behind_gap -= size
             self.processed += 1
             self.unacked_bytes += size
             self.urgent = True
+            if rejection is not None:
+                self.untold.append((self.processed, rejection))
 
     def ack_sent(self) -> None:
         self.acked = self.processed

@@ -14,6 +14,8 @@ from ._deliveries import Deliveries
 from ._inbox import Inbox
 from ._inboxes import Inboxes
 from ._lane import IncomingLane
+from ._offers import Offers
+from ._rejecting import Rejecting
 from ._settings import ReceiverSettings
 
 
@@ -37,11 +39,12 @@ class Receiver:
             self.inboxes,
             self.acks,
             settings,
-            statistics,
             events,
             owes_acks,
         )
-        self.receive = Batches(self.inboxes, self.deliveries, settings, events).receive
+        self.rejecting = Rejecting(self.deliveries, statistics, events)
+        self.offers = Offers(packeter.link, self.deliveries, self.rejecting, settings, events)
+        self.receive = Batches(self.inboxes, self.deliveries, self.offers, settings, events).receive
         self._statistics = statistics
 
     def admitted(self, conversation: Conversation, ident: str) -> Inbox:

@@ -12,3 +12,4 @@ class ReceiverSettings(Protocol):
     max_attempts: int
     retry_delay: float
     max_unprocessed_bytes: int
+    prefetch: int | None

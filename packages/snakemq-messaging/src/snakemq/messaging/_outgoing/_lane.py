@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .._stats import Counters
 from .._wire._conversation import Conversation
+from .._wire._rejections import Rejection
 
 
 class OutgoingLane:
@@ -18,6 +19,7 @@ class OutgoingLane:
         "conversation",
         "counters",
         "is_held",
+        "rejections",
         "round_trip_probe",
         "sent",
         "unsent",
@@ -36,6 +38,8 @@ class OutgoingLane:
         """How many of the messages in flight, from the first one on, the system has taken over."""
         self.acked = 0
         """How many of the messages sent on this connection the peer has acknowledged."""
+        self.rejections: dict[int, Rejection] = {}
+        """Messages that the peer has rejected and not acknowledged yet, by their number."""
         self.round_trip_probe: tuple[int, float] | None = None
         """The ack to come that is timed, and when its message was sent."""
 

@@ -40,7 +40,7 @@ the rest is sorted by deadline; to do so at once would double what their queue c
 class QueuesOwner(Protocol):
     """What the queues tell their owner, in the loop."""
 
-    def dropped(self, ident: str, uuid: bytes) -> None:
+    def dropped(self, ident: str, message: Message, reason: DropReason, detail: str) -> None:
         """A message was dropped from a queue."""
 
     def resume(self, ident: str) -> None:
@@ -233,13 +233,22 @@ class OutgoingQueues(QueueTable):
                 return  # all are in flight, or the storage fails
             self.drop(queue, [message], DropReason.QUEUE_FULL)
 
-    def drop(self, queue: OutgoingQueue, messages: Iterable[Message], reason: DropReason) -> None:
-        """Report messages that left the queue without being delivered, and retire them."""
+    def drop(
+        self,
+        queue: OutgoingQueue,
+        messages: Iterable[Message],
+        reason: DropReason,
+        detail: str = "",
+    ) -> None:
+        """Report messages that left the queue without being delivered, and retire them.
+
+        ``detail``: what the receiver says of a message that it has rejected.
+        """
         for message in messages:
             self.retire(queue, [message])
             self._statistics.of(queue.ident).count_drop(reason)
             self._log.debug("ident=%s drop %s", queue.ident, message)
-            self._owner.dropped(queue.ident, message.uuid)
+            self._owner.dropped(queue.ident, message, reason, detail)
 
     def retire(self, queue: OutgoingQueue, messages: Iterable[Message]) -> None:
         """Delete messages that left the queue for good from the storage, soon."""

@@ -9,6 +9,7 @@ from snakemq.exceptions import SnakeMQMessageTooLarge
 from snakemq.message import Message
 
 from .._events import Events
+from .._stats import DropReason
 from .._wire import _frames as frames
 from .._wire._conversation import Conversation
 from ._lane import OutgoingLane
@@ -25,6 +26,7 @@ class Reports:
         self.on_message_sent: Callback[[str, str, bytes]] = Callback()
         self.on_message_delivered: Callback[[str, str, bytes]] = Callback()
         self.on_message_drop: Callback[[str, bytes]] = Callback()
+        self.on_message_dropped: Callback[[str, Message, DropReason, str]] = Callback()
         self._events = events
 
     def tell(
@@ -40,9 +42,11 @@ class Reports:
             for message in messages:
                 self._events.call(conn_id, callback, conn_id, queue.ident, message.uuid)
 
-    def dropped(self, ident: str, uuid: bytes) -> None:
-        """Call ``on_message_drop``."""
-        self._events.call(None, self.on_message_drop, ident, uuid)
+    def dropped(self, ident: str, message: Message, reason: DropReason, detail: str) -> None:
+        """Call ``on_message_drop`` and ``on_message_dropped``."""
+        self._events.call(None, self.on_message_drop, ident, message.uuid)
+        if self.on_message_dropped.callbacks:
+            self._events.call(None, self.on_message_dropped, ident, message, reason, detail)
 
     def too_large(self, conversation: Conversation, ident: str, message: Message) -> None:
         """Report by ``on_error`` a message that is larger than its peer takes."""

@@ -16,6 +16,7 @@ from .._registry import Registry
 from .._stats import DropReason, Statistics
 from .._storekeeper import Storekeeper
 from .._wire._conversation import Conversation
+from .._wire._rejections import Rejection
 from .._wire._window import window_left
 from ._express import ExpressLane
 from ._lane import OutgoingLane
@@ -54,7 +55,10 @@ class Sender:
         self._link = packeter.link
         self._time = packeter.link.time
         self._statistics = statistics
-        self._warnings = Warnings(self._time, events.log, self.reports.on_message_drop)
+        reports = self.reports
+        self._warnings = Warnings(
+            self._time, events.log, (reports.on_message_drop, reports.on_message_dropped)
+        )
         self._has_limits = occupancy is not None
         self.dropped = self.reports.dropped
         self.storage_failed = events.storage_failed
@@ -239,8 +243,8 @@ class Sender:
                 f"{processed} messages acknowledged, after {lane.acked},"
                 f" with {len(queue.in_flight)} in flight"
             )
+        begin = lane.acked
         lane.acked = processed
-        lane.counters.delivered += count
         probe = lane.round_trip_probe
         if probe is not None and processed >= probe[0]:
             lane.round_trip_probe = None
@@ -253,14 +257,49 @@ class Sender:
             lane.sent = count
         lane.sent -= count
         delivered = queue.landed(count)
+        rejected: list[tuple[Message, Rejection]] = []
+        if lane.rejections:
+            delivered, rejected = self._without_rejected(lane, delivered, begin + 1)
+        lane.counters.delivered += len(delivered)
         self._queues.retire(queue, delivered)
         self.reports.tell(self.reports.on_message_sent, lane, queue, early)
         features = lane.conversation.features
         if features is not None:
             self._queues.keep_up(queue, features.window_messages)
         self.reports.tell(self.reports.on_message_delivered, lane, queue, delivered)
+        for message, rejection in rejected:
+            self._queues.drop(queue, [message], DropReason.REJECTED, rejection.reason)
         if not queue.is_announced:
             self.pump(queue)
+
+    def rejected(self, queue: OutgoingQueue, number: int, rejection: Rejection) -> None:
+        """Note that the peer has given up a message of this connection. Its ack will follow.
+
+        Raises :exc:`~snakemq.exceptions.SnakeMQBrokenMessage` if that cannot be true.
+        """
+        lane = queue.lane
+        assert lane is not None
+        if not 0 < number - lane.acked <= len(queue.in_flight) or number in lane.rejections:
+            raise SnakeMQBrokenMessage(
+                f"message {number} rejected, after {lane.acked} were acknowledged, with"
+                f" {len(queue.in_flight)} in flight and {len(lane.rejections)} rejected"
+            )
+        lane.rejections[number] = rejection
+
+    @staticmethod
+    def _without_rejected(
+        lane: OutgoingLane, acked: list[Message], number: int
+    ) -> tuple[list[Message], list[tuple[Message, Rejection]]]:
+        """Split what an ack covers into delivered and rejected messages. The first one is
+        ``number``."""
+        delivered, rejected = [], []
+        for place, message in enumerate(acked, number):
+            rejection = lane.rejections.pop(place, None)
+            if rejection is None:
+                delivered.append(message)
+            else:
+                rejected.append((message, rejection))
+        return delivered, rejected
 
     @staticmethod
     def _in_flight_for(

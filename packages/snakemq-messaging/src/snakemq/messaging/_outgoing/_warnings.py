@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from snakemq.callbacks import Callback
 
@@ -18,18 +18,20 @@ class Warnings:
         self,
         time: Callable[[], float],
         log: logging.Logger,
-        on_message_drop: Callback[[str, bytes]],
+        drop_callbacks: Sequence[Callback[...]],
     ) -> None:
+        """``drop_callbacks``: if a user has joined one of them, nothing is lost silently."""
         self._log = log
-        self._on_message_drop = on_message_drop
+        self._drop_callbacks = drop_callbacks
         self._absent = Rate(time)
         self._too_large = Rate(time)
         self._said_not_stored = False
 
     def absent(self, ident: str) -> None:
         """Warn that a message with ttl 0 was dropped, as its peer is not connected."""
-        if any(not _is_ours(func) for func in self._on_message_drop.callbacks):
-            return
+        for callback in self._drop_callbacks:
+            if any(not _is_ours(func) for func in callback.callbacks):
+                return
         count = self._absent.count(ident)
         if count:
             what = "a message" if count == 1 else f"{count} messages"

@@ -17,7 +17,15 @@ from .._outgoing._sender import Sender
 from .._registry import Registry
 from .._stats import Statistics
 from .._wire import _frames as frames
-from .._wire._conversation import Acked, Answer, Claimed, Held, Numbered, TurnedAway
+from .._wire._conversation import (
+    Acked,
+    Answer,
+    Claimed,
+    Held,
+    Numbered,
+    Rejected,
+    TurnedAway,
+)
 from .._wire._phases import CLOSED, TURNED_AWAY, Event, Phase
 from ._authentication import Authentication
 from ._checks import Checks
@@ -111,6 +119,15 @@ class Connections:
         if connection is None or connection.identity is None or connection.queue is None:
             raise no_connection(conn_id)
         return connection.identity
+
+    def last_heard(self, ident: str) -> float | None:
+        """Return when something has arrived from a connected peer, ``None`` for any other one.
+        Thread-safe."""
+        conversation = self._registry.get(ident)
+        if conversation is None:
+            return None
+        connection = self._connections.get(conversation.conn_id)
+        return connection.last_recv if connection is not None else None
 
     # -- introductions
 
@@ -229,6 +246,7 @@ class Connections:
         ident = queue.ident
         self._registry.leave(ident)
         if connection.inbox is not None:
+            self._statistics.of(ident).last_heard = connection.last_recv
             self._receiver.disconnected(connection.inbox)
         dropped = self._sender.disconnected(queue)
         self._events.call(conn_id, self.on_disconnect, conn_id, ident)
@@ -297,6 +315,9 @@ class Connections:
         if isinstance(said, Acked):
             assert connection.queue is not None
             self._sender.acked(connection.queue, said.processed)
+        elif isinstance(said, Rejected):
+            assert connection.queue is not None
+            self._sender.rejected(connection.queue, said.number, said.rejection)
         elif isinstance(said, Answer):
             self._notices.answer(connection)
         elif isinstance(said, Claimed):

@@ -12,6 +12,7 @@ from snakemq.exceptions import (
 
 from . import _frames as frames
 from ._phases import TABLE, Act, Event, Phase, decide
+from ._rejections import Rejection
 
 MAX_PINGS_PER_SECOND = 1000
 """A peer that sends more is disconnected. An honest one pings once in its keep-alive interval."""
@@ -48,6 +49,13 @@ class Numbered(NamedTuple):
     number: int
 
 
+class Rejected(NamedTuple):
+    """The peer has given up a message of this connection; the ack that covers it follows."""
+
+    number: int
+    rejection: Rejection
+
+
 class TurnedAway(NamedTuple):
     """The connection must be closed because of ``error``, after sending ``farewell``."""
 
@@ -64,7 +72,7 @@ class Sent(NamedTuple):
     """The peer has sent a message, and is admitted."""
 
 
-Said: TypeAlias = "Claimed | Answer | Acked | Numbered | TurnedAway | Held | Sent | None"
+Said: TypeAlias = "Claimed | Answer | Acked | Numbered | Rejected | TurnedAway | Held | Sent | None"
 
 
 class Conversation:
@@ -105,6 +113,14 @@ class Conversation:
         """Have more packets arrived together with the current one, and wait to be handled?"""
         self._second_of_pings = now
         self._pings = 0
+
+    @property
+    def tells_rejections(self) -> bool:
+        """Does the ack of a rejected message say so, on both sides?"""
+        features = self.features
+        return (
+            self.acks and features is not None and bool(features.bits & frames.FEATURE_REJECTIONS)
+        )
 
     # -- what this side decides
 
@@ -177,6 +193,9 @@ class Conversation:
     def _note_number(self, frame: bytes, now: float) -> Said:
         return Numbered(frames.decode_number(frame)) if self.features is not None else None
 
+    def _note_rejection(self, frame: bytes, now: float) -> Said:
+        return Rejected(*frames.decode_rejected(frame)) if self.tells_rejections else None
+
     def _answer_ping(self, frame: bytes, now: float) -> Said:
         if now >= self._second_of_pings + 1:
             self._second_of_pings = now
@@ -196,6 +215,7 @@ class Conversation:
         Event.ACK: _note_ack,
         Event.REFUSED: _was_refused,
         Event.NUMBER: _note_number,
+        Event.REJECTED: _note_rejection,
     }
 
 
@@ -221,5 +241,6 @@ _EVENTS = {
     frames.FRAME_TYPE_ACK: Event.ACK,
     frames.FRAME_TYPE_REFUSED: Event.REFUSED,
     frames.FRAME_TYPE_NUMBER: Event.NUMBER,
+    frames.FRAME_TYPE_REJECTED: Event.REJECTED,
 }
 """Frames that have a meaning. Pongs have none: any frame proves life."""

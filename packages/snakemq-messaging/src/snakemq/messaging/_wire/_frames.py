@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 from snakemq.exceptions import SnakeMQBrokenMessage
 
+from ._rejections import Rejection
+
 PROTOCOL_VERSION = 1
 
 FRAME_TYPE_PROTOCOL_VERSION = 0
@@ -22,12 +24,16 @@ FRAME_TYPE_FEATURES = 16
 FRAME_TYPE_ACK = 17
 FRAME_TYPE_REFUSED = 19
 FRAME_TYPE_NUMBER = 20
+FRAME_TYPE_REJECTED = 23
 
 FEATURE_ACKS = 0x1
 """Feature bit: message frames are acknowledged."""
 
+FEATURE_REJECTIONS = 0x10
+"""Feature bit: the ack of a message that was rejected says so."""
+
 MAX_REASON_LENGTH = 200
-"""Length of the longest reason of a refusal, in bytes."""
+"""Length of the longest reason of a refusal or a rejection, in bytes."""
 
 MAX_IDENT_LENGTH = 50
 """Length of the longest ident in characters."""
@@ -42,6 +48,7 @@ _MESSAGE_PACKET = struct.Struct("!IB16sII")
 _FEATURES = struct.Struct("!BHIQIII")
 _ACK = struct.Struct("!BQ")
 _NUMBER = struct.Struct("!BQ")
+_REJECTED = struct.Struct("!BQB")
 
 MESSAGE_HEADER_SIZE = _MESSAGE.size
 
@@ -177,9 +184,7 @@ def decode_number(frame: bytes) -> int:
 
 
 def encode_refused(code: Refusal, reason: str) -> bytes:
-    text = reason.encode(errors="replace")[:MAX_REASON_LENGTH]
-    # If the cut goes through a character, the whole character is left out.
-    return bytes([FRAME_TYPE_REFUSED, code]) + text.decode(errors="ignore").encode()
+    return bytes([FRAME_TYPE_REFUSED, code]) + _encode_reason(reason)
 
 
 def decode_refused(frame: bytes) -> tuple[int, str]:
@@ -187,3 +192,23 @@ def decode_refused(frame: bytes) -> tuple[int, str]:
     if len(frame) < 2:
         raise SnakeMQBrokenMessage("a refusal without a code")
     return frame[1], frame[2 : 2 + MAX_REASON_LENGTH].decode(errors="replace")
+
+
+def encode_rejected(number: int, rejection: Rejection) -> bytes:
+    code, reason = rejection
+    return _REJECTED.pack(FRAME_TYPE_REJECTED, number, code) + _encode_reason(reason)
+
+
+def decode_rejected(frame: bytes) -> tuple[int, Rejection]:
+    """Return which message frame of the connection was rejected, and why."""
+    if len(frame) < _REJECTED.size:
+        raise SnakeMQBrokenMessage(f"a rejection frame of {len(frame)} bytes")
+    _, number, code = _REJECTED.unpack_from(frame)
+    end = _REJECTED.size + MAX_REASON_LENGTH
+    return number, Rejection(code, frame[_REJECTED.size : end].decode(errors="replace"))
+
+
+def _encode_reason(reason: str) -> bytes:
+    text = reason.encode(errors="replace")[:MAX_REASON_LENGTH]
+    # If the cut goes through a character, the whole character is left out.
+    return text.decode(errors="ignore").encode()

@@ -51,6 +51,7 @@ class Event(Enum):
     ACK = "acknowledgement"
     REFUSED = "refused"
     NUMBER = "connection number"
+    REJECTED = "rejected"
     EMPTY = "empty frame"
     OTHER = "any other frame"
 
@@ -73,6 +74,7 @@ FRAMES = (
     Event.ACK,
     Event.REFUSED,
     Event.NUMBER,
+    Event.REJECTED,
     Event.EMPTY,
     Event.OTHER,
 )
@@ -138,6 +140,7 @@ TABLE: Mapping[Phase, Mapping[Event, Step]] = {
         Event.ACK: READ,
         Event.REFUSED: READ,
         Event.NUMBER: READ,
+        Event.REJECTED: READ,
         Event.EMPTY: REJECT,
         Event.OTHER_VERSION: Step(phase=Phase.TURNED_AWAY),
         Event.END: END,
