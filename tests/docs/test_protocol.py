@@ -18,7 +18,7 @@ from .pages import DOCS, blocks
 from .tables import rows
 
 PAGE = (DOCS / "protocol.md").read_text()
-EXCHANGE, REJECTION, RPC, REFUSAL = (
+HEADERS, EXCHANGE, REJECTION, RPC, REFUSAL = (
     block.text for block in blocks(PAGE) if block.language == "hex"
 )
 
@@ -96,6 +96,23 @@ def test_the_rejection() -> None:
     alice.send_message("bob", Message(b"hello", ttl=600))
     network.run_until_idle()
     assert wire.turns == turns(REJECTION)
+
+
+def test_the_message_with_headers() -> None:
+    network, wire = MemoryNetwork(), Wire()
+    alice_link, bob_link = network.link("alice"), network.link("bob")
+    alice = Messaging("alice", "", Packeter(alice_link))
+    bob = Messaging("bob", "", Packeter(bob_link))
+    received: list[Message] = []
+    bob.on_message_recv.add(lambda _conn_id, _ident, message: received.append(message))
+    network.connect(alice_link, bob_link)
+    network.run_until_idle()
+    wire.listen(bob_link, "alice")
+    headers = {"content-type": "text/plain", "n": ""}
+    alice.send_message("bob", Message(b"hi", None, uuid=bytes(range(16)), headers=headers))
+    network.run_until_idle()
+    assert wire.turns == turns(HEADERS)
+    assert (received[0].data, received[0].headers) == (b"hi", headers)
 
 
 def test_the_refusal(monkeypatch: pytest.MonkeyPatch) -> None:

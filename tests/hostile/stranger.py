@@ -25,6 +25,12 @@ def message(data: bytes, *, uuid: bytes = bytes(16), ttl: int = 60, flags: int =
     return struct.pack("!B16sII", 3, uuid, ttl, flags) + data
 
 
+def with_headers(headers: bytes, data: bytes = b"") -> bytes:
+    """A message with any bytes in the place of the headers."""
+    frame = b"\x12" + message(b"")[1:] + struct.pack("!H", len(headers))
+    return frame + headers + data
+
+
 def features(
     *,
     bits: int = 1,

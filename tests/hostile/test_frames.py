@@ -25,11 +25,13 @@ from .stranger import (
     features,
     identification,
     message,
+    with_headers,
 )
 
 Refusal = tuple[bytes, type[SnakeMQException], str]
 
 MESSAGE = message(b"")
+MESSAGE_WITH_HEADERS = with_headers(b"\1a\0\0")
 
 
 def cut_short(frame: bytes) -> list[bytes]:
@@ -51,6 +53,7 @@ ALWAYS_REFUSED: list[Refusal] = [
 REFUSED_OF_STRANGERS: list[Refusal] = [
     *((frame, SnakeMQNoIdent, "before the identification") for frame in cut_short(MESSAGE)[2::4]),
     (MESSAGE, SnakeMQNoIdent, "before the identification"),
+    (MESSAGE_WITH_HEADERS, SnakeMQNoIdent, "before the identification"),
     (identification("x" * 51), SnakeMQBrokenMessage, "51 characters"),
     (identification("ž" * 51), SnakeMQBrokenMessage, "51 characters"),
     (identification("x" * 4095), SnakeMQBrokenMessage, "4095 characters"),
@@ -63,6 +66,12 @@ REFUSED_OF_STRANGERS: list[Refusal] = [
 
 REFUSED_OF_ACQUAINTANCES: list[Refusal] = [
     *((frame, SnakeMQBrokenMessage, "message frame") for frame in cut_short(MESSAGE)),
+    *((frame, SnakeMQBrokenMessage, "message") for frame in cut_short(MESSAGE_WITH_HEADERS)),
+    (with_headers(b"\1A\0\0"), SnakeMQBrokenMessage, "the key of a header"),
+    (with_headers(b"\1a\0\1\xff"), SnakeMQBrokenMessage, "UTF-8"),
+    (with_headers(b"\1a\0\0\1a\0\0"), SnakeMQBrokenMessage, "ascending"),
+    (with_headers(b"\1a\xff\xff"), SnakeMQBrokenMessage, "in the middle"),
+    (with_headers(b"\1a\x10\0" + bytes(4096)), SnakeMQBrokenMessage, "4100 bytes"),
 ]
 
 REFUSED_OF_PEERS_THAT_ACK: list[Refusal] = [
@@ -77,7 +86,7 @@ IGNORED = [
     PONG,
     PONG + b"payload",
     PING + b"payload",
-    *(bytes([kind]) for kind in (*range(6, 16), 18, 127, 255)),
+    *(bytes([kind]) for kind in (*range(6, 16), 31, 127, 255)),
     b"\xfe" + bytes(4000),
     features(bits=0) + b"of a newer version",
     features(bits=0xFFFFFFFE, window_messages=0, window_bytes=0, max_packet_size=0),

@@ -13,6 +13,7 @@ from memory_peers import message as message_frame
 
 from snakemq.link.testing import MemoryNetwork
 from snakemq.message import Message, new_uuid
+from snakemq.message._stack import claim, size_of
 from snakemq.messaging._events import Events
 from snakemq.messaging._incoming._lane import Receipts
 from snakemq.messaging._outgoing._express import ExpressLane
@@ -36,7 +37,7 @@ waits = st.sampled_from([0, 0.1, 0.3, 1, 7]) | st.floats(0, 100)
 
 
 def queued(ttl: float | None, waited: float, position: int | None) -> Message:
-    message = Message(b"", ttl)
+    message = claim(Message(b"", ttl), "bob")
     message.queued_at = NOW - waited
     message.position = position
     return message
@@ -97,6 +98,13 @@ def sender_to(packeter: Packeter, messages: int, bytes_: int) -> tuple[Sender, O
     return sender, queue
 
 
+@given(size=st.integers(0, 9), headers=st.none() | st.just({}) | st.just({"a": "b"}))
+def test_a_claimed_message_counts_by_its_size(size: int, headers: dict[str, str] | None) -> None:
+    message = claim(Message(bytes(size), headers=headers), "bob")
+    copy = claim(message, "carol")
+    assert message.queued_size == copy.queued_size == size_of(message) == size + 7 * bool(headers)
+
+
 def seconds_in(header: bytes) -> int:
     seconds: int = frames.unpack_message_header(header, frames.PACKET_SIZE_LENGTH)[2]
     return seconds
@@ -108,7 +116,7 @@ def test_the_queue_knows_when_a_waiting_message_expires(
 ) -> None:
     queue = OutgoingQueue("bob")
     queue.lane = OutgoingLane(Conversation("conn", NOW))
-    message = Message(b"", ttl)
+    message = claim(Message(b"", ttl), "bob")
     message.queued_at, message.position = NOW - waited, 1 if is_stored else None
     queue.append(message)
     queue.absorb()
@@ -121,7 +129,7 @@ def test_the_wire_says_how_many_seconds_are_left(ttl: float, waited: float) -> N
     sender, queue = sender_to(packeter, 10, 1000)
     now = packeter.link.time()
     for _ in range(2):  # a single one would take the express lane
-        message = Message(b"", ttl)
+        message = claim(Message(b"", ttl), "bob")
         message.queued_at, message.position = now - waited, None
         queue.incoming.append(message)
     expired = is_expired(message, now)
@@ -143,10 +151,10 @@ def test_a_single_message_goes_if_it_has_not_expired_and_the_window_has_room(
     packeter = Recording()
     sender, queue = sender_to(packeter, window, window_bytes)
     for size in sizes:
-        queue.in_flight.append(Message(bytes(size)))
+        queue.in_flight.append(claim(Message(bytes(size)), "bob"))
         queue.in_flight_bytes += size
     now = packeter.link.time()
-    message = Message(b"", ttl)
+    message = claim(Message(b"", ttl), "bob")
     message.queued_at, message.position = now - waited, None
     express_lane = ExpressLane(packeter, sender.reports)
     queue.incoming.append(message)
@@ -171,7 +179,8 @@ def test_receipts_tell_what_is_left_of_the_window(
 def test_a_row_counts_a_new_message_like_one_that_is_put_in_and_enters(sizes: list[int]) -> None:
     by_copy, by_rule = Row(), Row()
     for size in sizes:
-        message, twin = Message(bytes(size)), Message(bytes(size))
+        message = claim(Message(bytes(size)), "bob")
+        twin = claim(Message(bytes(size)), "bob")
         by_copy.add(message)
         by_rule.append(twin)
         by_rule.enter(twin, WAITING)
@@ -189,7 +198,7 @@ def test_the_express_lane_keeps_the_books_of_a_send(sizes: list[int], ttl: float
         lane = queue.lane
         assert lane is not None
         for size in sizes:
-            message = Message(bytes(size), ttl)
+            message = claim(Message(bytes(size), ttl), "bob")
             message.queued_at, message.position = NOW, None
             if is_express:
                 assert sender._express_lane._send(lane, queue, message, NOW)
@@ -225,7 +234,7 @@ def test_the_outbox_accepts_a_message_like_one_of_many(
             if is_forgotten:  # while a thread has it in its hands
                 queues.forget(queue)
         queues.get("bob").is_announced = is_announced
-        message = Message(b"", ttl)
+        message = claim(Message(b"", ttl), "bob")
         message.queued_at, message.position = NOW, None
         with mock.patch.object(packeter.link, "wakeup_poll") as wakeup:
             if is_copy:

@@ -19,11 +19,15 @@ Uses = dict[tuple[str, str], set[str]]
 def table() -> Uses:
     assert _custody.__doc__
     uses: Uses = {}
+    slot = ""
     for line in _custody.__doc__.splitlines():
-        slot, *columns = re.split(r"  +", line)
-        if slot in SLOTS:
+        first, *columns = re.split(r"  +", line)
+        if first in SLOTS:
+            slot = first
             for use, modules in zip(("write", "read"), columns, strict=False):
                 uses[slot, use] = set(modules.split())
+        elif line.startswith("     "):  # the rest of the modules that read the slot above
+            uses[slot, "read"] |= set(line.split())
     return uses
 
 

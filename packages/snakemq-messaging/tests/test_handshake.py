@@ -37,7 +37,7 @@ from snakemq.packeter import Packeter
 
 WRONG_VERSION = bytes.fromhex("00 00000002")
 INCOMPATIBLE_PROTOCOL = b"\1"
-UNKNOWN_FRAMES = [b"\x06", b"\x0f rest", b"\x12", b"\x80" * 100, b"\xff"]
+UNKNOWN_FRAMES = [b"\x06", b"\x0f rest", b"\x1f", b"\x80" * 100, b"\xff"]
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from snakemq.message import Message
+from snakemq.message._stack import claim
 from snakemq.messaging._outgoing._lane import OutgoingLane
 from snakemq.messaging._outgoing._queue._expiry import deadline_of
 from snakemq.messaging._outgoing._queue._queue import OutgoingQueue
@@ -19,7 +20,7 @@ EPOCH = 1000.0
 
 
 def entry(ttl: float | None, now: float = EPOCH, data: bytes = b"") -> Message:
-    message = Message(data, ttl)
+    message = claim(Message(data, ttl), "bob")
     message.queued_at = now
     message.position = None
     return message

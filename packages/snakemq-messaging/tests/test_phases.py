@@ -187,7 +187,7 @@ class Strangers(RuleBasedStateMachine):
     @invariant()
     def a_message_went_only_to_its_ident(self) -> None:
         for _, _, heard in self.peers:
-            kinds = {frame[25:] for frame in heard if frame[:1] == frames.MESSAGE_BYTE}
+            kinds = {frame[25:] for frame in heard if frame[:1] in frames.MESSAGE_BYTES}
             assert len(kinds) <= 1
 
 

@@ -1,6 +1,5 @@
 """What the stack notes on a message while it holds it, and which module writes each note.
 
-=========  =================================  ======================================================
 slot       written by                         read by
 =========  =================================  ======================================================
 unclaimed  _message _stack
@@ -14,9 +13,31 @@ failures   _offers                            _message
 A thread that sends a message claims it, notes the time and the message's position in the storage,
 and appends it to a queue. From then on the message belongs to the loop. ``_deliveries`` and
 ``_offers`` write on received messages only.
+=======
+=============  =================================  =============================================
+slot           written by                         read by
+=============  =================================  =============================================
+unclaimed      _message _stack
+sent_to        _message _stack                    _stack _outbox
+fixed_headers  _message _stack                    _message _stack _express _packing
+queued_size    _stack _queues _backlog            _backlog _express _outbox _queue _queues _row
+                                                  _taking
+queued_at      _outbox _express _queues _queue    _express _packing _expiry _picture _taking
+                                                  _deadlines
+position       _outbox _express _queues _backlog  _queues _backlog _queue _expiry _taking
+                                                  _deadlines
+stage          _queue _row _deliveries _taking    _queue _row _taking _deadlines
+failures       _offers                            _message
+=============  =================================  =============================================
+
+A thread that sends a message claims it, which measures it too, notes the time and the message's
+position in the storage, and appends it to a queue. From then on the message belongs to the loop.
+``_deliveries`` and ``_offers`` write on received messages only.
 """
 
 from __future__ import annotations
+
+from ._headers import Headers
 
 
 class Custody:
@@ -26,12 +47,25 @@ class Custody:
     the 2.5 µs that sending a message takes; so would a method for each slot.
     """
 
-    __slots__ = ("failures", "position", "queued_at", "sent_to", "stage", "unclaimed")
+    __slots__ = (
+        "failures",
+        "fixed_headers",
+        "position",
+        "queued_at",
+        "queued_size",
+        "sent_to",
+        "stage",
+        "unclaimed",
+    )
 
     unclaimed: bool
     """Present until ``claim`` deletes it."""
     sent_to: str | set[str] | None
     """Peers that the message was sent to, if we made its uuid; ``None`` if the user gave it."""
+    fixed_headers: Headers
+    """What ``headers`` returns. Users cannot assign it: the size of a queued message is counted."""
+    queued_size: int
+    """Bytes by which it counts for windows and limits, while it is in a queue; see ``size_of``."""
     queued_at: float
     """When it was sent, by the link's clock."""
     position: int | None

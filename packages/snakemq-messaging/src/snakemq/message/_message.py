@@ -3,8 +3,10 @@ from __future__ import annotations
 import enum
 import itertools
 import os
+from collections.abc import Mapping
 
 from ._custody import Custody
+from ._headers import NO_HEADERS, Headers, headers_of
 
 
 class MessageFlags(enum.IntFlag):
@@ -57,7 +59,7 @@ def new_uuid() -> bytes:
 
 
 class Message(Custody):
-    """One message: bytes with an id, a time to live and flags.
+    """One message: bytes with an id, a time to live, flags and headers.
 
     ``data``: the payload.
 
@@ -67,6 +69,8 @@ class Message(Custody):
     ``flags``: :class:`MessageFlags`, or any other 32 bits. They travel with the message.
 
     ``uuid``: 16 bytes that identify the message; generated if not given.
+
+    ``headers``: see :attr:`headers`. ``None`` and an empty mapping mean that it has none.
 
     Raises ``TypeError`` and ``ValueError`` for anything that cannot go on the wire unchanged:
     nothing is cut or converted silently.
@@ -80,7 +84,12 @@ class Message(Custody):
     uuid: bytes
 
     def __init__(
-        self, data: bytes, ttl: float | None = 0, flags: int = 0, uuid: bytes | None = None
+        self,
+        data: bytes,
+        ttl: float | None = 0,
+        flags: int = 0,
+        uuid: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         if not isinstance(data, bytes):
             raise TypeError(f"message data must be bytes, not {type(data).__name__}")
@@ -103,6 +112,7 @@ class Message(Custody):
         self.data = data
         self.ttl = ttl
         self.flags = flags
+        self.fixed_headers: Headers = NO_HEADERS if headers is None else headers_of(headers)
         self.unclaimed: bool = True
         self.sent_to: str | set[str] | None
         if uuid is None:
@@ -118,6 +128,16 @@ class Message(Custody):
         self.sent_to = None
 
     @property
+    def headers(self) -> Headers:
+        """Short texts beside the data, such as a content type: a mapping that cannot be changed,
+        empty if there are none. See :class:`Headers` for what it may contain.
+
+        They travel with the message and are stored with it. Peers before 2.1 get the message
+        without them.
+        """
+        return self.fixed_headers
+
+    @property
     def attempts(self) -> int:
         """The number of this attempt at a received message: 1 when it is offered for the first
         time, and one more after each offer that failed or was to be retried."""
@@ -127,9 +147,11 @@ class Message(Custody):
             return 1
 
     def __repr__(self) -> str:
+        # No header is shown: like the data, they may be secret.
+        headers = f" headers={len(self.headers)}" if self.headers else ""
         return (
             f"<Message uuid={self.uuid.hex()} ttl={self.ttl!r} flags={self.flags:#x}"
-            f" len={len(self.data)}>"
+            f" len={len(self.data)}{headers}>"
         )
 
 

@@ -42,7 +42,7 @@ from ._storage_thread import runner_of
 from ._storekeeper import FINISH_TIMEOUT, Runner, Storekeepers
 from ._wire import _frames as frames
 from ._wire._sendable import (
-    MAX_MESSAGE_SIZE,
+    LARGEST_DATA_WITH_ANY_HEADERS,
     check_ident,
     check_message,
     check_own_ident,
@@ -53,7 +53,7 @@ WINDOW_MESSAGES = 4096
 has. The receiver may hold as many unprocessed, and remembers twice as many uuids of each sender."""
 
 WINDOW_BYTES = 16 * 1024 * 1024
-"""Bytes of message data in the window. One message may always be under way, however large."""
+"""Bytes of data and headers in the window. One message may always be under way, however large."""
 
 MAX_WINDOW = 0xFFFFFFFF
 """The largest window that a FEATURES frame can tell, in messages and in bytes."""
@@ -105,7 +105,7 @@ class Messaging:
     - ``manual_ack``: a message is processed when the application calls :meth:`ack`.
     - ``window_messages``: how many messages a sender may have unacknowledged, and so how many may
       wait here to be processed.
-    - ``window_bytes``: bytes of data in these messages.
+    - ``window_bytes``: bytes of data and headers in these messages.
     - ``prefetch``: how many messages, of all peers together, the application has at most that it
       has not settled, with ``manual_ack``; those of RPC count. More that have arrived wait here.
       ``None``: no limit but the windows.
@@ -125,10 +125,10 @@ class Messaging:
     callback may raise :exc:`Retry` and :exc:`Reject` to decide for itself.
 
     A message waits to be processed if nobody has called :meth:`ack` yet or a callback has raised.
-    Each counts 512 bytes more than its data. Beyond ``max_unprocessed_bytes`` this side stops
-    reading from connected peers until half of it is processed. It goes on reading from a 2.x peer
-    that has messages to acknowledge, because the window bounds what that peer sends. A 1.6 peer
-    knows no window: this side also stops reading from it when a window of its messages is
+    Each counts 512 bytes more than its data and headers. Beyond ``max_unprocessed_bytes`` this side
+    stops reading from connected peers until half of it is processed. It goes on reading from a 2.x
+    peer that has messages to acknowledge, because the window bounds what that peer sends. A 1.6
+    peer knows no window: this side also stops reading from it when a window of its messages is
     unprocessed. Messages of absent peers are forgotten, those of the longest absent peer first, and
     never those of the peer that left last: see ``on_message_forgotten``.
 
@@ -296,7 +296,7 @@ class Messaging:
             identifier,
             packeter,
             frames.Features(
-                bits=frames.FEATURE_ACKS | frames.FEATURE_REJECTIONS,
+                bits=frames.FEATURE_ACKS | frames.FEATURE_HEADERS | frames.FEATURE_REJECTIONS,
                 epoch=int.from_bytes(os.urandom(8), "big"),
                 window_messages=window_messages,
                 window_bytes=window_bytes,
@@ -345,6 +345,8 @@ class Messaging:
         ``max_packet_size``, while those behind it go on. It is reported by ``on_error``, and with
         ``ttl=0`` dropped.
 
+        A peer before 2.1 gets a message without its headers, which ``stats()`` counts.
+
         ``urgent``: the calling thread is about to wait for an answer, so it sends the message
         itself if the loop sleeps, where otherwise it would wake the loop up and leave that to it.
         The message is on its way sooner, and many in a row take longer. Without effect for a
@@ -358,7 +360,8 @@ class Messaging:
 
         Raises ``TypeError`` and ``ValueError`` (the ident is too long),
         :exc:`~snakemq.exceptions.SnakeMQMessageTooLarge` (4 GiB, the end of the format),
-        :exc:`~snakemq.exceptions.QueueFull` and :exc:`~snakemq.exceptions.StorageError`, and
+        :exc:`~snakemq.exceptions.QueueFull` and :exc:`~snakemq.exceptions.StorageError` (also for
+        a persistent message with headers, if the storage does not keep them), and
         :exc:`~snakemq.exceptions.LoopError` where nobody would send it: after the link's
         ``cleanup()``, a persistent message too, and in a process that inherited this stack through
         a fork.
@@ -369,7 +372,7 @@ class Messaging:
         queue = self._queue_of(ident) if ident.__class__ is str else None
         if queue is None:
             check_ident(ident)
-        if message.__class__ is not Message or len(message.data) > MAX_MESSAGE_SIZE:
+        if message.__class__ is not Message or len(message.data) > LARGEST_DATA_WITH_ANY_HEADERS:
             check_message(message)
         claimed = claim(message, ident)
         try:
@@ -536,8 +539,8 @@ class Messaging:
 
     def outstanding(self, ident: str) -> tuple[int, int]:
         """Return how many messages for a peer are in memory and not delivered, and the bytes of
-        their data. These messages wait, or the peer has not acknowledged them, or, if it is a 1.6
-        peer, the system has not taken them over.
+        their data and headers. These messages wait, or the peer has not acknowledged them, or, if
+        it is a 1.6 peer, the system has not taken them over.
 
         This is cheap. Call it in the loop only.
         """

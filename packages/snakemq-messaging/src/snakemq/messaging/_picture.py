@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Iterable, Mapping
 from typing import TypeAlias
 
+from snakemq.message._stack import size_of
+
 from ._incoming._inbox import Inbox
 from ._outgoing._queue._queue import OutgoingQueue
 from ._stats import Counters, MessagingStats, PeerStats, Statistics
@@ -75,7 +77,7 @@ def _with_queue(
         # It came in, and had no room in the window when the loop looked at it.
         left_over = queue.incoming.copy()
         queued += len(left_over)
-        size += sum([len(message.data) for message in left_over])
+        size += sum([size_of(message) for message in left_over])
     if not (queued or in_flight):
         return _peer_stats(counters, connected, came) if queue.lane is not None else None
     oldest = queue.oldest()
@@ -124,5 +126,6 @@ def _peer_stats(
         counters.duplicates,
         counters.round_trip,
         too_large,
+        counters.headers_left_out,
         *came,
     )

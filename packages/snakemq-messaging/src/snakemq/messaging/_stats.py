@@ -40,6 +40,7 @@ class Counters:
         "delivered",
         "dropped",
         "duplicates",
+        "headers_left_out",
         "last_heard",
         "received",
         "received_bytes",
@@ -63,6 +64,7 @@ class Counters:
         self.received_bytes = 0
         self.rejected = 0
         self.duplicates = 0
+        self.headers_left_out = 0
         self.round_trip: float | None = None
 
     def count_drop(self, reason: DropReason) -> None:
@@ -75,7 +77,7 @@ class Counters:
 
 class PeerStats(NamedTuple):
     """What :meth:`Messaging.stats` says about one peer. Counts are of messages, since the start of
-    the stack; bytes are bytes of message data."""
+    the stack; bytes are bytes of data and headers."""
 
     connected: bool
     connections: int
@@ -109,6 +111,9 @@ class PeerStats(NamedTuple):
     """Smoothed seconds from the sending of a message to its ack; ``None``: not measured yet."""
     too_large: int = 0
     """How many queued messages are set aside because the peer does not take their size."""
+    headers_left_out: int = 0
+    """How often a message was sent without its headers because the peer does not understand them:
+    those before 2.1 do not."""
     unacked: int = 0
     """Messages that it has sent and that are not processed here yet: the application has them, or
     they wait to be offered. A number that does not fall says that nobody settles them."""

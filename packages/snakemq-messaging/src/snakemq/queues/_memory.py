@@ -10,6 +10,7 @@ from typing import NamedTuple
 from snakemq._settings import Fixed, function
 from snakemq.exceptions import StorageError
 from snakemq.message import Message
+from snakemq.message._stack import size_of
 
 from ._clock import OwnerClock, ttl_left
 from ._storage import QueuesStorageBase, StoredMessage
@@ -71,6 +72,7 @@ class MemoryQueuesStorage(QueuesStorageBase):
     blocks = False
 
     clock: Fixed[Callable[[], float] | None] = Fixed(function(or_none=True))
+    keeps_headers = True
 
     def __init__(
         self,
@@ -122,7 +124,7 @@ class MemoryQueuesStorage(QueuesStorageBase):
             size = 0
             for stored in queue.behind(after or 0, self._now()) if queue else ():
                 page.append(stored)
-                size += len(stored.message.data)
+                size += size_of(stored.message)
                 if len(page) >= limit or (max_bytes is not None and size >= max_bytes):
                     break
         return page
@@ -203,7 +205,7 @@ class MemoryQueuesStorage(QueuesStorageBase):
 
 
 def _copy(item: Message) -> Message:
-    return Message(item.data, item.ttl, item.flags, item.uuid)
+    return Message(item.data, item.ttl, item.flags, item.uuid, item.headers)
 
 
 def open_url(url: str) -> MemoryQueuesStorage:

@@ -36,7 +36,7 @@ class QueuesStorageBase(ABC):
       and, if the back end can do it, of the machine. Deletions may lag behind: a message that
       comes back costs a duplicate, a lost one breaks the library's promise.
     - *Exactness*: data of any length, all 16 bytes of the uuid, ttl (``None``, 0, fractions)
-      and 32 bits of flags come back as they went in.
+      and 32 bits of flags come back as they went in; and headers, see :attr:`keeps_headers`.
     - *Ttl*: time counts only while the storage is open. The storage counts it if it can do so
       without rewriting its rows; otherwise its user does, through :meth:`update_items_ttl`. An
       expired message has 0 left, never less. A :attr:`pageable` storage has to count.
@@ -73,6 +73,9 @@ class QueuesStorageBase(ABC):
     """Whether a call may take a while, because a disk or a server has to answer. Then ``Messaging``
     calls the storage in a thread of its own; if not, in its loop. A storage that can be used only
     in the thread of the loop sets this to False, and holds up the loop with each call."""
+    keeps_headers: bool = False
+    """Whether the headers of a message are stored with it. If not, as with a storage that was
+    written before 2.1, a persistent message with headers is refused before anything is stored."""
 
     @abstractmethod
     def close(self) -> None:
@@ -108,7 +111,8 @@ class QueuesStorageBase(ABC):
 
         ``limit``: at most this many messages, 1 or more.
 
-        ``max_bytes``: the page ends with the message that brings its data to this many bytes.
+        ``max_bytes``: the page ends with the message that brings its data, and the headers of its
+        messages, to this many bytes.
 
         Empty only if there is nothing behind ``after``. A caller that reads page by page while
         others push and delete gets every message that stays, once. A message that is deleted, or

@@ -6,12 +6,14 @@ import threading
 
 from snakemq.exceptions import SnakeMQBrokenMessage, SnakeMQFlood
 from snakemq.message import Message
+from snakemq.message._headers import NO_HEADERS
 from snakemq.message._stack import received as received_message
 from snakemq.packeter import Packet
 
 from .._events import Events
 from .._wire import _frames as frames
 from .._wire._conversation import Conversation
+from .._wire._headers import decode_headers
 from .._wire._phases import CLOSED
 from ._deliveries import Deliveries
 from ._inbox import Inbox
@@ -80,16 +82,19 @@ class Batches:
                 else:  # a large one, in two parts to save the copy
                     frame, data = packet
                 if len(frame) < _HEADER_SIZE:
-                    if frame[:1] != frames.MESSAGE_BYTE:
+                    if frame[:1] not in frames.MESSAGE_BYTES:
                         break
                     raise _too_short(frame)
                 frame_type, uuid, ttl, flags = _unpack_header(frame)
+                size = len(data)  # with the headers, which count like data
+                headers = NO_HEADERS
                 if frame_type != frames.FRAME_TYPE_MESSAGE:
-                    break
+                    if frame_type != frames.FRAME_TYPE_MESSAGE_WITH_HEADERS:
+                        break
+                    headers, data = decode_headers(data)
                 if received >= window_messages or received_bytes >= window_bytes:
                     raise self._beyond_the_window()
                 number += 1
-                size = len(data)
                 received += 1
                 received_bytes += size
                 may_come_again = acks and ttl != 0
@@ -112,7 +117,7 @@ class Batches:
                             receipts.frame_rejected(size, rejection)
                         continue
                 message = received_message(
-                    data, None if ttl == frames.INFINITE_TTL else float(ttl), flags, uuid
+                    data, None if ttl == frames.INFINITE_TTL else float(ttl), flags, uuid, headers
                 )
                 if acks and inbox.deliveries:  # now: once offered it has to be counted
                     self._check_open(conversation, inbox, uuid)

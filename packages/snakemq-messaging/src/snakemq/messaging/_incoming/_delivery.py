@@ -6,6 +6,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from snakemq.message import Message
+from snakemq.message._stack import size_of
 
 from .._wire._rejections import Rejection
 from ._verdicts import ACK, Verdict
@@ -50,7 +51,7 @@ class Delivery:
         self.message = message
         self.number = number
         """The position among all deliveries, in the order in which they came."""
-        self.size = len(message.data)
+        self.size = size_of(message)
         self.attempts = 0
         """How many offers have failed, or ended with a retry."""
         self.standing = WAITING

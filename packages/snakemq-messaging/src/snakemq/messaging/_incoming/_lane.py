@@ -67,7 +67,7 @@ class Receipts:
         return messages - unacked, bytes_ - self.unacked_bytes - self._bytes_behind_gap
 
     def frame_processed(self, size: int) -> None:
-        """Note that the frame that has just come in, with ``size`` bytes of data, is processed."""
+        """Note that the frame that has just come in, with ``size`` bytes, is processed."""
         if self.behind_gap:
             self.behind_gap.append(size)
             self._bytes_behind_gap += size

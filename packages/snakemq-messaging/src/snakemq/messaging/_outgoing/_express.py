@@ -7,17 +7,19 @@ import contextlib
 from snakemq.exceptions import NoConnection
 from snakemq.link import Abilities
 from snakemq.message import Message
+from snakemq.message._headers import NO_HEADERS
 from snakemq.packeter import Packeter
 
 from .._wire import _frames as frames
 from .._wire._conversation import Conversation
 from .._wire._phases import Phase
 from ._lane import OutgoingLane
+from ._packing import PACKET_OVERHEAD, pack_with_headers
 from ._queue._queue import OutgoingQueue
 from ._reports import Reports
 
 MAX_EXPRESS_SIZE = 16 * 1024
-"""The most bytes of data that are sent at once: they are copied behind the header."""
+"""The most bytes of data and headers that are sent at once: they are copied into one packet."""
 
 MAX_CHAIN = 16
 """How many messages are sent to one peer before the others have their turn, if each is sent by the
@@ -113,8 +115,8 @@ class ExpressLane:
     def _send(self, lane: OutgoingLane, queue: OutgoingQueue, message: Message, now: float) -> bool:
         """Enter a message into the books and send it. False if it has to go through the queue."""
         data = message.data
-        size = len(data)
-        packet_size = frames.MESSAGE_HEADER_SIZE + size
+        size = message.queued_size
+        headers = message.fixed_headers
         conversation = lane.conversation
         features = conversation.features
         ttl = message.ttl
@@ -123,10 +125,11 @@ class ExpressLane:
             or not conversation.acks
             or self._is_sending
             or size > MAX_EXPRESS_SIZE
-            or packet_size > features.max_packet_size
+            or size > conversation.largest_message
             # copy of is_expired() for one that is not stored: the call would take 1 % of a chain
             # of messages
             or (ttl and message.queued_at + ttl <= now)
+            or (headers is not NO_HEADERS and not conversation.takes_headers)
         ):
             return False
         # First in the books: Ctrl-C from here on costs the connection, and what is in flight then
@@ -139,10 +142,18 @@ class ExpressLane:
                 seconds = frames.INFINITE_TTL
             else:
                 seconds = frames.ttl_left(ttl, now - message.queued_at, conversation.acks)
-            header = frames.pack_message_packet(
-                packet_size, frames.FRAME_TYPE_MESSAGE, message.uuid, seconds, message.flags
-            )
-            sent = self._packeter.send_framed_at_once(conversation.conn_id, header + data)
+            if headers is NO_HEADERS:
+                head = frames.pack_message_packet(
+                    frames.MESSAGE_HEADER_SIZE + len(data),
+                    frames.FRAME_TYPE_MESSAGE,
+                    message.uuid,
+                    seconds,
+                    message.flags,
+                )
+            else:
+                head = pack_with_headers(message, seconds)
+            packet = head + data
+            sent = self._packeter.send_framed_at_once(conversation.conn_id, packet)
         except Exception:  # the connection ends right now, for example
             sent = None  # whatever it is, the queue will meet it too
         finally:
@@ -158,7 +169,7 @@ class ExpressLane:
             lane.unsent.append((packet_id, packet_id))
         counters = lane.counters
         counters.sent += 1
-        counters.sent_bytes += size
+        counters.sent_bytes += len(packet) - PACKET_OVERHEAD
         if lane.round_trip_probe is None:
             lane.round_trip_probe = (lane.acked + len(queue.in_flight), now)
         return True

@@ -45,9 +45,9 @@ class QueueLimits(_QueueLimits):
     They are read-only attributes, too:
 
     - ``peer_messages``: how many messages for one peer.
-    - ``peer_bytes``: bytes of the data of all messages for one peer.
+    - ``peer_bytes``: bytes of data and headers of all messages for one peer.
     - ``total_messages``: how many messages for all peers together.
-    - ``total_bytes``: bytes of the data of all messages for all peers.
+    - ``total_bytes``: bytes of data and headers of all messages for all peers.
     - ``when_full``: what happens at the limit.
     - ``timeout``: seconds that :attr:`WhenFull.BLOCK` waits; ``None``: forever. Before the loop
       runs nothing makes room.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 
+from snakemq.exceptions import StorageError
 from snakemq.link import LinkInterface
 from snakemq.message import FLAG_PERSISTENT, Message
 
@@ -93,7 +94,7 @@ class Outbox:
         occupancy = self._occupancy
         if not messages:
             return
-        size = sum(len(message.data) for message in messages)
+        size = sum(message.queued_size for message in messages)
         if occupancy is not None:
             occupancy.enter(ident, len(messages), size)
         now = self._time()
@@ -161,6 +162,11 @@ class Outbox:
     def _push(self, ident: str, messages: Sequence[Message]) -> None:
         storage = self._queues.storage
         durable = [m for m in messages if m.flags & FLAG_PERSISTENT and m.ttl != 0]
+        if not storage.keeps_headers and any(m.headers for m in durable):
+            raise StorageError(
+                f"{type(storage).__name__} does not keep headers: send the message without headers,"
+                " without FLAG_PERSISTENT, or use another storage"
+            )
         for message in durable:
             if message.sent_to is None:
                 self._queues.finish_deletion(ident, message.uuid)

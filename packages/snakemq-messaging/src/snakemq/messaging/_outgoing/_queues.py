@@ -9,6 +9,7 @@ from typing import Protocol
 from snakemq.exceptions import StorageError
 from snakemq.link import LinkInterface, TimerHandle
 from snakemq.message import Message
+from snakemq.message._stack import size_of
 from snakemq.queues import QueuesStorageBase, StoredMessage
 
 from .._stats import DropReason, Statistics
@@ -99,9 +100,10 @@ class OutgoingQueues(QueueTable):
             for message in storage.get_items(ident):
                 message.queued_at = now
                 message.position = UNKNOWN
+                message.queued_size = size_of(message)
                 queue.append(message)
                 if self.occupancy is not None:
-                    self.occupancy.found(ident, 1, len(message.data))
+                    self.occupancy.found(ident, 1, message.queued_size)
             queue.absorb()
             self.watch(queue)
 
@@ -112,7 +114,7 @@ class OutgoingQueues(QueueTable):
         after = None
         while page := storage.get_page(ident, after, PAGE_MESSAGES, PAGE_BYTES):
             after = page[-1].position
-            size = sum(len(stored.message.data) for stored in page)
+            size = sum(size_of(stored.message) for stored in page)
             self.occupancy.found(ident, len(page), size)
             total += size
         return total
@@ -202,7 +204,8 @@ class OutgoingQueues(QueueTable):
         found = [stored for stored in found if stored.message.uuid not in deleted]
         queue.backlog.lost(found)
         for stored in found:
-            stored.message.position = stored.position
+            message = stored.message
+            message.position, message.queued_size = stored.position, size_of(message)
         self.drop(queue, [stored.message for stored in found], DropReason.EXPIRED)
 
     def emptied(self, queue: OutgoingQueue) -> None:
@@ -254,7 +257,7 @@ class OutgoingQueues(QueueTable):
         """Delete messages that left the queue for good from the storage, soon."""
         if self.occupancy is not None:
             for message in messages:
-                self.occupancy.leave(queue.ident, len(message.data))
+                self.occupancy.leave(queue.ident, message.queued_size)
         if queue.has_stored:
             for message in messages:
                 if message.position is not None:
@@ -298,7 +301,9 @@ class OutgoingQueues(QueueTable):
             for message in queue:
                 if message.position is not None and message.ttl:
                     left = ttl_left(message, now)
-                    outdated.append(Message(message.data, left, message.flags, message.uuid))
+                    outdated.append(
+                        Message(message.data, left, message.flags, message.uuid, message.headers)
+                    )
         if outdated:
             self._storekeeper.do(
                 lambda: self.storage.update_items_ttl(outdated), lambda _: None, failed

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from snakemq.callbacks import Callback
 from snakemq.exceptions import SnakeMQMessageTooLarge
 from snakemq.message import Message
+from snakemq.message._stack import size_of
 
 from .._events import Events
 from .._stats import DropReason
@@ -55,6 +56,6 @@ class Reports:
         error = SnakeMQMessageTooLarge(
             f"{ident!r} takes packets of up to {conversation.features.max_packet_size} bytes,"
             f" message {message.uuid.hex()} needs"
-            f" {frames.MESSAGE_HEADER_SIZE + len(message.data)}: it is {becomes}"
+            f" {frames.MESSAGE_HEADER_SIZE + size_of(message)}: it is {becomes}"
         )
         self._events.report(conversation.conn_id, error)

@@ -183,7 +183,7 @@ class Sender:
         self, lane: OutgoingLane, queue: OutgoingQueue, messages: list[Message], now: float
     ) -> None:
         conversation = lane.conversation
-        parts, sizes = pack_batch(messages, now, conversation.acks)
+        parts, sizes = pack_batch(messages, now, lane)
         packeter = self._packeter
         first_id = packeter.send_framed(conversation.conn_id, parts, sizes)
         lane.unsent.append((first_id, first_id + len(sizes) - 1))
@@ -314,7 +314,7 @@ class Sender:
         return queue is not None and queue.lane is not None and bool(queue.in_flight)
 
     def outstanding(self, ident: str) -> tuple[int, int]:
-        """Return how many messages for a peer are in memory, and the bytes of their data."""
+        """Return how many messages for a peer are in memory, and their bytes."""
         queue = self._queues.known(ident)
         if queue is None:
             return 0, 0

@@ -288,7 +288,7 @@ class Connections:
                 packet = packets[number]
                 frame = packet if isinstance(packet, bytes) else packet.head
                 inbox = connection.inbox  # of an admitted peer
-                if inbox is not None and frame[:1] == frames.MESSAGE_BYTE:
+                if inbox is not None and frame[:1] in frames.MESSAGE_BYTES:
                     number = self._receiver.receive(inbox, packets, number)
                 else:
                     self._receive_control(connection, packet)

@@ -22,7 +22,7 @@ MAX_IN_FLIGHT_MESSAGES = 65_536
 the memory of this side, also if they came out of a storage."""
 
 MAX_IN_FLIGHT_BYTES = 64 * 1024 * 1024
-"""Bytes of their data; one message may always be under way."""
+"""Bytes of their data and headers; one message may always be under way."""
 
 
 class Claimed(NamedTuple):
@@ -94,6 +94,7 @@ class Conversation:
         "largest_message",
         "order",
         "phase",
+        "takes_headers",
     )
 
     def __init__(self, conn_id: str, now: float, order: int = 0) -> None:
@@ -104,9 +105,12 @@ class Conversation:
         self.features: frames.Features | None = None
         """``None``: it is a 1.6 peer, or has not introduced itself yet."""
         self.largest_message = frames.MAX_PACKET_SIZE
-        """Bytes of data that the peer takes in a message; below 0 if not even an empty one."""
+        """Bytes of data and headers that the peer takes in a message; below 0 if not even an empty
+        one."""
         self.acks = False
         """Do both sides acknowledge messages?"""
+        self.takes_headers = False
+        """Does the peer understand messages with headers?"""
         self.ident: str | None = None
         """Set when this connection owns the ident, from the phase of checking on."""
         self.has_more_to_handle = False
@@ -179,6 +183,7 @@ class Conversation:
         )
         self.largest_message = features.max_packet_size - frames.MESSAGE_HEADER_SIZE
         self.acks = bool(features.bits & frames.FEATURE_ACKS)
+        self.takes_headers = bool(features.bits & frames.FEATURE_HEADERS)
         return None
 
     def _note_claim(self, frame: bytes, now: float) -> Said:
@@ -237,6 +242,7 @@ _EVENTS = {
     frames.FRAME_TYPE_FEATURES: Event.FEATURES,
     frames.FRAME_TYPE_IDENTIFICATION: Event.IDENTIFICATION,
     frames.FRAME_TYPE_MESSAGE: Event.MESSAGE,
+    frames.FRAME_TYPE_MESSAGE_WITH_HEADERS: Event.MESSAGE,
     frames.FRAME_TYPE_PING: Event.PING,
     frames.FRAME_TYPE_ACK: Event.ACK,
     frames.FRAME_TYPE_REFUSED: Event.REFUSED,

@@ -22,12 +22,16 @@ FRAME_TYPE_PING = 4
 FRAME_TYPE_PONG = 5
 FRAME_TYPE_FEATURES = 16
 FRAME_TYPE_ACK = 17
+FRAME_TYPE_MESSAGE_WITH_HEADERS = 18
 FRAME_TYPE_REFUSED = 19
 FRAME_TYPE_NUMBER = 20
 FRAME_TYPE_REJECTED = 23
 
 FEATURE_ACKS = 0x1
 """Feature bit: message frames are acknowledged."""
+
+FEATURE_HEADERS = 0x2
+"""Feature bit: messages with headers are understood."""
 
 FEATURE_REJECTIONS = 0x10
 """Feature bit: the ack of a message that was rejected says so."""
@@ -55,7 +59,8 @@ MESSAGE_HEADER_SIZE = _MESSAGE.size
 MAX_PACKET_SIZE = 0xFFFFFFFF
 """What the packet format allows, in bytes."""
 
-MESSAGE_BYTE = bytes([FRAME_TYPE_MESSAGE])
+MESSAGE_BYTES = (bytes([FRAME_TYPE_MESSAGE]), bytes([FRAME_TYPE_MESSAGE_WITH_HEADERS]))
+"""The first byte of each frame that carries a message."""
 PING = bytes([FRAME_TYPE_PING])
 PONG = bytes([FRAME_TYPE_PONG])
 INCOMPATIBLE_PROTOCOL = bytes([FRAME_TYPE_INCOMPATIBLE_PROTOCOL])
@@ -81,7 +86,7 @@ class Features(NamedTuple):
     window_messages: int
     """How many messages to it may be unacknowledged."""
     window_bytes: int
-    """How many bytes of message data to it may be unacknowledged."""
+    """How many bytes of data and headers to it may be unacknowledged."""
     max_packet_size: int
     """The largest packet that it accepts, in bytes."""
     extension_version: int = EXTENSION_VERSION

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from snakemq.exceptions import SnakeMQMessageTooLarge
-from snakemq.message import Message
+from snakemq.message import MAX_HEADERS_SIZE, Message
+from snakemq.message._headers import LENGTH_SIZE
+from snakemq.message._stack import size_of
 
 from . import _frames as frames
 
 MAX_MESSAGE_SIZE = frames.MAX_PACKET_SIZE - frames.MESSAGE_HEADER_SIZE
-"""The longest data of a message that the packet format allows, in bytes."""
+"""The most bytes of a message, data and headers, that the packet format allows."""
+
+LARGEST_DATA_WITH_ANY_HEADERS = MAX_MESSAGE_SIZE - MAX_HEADERS_SIZE - LENGTH_SIZE
+"""Data of this size can be sent, whatever headers it has."""
 
 
 def check_ident(ident: str) -> None:
@@ -37,5 +42,6 @@ def check_message(message: Message) -> None:
     :exc:`~snakemq.exceptions.SnakeMQMessageTooLarge`."""
     if not isinstance(message, Message):
         raise TypeError(f"message must be a snakemq.message.Message, not {message!r}")
-    if len(message.data) > MAX_MESSAGE_SIZE:
-        raise SnakeMQMessageTooLarge(f"{len(message.data)} bytes; the format ends at 4 GiB")
+    size = size_of(message)
+    if size > MAX_MESSAGE_SIZE:
+        raise SnakeMQMessageTooLarge(f"{size} bytes; the format ends at 4 GiB")

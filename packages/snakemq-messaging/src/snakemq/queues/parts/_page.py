@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
+from snakemq.message._stack import size_of
+
 from .._storage import StoredMessage
 from ._unreadable import UnreadableItem
 
@@ -38,7 +40,7 @@ def fill_page(
             unreadable.append((item, str(error)))
             continue
         page.append(stored)
-        size += len(stored.message.data)
+        size += size_of(stored.message)
         if len(page) == limit or (max_bytes is not None and size >= max_bytes):
             break
     return page, unreadable

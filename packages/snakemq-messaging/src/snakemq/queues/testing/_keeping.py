@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
+from contextlib import closing
 
-from snakemq.message import Message
+from snakemq.message import MAX_HEADERS_SIZE, Message
 
-from ._open import Check, OpenStorage, fresh, message, require, require_items, uuids
+from ._open import (
+    Check,
+    OpenStorage,
+    fresh,
+    message,
+    new_token,
+    require,
+    require_items,
+    uuids,
+)
 
 # The backslashes, quotes, wildcards and terminators of several query languages; texts that differ
 # only by case, accents, normal form, width or trailing blanks, which collations like to equate;
@@ -61,6 +72,10 @@ IDENTS = (
 )
 
 
+KEY = "!#$%&'*+-.^_`|~0123456789abcxyz"
+"""A key of a header, with all characters that are not letters."""
+
+
 def keeps_order(open_storage: OpenStorage) -> None:
     """Messages of a queue keep the order of their pushes, whatever is pushed in between."""
     with fresh(open_storage) as storage:
@@ -94,6 +109,30 @@ def keeps_flags(open_storage: OpenStorage) -> None:
             storage.push("peer", Message(b"", None, flags))
         found = [item.flags for item in storage.get_items("peer")]
         require(found == values, f"flags {values} became {found}")
+
+
+def keeps_headers(open_storage: OpenStorage) -> None:
+    """Headers are kept, by a storage that says so: see ``QueuesStorageBase.keeps_headers``."""
+    values: list[dict[str, str]] = [{}, {"a": ""}, {"content-type": "text/plain", "a": "\0'\"\\%"}]
+    values += [{KEY: "é\U0001f40d\r\n"}, {}, {"a": "x" * (MAX_HEADERS_SIZE - 4)}]
+    values += [{f"key-{n:04}": str(n) for n in range(200)}]
+    token = new_token()
+    with closing(open_storage(token)) as storage:
+        if not storage.keeps_headers:
+            return
+        items = [Message(b"%d" % n, 3600, 1, None, each) for n, each in enumerate(values)]
+        for item in items:
+            storage.push("one by one", item)
+        storage.push_many("together", items)
+        storage.update_items_ttl([Message(b"", 60, 1, item.uuid) for item in items])
+        for queue in ("one by one", "together"):
+            _require_headers(storage.get_items(queue), values)
+            pages = storage.get_page(queue, None, len(values))
+            _require_headers([stored.message for stored in pages], values)
+            require_items(storage, queue, items, "headers changed something else")
+    with closing(open_storage(token)) as storage:
+        for queue in storage.get_queues():  # none, for a storage in memory
+            _require_headers(storage.get_items(queue), values)
 
 
 def keeps_ttl(open_storage: OpenStorage) -> None:
@@ -150,6 +189,11 @@ def keeps_copies(open_storage: OpenStorage) -> None:
             require(storage.get_items("peer")[0].ttl is None, "a change of ttl was stored")
 
 
+def _require_headers(found: Sequence[Message], expected: list[dict[str, str]]) -> None:
+    headers = [dict(item.headers) for item in found]
+    require(headers == expected, f"headers {expected} became {headers}")
+
+
 def require_ttls(found: list[float | None], expected: list[float | None], *, passed: float) -> None:
     """Require that each ttl is as expected, or shorter by no more than the seconds passed."""
     slack = passed + 0.002  # some back ends count milliseconds
@@ -169,6 +213,7 @@ KEEPING_CHECKS: tuple[Check, ...] = (
     keeps_order,
     keeps_uuids,
     keeps_flags,
+    keeps_headers,
     keeps_ttl,
     keeps_data,
     keeps_idents,

@@ -12,7 +12,7 @@ MAX_MESSAGES_ASIDE = 10_000
 decides what is too large, and must not decide how much of a backlog is in memory."""
 
 MAX_BYTES_ASIDE = 64 * 1024 * 1024
-"""Bytes of message data set aside. One message may always be set aside, however large it is."""
+"""Bytes of messages set aside. One message may always be set aside, however large it is."""
 
 
 class Aside(Row):

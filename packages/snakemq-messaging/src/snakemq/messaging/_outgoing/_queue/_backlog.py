@@ -14,6 +14,7 @@ from collections.abc import Container, Iterator, Sequence
 from enum import Enum
 
 from snakemq.message import Message
+from snakemq.message._stack import size_of
 from snakemq.queues import StoredMessage
 
 from ._expiry import deadline_of
@@ -76,7 +77,7 @@ class Backlog:
         self.count = 0
         """How many messages are there, including those that cannot be read any more."""
         self.bytes = 0
-        """The data of these, as far as it is known."""
+        """Their sizes, as far as they are known."""
         self.soonest: float | None = None
         """Earliest deadline among the messages left in the storage since the last reset."""
         self.cursor: int | None = None
@@ -120,7 +121,7 @@ class Backlog:
             return Fate.WAITS  # no page will find it
         if self._is_covered(position):
             self.count += 1  # merge() has counted it down, though it had not been counted
-            self.bytes += len(message.data)
+            self.bytes += message.queued_size
             return Fate.KNOWN
         if self.cursor is not None and position <= self.cursor:
             return Fate.WAITS  # it was overtaken by the message that opened the backlog
@@ -150,7 +151,7 @@ class Backlog:
         self._end = position if self._end is None else max(self._end, position)
         self._first = position if self._first is None else min(self._first, position)
         self.count += 1
-        self.bytes += len(message.data)
+        self.bytes += message.queued_size
         deadline = deadline_of(message)
         if deadline is not None and (self.soonest is None or deadline < self.soonest):
             self.soonest = deadline
@@ -165,7 +166,7 @@ class Backlog:
         self.count -= 1
         self._old -= is_old
         if self._old_is_measured or not is_old:
-            self.bytes -= len(stored.message.data)
+            self.bytes -= size_of(stored.message)
 
     def _is_old(self, position: int) -> bool:
         return self._first is None or position < self._first
@@ -191,8 +192,9 @@ class Backlog:
             self.cursor = stored.position
             if stored.message.uuid not in deleted:
                 self._count_down(stored)
-                stored.message.position = stored.position
-                yield stored.message
+                message = stored.message
+                message.position, message.queued_size = stored.position, size_of(message)
+                yield message
         cursor, end = self.cursor, self._end
         if not page:
             # Whatever was left there when it was asked for is gone.

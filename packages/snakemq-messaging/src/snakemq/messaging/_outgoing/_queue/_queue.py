@@ -21,7 +21,7 @@ MAX_MESSAGES_IN_MEMORY = 10_000
 """The most messages of a queue. Beyond that, stored messages wait in the storage only."""
 
 MAX_BYTES_IN_MEMORY = 4 * 1024 * 1024
-"""Bytes of message data of a queue that wait in memory."""
+"""Bytes of the messages of a queue that wait in memory."""
 
 
 class OutgoingQueue:
@@ -65,7 +65,7 @@ class OutgoingQueue:
         self.backlog = Backlog()
         self.in_flight: deque[Message] = deque()
         self.in_flight_bytes = 0
-        """Their data."""
+        """Their sizes."""
         self.waiting = Row()
         """What waits in memory."""
         self._deadlines = Deadlines()
@@ -172,18 +172,18 @@ class OutgoingQueue:
         ):
             return False
         in_flight.append(message)
-        self.in_flight_bytes += len(message.data)
+        self.in_flight_bytes += message.queued_size
         return True
 
     def recall(self) -> None:
         """Take back the message that was launched last: it was not sent after all."""
-        self.in_flight_bytes -= len(self.in_flight.pop().data)
+        self.in_flight_bytes -= self.in_flight.pop().queued_size
 
     def landed(self, count: int) -> list[Message]:
         """Take out the first ``count`` messages that are in flight."""
         popleft = self.in_flight.popleft
         landed = [popleft() for _ in range(count)]
-        self.in_flight_bytes -= sum([len(message.data) for message in landed])
+        self.in_flight_bytes -= sum([message.queued_size for message in landed])
         return landed
 
     def disconnected(self, now: float) -> list[Message]:

@@ -29,7 +29,7 @@ class Row:
         self.count = 0
         """How many messages wait."""
         self.bytes = 0
-        """Their data."""
+        """Their sizes."""
 
     def append(self, message: Message) -> None:
         """Put a message at the end. It is counted by :meth:`enter`."""
@@ -45,19 +45,19 @@ class Row:
         self.messages.append(message)
         message.stage = WAITING
         self.count += 1
-        self.bytes += len(message.data)
+        self.bytes += message.queued_size
 
     def enter(self, message: Message, stage: int) -> None:
         """Count a message that waits from now on."""
         message.stage = stage
         self.count += 1
-        self.bytes += len(message.data)
+        self.bytes += message.queued_size
 
     def leave(self, message: Message, stage: int = GONE) -> None:
         """Count a message that does not wait here any more."""
         message.stage = stage
         self.count -= 1
-        self.bytes -= len(message.data)
+        self.bytes -= message.queued_size
 
     def strip(self) -> None:
         """Drop the gone messages at the front, or all of them once they are the majority."""

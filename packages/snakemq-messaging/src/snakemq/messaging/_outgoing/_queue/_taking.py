@@ -44,7 +44,7 @@ class Taking:
         self.messages: list[Message] = []
         """What is taken."""
         self.bytes = 0
-        """Their data."""
+        """Their sizes."""
         self.resent = 0
         """How many of them are taken again after a broken connection."""
         self.expired: list[Message] = []
@@ -67,7 +67,7 @@ class Taking:
                 self.expired.append(message)
                 removable -= 1
                 continue
-            length = len(message.data)
+            length = message.queued_size
             if length > largest:
                 if not self._set_aside(message, aside):
                     incoming.appendleft(message)
@@ -106,7 +106,7 @@ class Taking:
                 self.expired.append(message)
                 removable -= 1
                 continue
-            length = len(message.data)
+            length = message.queued_size
             if length > largest:
                 if not self._set_aside(message, aside, is_known=stage == PASSED):
                     row.appendleft(message)

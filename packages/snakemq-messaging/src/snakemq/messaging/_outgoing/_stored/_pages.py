@@ -16,7 +16,7 @@ PAGE_MESSAGES = 1000
 """A page that comes costs the loop about a millisecond, during which it does nothing else."""
 
 PAGE_BYTES = 1024 * 1024
-"""The limit in bytes of message data. A page may go beyond it by one message."""
+"""The limit in bytes of data and headers. A page may go beyond it by one message."""
 
 
 class Pages:
