@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from snakemq._guard import Guard
 from snakemq.exceptions import (
+    CertificateExpired,
     ConnectFailed,
     SnakeMQBrokenFormat,
     SnakeMQException,
@@ -46,5 +47,6 @@ class Events(Guard[str | None]):
         This layer and the packeter have reported their own errors already.
         """
         cause = exc.__cause__
-        if cause is not None and not isinstance(cause, SnakeMQException):
+        is_of_the_link = isinstance(cause, CertificateExpired)
+        if cause is not None and (is_of_the_link or not isinstance(cause, SnakeMQException)):
             self.report(None, exc)
