@@ -74,7 +74,7 @@ def test_every_call_is_answered_when_its_client_reads_again(
     client.until(lambda: len(service.begun) >= 2)
     network.advance(1)
     client.link.resume_reading(conn_id, "test")
-    network.run_until(lambda: len(client.replies) == 20, timeout=60, patience=0.1)
+    network.run_until(lambda: len(client.replies) == 20, timeout=600, patience=0.01)
     assert sorted(reply["req_id"] for reply in client.replies) == sorted(
         b"%d" % number for number in range(20)
     )
@@ -122,7 +122,7 @@ def test_a_refusal_is_kept_as_well(
     client.call("large", 3, req_id=b"refused", **refused)
     network.advance(1)
     client.link.resume_reading(conn_id, "test")
-    network.run_until(lambda: len(client.replies) == 4, timeout=60, patience=0.1)
+    network.run_until(lambda: len(client.replies) == 4, timeout=600, patience=0.01)
     (reply,) = [reply for reply in client.replies if reply["req_id"] == b"refused"]
     assert isinstance(reply["exception"], Error)
 
@@ -146,7 +146,7 @@ def test_a_client_that_comes_back_gets_the_remembered_reply(
     client.replies.clear()
     for number in range(3):
         client.call("large", number, req_id=b"%d" % number)
-    network.run_until(lambda: len(client.replies) >= 3, timeout=60, patience=0.1)
+    network.run_until(lambda: len(client.replies) >= 3, timeout=600, patience=0.01)
     assert sorted(service.begun) == [0, 1, 2]
 
 
@@ -160,4 +160,4 @@ def test_a_server_that_is_closed_still_sends_what_it_has_kept(
     begun = len(service.begun)
     server.close()
     client.link.resume_reading(conn_id, "test")
-    network.run_until(lambda: len(client.replies) >= begun, timeout=60, patience=0.1)
+    network.run_until(lambda: len(client.replies) >= begun, timeout=600, patience=0.01)

@@ -347,7 +347,7 @@ def test_requests_that_were_held_do_not_take_the_room_of_others(
     service.go_on.set()
     other.until(lambda: other.replies)
     assert other.replies[0]["return"] == "other"
-    network.run_until(lambda: len(client.replies) == 20, timeout=60, patience=0.05)
+    network.run_until(lambda: len(client.replies) == 20, timeout=600, patience=0.01)
     assert all(reply["ok"] for reply in client.replies)
 
 
@@ -427,7 +427,7 @@ def test_no_call_begins_while_its_client_reads_nothing(
         network.advance(1)
     assert len(service.begun) == 3
     client.link.resume_reading(conn_id, "test")
-    network.run_until(lambda: len(client.replies) == 50, timeout=60, patience=0.1)
+    network.run_until(lambda: len(client.replies) == 50, timeout=600, patience=0.01)
     assert client.disconnected == []
 
 
