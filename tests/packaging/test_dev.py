@@ -55,7 +55,6 @@ def test_the_demo_needs_nothing_and_prints_only_its_story(tmp_path: Path) -> Non
         env={"PATH": os.defpath},
         capture_output=True,
         text=True,
-        timeout=60,
     )
     assert (demo.returncode, demo.stderr) == (0, "")
     lines = demo.stdout.splitlines()

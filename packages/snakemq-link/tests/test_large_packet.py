@@ -80,7 +80,7 @@ def test_sender_and_receiver_of_a_large_packet_have_it_in_memory_once(way: str) 
                 timeout=90,
                 check=True,
             )
-            received, _ = receiver.communicate(timeout=90)
+            received, _ = receiver.communicate()
         finally:
             receiver.kill()
     assert 0.99 <= float(sender.stdout) < 1.1

@@ -23,7 +23,7 @@ class CertificateCheck(enum.Enum):
 
 
 class _Record:
-    """Named values. Two records are equal if all of them are."""
+    """Named values. Two records are equal if all of them are. They have no hash, as some values."""
 
     __slots__: tuple[str, ...] = ()
 
@@ -31,8 +31,6 @@ class _Record:
         if type(other) is not type(self):
             return NotImplemented
         return all(getattr(self, name) == getattr(other, name) for name in self.__slots__)
-
-    __hash__ = None  # type: ignore[assignment]  # some of the values have none
 
     def __repr__(self) -> str:
         values = ", ".join(f"{name}={getattr(self, name)!r}" for name in self.__slots__)
