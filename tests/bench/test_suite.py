@@ -17,7 +17,7 @@ from benchmarks.suite.peers import PEERS
 from benchmarks.suite.report.tables import page, terminal
 
 OURS = {"snakemq2": PEERS["snakemq2"], "floor": PEERS["floor"]}
-PATIENCE = 20.0
+PATIENCE = 60.0
 """Seconds for a measurement. It gets a second chance, and both end before pytest loses patience."""
 TINY: dict[str, Any] = {
     "size": 20,

@@ -60,7 +60,7 @@ class Victim(Stack):
         self.friend.send(VICTIM, b"hello")
         self.until(lambda: any(it.ident == FRIEND for it in self.received[count:]))
         method = self.friend_client.get_proxy(VICTIM, "service").echo.clone()
-        method.set_timeout(15)
+        method.set_timeout(60)
         assert method(1, two=2) == ((1,), {"two": 2})
         assert FRIEND not in self.disconnected
         assert not self.friend.problems

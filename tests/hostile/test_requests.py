@@ -245,7 +245,7 @@ def pending(victim: Victim) -> tuple[Callable[[], object], bytes, Event]:
 
     victim.friend.in_loop(prepare)
     method = victim.client.get_proxy(FRIEND, "slow").wait
-    method.set_timeout(15)
+    method.set_timeout(60)
     thread = ThreadPoolExecutor(1)
     future = thread.submit(method)
     thread.shutdown(wait=False)

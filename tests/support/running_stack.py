@@ -16,7 +16,7 @@ from snakemq.queues import QueuesStorageBase
 
 T = TypeVar("T")
 
-PATIENCE = 15.0
+PATIENCE = 60.0
 """Seconds after which something that has not happened will not happen any more."""
 
 LOOPBACK = ("127.0.0.1", 0)

@@ -144,7 +144,7 @@ print(len({uuids[i : i + 16] for i in range(0, len(uuids), 16)}))
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no fork")
 def test_uuids_are_unique_across_a_fork() -> None:
     output = subprocess.run(  # another process, because pytest may have threads
-        [sys.executable, "-c", FORKING], check=True, capture_output=True, timeout=20
+        [sys.executable, "-c", FORKING], check=True, capture_output=True, timeout=120
     ).stdout
     assert output.strip() == b"2000"
 

@@ -16,7 +16,7 @@ from snakemq.message import Message
 from snakemq.messaging import Messaging
 from snakemq.packeter import Packeter
 
-PATIENCE = 10.0
+PATIENCE = 60.0
 
 pytestmark = pytest.mark.skipif(
     sys.implementation.name != "cpython", reason="knows where CPython looks for signals"

@@ -17,7 +17,7 @@ from snakemq.rpc._protocol import REPLY_PREFIX, REQUEST_PREFIX
 
 T = TypeVar("T")
 
-PATIENCE = 10.0
+PATIENCE = 60.0
 """Real seconds after which a thread that has not done its work will not do it any more."""
 
 

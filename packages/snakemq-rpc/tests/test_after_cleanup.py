@@ -12,7 +12,7 @@ from snakemq.messaging import Messaging, ReceiveHook
 from snakemq.packeter import Packeter
 from snakemq.rpc import RpcClient, RpcServer
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 
 class Slow:
