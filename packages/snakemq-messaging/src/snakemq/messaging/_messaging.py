@@ -24,10 +24,14 @@ from snakemq.link import Abilities, forks
 from snakemq.message import Message
 from snakemq.message._stack import claim, give_back
 from snakemq.packeter import Packeter
+from snakemq.policy import Action, Policy
 from snakemq.queues import InboxStorage, QueuesStorageBase, open_storage
 
+from ._audit import Audit
+from ._authorization import Authorization
 from ._events import Events
 from ._incoming._backpressure import MAX_UNPROCESSED_BYTES
+from ._incoming._gate import Claim
 from ._incoming._receiver import Receiver
 from ._incoming._verdicts import ACK, RELEASE, Reject, Retry, Verdict
 from ._outgoing._limits import Occupancy, QueueLimits
@@ -83,6 +87,9 @@ class Messaging:
     - ``authenticator``: decides whether a peer is who it says, see
       :class:`~snakemq.identity.Authenticator`. A new one decides about connections that are made
       from then on. ``None``: every peer is believed.
+    - ``policy``: decides what each peer may do, see :class:`~snakemq.policy.Policy`; usually
+      :class:`~snakemq.policy.Rules`. A new one decides about all that comes in from then on.
+      ``None``: every peer may do anything.
     - ``max_attempts``: how often a message is offered to callbacks that raise.
     - ``retry_delay``: seconds between two of these attempts.
     - ``max_unprocessed_bytes``: how much may wait here to be processed, of connected peers, and as
@@ -154,6 +161,20 @@ class Messaging:
     window_bytes: Fixed[int] = Fixed(whole(1, MAX_WINDOW))
     queue_limits: Fixed[QueueLimits | None] = Fixed(instance_of(QueueLimits, or_none=True))
     authenticator: Setting[Authenticator | None] = Setting(_none_or_authenticator)
+
+    def _policy_changed(self) -> None:
+        self._authorization.policy_changed()
+
+    policy: Setting[Policy | None] = Setting(
+        instance_of(Policy, or_none=True), changed=_policy_changed
+    )
+    """A message that the policy denies reaches no callback, not even ``on_message_reject``. Its
+    sender is told that it was rejected; one that does not understand that, because it is older than
+    2.1, takes it for processed. It counts as ``refused`` in :meth:`stats`, and a line about it is
+    in the log ``snakemq.audit``. Messages of remote calls have rights of their own.
+
+    Assign it in the loop or while none runs. A message that came in the same read as the one whose
+    callback replaces the policy may still be judged by the old one."""
     max_attempts: Setting[int] = Setting(whole(1))
     retry_delay: Setting[float] = Setting(zero_or_more("seconds"))
     max_unprocessed_bytes: Setting[int] = Setting(whole(1))
@@ -229,6 +250,7 @@ class Messaging:
         *,
         inbox: InboxStorage | None = None,
         authenticator: Authenticator | None = None,
+        policy: Policy | None = None,
         manual_ack: bool = False,
         window_messages: int = WINDOW_MESSAGES,
         window_bytes: int = WINDOW_BYTES,
@@ -245,6 +267,7 @@ class Messaging:
         self.identifier = identifier
         self.inbox = inbox
         self.authenticator = authenticator
+        self.policy = policy
         self.manual_ack = manual_ack
         self.window_messages = window_messages
         self.window_bytes = window_bytes
@@ -269,6 +292,8 @@ class Messaging:
         self._events = Events(self.log)
         self._statistics = Statistics(lambda ident: self._queue_of(ident) is not None)
         self._occupancy = Occupancy(queue_limits, packeter.link.in_loop) if queue_limits else None
+        time = packeter.link.time
+        self._authorization = Authorization(self, self._statistics, Audit(time), self._events, time)
         self._registry = Registry()
         self._storekeepers = Storekeepers(packeter.link, self._runner_of)
         self._sender = Sender(
@@ -290,6 +315,7 @@ class Messaging:
             self,
             self._statistics,
             self._events,
+            self._authorization,
             self._sender.owes_acks,
         )
         self._connections = Connections(
@@ -328,6 +354,7 @@ class Messaging:
         abilities = Abilities(packeter.link)
         abilities.on_closed.add_internal(self._link_is_gone)
         abilities.on_connect_failed.add_internal(self._events.connect_failed)
+        self._authorization.policy_changed()
 
     # -- sending
 
@@ -519,6 +546,41 @@ class Messaging:
         with contextlib.suppress(NoConnection):  # it has just gone
             return self._connections.identity(conversation.conn_id)
         return None
+
+    def allows(self, identity: Identity, action: Action, target: str) -> bool:
+        """Return whether a peer may do something. Anything is allowed without a ``policy``.
+
+        For layers above, which decide with this about what is more than a message. An exception of
+        the policy is logged, and refuses. In the loop, or while none runs.
+        """
+        return self._authorization.allows(identity, action, target)
+
+    def is_member(self, identity: Identity, group: str) -> bool:
+        """Return whether a peer is in a group of the ``policy``; nobody is if it has no groups. In
+        the loop, or while none runs."""
+        return self._authorization.is_member(identity, group)
+
+    def refused(self, identity: Identity, kind: str, why: str = "") -> None:
+        """Count in :meth:`stats` that a layer above has refused something of a peer, and write it
+        to the log ``snakemq.audit``.
+
+        ``kind``: what was refused, in one or two words of that layer, such as ``"call"``.
+        ``why``: the details; they are cut and escaped. In the loop, or while none runs.
+        """
+        self._authorization.refused(identity, kind, why)
+
+    def add_claim(self, claim: Claim) -> None:
+        """Let a layer above take messages that the ``policy`` denies as messages, because it
+        decides itself what each peer may do with them; see :meth:`ReceiveHook.register`.
+
+        ``claim(conn_id, ident, message)`` returns True if it has taken the message. In the loop, or
+        while none runs.
+        """
+        self._receiver.offers.gate.add(claim)
+
+    def remove_claim(self, claim: Claim) -> None:
+        """Undo :meth:`add_claim`."""
+        self._receiver.offers.gate.remove(claim)
 
     def announce(self, bits: int) -> None:
         """Tell peers on connections made from now on that a layer above has these abilities.

@@ -127,5 +127,6 @@ def _peer_stats(
         counters.round_trip,
         too_large,
         counters.headers_left_out,
+        counters.refused,
         *came,
     )

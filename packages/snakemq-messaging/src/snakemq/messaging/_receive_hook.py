@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ._messaging import Messaging
 
 MessageCallback: TypeAlias = Callable[[str, str, Message], object]
+Claim: TypeAlias = Callable[[str, str, Message], bool]
 Matcher: TypeAlias = Callable[[bytes], object]
 
 
@@ -27,12 +28,20 @@ class ReceiveHook:
     def __init__(self, messaging: Messaging) -> None:
         self.messaging = messaging
         self._hooks: dict[bytes, tuple[Matcher, MessageCallback]] = {}
+        self._claims: dict[bytes, tuple[Matcher, Claim]] = {}
         self._closed = False
         messaging.on_message_recv.add_internal(self._on_message_recv)
+        messaging.add_claim(self._claim)
 
-    def register(self, regexp: bytes, callback: MessageCallback) -> None:
+    def register(
+        self, regexp: bytes, callback: MessageCallback, *, claim: Claim | None = None
+    ) -> None:
         """Call ``callback(conn_id, ident, message)`` for messages whose data match ``regexp``
         from their first byte on.
+
+        ``claim``: for a layer that decides itself what each peer may do with its messages. It is
+        called in place of ``callback`` for messages that the ``policy`` denies as messages, and
+        returns True if it has taken one. Without it, those reach nobody.
 
         Each regular expression has one callback; registering it again replaces the callback.
         Raises ``TypeError`` and ``re.error`` if ``regexp`` is not a valid pattern of bytes, and
@@ -42,21 +51,34 @@ class ReceiveHook:
         if not isinstance(regexp, bytes):
             raise TypeError(f"message data are bytes, so must be the pattern, not {regexp!r}")
         check_callback(callback)
-        self._hooks[regexp] = (re.compile(regexp).match, callback)
+        matcher = re.compile(regexp).match
+        self._hooks[regexp] = (matcher, callback)
+        self._claims.pop(regexp, None)
+        if claim is not None:
+            self._claims[regexp] = (matcher, claim)
 
     def unregister(self, regexp: bytes) -> None:
         """Remove a callback. Raises ``KeyError`` if ``regexp`` is not registered."""
         del self._hooks[regexp]
+        self._claims.pop(regexp, None)
 
     def clear(self) -> None:
         """Remove all callbacks."""
         self._hooks.clear()
+        self._claims.clear()
 
     def close(self) -> None:
         """Leave ``messaging``: no callback is called any more. Idempotent."""
         if not self._closed:
             self._closed = True
             self.messaging.on_message_recv.remove(self._on_message_recv)
+            self.messaging.remove_claim(self._claim)
+
+    def _claim(self, conn_id: str, ident: str, message: Message) -> bool:
+        for matches, claim in self._claims.values():
+            if matches(message.data) and claim(conn_id, ident, message):
+                return True
+        return False
 
     def _on_message_recv(self, conn_id: str, ident: str, message: Message) -> None:
         data = message.data

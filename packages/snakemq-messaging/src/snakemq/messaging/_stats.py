@@ -44,6 +44,7 @@ class Counters:
         "last_heard",
         "received",
         "received_bytes",
+        "refused",
         "rejected",
         "resent",
         "round_trip",
@@ -63,6 +64,7 @@ class Counters:
         self.received = 0
         self.received_bytes = 0
         self.rejected = 0
+        self.refused = 0
         self.duplicates = 0
         self.headers_left_out = 0
         self.round_trip: float | None = None
@@ -114,6 +116,8 @@ class PeerStats(NamedTuple):
     headers_left_out: int = 0
     """How often a message was sent without its headers because the peer does not understand them:
     those before 2.1 do not."""
+    refused: int = 0
+    """Messages, calls and other things that the ``policy`` has denied the peer."""
     unacked: int = 0
     """Messages that it has sent and that are not processed here yet: the application has them, or
     they wait to be offered. A number that does not fall says that nobody settles them."""

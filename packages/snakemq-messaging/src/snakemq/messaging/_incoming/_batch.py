@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import threading
 
+from snakemq.callbacks import Callback
 from snakemq.exceptions import SnakeMQBrokenMessage, SnakeMQFlood
 from snakemq.message import Message
 from snakemq.message._headers import NO_HEADERS
 from snakemq.message._stack import received as received_message
+from snakemq.message._stack import size_of
 from snakemq.packeter import Packet
 
 from .._events import Events
@@ -16,6 +18,7 @@ from .._wire._conversation import Conversation
 from .._wire._headers import decode_headers
 from .._wire._phases import CLOSED
 from ._deliveries import Deliveries
+from ._gate import NOT_ALLOWED, Denied
 from ._inbox import Inbox
 from ._inboxes import Inboxes
 from ._lane import IncomingLane
@@ -64,6 +67,8 @@ class Batches:
         receipts = lane.receipts
         offers = self._offers
         event = offers.on_message_recv
+        if self._settings.policy is not None:
+            event = offers.gate.event_for(inbox)
         are_recorded = self._inboxes.are_recorded
         acks = conversation.acks
         open_here, add_to_seen = inbox.open, inbox.seen.add
@@ -122,7 +127,7 @@ class Batches:
                 if acks and inbox.deliveries:  # now: once offered it has to be counted
                     self._check_open(conversation, inbox, uuid)
                 if self._manual_ack:
-                    self._offer_for_ack(lane, ident, message)
+                    self._offer_for_ack(lane, event, message)
                     continue
                 offers.offered = message
                 try:
@@ -179,6 +184,9 @@ class Batches:
         may_come_again: bool,
     ) -> None:
         """Deal with what a callback has raised. If it blames the peer, that is raised again."""
+        if isinstance(exc, Denied):
+            self._denied(inbox, lane, message, may_come_again)
+            return
         deliveries, offers = self._deliveries, self._offers
         fault = self._events.fault_of_peer(lane.conversation.conn_id, exc)
         delivery, offers.deferred = offers.deferred, None
@@ -194,6 +202,16 @@ class Batches:
             inbox.unrecorded.append(message.uuid)
         raise fault from None
 
+    def _denied(
+        self, inbox: Inbox, lane: IncomingLane, message: Message, may_come_again: bool
+    ) -> None:
+        """Reject a message without opening a delivery: nobody is going to settle it."""
+        if may_come_again:
+            inbox.finished(message.uuid, NOT_ALLOWED)
+            if self._inboxes.are_recorded:
+                inbox.to_record(message.uuid)
+        lane.receipts.frame_rejected(size_of(message), NOT_ALLOWED)
+
     def _interrupted(self, inbox: Inbox, message: Message, may_come_again: bool) -> None:
         """Let a message come again if Ctrl-C has interrupted its callbacks."""
         deferred = self._offers.deferred
@@ -202,7 +220,9 @@ class Batches:
         elif may_come_again:
             inbox.seen.discard(message.uuid)
 
-    def _offer_for_ack(self, lane: IncomingLane, ident: str, message: Message) -> None:
+    def _offer_for_ack(
+        self, lane: IncomingLane, event: Callback[[str, str, Message]], message: Message
+    ) -> None:
         conn_id = lane.conversation.conn_id
         deliveries, offers = self._deliveries, self._offers
         if not offers.has_room():
@@ -210,7 +230,10 @@ class Batches:
             return
         delivery = deliveries.open(lane, message)
         try:
-            offers.on_message_recv(conn_id, ident, message)
+            event(conn_id, delivery.ident, message)
+        except Denied:
+            deliveries.finish(delivery, NOT_ALLOWED)
+            deliveries.after_gaps_closed(delivery.ident)
         except Exception as exc:
             fault = self._events.fault_of_peer(conn_id, exc)
             if fault is not None:

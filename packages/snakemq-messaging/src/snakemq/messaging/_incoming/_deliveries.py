@@ -79,6 +79,7 @@ class Deliveries:
         assert ident is not None
         if lane.conversation.phase is Phase.CLOSED:  # by a callback; its inbox may be forgotten
             inbox = self._inboxes.hold(ident)
+            inbox.sender = lane.sender
         else:
             inbox = self._inboxes.by_ident[ident]
         self._came += 1
@@ -163,6 +164,10 @@ class Deliveries:
         inbox.lane.receipts.close_gaps()
         self._acks.send_if_due(inbox)
         self.backpressure.relieve(inbox.lane)
+
+    def inbox_of(self, delivery: Delivery) -> Inbox:
+        """Return the inbox of the peer, which is kept for as long as anything is open."""
+        return self._inboxes.by_ident[delivery.ident]
 
     def lane_of(self, delivery: Delivery) -> IncomingLane | None:
         """Return the lane of the peer's present connection, if there is one."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from .._wire._rejections import Rejection, RejectionCode
 from ._delivery import Delivery
@@ -10,6 +11,9 @@ from ._lane import IncomingLane
 
 REJECTED_BEFORE = Rejection(RejectionCode.OTHER, "rejected, before the receiver was restarted")
 """Stands for a rejection of which an inbox storage has kept no more than that it happened."""
+
+if TYPE_CHECKING:
+    from snakemq.identity import Identity
 
 
 class RecentUuids:
@@ -106,11 +110,14 @@ class Inbox:
         "open_bytes",
         "rejected",
         "seen",
+        "sender",
         "unrecorded",
     )
 
     def __init__(self, ident: str, capacity: int) -> None:
         self.ident = ident
+        self.sender: Identity | None = None
+        """The peer, as it was admitted last; ``None`` if it was not in this process."""
         self.lane: IncomingLane | None = None
         """The lane of the admitted connection; ``None`` while there is none."""
         self.is_recalled = True

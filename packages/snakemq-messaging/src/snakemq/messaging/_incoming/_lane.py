@@ -17,6 +17,7 @@ from .._wire._rejections import Rejection
 from ._delivery import Delivery
 
 if TYPE_CHECKING:
+    from snakemq.identity import Identity
     from snakemq.link import TimerHandle
 
 
@@ -118,11 +119,12 @@ class IncomingLane:
     It is the ``lane`` of the peer's inbox, from its admission to the end of the connection.
     """
 
-    __slots__ = ("ack_packet_id", "ack_timer", "conversation", "counters", "receipts")
+    __slots__ = ("ack_packet_id", "ack_timer", "conversation", "counters", "receipts", "sender")
 
-    def __init__(self, conversation: Conversation, counters: Counters) -> None:
+    def __init__(self, conversation: Conversation, counters: Counters, sender: Identity) -> None:
         self.conversation = conversation
         self.counters = counters
+        self.sender = sender
         self.receipts = Receipts()
         self.ack_packet_id: int | None = None
         """The last ack, while it waits to be sent."""

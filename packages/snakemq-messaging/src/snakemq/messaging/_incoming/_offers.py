@@ -11,11 +11,13 @@ from snakemq.exceptions import SnakeMQBrokenFormat
 from snakemq.link import LinkInterface
 from snakemq.message import Message
 
+from .._authorization import Authorization
 from .._events import Events
 from .._wire._phases import Phase
 from .._wire._rejections import Rejection, RejectionCode
 from ._deliveries import Deliveries
 from ._delivery import FAILED, REJECTED, WAITING, Delivery
+from ._gate import NOT_ALLOWED, Denied, Gate
 from ._lane import IncomingLane
 from ._rejecting import Rejecting
 from ._row import WaitingRow
@@ -40,8 +42,10 @@ class Offers:
         rejecting: Rejecting,
         settings: ReceiverSettings,
         events: Events,
+        authorization: Authorization,
     ) -> None:
         self.on_message_recv: Callback[[str, str, Message]] = Callback()
+        self.gate = Gate(self.on_message_recv, authorization)
         # What is going on in the loop, for defer().
         self.thread = 0
         """The thread that offers messages: the thread of the loop, or any while no loop runs."""
@@ -173,15 +177,22 @@ class Offers:
     def _offer(self, delivery: Delivery) -> None:
         if not self._deliveries.hand_out(delivery):
             return
-        lane = self._deliveries.lane_of(delivery)
+        inbox = self._deliveries.inbox_of(delivery)
+        lane = inbox.lane
         conn_id = lane.conversation.conn_id if lane is not None else ""
         message = delivery.message
         message.failures = delivery.attempts
         self.lane, self.offered_again = None, delivery
         self.offered, self.deferred = message, None
         self.thread = threading.get_ident()
+        event = self.on_message_recv
+        if self._settings.policy is not None:
+            event = self.gate.event_for(inbox)
         try:
-            self.on_message_recv(conn_id, delivery.ident, message)
+            event(conn_id, delivery.ident, message)
+        except Denied:
+            self._deliveries.finish(delivery, NOT_ALLOWED)
+            self._deliveries.after_gaps_closed(delivery.ident)
         except Exception as exc:
             fault = self._events.fault_of_peer(conn_id, exc)
             if fault is None:

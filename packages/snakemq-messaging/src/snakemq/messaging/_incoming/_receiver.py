@@ -2,9 +2,11 @@
 
 from collections.abc import Callable
 
+from snakemq.identity import Identity
 from snakemq.packeter import Packeter
 from snakemq.queues import InboxStorage
 
+from .._authorization import Authorization
 from .._events import Events
 from .._stats import Statistics
 from .._wire._conversation import Conversation
@@ -29,6 +31,7 @@ class Receiver:
         settings: ReceiverSettings,
         statistics: Statistics,
         events: Events,
+        authorization: Authorization,
         owes_acks: Callable[[str], bool],
     ) -> None:
         """``owes_acks(ident)``: has that peer messages of ours to acknowledge?"""
@@ -43,14 +46,18 @@ class Receiver:
             owes_acks,
         )
         self.rejecting = Rejecting(self.deliveries, statistics, events)
-        self.offers = Offers(packeter.link, self.deliveries, self.rejecting, settings, events)
+        self.offers = Offers(
+            packeter.link, self.deliveries, self.rejecting, settings, events, authorization
+        )
         self.receive = Batches(self.inboxes, self.deliveries, self.offers, settings, events).receive
         self._statistics = statistics
 
-    def admitted(self, conversation: Conversation, ident: str) -> Inbox:
+    def admitted(self, conversation: Conversation, sender: Identity) -> Inbox:
         """Open the lane of a connection: messages may come from now on."""
+        ident = sender.ident
         inbox = self.inboxes.open(ident)
-        inbox.lane = IncomingLane(conversation, self._statistics.of(ident))
+        inbox.sender = sender
+        inbox.lane = IncomingLane(conversation, self._statistics.of(ident), sender)
         self.deliveries.connected(inbox)
         return inbox
 

@@ -2,11 +2,14 @@
 
 from typing import Protocol
 
+from snakemq.policy import Policy
+
 
 class ReceiverSettings(Protocol):
     """A ``Messaging``, as far as the incoming side looks at it."""
 
     manual_ack: bool
+    policy: Policy | None
     window_messages: int
     window_bytes: int
     max_attempts: int

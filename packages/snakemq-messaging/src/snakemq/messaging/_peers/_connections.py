@@ -201,7 +201,8 @@ class Connections:
             self._admitted += 1
             self._packeter.send_packet(conn_id, frames.encode_number(self._admitted))
         self._sender.admitted(connection.queue)
-        connection.inbox = self._receiver.admitted(conversation, ident)
+        assert connection.identity is not None
+        connection.inbox = self._receiver.admitted(conversation, connection.identity)
         self.keepalive.plan(connection)
         self._events.call(
             conn_id,
