@@ -35,7 +35,7 @@ FLOORS: Mapping[str, Floors] = {
     "snakemq.rpc": (
         ("__init__",),
         ("_calls", "_replies"),
-        ("_sharing", "_acks", "_salvage", "_protocol"),
+        ("_sharing", "_acks", "_front", "_salvage", "_protocol"),
         ("_pickling",),
     ),
 }

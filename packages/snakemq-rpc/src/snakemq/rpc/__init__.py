@@ -11,6 +11,7 @@ Errors, under :exc:`snakemq.exceptions.SnakeMQException`::
 
     Error                        the request was refused, the client is closed, and the like
     ├── ServerBusy               the server has too much to do, nothing was executed
+    ├── NotAllowed               this peer may not call this method
     ├── NoInstanceError          there is no such object
     ├── NoMethodError            there is no such method, or it is not exposed
     ├── UnregisteredClass        received data names a class that is not registered
@@ -39,6 +40,7 @@ from ._errors import (
     Error,
     NoInstanceError,
     NoMethodError,
+    NotAllowed,
     NotConnected,
     PartialCall,
     RemoteError,
@@ -47,7 +49,7 @@ from ._errors import (
     UnregisteredClass,
 )
 from ._marks import METHOD_RPC_AS_SIGNAL_ATTR as METHOD_RPC_AS_SIGNAL_ATTR
-from ._marks import as_signal, inline
+from ._marks import allow, as_signal, inline
 from ._pickling._pickler import Pickler, SafePickler
 from ._protocol import REPLY_PREFIX as REPLY_PREFIX
 from ._protocol import REQUEST_PREFIX as REQUEST_PREFIX
@@ -59,6 +61,7 @@ __all__ = [
     "Error",
     "NoInstanceError",
     "NoMethodError",
+    "NotAllowed",
     "NotConnected",
     "PartialCall",
     "Pickler",
@@ -71,6 +74,7 @@ __all__ = [
     "ServerBusy",
     "SignalCallWarning",
     "UnregisteredClass",
+    "allow",
     "as_signal",
     "inline",
 ]

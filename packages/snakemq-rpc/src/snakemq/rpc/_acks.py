@@ -27,6 +27,16 @@ def acknowledging(messaging: Messaging, callback: Callback) -> Callback:
     return process
 
 
+def always(callback: Callback) -> Callable[[str, str, Message], bool]:
+    """Make a claim of a callback: it takes all messages, and decides itself about each peer."""
+
+    def claim(conn_id: str, ident: str, message: Message) -> bool:
+        callback(conn_id, ident, message)
+        return True
+
+    return claim
+
+
 def acknowledge(messaging: Messaging, message: Message) -> None:
     """Tell messaging that a message is processed. Thread-safe."""
     with contextlib.suppress(ValueError):  # the application acknowledges all messages itself

@@ -13,7 +13,7 @@ class Error(SnakeMQException):
 
 
 class NoInstanceError(Error):
-    """The remote side has no object registered under this name."""
+    """The remote side has no object registered under this name, or none that this peer may use."""
 
 
 class NoMethodError(Error):
@@ -26,6 +26,14 @@ class ServerBusy(Error):
 
     It always comes from the called server itself: when a method gets this error from another
     server and does not catch it, its caller gets a :exc:`RemoteError`.
+    """
+
+
+class NotAllowed(Error):
+    """The server does not allow this peer to call the method. It was not executed.
+
+    A peer that may not call any method of an object gets :exc:`NoInstanceError`, as if there were
+    no such object. Like :exc:`ServerBusy`, this always comes from the called server itself.
     """
 
 

@@ -22,6 +22,7 @@ from ._errors import (
     CallError,
     NoInstanceError,
     NoMethodError,
+    NotAllowed,
     RemoteError,
     ServerBusy,
 )
@@ -100,6 +101,8 @@ Reply = TypedDict(
         "exception_pickle": NotRequired[bytes],
         # Nor is this: the server refused the request because it is busy, nothing was executed.
         "busy": NotRequired[bool],
+        # Nor is this: the server refused the request because the peer may not call the method.
+        "denied": NotRequired[bool],
     },
 )
 
@@ -147,6 +150,7 @@ def check_reply(data: object) -> Reply:
 _OF_ONE_CALL = (
     CallError,
     ServerBusy,
+    NotAllowed,
     QueueFull,
     SnakeMQMessageTooLarge,
     StorageError,

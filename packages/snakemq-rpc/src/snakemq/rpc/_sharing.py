@@ -22,6 +22,9 @@ class Client(Protocol):
     def on_reply(self, conn_id: str, ident: str, message: Message) -> None:
         """Take the reply if a call of this client waits for it. For the loop only."""
 
+    def awaits(self, ident: str) -> bool:
+        """Does a call wait for this peer?"""
+
 
 class Server(Protocol):
     """What this module needs of an ``RpcServer``."""
@@ -59,7 +62,16 @@ def _register(hook: ReceiveHook, clients: list[Client]) -> None:
         for client in clients:
             event.add(client.on_reply)
         callback = event
-    hook.register(REPLY_PREFIX, acknowledging(hook.messaging, callback))
+    on_reply = acknowledging(hook.messaging, callback)
+
+    def claim(conn_id: str, ident: str, message: Message) -> bool:
+        """Take a message of a peer that may not send any, if a call waits for its reply."""
+        if not any(client.awaits(ident) for client in clients):
+            return False
+        on_reply(conn_id, ident, message)
+        return True
+
+    hook.register(REPLY_PREFIX, on_reply, claim=claim)
 
 
 def _unregister(hook: ReceiveHook) -> None:

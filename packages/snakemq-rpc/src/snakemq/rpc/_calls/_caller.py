@@ -140,6 +140,11 @@ class Caller:
 
     # In the loop.
 
+    def awaits(self, ident: str) -> bool:
+        """Does a call wait for this peer?"""
+        peer = self._outstanding.peers.get(ident)
+        return peer is not None and bool(peer.calls)
+
     def on_reply(self, conn_id: str, ident: str, message: Message) -> None:
         """Handle a reply from the receive hook; it may answer a call of another client."""
         try:

@@ -5,7 +5,14 @@ from typing import Any, TypeAlias
 
 from snakemq.exceptions import SnakeMQBrokenMessage
 
-from .._errors import REMOTE_TRACEBACK_ATTR, Error, RemoteError, ServerBusy, UnregisteredClass
+from .._errors import (
+    REMOTE_TRACEBACK_ATTR,
+    Error,
+    NotAllowed,
+    RemoteError,
+    ServerBusy,
+    UnregisteredClass,
+)
 from .._pickling._builder import StandIn
 from .._pickling._pickler import Pickler, loads_inert
 from .._protocol import Reply, check_reply, is_of_another_call, text_of, text_of_args, type_name
@@ -41,6 +48,8 @@ def _error(pickler: Pickler, reply: Reply) -> Exception:
     name = _text(reply, "exception_type")
     if type(exc) is Error and reply.get("busy") is True:
         return ServerBusy(*exc.args)
+    if type(exc) is Error and reply.get("denied") is True:
+        return NotAllowed(*exc.args)
     if not isinstance(exc, Exception) or is_of_another_call(exc):
         # Not an Exception: SystemExit, for example, from a pickler that trusts.
         return RemoteError(type_name(exc), text_of(exc), traceback)

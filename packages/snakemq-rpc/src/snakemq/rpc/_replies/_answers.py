@@ -5,7 +5,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Coroutine
 
-from .._errors import Error, UnregisteredClass
+from .._errors import Error, NoInstanceError, UnregisteredClass
 from .._pickling._pickler import Pickler, dumps_of, dumps_unchecked_of, makes_otherwise
 from .._protocol import REPLY_PREFIX, Reply, is_of_another_call, kills_16, text_of, type_name
 
@@ -77,6 +77,24 @@ class ReplyWriter:
         """
         reply = _error(req_id, text)
         reply["busy"] = True
+        return REPLY_PREFIX + self._dumps_unchecked(reply)
+
+    def not_allowed(self, req_id: bytes, target: str) -> bytes:
+        """Return the reply to a call that the peer may not make, although it may make others.
+
+        Clients that know :exc:`NotAllowed` raise that; older ones raise :exc:`Error`.
+        """
+        reply = _error(req_id, f"not allowed: {target}")
+        reply["denied"] = True
+        return REPLY_PREFIX + self._dumps_unchecked(reply)
+
+    def no_instance(self, req_id: bytes, name: str) -> bytes:
+        """Return the reply to a call of an object that is not there, or not for this peer.
+
+        It has no traceback, which would tell the two apart.
+        """
+        reply = _error(req_id, "")
+        reply["exception"] = NoInstanceError(name)
         return REPLY_PREFIX + self._dumps_unchecked(reply)
 
     def _pickle(self, exc: BaseException) -> bytes | None:

@@ -72,7 +72,10 @@ class Delivery:
 
     def error(self, ident: str, req_id: bytes, text: str) -> None:
         """End a call with an :exc:`Error` of the server itself, without remembering it."""
-        reply = self.writer.error(req_id, text)
+        self.refuse(ident, req_id, self.writer.error(req_id, text))
+
+    def refuse(self, ident: str, req_id: bytes, reply: bytes) -> None:
+        """End a call that was not begun with a reply that is not remembered."""
         self.replies.sent(ident, len(reply))
         self._send(ident, req_id, Message(reply))
 

@@ -10,7 +10,7 @@ from typing import NoReturn, Protocol
 
 from snakemq.link import LinkInterface
 
-from .._errors import NoInstanceError, SignalCallWarning
+from .._errors import Error, NoInstanceError, SignalCallWarning
 from .._marks import METHOD_RPC_AS_SIGNAL_ATTR
 from .._pickling._pickler import Pickler
 from .._protocol import Request
@@ -62,6 +62,11 @@ class Execution:
             try:
                 request = read_request(self._settings.pickler, job.message)
             except BaseException as exc:  # it was decoded once before, so the peer is not to blame
+                self._failed(ident, job.method, req_id, exc)
+                return
+            if (request["object"], request["method"]) != (job.object, job.method):
+                # It was decided about those. Only a class or function of the user can change them.
+                exc = Error("the request asks for something else when it is decoded again")
                 self._failed(ident, job.method, req_id, exc)
                 return
         job.request = None

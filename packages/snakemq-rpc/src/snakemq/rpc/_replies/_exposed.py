@@ -1,19 +1,21 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from .._errors import Error, NoMethodError
-from .._marks import METHOD_RPC_INLINE_ATTR
+from .._marks import METHOD_RPC_INLINE_ATTR, mark_of
 
 
 class ExposedObject:
     """Knows which methods of an object peers may call."""
 
-    __slots__ = ("_coroutines", "_exposed", "inline", "instance")
+    __slots__ = ("_coroutines", "_exposed", "_known", "inline", "instance", "marks")
 
     inline: frozenset[str]
     """Names of the methods marked with :func:`inline`."""
+    marks: Mapping[str, tuple[str, ...]]
+    """Whom :func:`allow` names, by method; only those that are marked."""
 
     def __init__(self, instance: object, methods: Iterable[str] | None) -> None:
         if isinstance(methods, str):
@@ -31,6 +33,9 @@ class ExposedObject:
         self._coroutines = frozenset(
             name for name, function in functions.items() if _is_coroutine_function(function)
         )
+        self._known = frozenset(functions)
+        marks = {name: _mark_in(instance, name) for name in functions}
+        self.marks = {name: mark for name, mark in marks.items() if mark is not None}
         for name in self._exposed or ():
             if name.startswith("_"):
                 raise ValueError(f"names with an underscore cannot be exposed: {name!r}")
@@ -38,6 +43,10 @@ class ExposedObject:
                 raise ValueError(f"{instance!r} has no method {name!r} to expose")
             if name in self._coroutines:
                 raise TypeError(_no_coroutines(name))
+
+    def names(self) -> Collection[str]:
+        """Return the names that peers may call, if they may call them."""
+        return self._known if self._exposed is None else self._exposed
 
     def method(self, name: str) -> Callable[..., Any]:
         """Return the method of this name.
@@ -54,6 +63,9 @@ class ExposedObject:
             raise NoMethodError(name)
         if name in self._coroutines:
             raise Error(_no_coroutines(name))
+        if name not in self._known and mark_of(method) is not None:
+            # Of __getattr__, so the mark was not seen when it could be checked.
+            raise NoMethodError(name)
         return method  # type: ignore[no-any-return]
 
 
@@ -73,6 +85,19 @@ def _static(instance: object, name: str) -> object:
     if isinstance(attribute, (staticmethod, classmethod)):
         return attribute.__func__
     return attribute
+
+
+def _mark_in(instance: object, name: str) -> tuple[str, ...] | None:
+    """Return the mark of a method, or else that of the method which it overrides."""
+    for owner in (instance, *type(instance).__mro__):
+        try:
+            attribute = vars(owner).get(name)
+        except TypeError:  # an instance with slots
+            continue
+        mark = mark_of(attribute) or mark_of(getattr(attribute, "__func__", None))
+        if mark is not None:
+            return mark
+    return None
 
 
 def _is_coroutine_function(function: object) -> bool:

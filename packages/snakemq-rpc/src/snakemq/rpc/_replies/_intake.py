@@ -5,12 +5,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 
-from snakemq.exceptions import SnakeMQBrokenMessage
+from snakemq.exceptions import NoConnection, SnakeMQBrokenMessage
+from snakemq.identity import Identity
 from snakemq.message import Message
 from snakemq.messaging import Messaging
 
-from .._protocol import text_of
+from .._front import Front, is_front_of, read_front
+from .._protocol import Request, text_of
 from .._salvage import find_req_id, is_signal
+from ._authority import Authority, Verdict
 from ._delivery import Delivery
 from ._dispatcher import Dispatcher
 from ._execution import Execution, Settings
@@ -18,6 +21,11 @@ from ._exposed import ExposedObject
 from ._jobs import Job
 from ._replies import RUNNING
 from ._requests import body_of, read_request
+
+NO_FRONT = (
+    "this server has a policy, so object and method must come before the arguments, in pickle"
+    " protocol 3, 4 or 5"
+)
 
 
 class Intake:
@@ -29,12 +37,15 @@ class Intake:
         self,
         messaging: Messaging,
         objects: Mapping[str, ExposedObject],
+        authority: Authority,
         delivery: Delivery,
         execution: Execution,
         settings: Settings,
     ) -> None:
+        self._messaging = messaging
         self._link = messaging.packeter.link
         self._objects = objects
+        self._authority = authority
         self._replies = delivery.replies
         self._delivery = delivery
         self._execute = execution.execute
@@ -47,23 +58,76 @@ class Intake:
     def on_request(self, conn_id: str, ident: str, message: Message) -> bool:
         """Handle a message from the receive hook. True: it will be acknowledged later."""
         if ident in self._replies.full and self._delivery.must_wait(ident):
-            self.dispatcher.hold(Job(ident, message, self._link.time()))
+            job = Job(ident, message, self._link.time())
+            job.sender = self._identity(conn_id)
+            self.dispatcher.hold(job)
             return True
-        return self._take(ident, message, None)
+        if self._messaging.policy is None and not self._authority.has_marks:
+            return self._take(ident, message, None, None)
+        front = self._allowed(self._identity(conn_id), message)
+        return front is not None and self._take(ident, message, None, front)
+
+    def _identity(self, conn_id: str) -> Identity | None:
+        try:
+            return self._messaging.identity(conn_id)
+        except NoConnection:  # a message that is offered again, and its peer has gone
+            return None
 
     def _take_held(self, job: Job) -> None:
         """Take a request that was held because its client had unread replies."""
         is_open = False
         try:
-            is_open = self._take(job.ident, job.message, job)
+            if self._messaging.policy is None and not self._authority.has_marks:
+                is_open = self._take(job.ident, job.message, job, None)
+            else:
+                front = self._allowed(job.sender, job.message)
+                is_open = front is not None and self._take(job.ident, job.message, job, front)
         except SnakeMQBrokenMessage as exc:
             self._settings.log.error("%s", exc)
         if not is_open:
             self.dispatcher.acknowledge(job)
 
-    def _take(self, ident: str, message: Message, job: Job | None) -> bool:
+    def _allowed(self, sender: Identity | None, message: Message) -> Front | None:
+        """Return the front of a request that its peer may make; refuse any other.
+
+        Nothing behind the front is looked at, except for the id of the call at the very end.
+        """
+        if sender is None:
+            return None  # its client repeats it on the next connection
+        body = body_of(message)
+        front = read_front(body)
+        if front is None:
+            self._messaging.refused(sender, "call", "without object and method at its front")
+            self._refuse(sender.ident, message, SnakeMQBrokenMessage(NO_FRONT))
+            return None
+        verdict = self._authority.judge(sender, front.object, front.method)
+        if verdict is Verdict.ALLOWED:
+            return front
+        target = f"{front.object}.{front.method}"
+        if verdict is not Verdict.ABSENT:
+            self._messaging.refused(sender, "signal" if front.is_signal else "call", target)
+        if front.is_signal:
+            return None
+        req_id = front.req_id or find_req_id(body, {})
+        if req_id is None:
+            raise self._nameless(sender.ident, message, "it is not allowed")
+        write = self._delivery.writer
+        if verdict is Verdict.NOT_ALLOWED:
+            reply = write.not_allowed(req_id, target)
+        elif self._settings.transfer_exceptions:
+            reply = write.no_instance(req_id, front.object)
+        else:
+            reply = write.hidden_failure(req_id)
+        self._delivery.refuse(sender.ident, req_id, reply)
+        return None
+
+    def _take(self, ident: str, message: Message, job: Job | None, front: Front | None) -> bool:
+        """``front``: what was allowed; ``None`` if everything is."""
         try:
             request = read_request(self._settings.pickler, message)
+            if front is not None and not is_front_of(front, request):
+                self._audit_difference(ident, front, request)
+                raise SnakeMQBrokenMessage("it asks for something else than its front")
         except KeyboardInterrupt:
             raise  # of the user
         except BaseException as exc:  # a registered class may raise anything
@@ -94,6 +158,13 @@ class Intake:
         self._delivery.busy(ident, request["req_id"])
         return False
 
+    def _audit_difference(self, ident: str, front: Front, request: Request) -> None:
+        sender = self._messaging.identity_of(ident)
+        if sender is not None:
+            asked = f"{request['object']}.{request['method']}"
+            allowed = f"{front.object}.{front.method}"
+            self._messaging.refused(sender, "call", f"{asked}, but {allowed} at its front")
+
     def _refuse(self, ident: str, message: Message, exc: BaseException) -> None:
         """End only the call that cannot be decoded: it is not executed, and because it is answered
         it does not come again.
@@ -112,5 +183,9 @@ class Intake:
         elif is_signal(body):
             self._settings.log.error("a signal of %r: %s", ident, text)
         else:
-            self._delivery.refusal(ident, message.uuid)
-            raise SnakeMQBrokenMessage(f"refused a request of {ident!r}: {text_of(exc)}") from exc
+            raise self._nameless(ident, message, text_of(exc)) from exc
+
+    def _nameless(self, ident: str, message: Message, why: str) -> SnakeMQBrokenMessage:
+        """Answer a request that names no call, and return the error that ends the connection."""
+        self._delivery.refusal(ident, message.uuid)
+        return SnakeMQBrokenMessage(f"refused a request of {ident!r}: {why}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Container
 
+from snakemq.identity import Identity
 from snakemq.message import Message
 
 from .._protocol import Request
@@ -31,6 +32,7 @@ class Job:
         "object",
         "req_id",
         "request",
+        "sender",
     )
 
     request: Request | None
@@ -44,6 +46,9 @@ class Job:
     """The time when its caller gives up, on the clock of the link; ``None``: never."""
     has_begun: bool
     """Has it been decoded, and is it no repetition? Then all of the above is known."""
+    sender: Identity | None
+    """Known if it was held when it arrived. Whether its peer may call the method is decided when it
+    is taken."""
     is_open: bool
     """Is the deferred acknowledgement of its message still due?"""
 
@@ -52,6 +57,7 @@ class Job:
         self.message = message
         self.arrived = arrived
         self.request = None
+        self.sender = None
         self.object = self.method = ""
         self.req_id = self.deadline = None
         self.has_begun = self.is_open = False

@@ -11,11 +11,12 @@ from snakemq.link import Abilities
 from snakemq.message import Message
 from snakemq.messaging import ReceiveHook
 
-from .._acks import acknowledging
+from .._acks import acknowledging, always
 from .._pickling._pickler import Pickler, SafePickler
 from .._protocol import ANSWERS_REFUSED, REQUEST_PREFIX
 from .._sharing import add_server, remove_server
 from ._answers import ReplyWriter
+from ._authority import Authority
 from ._delivery import Delivery
 from ._execution import Execution
 from ._exposed import ExposedObject
@@ -71,6 +72,11 @@ class RpcServer:
     all others. Other clients get all that their own pickler allows, and else a
     :exc:`RemoteError`.
 
+    If messaging has a ``policy``, or a method is marked with :func:`allow`, the server decides
+    about each request when it arrives, by the names of object and method at its front, before it
+    decodes anything else. A request without such a front is refused: every client writes one, but a
+    pickler of your own may not.
+
     Not thread-safe: create and change it before the loop runs, or in the loop.
     """
 
@@ -124,12 +130,14 @@ class RpcServer:
         writer = ReplyWriter(self.pickler)
         self._delivery = Delivery(messaging, writer, self._replies, self.log)
         execution = Execution(self._link, self._objects, self._delivery, self)
-        intake = Intake(messaging, self._objects, self._delivery, execution, self)
+        self._authority = Authority(messaging, self._objects)
+        intake = Intake(messaging, self._objects, self._authority, self._delivery, execution, self)
         self._dispatcher = intake.dispatcher
         messaging.on_message_forgotten.add_internal(self._on_message_forgotten)
         self._closing_of_link = Abilities(self._link).on_closing
         self._closing_of_link.add_internal(self._on_closing)
-        receive_hook.register(REQUEST_PREFIX, acknowledging(messaging, intake.on_request))
+        on_request = acknowledging(messaging, intake.on_request)
+        receive_hook.register(REQUEST_PREFIX, on_request, claim=always(on_request))
 
     def register_object(
         self, instance: object, name: str, methods: Iterable[str] | None = None
@@ -142,10 +150,12 @@ class RpcServer:
         if not isinstance(name, str):
             raise TypeError(f"the name of an object is a string, not {name!r}")
         self._objects[name] = ExposedObject(instance, methods)
+        self._authority.objects_changed()
 
     def unregister_object(self, name: str) -> None:
         """Forget an object; ``KeyError`` if there is none of that name."""
         del self._objects[name]
+        self._authority.objects_changed()
 
     def get_registered_objects(self) -> dict[str, object]:
         """The registered objects by name."""
