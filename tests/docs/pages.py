@@ -3,6 +3,7 @@
 A page is cut into scenarios by its ``##`` headings. In a scenario
 
 - a ``python`` block with names of files is appended to each of these files,
+- a ``toml`` block with names of files is appended to each of these, which scripts only read,
 - an ``sh`` block runs its lines ``python FILE`` at the same time,
 - a ``text`` block with the name of a file is all that this file prints then. Three dots stand for
   anything within a line.
@@ -73,7 +74,7 @@ def commands(block: Block) -> list[list[str]]:
 def _scenario(title: str, section: list[Block]) -> Scenario:
     scenario = Scenario(title)
     for block in section:
-        if block.language == "python":
+        if block.language in ("python", "toml"):
             for name in block.names:
                 scenario.files[name] = scenario.files.get(name, "") + block.text
         elif block.language == "sh":

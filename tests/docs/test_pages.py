@@ -15,6 +15,7 @@ from .pages import DOCS, ROOT, Scenario, blocks, commands, scenarios
 PAGES = [
     ROOT / "README.md",
     DOCS / "tutorial.md",
+    DOCS / "authorization.md",
     DOCS / "migrating-from-1.6.md",
     DOCS / "storages.md",
     DOCS / "writing-a-storage.md",
@@ -75,7 +76,8 @@ def test_a_page_does_what_it_says(page: Path, scenario: Scenario, tmp_path: Path
         for name in scenario.files
         if any(f"\nimport {name.removesuffix('.py')}\n" in text for text in scenario.files.values())
     }
-    assert started | imported == set(scenario.files), "every file is run, and there"
+    read = {name for name in scenario.files if name.endswith(".toml")}
+    assert started | imported | read == set(scenario.files), "every file is run, and there"
     for name, text in with_free_ports(scenario.files).items():
         (tmp_path / name).write_text(text)
     for run in scenario.runs:
@@ -102,8 +104,8 @@ def test_every_page_is_tested() -> None:
 def test_nothing_that_looks_like_code_is_left_out(page: Path) -> None:
     for block in blocks(page.read_text()):
         where = f"{page.name}, line {block.line}"
-        assert block.language in {"python", "sh", "text"}, where
-        if block.language == "python":
+        assert block.language in {"python", "sh", "text", "toml"}, where
+        if block.language in {"python", "toml"}:
             assert block.names, f"{where}: to which file does it belong?"
         if block.language == "sh":
             for words in commands(block):

@@ -289,6 +289,23 @@ def test_unix_socket(run: Scripts, tmp_path: Path) -> None:
     assert not (tmp_path / "peer.sock").exists()
 
 
+def test_authorization(run: Scripts) -> None:
+    server = run.start("authorization.py", "serve", "peer.sock")
+    server.wait_for("listening")
+    expected = {
+        "alice": ["add: 2", "value: 2", "reset: None"],
+        "bob": ["add: 2", "value: 2", "not allowed: counter.reset"],
+        "guest-1": ["not allowed: counter.add", "value: 2", "not allowed: counter.reset"],
+    }
+    for ident, lines in expected.items():
+        client = run.start("authorization.py", "call", ident, "peer.sock")
+        assert client.wait() == 0, client
+        assert client.lines == [*lines, "there is no vault"]
+    press_ctrl_c(server)
+    refusals = [line for line in server.lines if line.startswith("snakemq.audit: refused call")]
+    assert [line.split()[3] for line in refusals] == [f"ident={ident!r}" for ident in expected]
+
+
 def test_throttle(run: Scripts) -> None:
     listener = run.start("messaging_listener.py", 0)
     throttled = run.start("throttle.py", port_of(listener), 40_000, 20_000)

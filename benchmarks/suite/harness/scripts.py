@@ -48,6 +48,7 @@ SCRIPTS = {
         short=("--seconds", "0.2", "--rounds", "1"),
         full=("--seconds", "0.5", "--rounds", "3"),
     ),
+    "policy": Script("What does a policy cost a call?", "policy"),
     "backlog": Script(
         "What does a backlog of a million cost?",
         "backlog",

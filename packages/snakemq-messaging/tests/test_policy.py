@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import struct
 from typing import Any
 
 import pytest
-from memory_peers import MakePeer, MakeRawPeer, Peer
+from memory_peers import (
+    VERSION,
+    MakePeer,
+    MakeRawPeer,
+    Peer,
+    RawPeer,
+    features,
+    identification,
+    restart,
+)
 from memory_peers import message as message_frame
 
 from snakemq.identity import Identity
 from snakemq.link.testing import MemoryNetwork
 from snakemq.message import Message
-from snakemq.messaging import Messaging, ReceiveHook
+from snakemq.messaging import DropReason, Messaging, ReceiveHook
 from snakemq.messaging._rate import INTERVAL
 from snakemq.policy import Action, Allow, Deny, Rules
+from snakemq.queues import MemoryQueuesStorage
 
 FROM_ALICE = Rules([Allow("alice", message=True)])
 FROM_NOBODY = Rules()
@@ -80,6 +91,83 @@ def test_denied_message_is_acknowledged_and_never_comes_again(
     carol.send("bob", b"third")
     network.run_until_idle()
     assert bob.heard == [b"third"]
+
+
+@pytest.mark.parametrize("manual_ack", [False, True])
+@pytest.mark.parametrize("ttl", [0, None])
+def test_sender_is_told_that_its_message_was_rejected(
+    network: MemoryNetwork, peer: MakePeer, carol: Peer, manual_ack: bool, ttl: float | None
+) -> None:
+    bob = peer("bob", policy=FROM_NOBODY, manual_ack=manual_ack)
+    delivered: list[object] = []
+    dropped: list[tuple[bytes, DropReason, str]] = []
+    carol.messaging.on_message_delivered.add(lambda *args: delivered.append(args))
+    carol.messaging.on_message_dropped.add(
+        lambda _ident, message, reason, text: dropped.append((message.data, reason, text))
+    )
+    carol.connect(bob)
+    carol.send("bob", b"first", ttl)
+    carol.send("bob", b"second", ttl)
+    network.advance(1)
+    assert delivered == []
+    assert dropped == [(data, DropReason.REJECTED, "not allowed") for data in (b"first", b"second")]
+
+
+REJECTED = struct.pack("!BQB", 23, 1, 3) + b"not allowed"
+"""The first message of the connection is rejected, with the code for what is denied."""
+
+
+def answers(raw: RawPeer) -> list[bytes]:
+    return [frame for frame in raw.frames if frame[0] in (17, 23)]
+
+
+def come(raw: RawPeer, peer: Peer, bits: int = 0x11) -> list[bytes]:
+    """Connect, send a message that is always the same, and return what the peer says about it."""
+    raw.frames.clear()
+    frame = message_frame(b"data", b"u" * 16)
+    raw.connect(peer)
+    raw.say(VERSION, features(bits=bits), identification("raw"), frame)
+    said = answers(raw)
+    raw.network.disconnect(raw.conn_id)
+    raw.network.run_until_idle()
+    return said
+
+
+def test_message_that_comes_again_is_rejected_again(alice: Peer, raw: MakeRawPeer) -> None:
+    stranger = raw()
+    alice.messaging.policy = FROM_NOBODY
+    assert come(stranger, alice)[0] == REJECTED
+    alice.messaging.policy = None
+    assert come(stranger, alice)[0] == REJECTED
+    assert alice.heard == []
+    assert alice.messaging.stats().peers["raw"].refused == 1
+
+
+def test_inbox_knows_in_the_next_process_what_was_rejected(
+    peer: MakePeer, raw: MakeRawPeer
+) -> None:
+    inbox, stranger = MemoryQueuesStorage(), raw()
+    come(stranger, peer("bob", inbox=inbox, policy=FROM_NOBODY, name="first"))
+    second = peer("bob", inbox=restart(inbox), name="second")
+    assert come(stranger, second)[0][0] == 23
+    assert second.heard == []
+
+
+def test_older_2x_peer_gets_a_plain_ack(alice: Peer, raw: MakeRawPeer) -> None:
+    alice.messaging.policy = FROM_NOBODY
+    assert come(raw(), alice, bits=0x1) == [struct.pack("!BQ", 17, 1)]
+
+
+def test_denied_messages_need_no_room_among_the_prefetched(
+    network: MemoryNetwork, peer: MakePeer, carol: Peer
+) -> None:
+    bob = peer("bob", policy=FROM_NOBODY, manual_ack=True, prefetch=1)
+    carol.connect(bob)
+    for _ in range(10):
+        carol.send("bob", b"data")
+    network.advance(1)
+    assert bob.messaging.stats().peers["carol"].refused == 10
+    assert carol.messaging.outstanding("bob") == (0, 0)
 
 
 def test_denied_message_of_an_older_peer_reaches_nobody(alice: Peer, raw: MakeRawPeer) -> None:

@@ -318,6 +318,9 @@ def test_errors_of_rules_belong_to_the_family() -> None:
 def test_rules_are_values_that_show_what_they_say() -> None:
     assert Allow("bob", call="a.b") == Allow(["bob"], call=["a.b"])
     assert Allow("bob", call="a.b") != Deny("bob", call="a.b")
+    assert len({Allow("bob", call="a.b"), Allow(["bob"], call=["a.b"])}) == 1
+    with pytest.raises(AttributeError, match="a rule cannot be changed"):
+        Deny("bob", message=True).who = ("alice",)
     assert repr(Deny("bob", message=True)) == "Deny(who=('bob',), message=True, call=(), admin=())"
     assert repr(Rules([Allow(["a", "b"], call="x.y")], groups={"g": ["a"]})) == (
         "<Rules: 1 rules, 1 groups>"

@@ -217,7 +217,7 @@ def test_calls_need_no_right_to_send_messages(node: MakeNode) -> None:
     assert heard == []
 
 
-def test_right_to_send_messages_is_no_right_to_call(node: MakeNode) -> None:
+def test_right_to_send_messages_gives_none_to_call(node: MakeNode) -> None:
     pair = Pair(node, Rules([Allow("client", message=True)]))
     with pytest.raises(NoInstanceError):
         pair.call("calculator.add", 1, 2)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Mapping
-from dataclasses import dataclass
 
 from snakemq.exceptions import SnakeMQException
 
@@ -15,9 +14,11 @@ class RulesError(SnakeMQException, ValueError):
     """Rules are wrong. The text says which of them, and what about it."""
 
 
-@dataclass(frozen=True, slots=True, init=False)
 class Rule:
-    """What :class:`Allow` and :class:`Deny` have in common."""
+    """What :class:`Allow` and :class:`Deny` have in common. Immutable."""
+
+    # Not a dataclass, which would take most of the time that the import of messaging takes.
+    __slots__ = ("admin", "call", "message", "who")
 
     who: tuple[str, ...]
     message: bool
@@ -43,6 +44,21 @@ class Rule:
             raise ValueError("who: nobody is named")
         if not (message or self.call or self.admin):
             raise ValueError("a rule is about message=True, call= or admin=")
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"a rule cannot be changed, not even its {name}: make a new one")
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not type(self):
+            return NotImplemented
+        return self.who == other.who and self.targets() == other.targets()
+
+    def __hash__(self) -> int:
+        return hash((type(self), self.who, self.message, self.call, self.admin))
+
+    def __repr__(self) -> str:
+        fields = (f"{name}={getattr(self, name)!r}" for name in ("who", "message", "call", "admin"))
+        return f"{type(self).__name__}({', '.join(fields)})"
 
     def targets(self) -> dict[Action, tuple[str, ...]]:
         """Return what the rule is about, as patterns."""

@@ -10,8 +10,6 @@ whose later part says something else, for example a second key of the same name.
 request is compared with its front, see :func:`is_front_of`.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
 from typing import NamedTuple

@@ -66,8 +66,8 @@ class Execution:
                 return
             if (request["object"], request["method"]) != (job.object, job.method):
                 # It was decided about those. Only a class or function of the user can change them.
-                exc = Error("the request asks for something else when it is decoded again")
-                self._failed(ident, job.method, req_id, exc)
+                other = Error("the request asks for something else when it is decoded again")
+                self._failed(ident, job.method, req_id, other)
                 return
         job.request = None
         self.execute(ident, request)
