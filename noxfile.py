@@ -1,8 +1,8 @@
 """The sessions of nox check everything, on your own machine and in CI.
 
 ``nox`` runs all checks, and ``nox --list`` shows all sessions. ``nox -s tests -- -k reconnect``
-passes arguments on to pytest; ``nox -s "tests-3.12(snakemq-link)"`` runs the tests of one package
-on one Python.
+passes arguments on to pytest; ``nox -s "tests-3.13(snakemq-link)"`` runs the tests of one package
+on one Python. With ``EVERY_SUITE=1`` in the environment no suite is left out on any Python.
 """
 
 from __future__ import annotations
@@ -36,6 +36,10 @@ PYTHONS = pythons.installed()
 #: The Python for snakeMQ 1.6; newer ones no longer have what its TLS needs.
 PYTHON_OF_1_6 = "3.11"
 SYSTEM_PYTHON = pythons.OF_THE_SYSTEM if pythons.is_supported(pythons.OF_THE_SYSTEM) else None
+#: Whether that is the oldest one that is supported here; then it stands for all of that version.
+SYSTEM_IS_OLDEST = SYSTEM_PYTHON is not None and pythons.version(SYSTEM_PYTHON) == PYTHONS[0]
+#: Set by `dev.py test`, which runs all tests on one Python, whichever it is.
+EVERY_SUITE = "EVERY_SUITE" in os.environ
 #: The newest versions with which the storages of 1.6 work; see our test_genuine_v16.py.
 STORAGES_OF_1_6 = ("SQLAlchemy<1.4", "PyMySQL<2", "pymongo<5")
 GROUPS = nox.project.load_toml("pyproject.toml")
@@ -55,11 +59,27 @@ SUITES[ALL] = ["tests", "--ignore=tests/interop"]
 ONCE = ("bench", "chaos", "counts", "tools")
 TWICE = ("hostile", "simulation")
 
+#: A suite that is pure logic and takes long. Of the newest Pythons, the very newest runs it.
+PURE_LOGIC = "snakemq-messaging"
+
+
+def runs_elsewhere(suite: str, python: str) -> bool:
+    """Tell whether other sessions make it unnecessary to run this suite on this Python.
+
+    The newest Python runs all. The suite of a package also runs on the oldest: here, or as a part
+    of `system_python`. The Pythons between them have only the suite of all packages together.
+    """
+    if EVERY_SUITE or suite == ALL or python == PYTHONS[-1]:
+        return False
+    return python != PYTHONS[0] or SYSTEM_IS_OLDEST
+
+
 #: Servers behave the same with every Python, so their tests run on one.
 NO_SERVERS = ("-m", "not server")
 
-#: Many tests wait for other processes. The tests of a file share the servers that it starts.
-PARALLEL = ("--numprocesses=2", "--dist=loadfile")
+#: Many tests wait, for other processes or for time to pass, so there are more workers than the two
+#: processors of a small machine. The tests of a file share the servers that it starts.
+PARALLEL = ("--numprocesses=4", "--dist=loadfile")
 
 #: Each session writes here which of its tests are flaky; see tools/twice.py.
 FLAKY = ROOT / ".nox" / "flaky"
@@ -184,6 +204,8 @@ def public_types(session: nox.Session) -> None:
 @nox.parametrize("suite", [*SUITES], ids=[*SUITES])
 def tests(session: nox.Session, suite: str) -> None:
     """Test each package's wheel with only what it declares; then run tests/."""
+    if runs_elsewhere(suite, str(session.python)):
+        session.skip("another Python stands for this one; EVERY_SUITE=1 runs it here as well")
     wanted = complete(published() if suite == ALL else [suite])
     session.install(*built(wanted), *foreign(wanted), *tools_of("test"))
     if session.python != PYTHONS[-1]:
@@ -225,7 +247,10 @@ def system_python(session: nox.Session) -> None:
 @nox.session(requires=["wheels"], venv_backend="uv")
 @nox.parametrize("version", newest.VERSIONS, ids=newest.VERSIONS)
 def newest_pythons(session: nox.Session, version: str) -> None:
-    """Test each package on Pythons that Debian 12 does not have; only root on Debian gets them."""
+    """Test each package on Pythons that Debian 12 does not have; only root on Debian gets them.
+
+    Only the newest of them runs the suite that is pure logic.
+    """
     if not newest.should_be_had():
         session.skip(f"only root on Debian can get Python {version} here")
     try:
@@ -248,11 +273,13 @@ def newest_pythons(session: nox.Session, version: str) -> None:
     # Install from outside, where the installer can reach the packages.
     site = f"environment/lib/python{version}/site-packages"
     target = ("--target", str(work / site), "--python-version", version, "--only-binary=:all:")
-    wanted = complete(PACKAGE_SUITES)
+    suites = [it for it in PACKAGE_SUITES if it != PURE_LOGIC or version == newest.VERSIONS[-1]]
+    wanted = complete(suites)
     session.install(*target, *built(wanted), *foreign(wanted), *tools_of("test"))
     python, names = str(environment / "bin/python"), "flaky"
     options = (*PARALLEL, f"--rootdir={newest.WORK}", *NO_SERVERS, *session.posargs)
-    run(python, "-m", "tools.twice", names, *map(str, PACKAGE_TESTS), *options)
+    folders = [str(PACKAGES[name].tests.relative_to(ROOT)) for name in suites]
+    run(python, "-m", "tools.twice", names, *folders, *options)
     if (work / names).exists():
         FLAKY.mkdir(parents=True, exist_ok=True)
         shutil.copy(work / names, flaky_list(session))

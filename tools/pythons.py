@@ -29,6 +29,12 @@ def is_supported(python: str) -> bool:
     return subprocess.run([path, "-c", code], capture_output=True).returncode == 0
 
 
+def version(python: str) -> str:
+    """Return the version of this program, which is a Python, as in ``3.11``."""
+    code = "import sys; print(*sys.version_info[:2], sep='.')"
+    return subprocess.run([python, "-c", code], capture_output=True, text=True).stdout.strip()
+
+
 def is_debian() -> bool:
     """Tell whether this machine runs Debian."""
     try:

@@ -77,6 +77,7 @@ def test_the_tests_leave_out_what_takes_long(
     call(monkeypatch, "test")
     assert commands[-1][-3:] == ("--", "-m", "not server")
     assert os.environ["SIMULATION_RUNS"] == "200"
+    assert os.environ["EVERY_SUITE"]
 
 
 @pytest.mark.parametrize("arguments", [["test", "--all", "-R"], ["nox", "-R"]])

@@ -103,9 +103,8 @@ def test_a_list_of_the_run_before_is_removed(run: Run) -> None:
     assert not run(FLAKY).flaky
 
 
-@pytest.mark.parametrize("arguments", [(), PARALLEL], ids=["alone", "parallel"])
-def test_a_test_that_fails_twice_fails_the_run(run: Run, arguments: tuple[str, ...]) -> None:
-    result = run(FLAKY + BAD, *arguments)
+def test_a_test_that_fails_twice_fails_the_run(run: Run) -> None:
+    result = run(FLAKY + BAD)
     assert result.status == 1
     assert result.flaky == ["test_it.py::test_flaky"]
     assert "test_it.py::test_bad" in result.output.rpartition("FAILED, and did not pass")[2]
