@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from certificates import Authority
 from real_links import LOCALHOST, DiaryLink, run_until
+from tls_sessions import keep_session, resuming_client
 
 from snakemq.exceptions import ConnectFailed
 from snakemq.link import SSLConfig
@@ -89,6 +90,34 @@ def test_new_list_counts_from_the_next_connection_on(
     run_until(lambda: here, link, other)
     assert "certificate revoked" in here[0]
     assert not link.open
+
+
+@pytest.mark.parametrize("given_out", [False, True], ids=["own", "given out"])
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_revoked_client_cannot_resume_its_session(
+    new_link: NewLink,
+    authority: Authority,
+    crl_file: Path,
+    version: ssl.TLSVersion,
+    given_out: bool,
+) -> None:
+    link, other = new_link(), new_link()
+    here = failures(link)
+    config = authority.config("server", crl_file=str(crl_file))
+    if given_out:
+        config.get_context(server_side=True)
+    context = resuming_client(authority, "client", version)
+    address = link.add_listener(LOCALHOST, config)
+    other.add_connector(address, ssl_config=SSLConfig(context=context))
+    run_until(lambda: link.open and other.open, link, other)
+    keep_session(link, other, context)
+    crl_file.write_bytes(authority.revocation_list(certificate_of(authority, "client")))
+    # The first connection stays: with TLS 1.2, OpenSSL would else forget the session.
+    third = new_link()
+    third.add_connector(address, ssl_config=SSLConfig(context=context))
+    run_until(lambda: here, link, third)
+    assert "revoked" in here[0]
+    assert len(link.connected) == 1
 
 
 def test_list_that_is_out_of_date_admits_nobody(

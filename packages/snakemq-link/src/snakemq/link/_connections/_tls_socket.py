@@ -71,6 +71,8 @@ class TLSLinkSocket(LinkSocket):
         if not self._terms.by_key:
             event = self._shake_hands()
             if not event:
+                if self._tls.session_reused and not self._terms.may_resume:
+                    raise ssl.SSLError("the peer resumes a session, so it might be revoked by now")
                 self.expires_at = self._expiry()
             return event
         _psk.begin_step()

@@ -62,7 +62,7 @@ class SSLConfig:
     ``crl_file``: PEM file with the revocation lists of the authorities, one of each that signs the
     certificates of peers. A certificate that its authority has revoked is refused; so are all
     certificates of an authority whose list is missing or out of date. A connection that exists when
-    a list comes stays.
+    a list comes stays. TLS sessions are not resumed, because that would not look at the lists.
 
     ``psk``: for a connector, ``(identity, key)``: who it is, and the key that the other side also
     has. For a listener, a mapping of such identities to keys. It is asked at each handshake, so it
@@ -137,9 +137,8 @@ class SSLConfig:
         """Return the context for one side, so that you can set what this class cannot. Thread-safe.
 
         From now on it is always the same one. When the files have changed, certificate and key are
-        loaded into it, and new authorities and revocation lists are added. In a context that was
-        given out, authorities that are gone from ``ca_certs`` stay trusted, and TLS sessions that
-        began before a certificate was revoked can still be resumed.
+        loaded into it, and new authorities and revocation lists are added; authorities that are
+        gone from ``ca_certs`` stay trusted in a context that was given out.
 
         Raises ``OSError`` and ``ssl.SSLError`` for the files, and ``ValueError`` when this
         configuration does not fit that side, or has pre-shared keys: with other settings, they
@@ -195,7 +194,7 @@ class SSLConfig:
         else:
             check = CertificateCheck.CA_CERTS
         by_key = self._psk is not None and not self._is_subclassed
-        return Terms(context, check, by_key)
+        return Terms(context, check, by_key, may_resume=self.crl_file is None)
 
     @property
     def _is_subclassed(self) -> bool:
@@ -289,6 +288,11 @@ class SSLConfig:
         _pem.load_files(context, self._files)
         if self.crl_file is not None:
             context.verify_flags |= ssl.VERIFY_CRL_CHECK_LEAF
+            # A resumed session is not looked up in the lists. OpenSSL would still let TLS 1.2
+            # resume some: those are refused, see Terms.
+            context.options |= ssl.OP_NO_TICKET
+            if server_side:
+                context.num_tickets = 0
         if server_side and self.certfile is None:
             raise ValueError("a TLS listener needs a certfile")
         return context

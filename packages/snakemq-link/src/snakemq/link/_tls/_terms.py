@@ -14,3 +14,5 @@ class Terms(NamedTuple):
     """What the certificate of the peer is checked against."""
     by_key: bool
     """True if both sides prove that they know a pre-shared key."""
+    may_resume: bool
+    """False if each handshake must look at the certificate again."""
