@@ -20,8 +20,8 @@ from snakemq.messaging._incoming._inboxes import MAX_ABSENT_INBOXES, MAX_ABSENT_
 from snakemq.messaging._outgoing._queue._queue import MAX_BYTES_IN_MEMORY, MAX_MESSAGES_IN_MEMORY
 from snakemq.messaging._outgoing._stored._deletions import DELETE_BATCH, DELETE_DELAY
 from snakemq.messaging._outgoing._stored._pages import PAGE_MESSAGES
-from snakemq.messaging._outgoing._stored._patience import FIRST_DELAY, MAX_DELAY
 from snakemq.messaging._outgoing._stored._sweep import INTERVAL
+from snakemq.messaging._patience import FIRST_DELAY, MAX_DELAY
 from snakemq.messaging._peers._past import MAX_IDENTS
 from snakemq.packeter import Packeter
 from snakemq.queues import MemoryQueuesStorage

@@ -39,7 +39,7 @@ PUBLIC = sorted(
 OWNERS: dict[type[Any], set[str]] = {
     Link: set(),
     MemoryQueuesStorage: {"predecessor"},
-    Messaging: {"domain", "packeter"},
+    Messaging: {"dead_letters", "domain", "packeter"},
     MongoDbQueuesStorage: {"host", "port", "database", "client_options"},
     Packeter: {"link"},
     RpcClient: {"receive_hook", "pickler"},

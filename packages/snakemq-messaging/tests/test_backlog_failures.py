@@ -14,7 +14,7 @@ from snakemq.link.testing import MemoryNetwork
 from snakemq.message import FLAG_PERSISTENT
 from snakemq.messaging._outgoing._queue import _queue
 from snakemq.messaging._outgoing._stored import _pages
-from snakemq.messaging._outgoing._stored._patience import FIRST_DELAY, MAX_DELAY
+from snakemq.messaging._patience import FIRST_DELAY, MAX_DELAY
 
 IN_MEMORY = 10
 PAGE = 4

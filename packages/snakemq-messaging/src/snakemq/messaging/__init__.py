@@ -4,6 +4,7 @@ from snakemq._public_home import report_public_home
 from snakemq.link import keep_printable
 from snakemq.queues import open_storage
 
+from ._dead_letters import DeadLetter, DeadLetters
 from ._incoming._backpressure import MAX_UNPROCESSED_BYTES
 from ._incoming._verdicts import Reject, Retry
 from ._messaging import MAX_ATTEMPTS, RETRY_DELAY, WINDOW_BYTES, WINDOW_MESSAGES, Messaging
@@ -31,6 +32,8 @@ __all__ = [
     "RETRY_DELAY",
     "WINDOW_BYTES",
     "WINDOW_MESSAGES",
+    "DeadLetter",
+    "DeadLetters",
     "DropReason",
     "Messaging",
     "MessagingStats",

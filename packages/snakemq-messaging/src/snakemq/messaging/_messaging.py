@@ -29,6 +29,7 @@ from snakemq.queues import InboxStorage, QueuesStorageBase, open_storage
 
 from ._audit import Audit
 from ._authorization import Authorization
+from ._dead_letters import DeadLetters, LiveDeadLetters
 from ._events import Events
 from ._incoming._backpressure import MAX_UNPROCESSED_BYTES
 from ._incoming._gate import Claim
@@ -109,6 +110,9 @@ class Messaging:
     - ``inbox``: a storage in which the receiver remembers what it has processed, so that it drops
       repeated messages after a restart of its process too. It can be the same as
       ``queues_storage``.
+    - ``dead_letters``: a storage in which rejected messages are kept; the attribute is an object
+      that reads, requeues and purges them. A message is acknowledged as rejected once it is stored
+      there. It can be the same storage as ``inbox`` or ``queues_storage``.
     - ``manual_ack``: a message is processed when the application calls :meth:`ack`.
     - ``window_messages``: how many messages a sender may have unacknowledged, and so how many may
       wait here to be processed.
@@ -249,6 +253,7 @@ class Messaging:
         queues_storage: QueuesStorageBase | str | None = None,
         *,
         inbox: InboxStorage | None = None,
+        dead_letters: QueuesStorageBase | None = None,
         authenticator: Authenticator | None = None,
         policy: Policy | None = None,
         manual_ack: bool = False,
@@ -264,6 +269,7 @@ class Messaging:
         contest_wait: float = CONTEST_WAIT,
         identification_timeout: float = IDENTIFICATION_TIMEOUT,
     ) -> None:
+        instance_of(QueuesStorageBase, or_none=True)("dead_letters", dead_letters)
         self.identifier = identifier
         self.inbox = inbox
         self.authenticator = authenticator
@@ -317,7 +323,10 @@ class Messaging:
             self._events,
             self._authorization,
             self._sender.owes_acks,
+            dead_letters,
+            self._storekeepers.of(dead_letters),
         )
+        self.dead_letters: DeadLetters | None = self._open_dead_letters(dead_letters)
         self._connections = Connections(
             identifier,
             packeter,
@@ -437,6 +446,12 @@ class Messaging:
 
     _runner_of: Callable[[object], Runner] = staticmethod(runner_of)
     """Makes the runner for the calls of a storage. A simulation has runners of its own."""
+
+    def _open_dead_letters(self, storage: QueuesStorageBase | None) -> DeadLetters | None:
+        storekeeper, requeued = self._storekeepers.of(storage), self._receiver.requeued
+        if storage is None or storekeeper is None or requeued is None:
+            return None
+        return LiveDeadLetters(storage, storekeeper, requeued.look_soon)
 
     def _link_is_gone(self) -> None:
         self._open_in = NEVER

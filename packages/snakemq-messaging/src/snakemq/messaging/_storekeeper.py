@@ -18,6 +18,10 @@ FINISH_TIMEOUT = 5.0
 process from ending."""
 
 
+ASK_TIMEOUT = 60.0
+"""Seconds that a thread waits for the result of a call."""
+
+
 class Runner(Protocol):
     """Runs jobs one after the other, in the order in which it gets them."""
 
@@ -89,6 +93,30 @@ class Storekeeper:
         except RuntimeError as exc:  # the system has no thread to spare now
             error = StorageError(f"cannot call the storage: {exc}", temporary=True)
             self._report(partial(failed, error))
+
+    def ask(self, call: Callable[[], Result]) -> Result:
+        """Make a call after those that were given before, and return its result.
+
+        For threads that may wait for the storage, not for the loop. Raises what the call raises,
+        and :exc:`~snakemq.exceptions.StorageError` if there is no answer within a minute. Then the
+        call may still be made.
+        """
+        results: list[Result] = []
+        errors: list[BaseException] = []
+
+        def job() -> None:
+            try:
+                results.append(call())
+            except BaseException as exc:
+                errors.append(exc)
+
+        self._runner.run(job)
+        self._runner.wait(ASK_TIMEOUT)
+        if errors:
+            raise errors[0]
+        if not results:
+            raise StorageError(f"no answer of the storage in {ASK_TIMEOUT:g} s", temporary=True)
+        return results[0]
 
     def _report(self, outcome: Callable[[], object]) -> None:
         self._outcomes.append(outcome)

@@ -8,6 +8,7 @@ from snakemq.callbacks import Callback
 from snakemq.link import LinkInterface
 from snakemq.message import Message
 
+from .._dead_letters import DeadLetter, as_offered
 from .._events import Events
 from .._rate import Rate
 from .._wire._phases import Phase
@@ -95,6 +96,16 @@ class Deliveries:
             self.hand_out(delivery)
         return delivery
 
+    def open_letter(self, letter: DeadLetter, ended: Callable[[Delivery], object]) -> Delivery:
+        """Open a delivery of a message that was requeued. ``ended(delivery)``: it is done.
+
+        It belongs to no connection and to no inbox: it has a storage.
+        """
+        self._came += 1
+        delivery = Delivery(letter.sender, as_offered(letter), self._came)
+        delivery.letter, delivery.ended = letter, ended
+        return delivery
+
     def hand_out(self, delivery: Delivery) -> bool:
         """Give a delivery to the application, which may settle it from now on.
 
@@ -124,6 +135,10 @@ class Deliveries:
         if delivery.is_done:
             return
         delivery.rejection = rejection
+        if delivery.ended is not None:
+            self.take_back(delivery, DONE)
+            delivery.ended(delivery)
+            return
         uuid = delivery.message.uuid
         inbox = self._inboxes.by_ident[delivery.ident]
         if inbox.open.get(uuid) is delivery:
@@ -165,13 +180,14 @@ class Deliveries:
         self._acks.send_if_due(inbox)
         self.backpressure.relieve(inbox.lane)
 
-    def inbox_of(self, delivery: Delivery) -> Inbox:
-        """Return the inbox of the peer, which is kept for as long as anything is open."""
-        return self._inboxes.by_ident[delivery.ident]
+    def inbox_of(self, delivery: Delivery) -> Inbox | None:
+        """Return the inbox of the peer. Only a requeued message may come from one without."""
+        return self._inboxes.by_ident.get(delivery.ident)
 
     def lane_of(self, delivery: Delivery) -> IncomingLane | None:
         """Return the lane of the peer's present connection, if there is one."""
-        return self._inboxes.by_ident[delivery.ident].lane
+        inbox = self.inbox_of(delivery)
+        return inbox.lane if inbox is not None else None
 
     # -- how much is open
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import Enum
 from typing import TYPE_CHECKING
 
 from snakemq.message import Message
 from snakemq.message._stack import size_of
 
+from .._dead_letters import DeadLetter
 from .._wire._rejections import Rejection
 from ._verdicts import ACK, Verdict
 
@@ -37,7 +39,9 @@ class Delivery:
     __slots__ = (
         "attempts",
         "due",
+        "ended",
         "ident",
+        "letter",
         "message",
         "number",
         "rejection",
@@ -61,6 +65,10 @@ class Delivery:
         """Set when it is done and was rejected: what its sender is told."""
         self.due: TimerHandle | None = None
         """Until it is offered again."""
+        self.letter: DeadLetter | None = None
+        """Set if it has not come on a connection: the dead letter that was requeued."""
+        self.ended: Callable[[Delivery], object] | None = None
+        """What to call when a requeued one is done."""
 
     @property
     def is_done(self) -> bool:

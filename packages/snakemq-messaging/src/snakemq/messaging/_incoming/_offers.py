@@ -16,7 +16,7 @@ from .._events import Events
 from .._wire._phases import Phase
 from .._wire._rejections import Rejection, RejectionCode
 from ._deliveries import Deliveries
-from ._delivery import FAILED, REJECTED, WAITING, Delivery
+from ._delivery import FAILED, OFFERED, REJECTED, WAITING, Delivery
 from ._gate import NOT_ALLOWED, Denied, Gate
 from ._lane import IncomingLane
 from ._rejecting import Rejecting
@@ -102,6 +102,7 @@ class Offers:
 
     def _do(self, delivery: Delivery, verdict: Verdict) -> None:
         if isinstance(verdict, Reject):
+            delivery.attempts += delivery.standing is OFFERED
             self._reject(delivery, RejectionCode.APPLICATION, verdict.reason, verdict.reason)
         elif isinstance(verdict, Retry):
             if not self._is_last_attempt(delivery, "it was to be retried"):
@@ -178,7 +179,7 @@ class Offers:
         if not self._deliveries.hand_out(delivery):
             return
         inbox = self._deliveries.inbox_of(delivery)
-        lane = inbox.lane
+        lane = inbox.lane if inbox is not None else None
         conn_id = lane.conversation.conn_id if lane is not None else ""
         message = delivery.message
         message.failures = delivery.attempts
@@ -186,7 +187,8 @@ class Offers:
         self.offered, self.deferred = message, None
         self.thread = threading.get_ident()
         event = self.on_message_recv
-        if self._settings.policy is not None:
+        is_requeued = delivery.letter is not None
+        if self._settings.policy is not None and inbox is not None and not is_requeued:
             event = self.gate.event_for(inbox)
         try:
             event(conn_id, delivery.ident, message)
@@ -195,7 +197,7 @@ class Offers:
             self._deliveries.after_gaps_closed(delivery.ident)
         except Exception as exc:
             fault = self._events.fault_of_peer(conn_id, exc)
-            if fault is None:
+            if fault is None or is_requeued:  # no connection has just brought it
                 self.raised(conn_id, delivery, exc)
             else:
                 self._proved_broken(delivery, lane, fault)

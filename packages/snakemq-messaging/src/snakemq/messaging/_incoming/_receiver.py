@@ -4,11 +4,12 @@ from collections.abc import Callable
 
 from snakemq.identity import Identity
 from snakemq.packeter import Packeter
-from snakemq.queues import InboxStorage
+from snakemq.queues import InboxStorage, QueuesStorageBase
 
 from .._authorization import Authorization
 from .._events import Events
 from .._stats import Statistics
+from .._storekeeper import Storekeeper
 from .._wire._conversation import Conversation
 from ._acks import Acks
 from ._batch import Batches
@@ -18,6 +19,7 @@ from ._inboxes import Inboxes
 from ._lane import IncomingLane
 from ._offers import Offers
 from ._rejecting import Rejecting
+from ._requeued import Requeued
 from ._settings import ReceiverSettings
 
 
@@ -33,8 +35,11 @@ class Receiver:
         events: Events,
         authorization: Authorization,
         owes_acks: Callable[[str], bool],
+        dead_letters: QueuesStorageBase | None,
+        storekeeper: Storekeeper | None,
     ) -> None:
-        """``owes_acks(ident)``: has that peer messages of ours to acknowledge?"""
+        """``owes_acks(ident)``: has that peer messages of ours to acknowledge? ``storekeeper``: of
+        the dead letters."""
         self.inboxes = Inboxes(storage, settings.window_messages, events)
         self.acks = Acks(packeter, self.inboxes, settings.window_messages, settings.window_bytes)
         self.deliveries = Deliveries(
@@ -45,11 +50,19 @@ class Receiver:
             events,
             owes_acks,
         )
-        self.rejecting = Rejecting(self.deliveries, statistics, events)
+        self.rejecting = Rejecting(
+            packeter.link, dead_letters, storekeeper, self.deliveries, statistics, events
+        )
         self.offers = Offers(
             packeter.link, self.deliveries, self.rejecting, settings, events, authorization
         )
         self.receive = Batches(self.inboxes, self.deliveries, self.offers, settings, events).receive
+        self.requeued: Requeued | None = None
+        """``None`` without a storage for dead letters."""
+        if dead_letters is not None and storekeeper is not None:
+            self.requeued = Requeued(
+                packeter.link, dead_letters, storekeeper, self.deliveries, self.offers.hold, events
+            )
         self._statistics = statistics
 
     def admitted(self, conversation: Conversation, sender: Identity) -> Inbox:

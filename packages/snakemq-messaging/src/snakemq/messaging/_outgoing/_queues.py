@@ -12,6 +12,7 @@ from snakemq.message import Message
 from snakemq.message._stack import size_of
 from snakemq.queues import QueuesStorageBase, StoredMessage
 
+from .._dead_letters import is_queue_of_dead_letters
 from .._stats import DropReason, Statistics
 from .._storekeeper import AtOnce, Storekeeper
 from ._limits import Occupancy
@@ -90,6 +91,8 @@ class OutgoingQueues(QueueTable):
         storage = self.storage
         now = self._link.time()
         for ident in storage.get_queues():
+            if is_queue_of_dead_letters(ident):
+                continue  # it has them beside the queues
             queue = self.get(ident)
             if storage.pageable:
                 size = self._measure(storage, ident) if self.occupancy is not None else None

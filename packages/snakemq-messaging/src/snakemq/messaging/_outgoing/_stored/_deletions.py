@@ -8,9 +8,9 @@ from snakemq.link import LinkInterface, TimerHandle
 from snakemq.message import Message
 from snakemq.queues import QueuesStorageBase
 
+from ..._patience import Patience
 from ..._storekeeper import Storekeeper
 from ._owner import Owner
-from ._patience import Patience
 
 DELETE_DELAY = 0.02
 """Deletions are collected for this many seconds: one commit instead of one for each message. A

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from snakemq.link import LinkInterface
 from snakemq.queues import QueuesStorageBase, StoredMessage
 
+from ..._patience import Patience
 from ..._storekeeper import Storekeeper
 from .._queue._queue import OutgoingQueue
 from ._owner import Owner
-from ._patience import Patience
 
 PAGE_MESSAGES = 1000
 """A page that comes costs the loop about a millisecond, during which it does nothing else."""

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from snakemq.link import LinkInterface, TimerHandle
 from snakemq.queues import QueuesStorageBase, StoredMessage
 
+from ..._patience import Patience
 from ..._storekeeper import Storekeeper
 from .._queue._expiry import has_expired_in_storage
 from .._queue._queue import OutgoingQueue
 from ._owner import Owner
-from ._patience import Patience
 
 PAGE_MESSAGES = 250
 """Messages that are looked at in one go."""
