@@ -16,6 +16,7 @@ import pytest
 from snakemq.exceptions import StorageError
 from snakemq.message import Message
 from snakemq.storage.sqlite import SqliteQueuesStorage
+from snakemq.storage.sqlite._schema import SCHEMA_VERSION
 
 WriteV16 = Callable[..., Path]
 Query = Callable[..., list[Any]]
@@ -302,7 +303,7 @@ def state_of(path: Path, rows: list[tuple[Any, ...]]) -> str:
             assert version == 0
             assert connection.execute("SELECT * FROM items ORDER BY rowid").fetchall() == rows
             return "old"
-        assert version == 1
+        assert version == SCHEMA_VERSION
         assert connection.execute("SELECT count(*) FROM messages").fetchone() == (2,)
         assert connection.execute("SELECT count(*) FROM set_aside").fetchone() == (1,)
         return "new"

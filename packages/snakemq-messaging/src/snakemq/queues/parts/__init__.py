@@ -22,6 +22,7 @@ an :data:`Explain` says by a :class:`Failure` what an exception means.
 
 :class:`OwnerClock` and :func:`ttl_left` count ttl without rewriting what is stored.
 :func:`fill_page` reads as many messages as a page holds.
+:func:`read_headers` reads the headers of a message that were stored as bytes.
 :exc:`UnreadableItem` says that something is not a message, :func:`sql_type` what it is instead.
 
 *Opening*
@@ -38,6 +39,7 @@ from .._turn import Turn
 from ._border import Border, Explain, Failure
 from ._gate import Gate, ServerGate
 from ._group import GroupCommit
+from ._headers import read_headers
 from ._never_close import never_close
 from ._page import fill_page
 from ._positions import Leftovers, Positions
@@ -63,6 +65,7 @@ __all__ = [
     "free_name",
     "in_use",
     "never_close",
+    "read_headers",
     "read_v16_message",
     "sql_type",
     "too_new",

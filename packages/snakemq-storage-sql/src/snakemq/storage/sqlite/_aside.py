@@ -14,8 +14,8 @@ log = logging.getLogger("snakemq.storage.sqlite")
 def set_aside(connection: sqlite3.Connection, filename: str, columns: Columns, reason: str) -> None:
     """Keep a row that is not a message in the table ``set_aside``, and report it in the log."""
     cursor = connection.execute(
-        "INSERT INTO set_aside (reason, queue_name, uuid, ttl, stored_at, flags, data)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO set_aside (reason, queue_name, uuid, ttl, stored_at, flags, data, headers)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         (reason, *map(_bindable, columns)),
     )
     log.error(

@@ -31,7 +31,16 @@ class Insertion:
         first = database.positions.reserve(len(rows))
         now = database.clock.now()
         columns: list[_Columns] = [
-            (position, queue_name, item.uuid, item.ttl, now, item.flags, item.data)
+            (
+                position,
+                queue_name,
+                item.uuid,
+                item.ttl,
+                now,
+                item.flags,
+                item.data,
+                item.headers.encoded or None,
+            )
             for position, (queue_name, item) in enumerate(rows, first)
         ]
         if not self._turn.is_taken:

@@ -36,7 +36,7 @@ def read_page(
     page, unreadable = fill_page(rows, partial(read_message, now), limit, max_bytes)
     rows.close()
     if unreadable:
-        _move_aside(connection, filename, [(row[5], reason) for row, reason in unreadable])
+        _move_aside(connection, filename, [(row[-1], reason) for row, reason in unreadable])
     return page
 
 
@@ -61,7 +61,8 @@ def _move_aside(connection: sqlite3.Connection, filename: str, rows: list[tuple[
     with atomic(connection):
         for position, reason in rows:
             (columns,) = connection.execute(
-                "SELECT queue_name, uuid, ttl, stored_at, flags, data FROM messages WHERE seq = ?",
+                "SELECT queue_name, uuid, ttl, stored_at, flags, data, headers FROM messages"
+                " WHERE seq = ?",
                 (position,),
             )
             set_aside(connection, filename, Columns(*columns), reason)

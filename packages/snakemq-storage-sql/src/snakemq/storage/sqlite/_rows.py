@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 from snakemq.message import Message
 from snakemq.queues import StoredMessage
-from snakemq.queues.parts import UnreadableItem, sql_type, ttl_left
+from snakemq.queues.parts import UnreadableItem, read_headers, sql_type, ttl_left
 
 
 class Text(bytes):
@@ -23,6 +23,7 @@ class Columns(NamedTuple):
     stored_at: Any
     flags: Any
     data: Any
+    headers: Any
 
 
 def read_queue_name(value: Any) -> str:
@@ -40,7 +41,7 @@ def read_message(now: float, row: Any) -> StoredMessage:
 
     Raises :exc:`UnreadableItem`.
     """
-    uuid, ttl, stored_at, flags, data, position = row
+    uuid, ttl, stored_at, flags, data, headers, position = row
     # Exact types: a Text is bytes as well, and Message would take it.
     if type(uuid) is not bytes:
         raise UnreadableItem(f"uuid is {sql_type(uuid)}, not BLOB")
@@ -52,8 +53,10 @@ def read_message(now: float, row: Any) -> StoredMessage:
         raise UnreadableItem(f"ttl is {sql_type(ttl)}, not REAL or NULL")
     if type(stored_at) is not float:
         raise UnreadableItem(f"stored_at is {sql_type(stored_at)}, not REAL")
+    if headers is not None and type(headers) is not bytes:
+        raise UnreadableItem(f"headers is {sql_type(headers)}, not BLOB or NULL")
     try:
-        message = Message(data, ttl_left(ttl, stored_at, now), flags, uuid)
+        message = Message(data, ttl_left(ttl, stored_at, now), flags, uuid, read_headers(headers))
     except ValueError as error:
         raise UnreadableItem(str(error)) from None
     return StoredMessage(position, message)

@@ -7,8 +7,8 @@ snakeMQ 1.6 left both at 0. Its files are recognised by their table, and count a
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
 from enum import Enum
+from itertools import chain
 
 from snakemq.exceptions import StorageError
 from snakemq.queues.parts import too_new
@@ -17,7 +17,7 @@ from ._takeover import V16_COLUMNS, back_up, take_over_v16
 
 APPLICATION_ID = int.from_bytes(b"snMQ", "big")
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 _CREATE = (
     # seq is the order of pushes. The one owner of the file counts it in memory, starting from the
@@ -59,6 +59,13 @@ _CREATE = (
     """,
 )
 
+_ADD_HEADERS = (
+    # NULL: none. Behind data, so that no row has to be written again. What reads the headers
+    # reads the data, too.
+    "ALTER TABLE messages ADD COLUMN headers BLOB",
+    "ALTER TABLE set_aside ADD COLUMN headers",
+)
+
 
 class Content(Enum):
     """What is in a file that is about to become a storage."""
@@ -85,8 +92,10 @@ def prepare(connection: sqlite3.Connection, filename: str) -> None:
             back_up(connection, filename)
         connection.execute("BEGIN IMMEDIATE")
         try:
-            for migrate in _MIGRATIONS[version:]:
-                migrate(connection, filename)
+            for statement in chain.from_iterable(_MIGRATIONS[version:]):
+                connection.execute(statement)
+            if content is Content.V16:
+                take_over_v16(connection, filename)
             connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
             connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
             connection.execute("COMMIT")
@@ -123,12 +132,6 @@ def _pragma(connection: sqlite3.Connection, name: str) -> int:
     return value
 
 
-def _to_version_1(connection: sqlite3.Connection, filename: str) -> None:
-    for statement in _CREATE:
-        connection.execute(statement)
-    if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'items'").fetchall():
-        take_over_v16(connection, filename)
-
-
-_MIGRATIONS: tuple[Callable[[sqlite3.Connection, str], None], ...] = (_to_version_1,)
-"""The step at index n brings version n to version n + 1, in the transaction of the caller."""
+_MIGRATIONS = (_CREATE, _ADD_HEADERS)
+"""The statements at index n bring version n to version n + 1. A new file goes through all of them,
+so it is the same as one that was migrated."""

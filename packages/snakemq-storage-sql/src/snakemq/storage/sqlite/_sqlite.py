@@ -71,6 +71,7 @@ class SqliteQueuesStorage(QueuesStorageBase):
     """
 
     pageable = True
+    keeps_headers = True
 
     filename: Fixed[str | bytes | os.PathLike[str] | os.PathLike[bytes]] = Fixed(_check_filename)
     busy_timeout: Fixed[float] = Fixed(zero_or_more("seconds"))

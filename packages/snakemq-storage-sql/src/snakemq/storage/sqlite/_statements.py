@@ -6,10 +6,11 @@ from functools import lru_cache
 
 # IGNORE: a message whose uuid is already in the queue stays as it is (QueuesStorageBase.push).
 _INSERT = (
-    "INSERT OR IGNORE INTO messages (seq, queue_name, uuid, ttl, stored_at, flags, data) VALUES "
+    "INSERT OR IGNORE INTO messages"
+    " (seq, queue_name, uuid, ttl, stored_at, flags, data, headers) VALUES "
 )
 
-_ROW = "(?, ?, ?, ?, ?, ?, ?)"
+_ROW = "(?, ?, ?, ?, ?, ?, ?, ?)"
 
 INSERT = _INSERT + _ROW
 
@@ -48,7 +49,7 @@ QUEUE_NAMES = """
 """
 
 PAGE = (
-    "SELECT uuid, ttl, stored_at, flags, data, seq FROM messages"
+    "SELECT uuid, ttl, stored_at, flags, data, headers, seq FROM messages"
     " WHERE queue_name = ? AND seq > ? ORDER BY seq"
 )
 

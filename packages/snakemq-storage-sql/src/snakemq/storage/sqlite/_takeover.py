@@ -56,13 +56,14 @@ def take_over_v16(connection: sqlite3.Connection, filename: str) -> None:
             name = read_queue_name(queue_name)
             message = read_v16_message(uuid, ttl, flags, data)
             inserted = connection.execute(
-                INSERT, (seq, name, message.uuid, message.ttl, 0.0, message.flags, message.data)
+                INSERT,
+                (seq, name, message.uuid, message.ttl, 0.0, message.flags, message.data, None),
             ).rowcount
             if not inserted:
                 raise UnreadableItem("its uuid is already in this queue")
             taken += 1
         except UnreadableItem as error:
-            columns = Columns(queue_name, uuid, ttl, None, flags, data)
+            columns = Columns(queue_name, uuid, ttl, None, flags, data, None)
             set_aside(connection, filename, columns, str(error))
     connection.execute("DROP TABLE items")
     log.info("%s: %d messages taken over from snakeMQ 1.6", filename, taken)
