@@ -68,18 +68,27 @@ class TLSLinkSocket(LinkSocket):
         )
 
     def shake_hands(self) -> int:
-        if not self._terms.by_key:
-            event = self._shake_hands()
-            if not event:
-                if self._tls.session_reused and not self._terms.may_resume:
-                    raise ssl.SSLError("the peer resumes a session, so it might be revoked by now")
-                self.expires_at = self._expiry()
+        return self._prove_by_key() if self._terms.by_key else self._prove_by_certificate()
+
+    def _prove_by_certificate(self) -> int:
+        event = self._shake_hands()
+        if event:
             return event
+        if self._tls.session_reused and not self._terms.may_resume:
+            raise ssl.SSLError("the peer resumes a session, so it might be revoked by now")
+        if self._terms.checked_against is not CertificateCheck.NONE:
+            fields = self._tls.getpeercert()
+            if fields:
+                self.expires_at = ssl.cert_time_to_seconds(str(fields["notAfter"]))
+        return 0
+
+    def _prove_by_key(self) -> int:
         _psk.begin_step()
         try:
             event = self._shake_hands()
         except ssl.SSLError as exc:
-            raise _psk.explained(exc) from exc
+            _psk.explain(exc)
+            raise
         finally:
             self._used_key = _psk.used_in_step() or self._used_key
         if not event and not self._tls.session_reused:
@@ -87,12 +96,6 @@ class TLSLinkSocket(LinkSocket):
             # else, so this is a second lock.
             raise ssl.SSLError("the handshake did not use the pre-shared key")
         return event
-
-    def _expiry(self) -> float | None:
-        if self._terms.checked_against is CertificateCheck.NONE:
-            return None
-        fields = self._tls.getpeercert()
-        return ssl.cert_time_to_seconds(fields["notAfter"]) if fields else None  # type: ignore[arg-type]
 
     def _shake_hands(self) -> int:
         try:

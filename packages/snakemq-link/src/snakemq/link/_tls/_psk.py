@@ -57,12 +57,11 @@ def used_in_step() -> tuple[str, bytes] | None:
     return _handshake.used
 
 
-def explained(error: ssl.SSLError) -> ssl.SSLError:
-    """Return the error with what it means here."""
+def explain(error: ssl.SSLError) -> None:
+    """Let the text of an error say what it means here."""
     meaning = _MEANINGS.get(error.reason)
     if meaning is not None:
         error.strerror = f"{meaning} ({without_source_line(error.strerror or '')})"
-    return error
 
 
 def check(psk: object) -> None:
