@@ -61,6 +61,12 @@ REFUSED_OF_STRANGERS: list[Refusal] = [
     (b"\x02\xed\xa0\x80", SnakeMQBrokenMessage, "UTF-8"),  # a surrogate
     (b"\x02ok\xc3", SnakeMQBrokenMessage, "UTF-8"),
     *((frame, SnakeMQBrokenMessage, "features frame") for frame in cut_short(features())[::3]),
+    (features() + b"\1", SnakeMQBrokenMessage, "in the middle of field 1"),
+    (features() + b"\1\0\2x", SnakeMQBrokenMessage, "in the middle of field 1"),
+    (features() + b"\x80\xff\xff", SnakeMQBrokenMessage, "in the middle of field 128"),
+    (features() + 2 * b"\x80\0\0", SnakeMQBrokenMessage, "two fields 128"),
+    (features() + b"\1\0\1\n", SnakeMQBrokenMessage, "not a short text"),
+    (features() + b"\2\0\x41" + b"x" * 65, SnakeMQBrokenMessage, "not a short text"),
     (bytes(4097), SnakeMQPacketTooLarge, "4097 bytes"),
 ]
 
@@ -88,7 +94,7 @@ IGNORED = [
     PING + b"payload",
     *(bytes([kind]) for kind in (*range(6, 16), 31, 127, 255)),
     b"\xfe" + bytes(4000),
-    features(bits=0) + b"of a newer version",
+    features(bits=0) + b"\x80\0\5later",
     features(bits=0xFFFFFFFE, window_messages=0, window_bytes=0, max_packet_size=0),
     ack(7),  # by somebody who has not said that it acknowledges
 ]

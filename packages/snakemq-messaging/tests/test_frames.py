@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from contextlib import suppress
 
 import pytest
@@ -14,6 +15,7 @@ from snakemq.link.testing import MemoryNetwork
 from snakemq.message import Message
 from snakemq.messaging import MAX_IDENT_LENGTH, PROTOCOL_VERSION
 from snakemq.messaging._wire import _frames as frames
+from snakemq.messaging._wire._fields import decode_fields
 
 bits = st.integers(0, 0xFFFFFFFF)
 idents = st.text(st.characters(exclude_categories=["Cs"]), max_size=MAX_IDENT_LENGTH)
@@ -100,9 +102,41 @@ def test_features() -> None:
     assert frames.decode_features(FEATURES) == features
 
 
-@given(st.binary())
-def test_features_may_be_longer(more: bytes) -> None:
-    assert frames.decode_features(FEATURES + more) == frames.decode_features(FEATURES)
+fields = st.dictionaries(st.integers(3, 255), st.binary(max_size=300), max_size=5)
+texts = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), max_size=64)
+
+
+@given(fields)
+def test_features_may_have_fields_that_nobody_knows(more: dict[int, bytes]) -> None:
+    encoded = b"".join(struct.pack("!BH", kind, len(v)) + v for kind, v in more.items())
+    assert frames.decode_features(FEATURES + encoded) == frames.decode_features(FEATURES)
+    assert decode_fields(encoded) == more
+
+
+def test_features_tell_the_product_and_its_version() -> None:
+    features = frames.decode_features(FEATURES)._replace(product="snakemq", version="2.1.0")
+    encoded = FEATURES + b"\1\0\7snakemq" + b"\2\0\0052.1.0"
+    assert frames.encode_features(features) == encoded
+    assert frames.decode_features(encoded) == features
+
+
+NOT_FIELDS = {
+    "a type alone": b"\x80",
+    "half of a length": b"\x80\0",
+    "a value that is cut": b"\x80\0\2x",
+    "a field that is cut behind another": b"\x80\0\1x\x81\0\1",
+    "a type that comes twice": b"\x80\0\1x\x80\0\1x",
+    "a product that is too long": b"\1\0\x41" + b"x" * 65,
+    "a product that is not ASCII": b"\1\0\2\xc3\xa9",
+    "a product with a line break": b"\1\0\2a\n",
+    "a version with an escape": b"\2\0\3\x1b[m",
+}
+
+
+@pytest.mark.parametrize("more", NOT_FIELDS.values(), ids=NOT_FIELDS)
+def test_features_with_fields_that_are_not_fields_are_refused(more: bytes) -> None:
+    with pytest.raises(SnakeMQBrokenMessage, match="field"):
+        frames.decode_features(FEATURES + more)
 
 
 @pytest.mark.parametrize("size", range(len(FEATURES)))
@@ -150,7 +184,15 @@ def test_messages_round_trip(sent: list[tuple[bytes, int | None, int, bytes]]) -
 
 @given(
     st.builds(
-        frames.Features, bits, st.integers(0, 2**64 - 1), bits, bits, bits, st.integers(0, 0xFFFF)
+        frames.Features,
+        bits,
+        st.integers(0, 2**64 - 1),
+        bits,
+        bits,
+        bits,
+        st.integers(0, 0xFFFF),
+        texts,
+        texts,
     )
 )
 def test_features_round_trip(features: frames.Features) -> None:

@@ -147,7 +147,7 @@ def test_unknown_frames_are_ignored_after_the_identification(raw: MakeRawPeer, a
 def test_features_of_a_later_version_are_understood(raw: MakeRawPeer, alice: Peer) -> None:
     later = raw()
     later.connect(alice)
-    newer = features(bits=0xFFFF0000, version=7) + b"what will be known then"
+    newer = features(bits=0xFFFF0000, version=7) + b"\x80\0\5later" + b"\x81\0\0"
     later.say(VERSION, newer, identification("later"), message(b"hello"))
     alice.send("later", b"welcome")
     later.network.run_until_idle()

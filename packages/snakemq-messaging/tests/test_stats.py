@@ -5,9 +5,10 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Iterator
+from importlib import metadata
 
 import pytest
-from memory_peers import MakePeer, MakeRawPeer, Peer
+from memory_peers import VERSION, MakePeer, MakeRawPeer, Peer, features, identification
 
 from snakemq.link import Link
 from snakemq.link.testing import MemoryNetwork
@@ -56,6 +57,7 @@ def differs(stats: PeerStats, **expected: object) -> dict[str, tuple[object, obj
     wanted = {**NOTHING._asdict(), **expected}
     found = stats._asdict()
     del found["last_seen"]  # it depends on when acks come
+    del found["product"], found["version"]  # they are those of this version
     return {name: (found[name], wanted[name]) for name in found if found[name] != wanted[name]}
 
 
@@ -405,3 +407,22 @@ def test_the_picture_costs_few_calls_for_each_queue() -> None:
         return count
 
     assert calls(110) - calls(10) <= 100 * 9
+
+
+def test_stats_tell_what_a_peer_runs(raw: MakeRawPeer, alice: Peer, peer: MakePeer) -> None:
+    bob = peer("bob")
+    conn_id, _ = alice.connect(bob)
+    installed = metadata.version("snakemq-messaging")
+    assert (of(alice, "bob").product, of(alice, "bob").version) == ("snakemq", installed)
+    alice.link.close(conn_id)
+    alice.network.run_until_idle()
+    alice.send("bob", ttl=60)
+    alice.network.run_until_idle()
+    assert (of(alice, "bob").product, of(alice, "bob").version) == ("snakemq", installed)
+    raw().join(alice, "old")
+    assert (of(alice, "old").product, of(alice, "old").version) == ("", "")
+    other = raw("other")
+    other.connect(alice)
+    introduced = features() + b"\1\0\3cat" + b"\2\0\0019"
+    other.say(VERSION, introduced, identification("other"))
+    assert (of(alice, "other").product, of(alice, "other").version) == ("cat", "9")

@@ -45,6 +45,7 @@ from ._registry import Registry
 from ._stats import DropReason, MessagingStats, Statistics
 from ._storage_thread import runner_of
 from ._storekeeper import FINISH_TIMEOUT, Runner, Storekeepers
+from ._version import PRODUCT, VERSION
 from ._wire import _frames as frames
 from ._wire._sendable import (
     LARGEST_DATA_WITH_ANY_HEADERS,
@@ -336,6 +337,8 @@ class Messaging:
                 window_messages=window_messages,
                 window_bytes=window_bytes,
                 max_packet_size=packeter.max_packet_size,
+                product=PRODUCT,
+                version=VERSION,
             ),
             self._registry,
             self._sender,

@@ -127,6 +127,8 @@ def _peer_stats(
         counters.round_trip,
         too_large,
         counters.headers_left_out,
+        counters.product,
+        counters.version,
         counters.refused,
         *came,
     )

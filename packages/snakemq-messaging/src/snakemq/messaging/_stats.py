@@ -42,6 +42,7 @@ class Counters:
         "duplicates",
         "headers_left_out",
         "last_heard",
+        "product",
         "received",
         "received_bytes",
         "refused",
@@ -50,6 +51,7 @@ class Counters:
         "round_trip",
         "sent",
         "sent_bytes",
+        "version",
     )
 
     def __init__(self) -> None:
@@ -67,6 +69,7 @@ class Counters:
         self.refused = 0
         self.duplicates = 0
         self.headers_left_out = 0
+        self.product = self.version = ""
         self.round_trip: float | None = None
 
     def count_drop(self, reason: DropReason) -> None:
@@ -116,6 +119,11 @@ class PeerStats(NamedTuple):
     headers_left_out: int = 0
     """How often a message was sent without its headers because the peer does not understand them:
     those before 2.1 do not."""
+    product: str = ""
+    """What the peer has said that it runs, when it was connected last: ``snakemq``, in printable
+    ASCII. Empty if it said nothing, as peers before 2.1 do. Nothing proves it."""
+    version: str = ""
+    """The version of that."""
     refused: int = 0
     """Messages, calls and other things that the ``policy`` has denied the peer."""
     unacked: int = 0
@@ -163,9 +171,10 @@ class Statistics:
             self._row.append(ident)
         return counters
 
-    def count_connection(self, ident: str) -> None:
-        """Count a peer that was admitted."""
+    def count_connection(self, ident: str, product: str, version: str) -> None:
+        """Count a peer that was admitted, and note what it says that it runs."""
         counters = self.of(ident)
+        counters.product, counters.version = product, version
         counters.connections += 1
         self.connected += 1
         if counters.connections > 1:

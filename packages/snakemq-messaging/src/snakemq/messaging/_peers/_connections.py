@@ -43,7 +43,7 @@ IDENTIFICATION_TIMEOUT = 10.0
 
 MAX_HANDSHAKE_PACKET_SIZE = 4096
 """The largest packet that is accepted before the identification, in bytes. The introduction of a
-peer has at most 250 bytes; the rest is room for future versions."""
+peer has at most 300 bytes; the rest is room for future versions."""
 
 
 class Connections:
@@ -194,8 +194,9 @@ class Connections:
         if not self._checks.is_agreed(connection, ident):
             return
         conversation.happen(Event.CHECKS_HAVE_PASSED)
-        self._statistics.count_connection(ident)
         features = conversation.features
+        product, version = (features.product, features.version) if features else ("", "")
+        self._statistics.count_connection(ident, product, version)
         if features is not None:
             self._past.admitted(ident, features.epoch, conversation.order)
             self._admitted += 1

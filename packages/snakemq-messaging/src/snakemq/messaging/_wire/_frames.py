@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from snakemq.exceptions import SnakeMQBrokenMessage
 
+from ._fields import FIELD_PRODUCT, FIELD_VERSION, decode_fields, encode_fields, text_in
 from ._rejections import Rejection
 
 PROTOCOL_VERSION = 1
@@ -90,6 +91,10 @@ class Features(NamedTuple):
     max_packet_size: int
     """The largest packet that it accepts, in bytes."""
     extension_version: int = EXTENSION_VERSION
+    product: str = ""
+    """What it runs; "" if it does not say so."""
+    version: str = ""
+    """The version of that."""
 
 
 def encode_version(version: int = PROTOCOL_VERSION) -> bytes:
@@ -145,7 +150,11 @@ def ttl_left(ttl: float, waited: float, may_come_again: bool) -> int:
 
 
 def encode_features(features: Features) -> bytes:
-    return _FEATURES.pack(
+    fields = {
+        FIELD_PRODUCT: features.product.encode(),
+        FIELD_VERSION: features.version.encode(),
+    }
+    fixed = _FEATURES.pack(
         FRAME_TYPE_FEATURES,
         features.extension_version,
         features.bits,
@@ -154,14 +163,19 @@ def encode_features(features: Features) -> bytes:
         features.window_bytes,
         features.max_packet_size,
     )
+    return fixed + encode_fields(fields)
 
 
 def decode_features(frame: bytes) -> Features:
-    """Read the known fields. What follows them belongs to a newer version and is ignored."""
+    """Read the fixed part, and the fields behind it that are known."""
     if len(frame) < _FEATURES.size:
         raise SnakeMQBrokenMessage(f"a features frame of {len(frame)} bytes")
     _, version, bits, epoch, messages, bytes_, max_packet_size = _FEATURES.unpack_from(frame)
-    return Features(bits, epoch, messages, bytes_, max_packet_size, version)
+    fields = decode_fields(frame[_FEATURES.size :])
+    product, product_version = text_in(fields, FIELD_PRODUCT), text_in(fields, FIELD_VERSION)
+    return Features(
+        bits, epoch, messages, bytes_, max_packet_size, version, product, product_version
+    )
 
 
 def encode_ack(processed: int) -> bytes:
