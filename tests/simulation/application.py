@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ from snakemq.message import Message
 from snakemq.messaging import DropReason, Messaging, Reject, Retry
 
 from .calls import is_of_rpc
+from .dead_letters import origin_of
 from .ledger import Entry, Standing, Violation, unexpected
 
 if TYPE_CHECKING:
@@ -81,6 +83,9 @@ class Verdicts:
 
     def delay(self) -> float | None:
         return self._random.choice((None, 0, 0.01, 0.5, 3))
+
+    def wants_to_requeue(self) -> bool:
+        return self._rate > 0 and self._random.random() < 0.2
 
     def _draw(self, verdicts: tuple[Standing, ...]) -> Standing | None:
         if self._world.is_calm or self._random.random() >= self._rate:
@@ -180,6 +185,10 @@ class Application:
         if conn_id in self.distrusted:
             raise Violation(f"{peer.ident}: {message!r} of {ident}, which was refused")
         peer.reach("before processing")
+        origin = origin_of(message)
+        if origin is not None:
+            self._process_again(ident, message, origin)
+            return
         entry = world.ledger.offered(peer, conn_id, ident, message)
         if self._feels_like(mood.raise_when_offered):
             world.ledger.failed(peer, entry)
@@ -204,6 +213,27 @@ class Application:
         else:
             peer.reach("after processing")
             world.ledger.processed(peer, entry)
+
+    def _process_again(self, ident: str, message: Message, origin: bytes) -> None:
+        """Process a message that was requeued, or reject it once more."""
+        world, peer = self.peer.world, self.peer
+        world.ledger.offered_again(peer, ident, message, origin)
+        verdict = self._verdicts.draw_to_raise()
+        if verdict is not None:
+            raise Reject("no") if verdict is Standing.GIVEN_UP else Retry(self._verdicts.delay())
+        world.ledger.dead_letters.processed(peer.ident, origin)
+        world.happened("requeued message processed", peer.ident)
+        if peer.settings.manual_ack:
+            self.messaging.ack(message)
+        else:
+            peer.reach("after processing")
+
+    def requeue(self) -> None:
+        """Give dead letters another chance, now and then."""
+        letters = self.messaging.dead_letters
+        if letters is not None and self._verdicts.wants_to_requeue():
+            with suppress(StorageError):
+                letters.requeue(letters.list(2))
 
     def _on_message_reject(self, conn_id: str, ident: str, message: Message) -> None:
         self.peer.world.ledger.rejected(self.peer, message)

@@ -16,6 +16,8 @@ from snakemq.message import FLAG_PERSISTENT, Message
 from snakemq.messaging import DropReason
 from snakemq.messaging._incoming._inbox import mark_of
 
+from .dead_letters import DeadLetterBook, origin_of
+
 if TYPE_CHECKING:
     from .peer import Peer
 
@@ -140,6 +142,7 @@ class Ledger:
 
     def __init__(self, peers: dict[str, Peer]) -> None:
         self.entries: dict[bytes, Entry] = {}
+        self.dead_letters = DeadLetterBook()
         self._peers = peers
         self._unrecorded: dict[bytes, Entry] = {}
         """Messages that a living receiver has processed and not recorded in its inbox storage."""
@@ -297,6 +300,16 @@ class Ledger:
             raise Violation(f"{entry!r} comes after message {last}")
         self._last_offer[key] = entry.number
 
+    def offered_again(self, receiver: Peer, ident: str, message: Message, origin: bytes) -> None:
+        """A requeued message comes to the application."""
+        entry = self.entries.get(origin)
+        if entry is None or (entry.receiver, entry.sender.ident) != (receiver.ident, ident):
+            raise Violation(f"{receiver.ident} got {message!r} of {ident}, sent was: {entry!r}")
+        if message.data != entry.data or message.flags != entry.flags:
+            raise Violation(f"{entry!r} came as {message!r}")
+        if message.uuid == origin or not self.dead_letters.has(receiver.ident, origin):
+            raise Violation(f"{entry!r} is offered as if it was requeued")
+
     def failed(self, receiver: Peer, entry: Entry) -> None:
         """A callback of on_message_recv is about to raise."""
         entry.standing[receiver.life] = Standing.FAILED
@@ -315,6 +328,12 @@ class Ledger:
             self._unrecorded[entry.uuid] = entry
 
     def rejected(self, receiver: Peer, message: Message) -> None:
+        if receiver.process.messaging.dead_letters is not None and not self.dead_letters.has(
+            receiver.ident, origin_of(message) or message.uuid
+        ):
+            raise Violation(f"{receiver.ident} rejects {message!r}, and has not stored it")
+        if origin_of(message) is not None:
+            return  # its sender has nothing to do with it any more
         entry = self.entries[message.uuid]
         exactly_once = receiver.acks_with(entry.sender.ident) or entry.sender.life == entry.life
         standing = entry.standing.get(receiver.life)

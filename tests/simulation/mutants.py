@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any, TypeAlias
 from unittest import mock
 
+from snakemq.exceptions import SnakeMQMessageTooLarge
 from snakemq.message import Message
 from snakemq.messaging._incoming._acks import Acks
 from snakemq.messaging._incoming._delivery import Delivery
@@ -18,6 +19,7 @@ from snakemq.messaging._incoming._inbox import Inbox, RecentRejections, RecentUu
 from snakemq.messaging._incoming._inboxes import Inboxes
 from snakemq.messaging._incoming._lane import IncomingLane, Receipts
 from snakemq.messaging._incoming._offers import Offers
+from snakemq.messaging._incoming._rejecting import Rejecting
 from snakemq.messaging._incoming._verdicts import ACK, RELEASE, Retry, Verdict
 from snakemq.messaging._outgoing._outbox import Outbox
 from snakemq.messaging._outgoing._queue._queue import OutgoingQueue
@@ -29,6 +31,7 @@ from snakemq.messaging._peers._checks import Checks
 from snakemq.messaging._peers._connection import Connection
 from snakemq.messaging._wire._frames import encode_ack
 from snakemq.messaging._wire._phases import Phase
+from snakemq.messaging._wire._rejections import Rejection
 from snakemq.rpc._replies._replies import ReplyMemory
 
 Mutant: TypeAlias = Callable[[], AbstractContextManager[object]]
@@ -348,6 +351,44 @@ def does_not_record_what_it_rejects() -> Iterator[None]:
         self.unrecorded.append(uuid)
 
     with mock.patch.object(Inbox, "to_record", record):
+        yield
+
+
+@_mutant
+def acknowledges_before_the_dead_letter_is_stored() -> Iterator[None]:
+    def make(reject: Any) -> Any:
+        def hasty(self: Rejecting, delivery: Delivery, rejection: Rejection, cause: str) -> None:
+            self._deliveries.finish(delivery, rejection)
+            self._deliveries.after_gaps_closed(delivery.ident)
+            reject(self, delivery, rejection, cause)
+
+        return hasty
+
+    with _replaced(Rejecting, "reject", make):
+        yield
+
+
+@_mutant
+def gives_up_when_a_dead_letter_cannot_be_stored() -> Iterator[None]:
+    def make(failed: Any) -> Any:
+        return lambda self, exc: failed(self, SnakeMQMessageTooLarge(str(exc)))
+
+    with _replaced(Rejecting, "_failed", make):
+        yield
+
+
+@_mutant
+def deletes_a_requeued_message_before_it_is_processed() -> Iterator[None]:
+    def make(hold: Any) -> Any:
+        def careless(self: Offers, delivery: Delivery) -> None:
+            if delivery.ended is not None:
+                delivery.ended(delivery)
+                delivery.ended = lambda _: None
+            hold(self, delivery)
+
+        return careless
+
+    with _replaced(Offers, "hold", make):
         yield
 
 

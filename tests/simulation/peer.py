@@ -13,6 +13,7 @@ from snakemq.packeter import MAX_PACKET_SIZE, Packeter
 
 from .application import Application
 from .calls import Caller
+from .dead_letters import are_kept_by
 from .ledger import Entry
 from .old_wire import OldPacketer
 from .settings import PeerSettings
@@ -53,6 +54,7 @@ class Process:
             packeter,
             storage,
             inbox=storage if settings.inbox else None,
+            dead_letters=storage if are_kept_by(peer) else None,
             manual_ack=settings.manual_ack,
             window_messages=settings.window_messages,
             window_bytes=settings.window_bytes,

@@ -122,6 +122,8 @@ def _live(world: World) -> None:
         for peer in world.living:
             if random.random() < 0.5:
                 _act(world, peer)
+        for peer in world.living:
+            world.guarded(peer.process.application.requeue)
         for peer in world.peers.values():
             if not peer.is_alive and random.random() < 0.2:
                 world.note(peer.ident, "starts")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from snakemq.exceptions import StorageError
 from snakemq.message import Message
+from snakemq.messaging._dead_letters import decode, is_queue_of_dead_letters
 from snakemq.queues import MemoryQueuesStorage, StoredMessage
 
 if TYPE_CHECKING:
@@ -27,7 +28,12 @@ class WatchedStorage(MemoryQueuesStorage):
     def push(self, queue_name: str, item: Message) -> int | None:
         self._reach("push")
         position = super().push(queue_name, item)
-        self._peer.world.ledger.entries[item.uuid].in_storage = True
+        if is_queue_of_dead_letters(queue_name):
+            letter = decode(queue_name, item)
+            origin = letter.origin_uuid or item.uuid
+            self._peer.world.ledger.dead_letters.stored(self._peer.ident, origin)
+        else:
+            self._peer.world.ledger.entries[item.uuid].in_storage = True
         self._peer.reach("after push")
         return position
 
@@ -36,7 +42,7 @@ class WatchedStorage(MemoryQueuesStorage):
     ) -> Sequence[StoredMessage]:
         self._reach("get_page")
         page = super().get_page(queue_name, after, limit, max_bytes)
-        if page:
+        if page and not is_queue_of_dead_letters(queue_name):
             self._peer.world.happened("page of a backlog", self._peer.ident, queue_name)
         return page
 
@@ -44,7 +50,7 @@ class WatchedStorage(MemoryQueuesStorage):
         self._reach("delete")
         items = list(items)
         super().delete(queue_name, items)
-        for item in items:
+        for item in items if not is_queue_of_dead_letters(queue_name) else ():
             self._peer.world.ledger.deleted(self._peer, queue_name, item.uuid)
         self._peer.reach("after delete")
 

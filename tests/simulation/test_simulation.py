@@ -39,6 +39,7 @@ KINDS = {
     "message released",
     "message to be retried",
     "page of a backlog",
+    "requeued message processed",
     "partition",
     "peer refused",
     "reader stalls",

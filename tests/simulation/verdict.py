@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from snakemq.messaging._dead_letters import DEAD
+
 from .calls import outstanding
 from .ledger import DONE, Violation, unexpected
 from .peer import Peer
@@ -57,7 +59,7 @@ def is_settled(world: World) -> bool:
         not world.ledger.unsettled()
         and not outstanding(world.calls)
         and not any(
-            peer.process.storage.get_queues()
+            any(not name.startswith(DEAD) for name in peer.process.storage.get_queues())
             or peer.process.messaging.stats().unread_outbox
             or any(
                 inbox.deliveries
@@ -81,6 +83,9 @@ def check_end(world: World) -> None:
                 raise Violation(f"{entry!r} is still {standing.value}")
     for peer in world.peers.values():
         _check_nothing_left(peer)
+        missing = world.ledger.dead_letters.missing(peer)
+        if missing:
+            raise Violation(f"{peer.ident} has lost {len(missing)} dead letters: {missing}")
 
 
 def _check_nothing_left(peer: Peer) -> None:

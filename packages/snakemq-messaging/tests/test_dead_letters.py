@@ -247,6 +247,17 @@ def test_a_requeued_message_that_proves_broken_closes_no_connection(
     assert letters.list()[0].attempts == 2
 
 
+def test_a_dead_letter_that_cannot_be_requeued_stays(
+    network: MemoryNetwork, alice: Peer, bob: Peer, storage: WatchedStorage
+) -> None:
+    reject_some(network, alice, bob, b"bad")
+    letters = letters_of(bob)
+    storage.failing.add("push")
+    with pytest.raises(StorageError):
+        letters.requeue(letters.list())
+    assert letters.counts() == {"alice": 1}
+
+
 def test_a_message_that_was_requeued_twice_by_mistake_is_offered_once(
     network: MemoryNetwork, alice: Peer, bob: Peer
 ) -> None:

@@ -11,7 +11,7 @@ from ._storekeeper import Storekeeper
 Result = TypeVar("Result")
 
 # Longer than any ident, so that a storage can hold the queues of peers as well.
-_DEAD = "dead letters, which are not for a peer, but come from: "
+DEAD = "dead letters, which are not for a peer, but come from: "
 _REQUEUED = "dead letters, which are to be offered to the application again"
 
 
@@ -85,16 +85,16 @@ class DeadLetters:
         return call()
 
     def _counts(self) -> Mapping[str, int]:
-        names = [name for name in self._storage.get_queues() if name.startswith(_DEAD)]
-        return {name.removeprefix(_DEAD): self._storage.count(name) for name in sorted(names)}
+        names = [name for name in self._storage.get_queues() if name.startswith(DEAD)]
+        return {name.removeprefix(DEAD): self._storage.count(name) for name in sorted(names)}
 
     def _list(self, limit: int, sender: str | None) -> Sequence[DeadLetter]:
         found: list[DeadLetter] = []
         for ident in [sender] if sender is not None else self._counts():
-            for stored in _pages(self._storage, _DEAD + ident):
+            for stored in _pages(self._storage, DEAD + ident):
                 if len(found) >= limit:
                     return found
-                found.append(_decode(ident, stored.message))
+                found.append(decode(ident, stored.message))
         return found
 
     def _requeue(self, letters: Iterable[DeadLetter]) -> None:
@@ -107,19 +107,19 @@ class DeadLetters:
             # In this order, and with a uuid that follows from the last one: a crash in between, and
             # another call, requeue it once.
             self._storage.push(_REQUEUED, _encode(again))
-            self._storage.delete(_DEAD + letter.sender, [letter.message])
+            self._storage.delete(DEAD + letter.sender, [letter.message])
 
     def _purge(self, letters: Iterable[DeadLetter]) -> None:
         by_sender: dict[str, list[Message]] = {}
         for letter in letters:
             by_sender.setdefault(letter.sender, []).append(letter.message)
         for sender, messages in by_sender.items():
-            self._storage.delete(_DEAD + sender, messages)
+            self._storage.delete(DEAD + sender, messages)
 
 
 def is_queue_of_dead_letters(name: str) -> bool:
     """Is it a queue of a storage that holds no messages for a peer?"""
-    return name == _REQUEUED or name.startswith(_DEAD)
+    return name == _REQUEUED or name.startswith(DEAD)
 
 
 class LiveDeadLetters(DeadLetters):
@@ -146,13 +146,13 @@ class LiveDeadLetters(DeadLetters):
 
 def store(storage: QueuesStorageBase, letter: DeadLetter) -> None:
     """Keep a dead letter, unless it is kept already. Raises what ``push`` raises."""
-    storage.push(_DEAD + letter.sender, _encode(letter))
+    storage.push(DEAD + letter.sender, _encode(letter))
 
 
 def requeued(storage: QueuesStorageBase, after: int | None) -> Sequence[tuple[int, DeadLetter]]:
     """Return the next messages that are to be offered again, with their positions."""
     page = storage.get_page(_REQUEUED, after, PAGE)
-    return [(stored.position, _decode("", stored.message)) for stored in page]
+    return [(stored.position, decode("", stored.message)) for stored in page]
 
 
 def forget_requeued(storage: QueuesStorageBase, messages: Iterable[Message]) -> None:
@@ -214,7 +214,7 @@ def _encode(letter: DeadLetter) -> Message:
     return Message(data, None, message.flags | FLAG_PERSISTENT, message.uuid)
 
 
-def _decode(sender: str, stored: Message) -> DeadLetter:
+def decode(sender: str, stored: Message) -> DeadLetter:
     from json import loads
 
     end = stored.data.find(b"\n", 0, MAX_PREAMBLE)
