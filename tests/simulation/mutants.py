@@ -16,9 +16,10 @@ from snakemq.message import Message
 from snakemq.messaging._incoming._acks import Acks
 from snakemq.messaging._incoming._delivery import Delivery
 from snakemq.messaging._incoming._inbox import Inbox, RecentRejections, RecentUuids
-from snakemq.messaging._incoming._inboxes import Inboxes
-from snakemq.messaging._incoming._lane import IncomingLane, Receipts
+from snakemq.messaging._incoming._lane import Receipts
 from snakemq.messaging._incoming._offers import Offers
+from snakemq.messaging._incoming._recalls import Recalls
+from snakemq.messaging._incoming._records import Records
 from snakemq.messaging._incoming._rejecting import Rejecting
 from snakemq.messaging._incoming._verdicts import ACK, RELEASE, Retry, Verdict
 from snakemq.messaging._outgoing._outbox import Outbox
@@ -235,22 +236,43 @@ def sends_to_somebody_else() -> Iterator[None]:
 
 @_mutant
 def does_not_record_in_the_inbox() -> Iterator[None]:
-    with mock.patch.object(Inboxes, "record", return_value=True):
+    with mock.patch.object(Records, "record", return_value=None):
         yield
 
 
 @_mutant
-def records_after_the_ack() -> Iterator[None]:
-    def make(send: Any) -> Any:
-        def acks_first(self: Acks, inbox: Inbox, lane: IncomingLane) -> None:
-            inboxes = self._inboxes
-            with mock.patch.object(inboxes, "record", return_value=True):
-                send(self, inbox, lane)
-            self._link.call_later(0.001, lambda: inboxes.record(inbox))
+def acks_before_it_has_recorded() -> Iterator[None]:
+    def make(record: Any) -> Any:
+        def acks_first(self: Records, inbox: Inbox) -> None:
+            record(self, inbox)
+            if inbox.lane is not None:
+                inbox.lane.receipts.recorded(inbox.lane.receipts.mark())
 
         return acks_first
 
-    with _replaced(Acks, "_send", make):
+    with _replaced(Records, "record", make):
+        yield
+
+
+@_mutant
+def acks_what_came_while_it_recorded() -> Iterator[None]:
+    def recorded(self: Receipts, mark: tuple[int, int]) -> None:
+        self.durable, self._durable_bytes = self.mark()
+
+    with mock.patch.object(Receipts, "recorded", recorded):
+        yield
+
+
+@_mutant
+def takes_messages_before_it_has_read_its_inbox() -> Iterator[None]:
+    def make(ask: Any) -> Any:
+        def ask_later(self: Recalls, inbox: Inbox) -> None:
+            ask(self, inbox)
+            inbox.is_recalled = True
+
+        return ask_later
+
+    with _replaced(Recalls, "ask", make):
         yield
 
 

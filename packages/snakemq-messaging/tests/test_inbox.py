@@ -7,16 +7,27 @@ from collections.abc import Mapping, Sequence
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from memory_peers import VERSION, MakePeer, MakeRawPeer, Peer, RawPeer, features, identification
+from memory_peers import (
+    PING,
+    PONG,
+    VERSION,
+    MakePeer,
+    MakeRawPeer,
+    Peer,
+    RawPeer,
+    features,
+    identification,
+)
 from memory_peers import message as message_frame
 
-from snakemq.exceptions import SnakeMQBrokenFormat, StorageError
+from snakemq.exceptions import SnakeMQBrokenFormat, SnakeMQFlood, StorageError
 from snakemq.link.testing import MemoryNetwork
 from snakemq.message import Message
 from snakemq.messaging._incoming import _inboxes
-from snakemq.messaging._incoming._acks import RECORD_RETRY_DELAY
 from snakemq.messaging._incoming._inbox import RecentUuids
 from snakemq.messaging._incoming._inboxes import MAX_ABSENT_INBOXES
+from snakemq.messaging._incoming._recalls import RECALL_RETRY_DELAY
+from snakemq.messaging._incoming._records import RECORD_RETRY_DELAY
 from snakemq.queues import MemoryQueuesStorage
 
 
@@ -290,25 +301,84 @@ def test_what_is_not_recorded_yet_is_bounded_however_often_its_sender_comes(
     storage.fails = None
     sender.say(*frames(*range(200, 210)))
     assert len(bob.received) == 210
+    network.advance(RECORD_RETRY_DELAY)
+    assert max(storage.records) <= 20 + 10
     assert list(storage.recall("raw", 1000)) == [uuid(n) for n in range(190, 210)]
 
 
-def test_without_its_memory_a_receiver_takes_no_message(
+def test_what_comes_before_the_inbox_was_read_waits(
     network: MemoryNetwork, bob: Peer, sender: RawPeer, storage: Inbox
 ) -> None:
-    """It could be a repetition. The sender keeps it, and comes again."""
+    """It could be a repetition."""
     join(sender, bob, *frames(1))
     bob, storage = restarted(network, bob, storage)
     storage.fails = StorageError
-    for _ in range(2):
-        join(sender, bob)
-        assert sender.is_connected
-        sender.say(*frames(1, 2))
-        assert not sender.is_connected
-    assert bob.kinds_of_errors == [StorageError] * 3  # one when it came, and with each message
-    storage.fails = None
     join(sender, bob, *frames(1, 2))
-    assert bob.heard == [b"2"]
+    sender.say(PING, *frames(3))
+    network.advance(2.5 * RECALL_RETRY_DELAY)
+    assert bob.heard == []
+    assert acks(sender) == [1]  # from the first process
+    assert sender.count(PONG) >= 1
+    assert sender.is_connected
+    assert bob.kinds_of_errors == [StorageError] * 3
+    storage.fails = None
+    network.advance(RECALL_RETRY_DELAY)
+    assert bob.heard == [b"2", b"3"]
+    assert acks(sender) == [1, 3]
+    assert bob.messaging._receiver.deliveries.backpressure.bytes == 0
+
+
+def test_large_message_waits_for_the_inbox_too(
+    network: MemoryNetwork, bob: Peer, sender: RawPeer, storage: Inbox
+) -> None:
+    large = message_frame(bytes(1_000_000), uuid(1), 60)
+    storage.fails = StorageError
+    join(sender, bob, large, *frames(2))
+    assert bob.heard == []
+    storage.fails = None
+    network.advance(RECALL_RETRY_DELAY)
+    assert bob.heard == [bytes(1_000_000), b"2"]
+    assert bob.messaging._receiver.deliveries.backpressure.bytes == 0
+
+
+def test_what_waits_for_the_inbox_is_forgotten_with_its_connection(
+    network: MemoryNetwork, bob: Peer, sender: RawPeer, storage: Inbox
+) -> None:
+    storage.fails = StorageError
+    for _ in range(3):
+        join(sender, bob, *frames(1, 2))
+        leave(sender)
+    storage.fails = None
+    network.advance(RECALL_RETRY_DELAY)
+    assert bob.heard == []
+    assert bob.messaging._receiver.deliveries.backpressure.bytes == 0
+    join(sender, bob, *frames(1, 2))
+    assert bob.heard == [b"1", b"2"]
+
+
+def test_no_more_than_a_window_waits_for_the_inbox(
+    peer: MakePeer, sender: RawPeer, storage: Inbox
+) -> None:
+    bob = peer("bob", inbox=storage, window_messages=10)
+    storage.fails = StorageError
+    join(sender, bob, *frames(*range(10)))
+    assert sender.is_connected
+    sender.say(*frames(10))
+    assert not sender.is_connected
+    assert bob.kinds_of_errors == [StorageError, SnakeMQFlood]
+
+
+def test_reading_is_paused_while_too_much_waits_for_inboxes(
+    network: MemoryNetwork, peer: MakePeer, sender: RawPeer, storage: Inbox
+) -> None:
+    bob = peer("bob", inbox=storage, max_unprocessed_bytes=2000)
+    storage.fails = StorageError
+    join(sender, bob, *frames(*range(5)))
+    assert not bob.link.is_reading(bob.link.connections[0])
+    storage.fails = None
+    network.advance(2 * RECALL_RETRY_DELAY)
+    assert len(bob.heard) == 5
+    assert bob.link.is_reading(bob.link.connections[0])
 
 
 def test_storage_that_breaks_its_contract_is_treated_like_one_that_fails(
@@ -316,9 +386,27 @@ def test_storage_that_breaks_its_contract_is_treated_like_one_that_fails(
 ) -> None:
     storage.fails = OSError
     join(sender, bob, *frames(1))
-    assert not sender.is_connected
     assert bob.heard == []
-    assert set(bob.kinds_of_errors) == {StorageError}
+    assert bob.kinds_of_errors == [OSError]
+    storage.fails = None
+    network.advance(RECALL_RETRY_DELAY)
+    assert bob.heard == [b"1"]
+
+
+def test_one_attempt_is_made_for_all_inboxes(
+    network: MemoryNetwork, bob: Peer, raw: MakeRawPeer, storage: Inbox
+) -> None:
+    senders = [raw(f"sender {n}") for n in range(5)]
+    for number, sender in enumerate(senders):
+        join(sender, bob, ident=str(number))
+    storage.fails = StorageError
+    for sender in senders:
+        sender.say(*frames(1))
+    network.advance(9.5 * RECORD_RETRY_DELAY)
+    assert len(storage.records) == 10
+    storage.fails = None
+    network.advance(RECORD_RETRY_DELAY)
+    assert [acks(sender) for sender in senders] == [[1]] * 5
 
 
 def test_1_6_peer_needs_no_memory(bob: Peer, raw: MakeRawPeer, storage: Inbox) -> None:
@@ -376,6 +464,8 @@ def test_a_storage_that_cannot_forget_keeps_everybody(
     monkeypatch: pytest.MonkeyPatch, peer: MakePeer, sender: RawPeer
 ) -> None:
     class Keeper:
+        blocks = False
+
         def __init__(self) -> None:
             self.uuids: dict[str, list[bytes]] = {}
 

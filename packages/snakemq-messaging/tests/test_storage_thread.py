@@ -214,6 +214,23 @@ def test_finish_waits_for_the_outcomes_and_for_what_follows_from_them(link: Link
     storekeeper.end()
 
 
+def test_finish_waits_for_what_one_storage_gives_to_another(link: Link) -> None:
+    storekeepers = Storekeepers(link, lambda _: AtOnce())
+    one, other = storekeepers.of(object()), storekeepers.of(object())
+    assert one is not None
+    assert other is not None
+    seen: list[int] = []
+    other.do(
+        lambda: 1,
+        lambda n: one.do(
+            lambda: n + 1, lambda n: other.do(lambda: n, seen.append, unexpected), unexpected
+        ),
+        unexpected,
+    )
+    assert storekeepers.finish(LONG)
+    assert seen == [2]
+
+
 def test_finish_gives_up_on_a_storage_that_hangs(link: Link) -> None:
     storekeeper = Storekeeper(link, StorageThread())
     goes_on = threading.Event()

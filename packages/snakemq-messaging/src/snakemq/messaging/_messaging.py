@@ -319,6 +319,7 @@ class Messaging:
         self._receiver = Receiver(
             packeter,
             inbox,
+            self._storekeepers.of(inbox),
             self,
             self._statistics,
             self._events,
@@ -379,6 +380,10 @@ class Messaging:
         in the storage, durably, when this returns; if that fails nothing is queued. (In a signal
         handler or a finalizer that comes in the middle of a transaction of its own thread: as soon
         as that has ended.) Without a storage it waits in memory, which the log says once.
+
+        So a persistent message makes the calling thread wait for the storage. In a callback that is
+        the thread of the loop, and everything else waits too, for seconds if a server hangs: let
+        another thread send it.
 
         A message that is larger than what the peer takes waits until it connects with a larger
         ``max_packet_size``, while those behind it go on. It is reported by ``on_error``, and with
@@ -458,6 +463,7 @@ class Messaging:
 
     def _link_is_gone(self) -> None:
         self._open_in = NEVER
+        self._receiver.close()
         if not self._storekeepers.finish(FINISH_TIMEOUT):
             self.log.error("%s", _unanswered())
         self._storekeepers.end()
@@ -671,6 +677,7 @@ class Messaging:
     def _finish(self) -> None:
         failures: list[Exception] = []
         self._sender.close(failures.append)
+        self._receiver.close()
         is_finished = self._storekeepers.finish(FINISH_TIMEOUT)
         self._storekeepers.end()
         if not is_finished:

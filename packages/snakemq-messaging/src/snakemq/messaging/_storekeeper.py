@@ -62,6 +62,8 @@ class Storekeeper:
         self._runner = runner
         self._outcomes: deque[Callable[[], object]] = deque()
         """Those that the loop has not seen yet."""
+        self.calls = 0
+        """How many calls were given."""
         self.wait = runner.wait
         """See :meth:`Runner.wait`. It reports no outcome. Thread-safe."""
 
@@ -75,6 +77,8 @@ class Storekeeper:
 
         Thread-safe. Never blocks, if the runner does not.
         """
+
+        self.calls += 1
 
         def job() -> None:
             try:
@@ -176,10 +180,16 @@ class Storekeepers:
         return storekeeper
 
     def finish(self, timeout: float) -> bool:
-        """See :meth:`Storekeeper.finish`."""
+        """See :meth:`Storekeeper.finish`. The outcome of one storage may lead to a call of
+        another."""
         end = monotonic() + timeout
-        finished = [k.finish(max(0.0, end - monotonic())) for _, k in self._by_storage]
-        return all(finished)
+        storekeepers = [storekeeper for _, storekeeper in self._by_storage]
+        calls = -1
+        while calls != (calls := sum(k.calls for k in storekeepers)):
+            finished = [k.finish(max(0.0, end - monotonic())) for k in storekeepers]
+            if not all(finished):
+                return False
+        return True
 
     def end(self) -> None:
         """See :meth:`Storekeeper.end`."""

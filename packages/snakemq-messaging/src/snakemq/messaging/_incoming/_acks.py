@@ -13,9 +13,6 @@ ACK_DELAY = 0.05
 """Seconds that an ack may wait if its sender does not. A sender forgets messages with ttl 0 anyway,
 and only needs to know that the window has room. So a call and its reply cost no acks."""
 
-RECORD_RETRY_DELAY = 1.0
-"""Seconds until a failed inbox storage is tried again."""
-
 
 class Acks:
     """Tells peers how many of their messages are processed. For the loop only."""
@@ -28,6 +25,7 @@ class Acks:
         self._inboxes = inboxes
         self._window_messages = window_messages
         self._window_bytes = window_bytes
+        inboxes.records.on_recorded = self._recorded
 
     def send_if_due(self, inbox: Inbox) -> None:
         """Send an ack if one is due. Called when a batch is handled, and when an ack was sent."""
@@ -64,29 +62,35 @@ class Acks:
             lane.ack_timer = None
         if inbox.lane is not lane:
             return  # this connection is closed
-        if not self._inboxes.record(inbox):
-            lane.ack_timer = self._link.call_later(
-                RECORD_RETRY_DELAY, lambda: self._send(inbox, lane)
-            )
-            return
+        receipts = lane.receipts
+        self._inboxes.record(inbox)
+        if inbox.is_recorded:
+            receipts.recorded(receipts.mark())
         # A peer that does not read must not make the send buffer grow. When the last ack is sent,
         # the next one is due.
         if lane.ack_packet_id is not None:
             return
-        receipts = lane.receipts
-        if receipts.processed > receipts.acked:
+        if receipts.durable > receipts.acked:
             if receipts.untold:
                 self._tell_rejections(lane, receipts)
             receipts.ack_sent()
             lane.ack_packet_id = self._packeter.send_packet(
-                lane.conversation.conn_id, frames.encode_ack(receipts.processed)
+                lane.conversation.conn_id, frames.encode_ack(receipts.acked)
             )
 
     def _tell_rejections(self, lane: IncomingLane, receipts: Receipts) -> None:
         """Say which messages, of those that the next ack covers, were rejected."""
         conversation = lane.conversation
+        covered = [told for told in receipts.untold if told[0] <= receipts.durable]
         if conversation.tells_rejections:
-            for number, rejection in receipts.untold:
+            for number, rejection in covered:
                 frame = frames.encode_rejected(number, rejection)
                 self._packeter.send_packet(conversation.conn_id, frame)
-        receipts.untold.clear()
+        del receipts.untold[: len(covered)]
+
+    def _recorded(self, inbox: Inbox) -> None:
+        """Acknowledge what is durable by now."""
+        lane = inbox.lane
+        if lane is not None and lane.conversation.acks:
+            self._send(inbox, lane)
+            self._packeter.flush(lane.conversation.conn_id)  # or it would wait for the next pass

@@ -18,12 +18,13 @@ from .._wire._conversation import Conversation
 from .._wire._headers import decode_headers
 from .._wire._phases import CLOSED
 from ._deliveries import Deliveries
+from ._early import EarlyMessages
 from ._gate import NOT_ALLOWED, Denied
 from ._inbox import Inbox
 from ._inboxes import Inboxes
 from ._lane import IncomingLane
 from ._offers import Offers
-from ._settings import ReceiverSettings
+from ._settings import ReceiverSettings, beyond_the_window
 
 WINDOWS_OF_OLD_PEERS = 16
 """What a peer that knows no window may leave unprocessed, in windows."""
@@ -42,12 +43,14 @@ class Batches:
         inboxes: Inboxes,
         deliveries: Deliveries,
         offers: Offers,
+        early: EarlyMessages,
         settings: ReceiverSettings,
         events: Events,
     ) -> None:
         self._inboxes = inboxes
         self._deliveries = deliveries
         self._offers = offers
+        self._early = early
         self._settings = settings
         self._manual_ack = settings.manual_ack
         self._events = events
@@ -63,6 +66,8 @@ class Batches:
         lane = inbox.lane
         assert lane is not None
         conversation = lane.conversation
+        if not inbox.is_recalled and conversation.acks:
+            return self._early.hold(inbox, lane, packets, begin)
         conn_id, ident = conversation.conn_id, inbox.ident
         receipts = lane.receipts
         offers = self._offers
@@ -98,7 +103,7 @@ class Batches:
                         break
                     headers, data = decode_headers(data)
                 if received >= window_messages or received_bytes >= window_bytes:
-                    raise self._beyond_the_window()
+                    raise beyond_the_window(self._settings)
                 number += 1
                 received += 1
                 received_bytes += size
@@ -167,8 +172,6 @@ class Batches:
     ) -> tuple[float, float]:
         """Return how many messages, and bytes before the last of them, the batch may have."""
         if conversation.acks:
-            if not inbox.is_recalled:
-                self._inboxes.recall(inbox)
             settings = self._settings
             return lane.receipts.window_left(settings.window_messages, settings.window_bytes)
         if inbox.deliveries:
@@ -267,12 +270,6 @@ class Batches:
         return (
             inbox.open_messages >= windows * settings.window_messages
             or inbox.open_bytes >= windows * settings.window_bytes
-        )
-
-    def _beyond_the_window(self) -> SnakeMQFlood:
-        return SnakeMQFlood(
-            f"more than the window of {self._settings.window_messages} messages or"
-            f" {self._settings.window_bytes} bytes without waiting for an ack"
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from enum import Enum
 from typing import TYPE_CHECKING
 
 from .._wire._rejections import Rejection, RejectionCode
@@ -95,6 +96,14 @@ def mark_of(uuid: bytes) -> bytes:
     return bytes(255 - byte for byte in uuid)
 
 
+class Recording(Enum):
+    """What happens to what was processed."""
+
+    NOTHING = "it is collected"
+    WRITING = "the storage writes a part of it; the rest is collected"
+    WAITING = "the storage has failed, and will be tried again"
+
+
 class Inbox:
     """What is known of the messages of one peer, whichever connection they came on.
 
@@ -108,6 +117,7 @@ class Inbox:
         "lane",
         "open",
         "open_bytes",
+        "recording",
         "rejected",
         "seen",
         "sender",
@@ -130,7 +140,13 @@ class Inbox:
         self.rejected = RecentRejections(capacity)
         self.open: dict[bytes, Delivery] = {}
         self.unrecorded: list[bytes] = []
-        """Processed, but not in the inbox storage yet, so not to be acked."""
+        """Processed, but not given to the inbox storage yet, so not to be acked."""
+        self.recording = Recording.NOTHING
+
+    @property
+    def is_recorded(self) -> bool:
+        """Is all that was processed in the inbox storage? Always True without one."""
+        return not self.unrecorded and self.recording is Recording.NOTHING
 
     def finished(self, uuid: bytes, rejection: Rejection | None) -> None:
         """Note that a message which may come again was processed, or rejected, by this process."""

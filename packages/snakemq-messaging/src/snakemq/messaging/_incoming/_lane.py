@@ -19,6 +19,7 @@ from ._delivery import Delivery
 if TYPE_CHECKING:
     from snakemq.identity import Identity
     from snakemq.link import TimerHandle
+    from snakemq.packeter import Packet
 
 
 class Repeated:
@@ -37,9 +38,12 @@ class Receipts:
     """Which message frames of one connection are processed."""
 
     __slots__ = (
+        "_acked_bytes",
         "_bytes_behind_gap",
+        "_durable_bytes",
         "acked",
         "behind_gap",
+        "durable",
         "processed",
         "unacked_bytes",
         "untold",
@@ -49,9 +53,15 @@ class Receipts:
     def __init__(self) -> None:
         self.processed = 0
         """Count of frames that are processed without a gap, from the first one on."""
+        self.durable = 0
+        """What the next ack may say: the part of these that is in the inbox storage, if there is
+        one."""
         self.acked = 0
         """What the last ack said."""
         self.unacked_bytes = 0
+        """The data of what is processed and not acked."""
+        self._acked_bytes = 0
+        self._durable_bytes = 0
         self.urgent = False
         """Does a sender wait for the ack, because it has to keep a message until then?"""
         # From the first frame that is not processed on: its delivery, then one entry for each later
@@ -107,10 +117,32 @@ class Receipts:
             if rejection is not None:
                 self.untold.append((self.processed, rejection))
 
+    def mark(self) -> tuple[int, int]:
+        """Return what is processed now, for :meth:`recorded`: messages and bytes."""
+        return self.processed, self._acked_bytes + self.unacked_bytes
+
+    def recorded(self, mark: tuple[int, int]) -> None:
+        """Note that what was processed when that mark was made may be acked."""
+        self.durable, self._durable_bytes = mark
+
     def ack_sent(self) -> None:
-        self.acked = self.processed
-        self.unacked_bytes = 0
-        self.urgent = False
+        """Note that an ack has said what is durable."""
+        self.acked = self.durable
+        self.unacked_bytes -= self._durable_bytes - self._acked_bytes
+        self._acked_bytes = self._durable_bytes
+        if self.acked == self.processed:
+            self.urgent = False
+
+
+class Early:
+    """Messages that have come before it was known whether they are repetitions."""
+
+    __slots__ = ("bytes", "packets")
+
+    def __init__(self) -> None:
+        self.packets: list[Packet] = []
+        self.bytes = 0
+        """Their data."""
 
 
 class IncomingLane:
@@ -119,7 +151,15 @@ class IncomingLane:
     It is the ``lane`` of the peer's inbox, from its admission to the end of the connection.
     """
 
-    __slots__ = ("ack_packet_id", "ack_timer", "conversation", "counters", "receipts", "sender")
+    __slots__ = (
+        "ack_packet_id",
+        "ack_timer",
+        "conversation",
+        "counters",
+        "early",
+        "receipts",
+        "sender",
+    )
 
     def __init__(self, conversation: Conversation, counters: Counters, sender: Identity) -> None:
         self.conversation = conversation
@@ -129,3 +169,5 @@ class IncomingLane:
         self.ack_packet_id: int | None = None
         """The last ack, while it waits to be sent."""
         self.ack_timer: TimerHandle | None = None
+        self.early: Early | None = None
+        """What waits until the inbox is recalled."""

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from snakemq.identity import Identity
-from snakemq.packeter import Packeter
+from snakemq.packeter import Packet, Packeter
 from snakemq.queues import InboxStorage, QueuesStorageBase
 
 from .._authorization import Authorization
@@ -14,6 +14,7 @@ from .._wire._conversation import Conversation
 from ._acks import Acks
 from ._batch import Batches
 from ._deliveries import Deliveries
+from ._early import EarlyMessages
 from ._inbox import Inbox
 from ._inboxes import Inboxes
 from ._lane import IncomingLane
@@ -30,17 +31,20 @@ class Receiver:
         self,
         packeter: Packeter,
         storage: InboxStorage | None,
+        storekeeper: Storekeeper | None,
         settings: ReceiverSettings,
         statistics: Statistics,
         events: Events,
         authorization: Authorization,
         owes_acks: Callable[[str], bool],
         dead_letters: QueuesStorageBase | None,
-        storekeeper: Storekeeper | None,
+        dead_letters_keeper: Storekeeper | None,
     ) -> None:
-        """``owes_acks(ident)``: has that peer messages of ours to acknowledge? ``storekeeper``: of
-        the dead letters."""
-        self.inboxes = Inboxes(storage, settings.window_messages, events)
+        """``owes_acks(ident)``: has that peer messages of ours to acknowledge? Each storage comes
+        with its storekeeper."""
+        self.inboxes = Inboxes(
+            packeter.link, storage, storekeeper, settings.window_messages, events
+        )
         self.acks = Acks(packeter, self.inboxes, settings.window_messages, settings.window_bytes)
         self.deliveries = Deliveries(
             packeter.link,
@@ -51,17 +55,29 @@ class Receiver:
             owes_acks,
         )
         self.rejecting = Rejecting(
-            packeter.link, dead_letters, storekeeper, self.deliveries, statistics, events
+            packeter.link, dead_letters, dead_letters_keeper, self.deliveries, statistics, events
         )
         self.offers = Offers(
             packeter.link, self.deliveries, self.rejecting, settings, events, authorization
         )
-        self.receive = Batches(self.inboxes, self.deliveries, self.offers, settings, events).receive
+        self._early = EarlyMessages(self.deliveries.backpressure, settings)
+        self.receive = Batches(
+            self.inboxes, self.deliveries, self.offers, self._early, settings, events
+        ).receive
+        self.receive_again: Callable[[str, list[Packet]], object] = lambda conn_id, packets: None
+        """``func(conn_id, packets)`` takes messages that had to wait, like new ones."""
+        if self.inboxes.recalls is not None:
+            self.inboxes.recalls.on_recalled = self._recalled
         self.requeued: Requeued | None = None
         """``None`` without a storage for dead letters."""
-        if dead_letters is not None and storekeeper is not None:
+        if dead_letters is not None and dead_letters_keeper is not None:
             self.requeued = Requeued(
-                packeter.link, dead_letters, storekeeper, self.deliveries, self.offers.hold, events
+                packeter.link,
+                dead_letters,
+                dead_letters_keeper,
+                self.deliveries,
+                self.offers.hold,
+                events,
             )
         self._statistics = statistics
 
@@ -74,11 +90,26 @@ class Receiver:
         self.deliveries.connected(inbox)
         return inbox
 
+    def _recalled(self, inbox: Inbox) -> None:
+        lane = inbox.lane
+        if lane is not None:
+            packets = self._early.release(lane)
+            self.deliveries.backpressure.relieve(lane)
+            if packets:
+                self.receive_again(lane.conversation.conn_id, packets)
+
+    def close(self) -> None:
+        """Have recorded what was processed, also if the storage has just failed."""
+        self.inboxes.records.close()
+
     def disconnected(self, inbox: Inbox) -> None:
         """Close the lane of a connection that has ended."""
         lane, inbox.lane = inbox.lane, None
         assert lane is not None
+        early = self._early.release(lane)  # they come again
         self.inboxes.record(inbox)
         if not inbox.deliveries:
             self.inboxes.let_go(inbox.ident)
         self.deliveries.disconnected(inbox.ident, lane)
+        if early:
+            self.deliveries.backpressure.relieve()

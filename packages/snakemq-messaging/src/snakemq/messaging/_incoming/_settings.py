@@ -2,6 +2,7 @@
 
 from typing import Protocol
 
+from snakemq.exceptions import SnakeMQFlood
 from snakemq.policy import Policy
 
 
@@ -16,3 +17,11 @@ class ReceiverSettings(Protocol):
     retry_delay: float
     max_unprocessed_bytes: int
     prefetch: int | None
+
+
+def beyond_the_window(settings: ReceiverSettings) -> SnakeMQFlood:
+    """Make the error for a peer that does not wait for acks."""
+    return SnakeMQFlood(
+        f"more than the window of {settings.window_messages} messages or"
+        f" {settings.window_bytes} bytes without waiting for an ack"
+    )

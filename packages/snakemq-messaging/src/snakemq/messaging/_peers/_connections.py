@@ -94,6 +94,7 @@ class Connections:
         self._admitted = 0  # of them
         self._contests = self.contests.by_ident
 
+        receiver.receive_again = self._on_packets_recv
         packeter.split_large(frames.MESSAGE_HEADER_SIZE)
         packeter.on_connect.add_internal(self._on_connect)
         packeter.on_disconnect.add_internal(self._on_disconnect)
@@ -303,7 +304,11 @@ class Connections:
                 return
             self._receiver.acks.send_if_due(inbox)
             lane = inbox.lane
-            if lane is not None and lane.receipts.behind_gap and connection.notice_timer is None:
+            if (
+                lane is not None
+                and (lane.receipts.behind_gap or lane.early is not None)
+                and connection.notice_timer is None
+            ):
                 # Too much may wait here.
                 self._notices.look_later_whether_it_is_read(connection)
         except SnakeMQException as exc:
