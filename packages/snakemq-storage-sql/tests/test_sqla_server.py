@@ -162,5 +162,5 @@ def test_a_newer_schema_is_refused(server: SqlServer) -> None:
         Storage(server.url)
     assert not caught.value.temporary
     with engine.begin() as connection:
-        connection.exec_driver_sql("UPDATE snakemq_state SET version = 1")
+        connection.exec_driver_sql("UPDATE snakemq_state SET version = 2")
     engine.dispose()

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.dialects import mysql
 
 from snakemq.exceptions import StorageError
 from snakemq.message import Message
@@ -71,6 +72,77 @@ def write_v16(url: str, rows: list[dict[str, Any]]) -> None:
     with engine.begin() as connection:
         V16_TABLE.create(connection)
         connection.execute(sa.insert(V16_TABLE), rows)
+    engine.dispose()
+
+
+# As snakemq-storage-sql 2.0.0 defines them. Never change them: there are such tables.
+BYTES = sa.LargeBinary().with_variant(mysql.LONGBLOB(), "mysql", "mariadb")
+NAME = sa.LargeBinary().with_variant(mysql.VARBINARY(1024), "mysql", "mariadb")
+UUID = sa.LargeBinary().with_variant(mysql.VARBINARY(16), "mysql", "mariadb")
+VERSION_1 = sa.MetaData()
+MESSAGES_1 = sa.Table(
+    "snakemq_messages",
+    VERSION_1,
+    sa.Column("seq", sa.BigInteger(), nullable=False),
+    sa.Column("queue_name", NAME, nullable=False),
+    sa.Column("uuid", UUID, nullable=False),
+    sa.Column("ttl", sa.Double()),
+    sa.Column("stored_at", sa.Double(), nullable=False),
+    sa.Column("flags", sa.BigInteger(), nullable=False),
+    sa.Column("data", BYTES, nullable=False),
+    sa.PrimaryKeyConstraint("queue_name", "seq"),
+    sa.UniqueConstraint("uuid", "queue_name", name="snakemq_messages_by_uuid"),
+)
+INBOX_1 = sa.Table(
+    "snakemq_inbox",
+    VERSION_1,
+    sa.Column("ident", NAME, primary_key=True),
+    sa.Column("seq", sa.BigInteger(), primary_key=True, autoincrement=False),
+    sa.Column("uuid", UUID, nullable=False),
+)
+SET_ASIDE_1 = sa.Table(
+    "snakemq_set_aside",
+    VERSION_1,
+    sa.Column("seq", sa.BigInteger(), primary_key=True, autoincrement=False),
+    sa.Column("reason", sa.Text(), nullable=False),
+    sa.Column("queue_name", BYTES),
+    sa.Column("uuid", BYTES),
+    sa.Column("ttl", sa.Double()),
+    sa.Column("stored_at", sa.Double()),
+    sa.Column("flags", sa.BigInteger()),
+    sa.Column("data", BYTES),
+)
+STATE_1 = sa.Table(
+    "snakemq_state",
+    VERSION_1,
+    sa.Column("id", sa.Integer(), primary_key=True, autoincrement=False),
+    sa.Column("version", sa.Integer(), nullable=False),
+    sa.Column("seconds", sa.Double(), nullable=False),
+    sa.Column("v16_taken", sa.Integer(), nullable=False),
+)
+
+
+def write_version_1(url: str) -> None:
+    """Three messages, of which the second one cannot be read, and an inbox."""
+    engine = sa.create_engine(url)
+    with engine.begin() as connection:
+        VERSION_1.create_all(connection)
+        same = {"queue_name": b"bob", "stored_at": 90.0, "data": b"\0\xff"}
+        rows = [
+            same | {"seq": seq, "uuid": uuid(seq), "ttl": ttl, "flags": flags}
+            for seq, ttl, flags in ((3, 60.0, 1), (5, None, -1), (9, None, 0xFFFFFFFF))
+        ]
+        connection.execute(sa.insert(MESSAGES_1), rows)
+        connection.execute(sa.insert(INBOX_1), {"ident": b"alice", "seq": 1, "uuid": uuid(1)})
+        state = {"id": 1, "version": 1, "seconds": 100.0, "v16_taken": 0}
+        connection.execute(sa.insert(STATE_1), state)
+    engine.dispose()
+
+
+def execute(url: str, statement: str) -> None:
+    engine = sa.create_engine(url)
+    with engine.begin() as connection:
+        connection.exec_driver_sql(statement)
     engine.dispose()
 
 
@@ -210,3 +282,62 @@ def test_without_sqlalchemy_the_error_says_what_to_install() -> None:
     command = [sys.executable, "-c", code]
     process = subprocess.run(command, capture_output=True, text=True, check=False)
     assert "pip install 'snakemq-storage-sql[postgresql]'" in process.stderr
+
+
+HEADERS = {"content-type": "text/plain"}
+
+
+def test_tables_of_2_0_are_brought_up_to_date_where_they_are(url: str) -> None:
+    write_version_1(url)
+    with closing(Storage(url, clock=lambda: 5.0)) as storage:
+        first, last = storage.get_items("bob")
+        assert (first.uuid, first.data, first.ttl, first.flags) == (uuid(3), b"\0\xff", 50.0, 1)
+        assert (last.uuid, last.data, last.ttl) == (uuid(9), b"\0\xff", None)
+        assert last.flags == 0xFFFFFFFF
+        assert first.headers == last.headers == {}
+        assert storage.recall("alice", 10) == [uuid(1)]
+        storage.push("bob", Message(b"new", None, headers=HEADERS))
+        storage.push_many("bob", [Message(b"", None, headers=HEADERS), Message(b"", None)])
+    with closing(Storage(url)) as storage:
+        assert [m.headers for m in storage.get_items("bob")] == [{}, {}, HEADERS, HEADERS, {}]
+    assert query(url, "SELECT version FROM snakemq_state") == [(2,)]
+    assert query(url, "SELECT seq, headers FROM snakemq_set_aside") == [(5, None)]
+
+
+@pytest.mark.parametrize("done", ["nothing", "messages", "both"])
+def test_a_migration_that_was_interrupted_goes_on(url: str, done: str) -> None:
+    write_version_1(url)
+    kind = "BYTEA" if url.startswith("postgresql") else "BLOB"
+    for name in {"nothing": [], "messages": ["messages"], "both": ["messages", "set_aside"]}[done]:
+        execute(url, f"ALTER TABLE snakemq_{name} ADD COLUMN headers {kind}")
+    with closing(Storage(url)) as storage:
+        storage.push("bob", Message(b"new", None, headers=HEADERS))
+        assert [item.headers for item in storage.get_items("bob")] == [{}, {}, HEADERS]
+
+
+def test_tables_can_be_made_those_of_2_0_again(url: str) -> None:
+    """These are the statements that storages.md tells."""
+    with closing(Storage(url)) as storage:
+        storage.push("bob", Message(b"data", None, headers=HEADERS))
+    execute(url, "ALTER TABLE snakemq_messages DROP COLUMN headers")
+    execute(url, "ALTER TABLE snakemq_set_aside DROP COLUMN headers")
+    execute(url, "UPDATE snakemq_state SET version = 1")
+    engine = sa.create_engine(url)
+    inspector = sa.inspect(engine)
+    for table in VERSION_1.sorted_tables:
+        assert [c["name"] for c in inspector.get_columns(table.name)] == table.columns.keys()
+    engine.dispose()
+    with closing(Storage(url)) as storage:
+        assert [(item.data, item.headers) for item in storage.get_items("bob")] == [(b"data", {})]
+
+
+@pytest.mark.parametrize("broken", ["0161", "01410000", "ff"])
+def test_headers_that_cannot_be_read_are_set_aside(url: str, broken: str) -> None:
+    with closing(Storage(url)) as storage:
+        storage.push_many("bob", [Message(b"%d" % n, None, headers=HEADERS) for n in range(3)])
+    value = f"'\\x{broken}'" if url.startswith("postgresql") else f"x'{broken}'"
+    execute(url, f"UPDATE snakemq_messages SET headers = {value} WHERE seq = 2")
+    with closing(Storage(url)) as storage:
+        assert [item.data for item in storage.get_items("bob")] == [b"0", b"2"]
+    ((found,),) = query(url, "SELECT headers FROM snakemq_set_aside")
+    assert bytes(found) == bytes.fromhex(broken)

@@ -47,7 +47,16 @@ class Insertion:
         if first is None:
             first = self._positions.reserve(len(rows))
         numbered = [
-            Row(n, name, item.uuid, item.ttl, now, item.flags, item.data)
+            Row(
+                n,
+                name,
+                item.uuid,
+                item.ttl,
+                now,
+                item.flags,
+                item.data,
+                item.headers.encoded or None,
+            )
             for n, (name, item) in enumerate(rows, first)
         ]
         try:

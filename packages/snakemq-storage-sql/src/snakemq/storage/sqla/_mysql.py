@@ -79,7 +79,7 @@ class MySql(Dialect):
     def insert_at_once(self, cursor: Any, table: str, rows: Sequence[Row]) -> bool:
         # Measured with 100 messages on a disk: 1.4 ms, and 2.6 ms with executemany() in a
         # transaction. With one message, without the sync: 130 µs, and 144 µs with parameters.
-        size = sum(2 * (len(row.data) + len(row.queue_name)) + _NUMBERS for row in rows)
+        size = sum(map(_size, rows))
         if size > min(_MAX_STATEMENT, self._longest_packet - _OVERHEAD):
             return False
         values = ",".join(map(self._literals, rows))
@@ -94,9 +94,10 @@ class MySql(Dialect):
     def _literals(self, row: Row) -> str:
         literal = self.literal
         ttl = "NULL" if row.ttl is None else repr(float(row.ttl))
+        headers = "NULL" if row.headers is None else literal(row.headers)
         return (
             f"({row.seq:d},{literal(row.queue_name)},{literal(row.uuid)},"
-            f"{ttl},{float(row.stored_at)!r},{row.flags:d},{literal(row.data)})"
+            f"{ttl},{float(row.stored_at)!r},{row.flags:d},{literal(row.data)},{headers})"
         )
 
     def check_size(self, data: bytes) -> None:
@@ -111,6 +112,11 @@ class MySql(Dialect):
         if isinstance(error, exc.InterfaceError):
             return True  # the connection was used after it was lost
         return _mysql_code(error) in self._TEMPORARY
+
+
+def _size(row: Row) -> int:
+    """Return how many characters a row takes in a statement, at most."""
+    return 2 * (len(row.data) + len(row.queue_name) + len(row.headers or b"")) + _NUMBERS
 
 
 def _mysql_code(error: exc.SQLAlchemyError) -> object:

@@ -125,7 +125,7 @@ _REST = struct.Struct(">idiqi").pack  # stored_at, flags, and the length of data
 def _copy_format(rows: Sequence[Row]) -> bytes:
     """Return rows in the binary format. Raises ``struct.error`` if a number is too large."""
     parts = [_BEGIN]
-    for seq, queue_name, uuid, ttl, stored_at, flags, data in rows:
+    for seq, queue_name, uuid, ttl, stored_at, flags, data, headers in rows:
         parts += (
             _SEQ(len(Row._fields), 8, seq, len(queue_name)),
             queue_name,
@@ -134,6 +134,7 @@ def _copy_format(rows: Sequence[Row]) -> bytes:
             _NULL if ttl is None else _TTL(8, ttl),
             _REST(8, stored_at, 8, flags, len(data)),
             data,
+            _NULL if headers is None else _LENGTH(len(headers)) + headers,
         )
     parts.append(_END)
     return b"".join(parts)

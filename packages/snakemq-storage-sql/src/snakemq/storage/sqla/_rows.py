@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from snakemq.message import Message
 from snakemq.queues import StoredMessage
-from snakemq.queues.parts import UnreadableItem, read_v16_message, ttl_left
+from snakemq.queues.parts import UnreadableItem, read_headers, read_v16_message, ttl_left
 
 from ._schema import LONGEST_NAME
 
@@ -24,6 +24,7 @@ class Row(NamedTuple):
     stored_at: float
     flags: int
     data: bytes
+    headers: bytes | None = None
 
 
 def encoded(queue_name: str) -> bytes:
@@ -52,7 +53,8 @@ def read_message(now: float, row: sa.RowMapping) -> StoredMessage:
         raise UnreadableItem(f"ttl {ttl} or stored_at {stored_at} is not a number of seconds")
     try:
         left = ttl_left(ttl, stored_at, now)
-        message = Message(bytes(row["data"]), left, row["flags"], bytes(row["uuid"]))
+        headers = read_headers(row["headers"])
+        message = Message(bytes(row["data"]), left, row["flags"], bytes(row["uuid"]), headers)
     except (TypeError, ValueError) as error:
         raise UnreadableItem(str(error)) from None
     return StoredMessage(row["seq"], message)

@@ -6,10 +6,11 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
+from sqlalchemy.schema import CreateColumn
 
 from snakemq.queues.parts import too_new
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 LONGEST_NAME = 1024
 """Bytes of the longest queue name, because MySQL limits what an index holds. An ident has 200."""
@@ -21,6 +22,7 @@ _MYSQL = ("mysql", "mariadb")
 _NAME = sa.LargeBinary().with_variant(mysql.VARBINARY(LONGEST_NAME), *_MYSQL)
 _UUID = sa.LargeBinary().with_variant(mysql.VARBINARY(16), *_MYSQL)
 _DATA = sa.LargeBinary().with_variant(mysql.LONGBLOB(), *_MYSQL)
+_HEADERS = sa.LargeBinary()  # of any kind: they have 4 KiB at most
 _OPTIONS: dict[str, Any] = {"mysql_engine": "InnoDB", "mariadb_engine": "InnoDB"}
 
 
@@ -43,6 +45,8 @@ class Tables:
             sa.Column("stored_at", sa.Double(), nullable=False),  # by the owners' clock
             sa.Column("flags", sa.BigInteger(), nullable=False),
             sa.Column("data", _DATA, nullable=False),
+            # Since version 2. NULL: none. As the last one, it is added without writing the rows.
+            sa.Column("headers", _HEADERS),
             # Two indexes, and none for seq alone: an index costs a batch a fifth of its time.
             # MySQL keeps the rows themselves in the order of the first one, as they are read.
             sa.PrimaryKeyConstraint("queue_name", "seq"),
@@ -70,6 +74,7 @@ class Tables:
             sa.Column("stored_at", sa.Double()),
             sa.Column("flags", sa.BigInteger()),
             sa.Column("data", _DATA),
+            sa.Column("headers", _HEADERS),  # since version 2
             **_OPTIONS,
         )
         # One row, written once everything else is there.
@@ -86,22 +91,39 @@ class Tables:
         )
 
     def create(self, connection: sa.Connection) -> None:
-        """Create what is missing. May be repeated after any interruption.
+        """Create what is missing, and bring it up to date. May be repeated after any interruption.
 
         Raises ``StorageError``, and changes nothing, if a newer version made the tables.
         """
         state = self.state
+        version: int | None = None
         if sa.inspect(connection).has_table(state.name):
             version = connection.execute(sa.select(state.c.version)).scalar()
             if version == SCHEMA_VERSION:
                 return
-            if version is not None:
+            if version is not None and version > SCHEMA_VERSION:
                 what = f"the table {state.name}"
                 raise too_new(what, version, SCHEMA_VERSION, "snakemq-storage-sql")
         self.metadata.create_all(connection)
-        row = {"id": 1, "version": SCHEMA_VERSION, "seconds": 0.0, "v16_taken": 0}
-        connection.execute(sa.insert(state), row)
+        for table in (self.messages, self.set_aside):  # which may be those of version 1
+            _add_if_missing(connection, table, table.c.headers)
+        if version is None:
+            row = {"id": 1, "version": SCHEMA_VERSION, "seconds": 0.0, "v16_taken": 0}
+            connection.execute(sa.insert(state), row)
+        else:
+            connection.execute(sa.update(state).values(version=SCHEMA_VERSION))
 
     def drop(self, connection: sa.Connection) -> None:
         """Drop the tables with all that is in them."""
         self.metadata.drop_all(connection)
+
+
+def _add_if_missing(
+    connection: sa.Connection, table: sa.Table, column: sa.Column[bytes | None]
+) -> None:
+    names = {found["name"] for found in sa.inspect(connection).get_columns(table.name)}
+    if column.name not in names:
+        dialect = connection.dialect
+        name = dialect.identifier_preparer.format_table(table)
+        definition = CreateColumn(column).compile(dialect=dialect)
+        connection.exec_driver_sql(f"ALTER TABLE {name} ADD COLUMN {definition}")

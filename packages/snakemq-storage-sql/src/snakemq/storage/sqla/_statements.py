@@ -53,9 +53,8 @@ class Statements:
         behind = (m.queue_name == name) & (m.seq > after)
         self.all = sa.select(tables.messages).where(behind).order_by(m.seq)
         self.page = self.all.limit(limit)
-        self.sizes = (
-            sa.select(m.seq, sa.func.length(m.data)).where(behind).order_by(m.seq).limit(limit)
-        )
+        size = sa.func.length(m.data) + sa.func.coalesce(sa.func.length(m.headers), 0)
+        self.sizes = sa.select(m.seq, size).where(behind).order_by(m.seq).limit(limit)
         self.stored_at = sa.select(m.stored_at).where(
             m.queue_name == name, m.seq == sa.bindparam("seq")
         )
