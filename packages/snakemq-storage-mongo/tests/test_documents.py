@@ -13,6 +13,7 @@ from uuid import uuid4
 import pymongo
 import pytest
 
+from snakemq.exceptions import StorageError
 from snakemq.message import Message
 from snakemq.storage.mongodb import MongoDbQueuesStorage
 from tests.servers import MongoDb
@@ -146,3 +147,77 @@ def test_a_damaged_document_is_set_aside_and_holds_up_no_other(
     assert len([record for record in caplog.records if record.levelno == logging.ERROR]) == 1
     (kept,) = parent.set_aside.find()
     assert kept["_id"] == kept["document"]["_id"] == 2
+
+
+HEADERS = {"content-type": "text/plain"}
+
+
+def of_version_1(seq: int, ttl: float | None, flags: int) -> dict[str, Any]:
+    """Make a document as snakemq-storage-mongo 2.0.0 writes it. Never change it."""
+    return {
+        "_id": seq,
+        "queue_name": "bob",
+        "uuid": uuid(seq),
+        "ttl": ttl,
+        "stored_at": 90.0,
+        "flags": flags,
+        "data": b"\0\xff",
+    }
+
+
+def test_documents_of_2_0_are_still_messages(parent: Any, open_storage: Open) -> None:
+    parent.messages.insert_many([of_version_1(3, 60.0, 1), of_version_1(9, None, 0xFFFFFFFF)])
+    parent.state.insert_one({"_id": "schema", "version": 1})
+    with closing(open_storage()) as storage:
+        first, last = storage.get_items("bob")
+        assert (first.uuid, first.data, first.ttl, first.flags) == (uuid(3), b"\0\xff", 60.0, 1)
+        assert (last.uuid, last.ttl, last.flags) == (uuid(9), None, 0xFFFFFFFF)
+        assert first.headers == last.headers == {}
+        storage.push("bob", Message(b"new", None, headers=HEADERS))
+        assert [item.headers for item in storage.get_items("bob")] == [{}, {}, HEADERS]
+    assert parent.state.find_one({"_id": "schema"})["version"] == 2
+    assert [document.keys() - {"headers"} for document in parent.messages.find()] == [
+        of_version_1(1, None, 1).keys()
+    ] * 3
+
+
+def test_a_message_without_headers_is_the_document_that_2_0_writes(
+    parent: Any, open_storage: Open
+) -> None:
+    with closing(open_storage()) as storage:
+        storage.push("bob", Message(b"data", None))
+    (document,) = parent.messages.find()
+    assert document.keys() == of_version_1(1, None, 1).keys()
+
+
+def test_a_newer_version_is_refused_and_left_alone(parent: Any, open_storage: Open) -> None:
+    open_storage().close()
+    parent.state.update_one({"_id": "schema"}, {"$set": {"version": 3}})
+    with pytest.raises(StorageError, match=r"schema version 3, .* up to 2; upgrade ") as caught:
+        open_storage()
+    assert not caught.value.temporary
+    assert parent.state.find_one({"_id": "schema"})["version"] == 3
+
+
+def test_documents_can_be_made_those_of_2_0_again(parent: Any, open_storage: Open) -> None:
+    """These are the commands that storages.md tells."""
+    with closing(open_storage()) as storage:
+        storage.push("bob", Message(b"data", None, headers=HEADERS))
+    parent.messages.update_many({}, {"$unset": {"headers": 1}})
+    parent.state.update_one({"_id": "schema"}, {"$set": {"version": 1}})
+    (document,) = parent.messages.find()
+    assert document.keys() == of_version_1(1, None, 1).keys()
+    with closing(open_storage()) as storage:
+        assert [(item.data, item.headers) for item in storage.get_items("bob")] == [(b"data", {})]
+
+
+@pytest.mark.parametrize("broken", [b"\1a", b"\1A\0\0", "text", 7, {"a": "b"}])
+def test_headers_that_cannot_be_read_are_set_aside(
+    parent: Any, open_storage: Open, broken: object
+) -> None:
+    with closing(open_storage()) as storage:
+        storage.push_many("bob", [Message(b"%d" % n, None, headers=HEADERS) for n in range(3)])
+    parent.messages.update_one({"data": b"1"}, {"$set": {"headers": broken}})
+    with closing(open_storage()) as storage:
+        assert [item.data for item in storage.get_items("bob")] == [b"0", b"2"]
+    assert parent.set_aside.find_one()["document"]["headers"] == broken

@@ -11,7 +11,9 @@ from snakemq.queues.parts import too_new
 from ._client import durable
 from ._documents import Document
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""Since version 2, a message may have headers. All else is as in version 1, so nothing but the number
+is changed: 2.0, which would lose headers, must not open this any more."""
 
 
 class Collections:
@@ -38,7 +40,7 @@ class Collections:
         """
         schema = self.state.find_one({"_id": "schema"})
         version = schema["version"] if schema else None
-        if version not in (None, SCHEMA_VERSION):
+        if version not in (None, 1, SCHEMA_VERSION):
             name = f"MongoDB storage {self.parent.full_name!r}"
             raise too_new(name, version, SCHEMA_VERSION, "snakemq-storage-mongo")
         self.messages.create_index([("queue_name", ASCENDING), ("_id", ASCENDING)])

@@ -80,6 +80,7 @@ class MongoDbQueuesStorage(QueuesStorageBase):
     """
 
     pageable = True
+    keeps_headers = True
 
     collection: Fixed[str] = Fixed(instance_of(str))
     owner_timeout: Fixed[float] = Fixed(zero_or_more("seconds"))
