@@ -37,8 +37,11 @@ def features(
     window_messages: int = 1000,
     window_bytes: int = 1 << 20,
     max_packet_size: int = 1 << 30,
+    epoch: int = 7,
 ) -> bytes:
-    return struct.pack("!BHIQIII", 16, 1, bits, 7, window_messages, window_bytes, max_packet_size)
+    return struct.pack(
+        "!BHIQIII", 16, 1, bits, epoch, window_messages, window_bytes, max_packet_size
+    )
 
 
 def ack(count: int) -> bytes:

@@ -57,7 +57,7 @@ class AnyOf:
                 return one.check(claimed, connection)
             except NotProven as exc:
                 reasons.append(str(exc))
-        raise NotProven("; ".join(reasons))
+        raise NotProven("; ".join(dict.fromkeys(reasons)))
 
 
 def check_authenticator(name: str, value: object) -> None:
