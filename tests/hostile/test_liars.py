@@ -548,7 +548,7 @@ def test_the_refusals_are_counted_and_reported(alice: Alice) -> None:
     assert alice.messaging.stats().not_proven == 2
 
 
-def test_who_is_dialled_and_is_somebody_else_learns_nothing(alice: Alice, tmp_path: Path) -> None:
+def test_a_liar_that_is_dialled_learns_nothing(alice: Alice, tmp_path: Path) -> None:
     """The other direction: a liar takes the address of Bob, with a certificate of its own."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(alice.of_mallory.certificate, alice.of_mallory.key)

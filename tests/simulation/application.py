@@ -7,6 +7,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from snakemq.exceptions import (
+    NotProven,
     QueueFull,
     SnakeMQBrokenMessage,
     SnakeMQDuplicateIdent,
@@ -162,7 +163,10 @@ class Application:
         if ident in connected or ident == self.peer.ident:
             raise Violation(f"{self.peer.ident}: {ident} is connected twice")
         connected[ident] = conn_id
-        if self.peer.world.is_of_liar(conn_id) or self._feels_like(self.mood.distrust):
+        is_of_liar = self.peer.world.is_of_liar(conn_id)
+        if is_of_liar and self.peer.world.has_authenticator:
+            raise Violation(f"{self.peer.ident}: a liar that claims to be {ident} is believed")
+        if is_of_liar or self._feels_like(self.mood.distrust):
             self.distrusted.add(conn_id)
             self.peer.world.happened("peer refused", self.peer.ident, ident)
             raise ApplicationError(f"{ident} has not proven who it is")
@@ -264,6 +268,10 @@ class Application:
     def _on_error(self, conn_id: str | None, exc: Exception) -> None:
         if isinstance(exc, SnakeMQFlood) and self.peer.works_on_too_much:
             self.peer.world.happened("too much open", self.peer.ident)
+        elif isinstance(exc, NotProven):
+            if conn_id is None or not self.peer.world.is_of_liar(conn_id):
+                raise Violation(f"{self.peer.ident}: an honest peer is not believed") from exc
+            self.peer.world.happened("liar not believed", self.peer.ident)
         elif isinstance(exc, SnakeMQNotAdmitted):
             if conn_id not in self.distrusted or not isinstance(exc.__cause__, ApplicationError):
                 raise Violation(f"{self.peer.ident}: refused without a reason") from exc

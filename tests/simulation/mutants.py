@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 from unittest import mock
 
 from snakemq.exceptions import SnakeMQMessageTooLarge
+from snakemq.identity import Identity
 from snakemq.message import Message
 from snakemq.messaging._incoming._acks import Acks
 from snakemq.messaging._incoming._delivery import Delivery
@@ -28,10 +29,12 @@ from snakemq.messaging._outgoing._queues import OutgoingQueues
 from snakemq.messaging._outgoing._reports import Reports
 from snakemq.messaging._outgoing._sender import Sender
 from snakemq.messaging._outgoing._stored._deletions import Deletions
+from snakemq.messaging._peers._authentication import Authentication
 from snakemq.messaging._peers._checks import Checks
 from snakemq.messaging._peers._connection import Connection
+from snakemq.messaging._peers._connections import Connections
 from snakemq.messaging._wire._frames import encode_ack
-from snakemq.messaging._wire._phases import Phase
+from snakemq.messaging._wire._phases import Event, Phase
 from snakemq.messaging._wire._rejections import Rejection
 from snakemq.rpc._replies._replies import ReplyMemory
 
@@ -457,4 +460,60 @@ def admits_whom_a_callback_has_refused() -> Iterator[None]:
         return conversation.phase is not Phase.CLOSED
 
     with mock.patch.object(Checks, "is_agreed", ask):
+        yield
+
+
+@_mutant
+def believes_everybody() -> Iterator[None]:
+    def believe(self: Authentication, connection: Connection, claimed: str, _: Any) -> Identity:
+        return Identity(claimed)
+
+    with mock.patch.object(Authentication, "_check", believe):
+        yield
+
+
+@_mutant
+def asks_for_the_proof_after_the_contest() -> Iterator[None]:
+    is_proven = Authentication.is_proven
+
+    def put_off(self: Authentication, connection: Connection, claimed: str) -> bool:
+        if connection.expected is not None:
+            return is_proven(self, connection, claimed)
+        connection.conversation.happen(Event.IDENT_IS_PROVEN)
+        return True
+
+    def make(admit: Any) -> Any:
+        def prove_and_admit(
+            self: Connections, connection: Connection, ident: str, because: Event
+        ) -> None:
+            conversation = connection.conversation
+            phase, conversation.phase = conversation.phase, Phase.PROVING
+            if connection.expected is not None or is_proven(
+                self._authentication, connection, ident
+            ):
+                conversation.phase = phase
+                admit(self, connection, ident, because)
+
+        return prove_and_admit
+
+    with (
+        mock.patch.object(Authentication, "is_proven", put_off),
+        _replaced(Connections, "_admit", make),
+    ):
+        yield
+
+
+@_mutant
+def introduces_itself_to_anybody() -> Iterator[None]:
+    def make(on_connect: Any) -> Any:
+        def introduce(self: Connections, conn_id: str) -> None:
+            on_connect(self, conn_id)
+            connection = self._connections[conn_id]
+            if connection.expected is not None:
+                self._introduce_this_side(connection)
+                connection.expected = None
+
+        return introduce
+
+    with _replaced(Connections, "_on_connect", make):
         yield

@@ -13,6 +13,7 @@ from snakemq.packeter import MAX_PACKET_SIZE, Packeter
 
 from .application import Application
 from .calls import Caller
+from .certificates import AUTHENTICATOR, certificate_of
 from .dead_letters import are_kept_by
 from .ledger import Entry
 from .old_wire import OldPacketer
@@ -43,6 +44,7 @@ class Process:
     def __init__(self, peer: Peer, storage: WatchedStorage) -> None:
         settings, network = peer.settings, peer.world.network
         self.link = network.link(peer.ident)
+        self.link.credentials = certificate_of(peer.ident)
         self.storage = storage
         packeter_class = OldPacketer if settings.is_old else Packeter
         packeter = packeter_class(self.link, max_packet_size=settings.max_packet_size)
@@ -55,6 +57,7 @@ class Process:
             storage,
             inbox=storage if settings.inbox else None,
             dead_letters=storage if are_kept_by(peer) else None,
+            authenticator=AUTHENTICATOR if peer.world.has_authenticator else None,
             manual_ack=settings.manual_ack,
             window_messages=settings.window_messages,
             window_bytes=settings.window_bytes,
@@ -73,7 +76,9 @@ class Process:
 
     def dial(self, peer: Peer) -> None:
         for ident in peer.dials:
-            connector = peer.world.network.keep_connected(self.link, ident, REDIAL)
+            connector = peer.world.network.keep_connected(
+                self.link, ident, REDIAL, ident=ident if peer.world.has_authenticator else None
+            )
             self.connectors.append(connector)
 
 

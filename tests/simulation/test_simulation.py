@@ -32,6 +32,7 @@ KINDS = {
     "crash",
     "delay",
     "liar",
+    "liar not believed",
     "message dropped",
     "message refused",
     "message rejected",

@@ -19,6 +19,8 @@ def check_now(world: World) -> None:
         _check_windows(world, peer)
         _check_prefetch(peer)
         _check_memory(peer)
+        if world.has_authenticator:
+            _check_contests(world, peer)
 
 
 def _check_windows(world: World, peer: Peer) -> None:
@@ -51,6 +53,12 @@ def _check_memory(peer: Peer) -> None:
         # may have given it up.
         if len(inbox.open) > window * stats[ident].connections:
             raise Violation(f"{peer.ident} works on {len(inbox.open)} messages of {ident}")
+
+
+def _check_contests(world: World, peer: Peer) -> None:
+    for ident, contest in peer.process.messaging._connections.contests.by_ident.items():
+        if world.is_of_liar(contest.challenger.conversation.conn_id):
+            raise Violation(f"{peer.ident}: the owner of {ident} is asked because of a liar")
 
 
 def is_settled(world: World) -> bool:
