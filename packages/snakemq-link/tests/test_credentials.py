@@ -7,6 +7,7 @@ import os
 import socket
 import ssl
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -175,6 +176,34 @@ def test_later_changes_of_a_context_do_not_change_what_was_checked(
 
 
 # -- other links
+
+
+def test_they_are_known_when_the_peer_has_gone_without_ceremony(
+    link: DiaryLink, authority: Authority
+) -> None:
+    """OpenSSL has met the end of the stream before what came in front of it is handled."""
+    context = authority.config("server").get_context(server_side=True)
+    known: list[PeerCredentials] = []
+    certificates: list[object] = []
+    link.on_recv.add(lambda conn_id, _: known.append(link.peer_credentials(conn_id)))
+    link.on_recv.add(
+        lambda conn_id, _: certificates.append(link.get_socket_by_conn(conn_id).getpeercert())
+    )
+    with socket.create_server(LOCALHOST) as listener:
+        link.add_connector(listener.getsockname(), ssl_config=authority.config("client"))
+        thread = threading.Thread(target=say_hello_and_go, args=[listener, context])
+        thread.start()
+        run_until(lambda: link.open, link)
+        thread.join()  # before the data is read, so that the end comes along with it
+        run_until(lambda: known, link)
+    assert known[0].is_verified
+    assert certificates == [known[0].certificate_fields]
+
+
+def say_hello_and_go(listener: socket.socket, context: ssl.SSLContext) -> None:
+    tls = context.wrap_socket(listener.accept()[0], server_side=True)
+    tls.sendall(b"hello")
+    tls.close()  # without a close_notify
 
 
 @pytest.mark.parametrize("with_tls", [False, True])

@@ -22,6 +22,7 @@ from snakemq.exceptions import NoConnection, NotProven, SnakeMQRefused
 from snakemq.identity import AnyOf, CertificateIdents, Identity, Proof
 from snakemq.link import CertificateCheck, PeerCredentials
 from snakemq.link.testing import MemoryNetwork
+from snakemq.link.testing._end import End
 from snakemq.message import FLAG_PERSISTENT, Message
 from snakemq.messaging import Messaging
 from snakemq.packeter import Packeter
@@ -252,6 +253,22 @@ def test_a_fault_of_an_authenticator_has_its_traceback_once_a_minute(
         assert [r.exc_info[1] for r in caplog.records if r.exc_info] == [fault] * minute
         network.advance(60)
     assert all(error.__cause__ is fault for _, error in alice.errors)
+
+
+def test_a_link_that_cannot_tell_the_credentials_admits_nobody(
+    peer: MakePeer, raw: MakeRawPeer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice = peer("alice", authenticator=Says(Identity("bob")))
+    stranger = raw()
+    stranger.connect(alice)
+
+    def fail(self: End) -> PeerCredentials:
+        raise ValueError("handshake not done yet")
+
+    monkeypatch.setattr(End, "credentials", property(fail))
+    stranger.say(VERSION, identification("bob"), message(b"hello"))
+    assert not stranger.is_connected
+    assert alice.kinds_of_errors == [NotProven]
 
 
 def test_ctrl_c_in_an_authenticator_closes_the_connection(

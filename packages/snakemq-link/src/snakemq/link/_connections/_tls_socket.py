@@ -23,7 +23,7 @@ _WANTS = (ssl.SSLWantReadError, ssl.SSLWantWriteError)
 class TLSLinkSocket(LinkSocket):
     """Raises the same errors as one without TLS, so that its users need not know :mod:`ssl`."""
 
-    __slots__ = ("_terms", "_tls", "_used_key")
+    __slots__ = ("_certificate", "_fields", "_terms", "_tls", "_used_key")
 
     keeps_bytes = True
 
@@ -39,6 +39,10 @@ class TLSLinkSocket(LinkSocket):
         self._tls = sock
         self._terms = terms
         self._used_key: tuple[str, bytes] | None = None
+        # As they are when the handshake is done. OpenSSL does not tell them any more if the other
+        # side has gone without ceremony, while what it has sent before still waits to be handled.
+        self._certificate: bytes | None = None
+        self._fields: dict[str, Any] | None = None
         self.recv = self._recv_records
         self.send = self._send_records
 
@@ -47,13 +51,13 @@ class TLSLinkSocket(LinkSocket):
         return True
 
     def getpeercert(self, binary_form: bool = False) -> dict[str, Any] | bytes | None:
-        return cast("dict[str, Any] | bytes | None", self._tls.getpeercert(binary_form))
+        return self._certificate if binary_form else self._fields
 
     def credentials(self) -> PeerCredentials:
         identity, digest = self._used_key or (None, None)
         checked_against = self._terms.checked_against
         is_checked = checked_against is not CertificateCheck.NONE
-        fields = self._tls.getpeercert() if is_checked else None
+        fields = self._fields if is_checked else None
         return PeerCredentials(
             address=self.remote_peer,
             dialled=self.dialled,
@@ -61,7 +65,7 @@ class TLSLinkSocket(LinkSocket):
             unix=self.unix_credentials(),
             is_tls=True,
             checked_against=checked_against,
-            certificate=self._tls.getpeercert(binary_form=True),
+            certificate=self._certificate,
             certificate_fields=fields or {},
             psk_identity=identity,
             psk_key_digest=digest,
@@ -76,10 +80,10 @@ class TLSLinkSocket(LinkSocket):
             return event
         if self._tls.session_reused and not self._terms.may_resume:
             raise ssl.SSLError("the peer resumes a session, so it might be revoked by now")
-        if self._terms.checked_against is not CertificateCheck.NONE:
-            fields = self._tls.getpeercert()
-            if fields:
-                self.expires_at = ssl.cert_time_to_seconds(str(fields["notAfter"]))
+        self._certificate = self._tls.getpeercert(binary_form=True)
+        self._fields = cast("dict[str, Any] | None", self._tls.getpeercert())
+        if self._terms.checked_against is not CertificateCheck.NONE and self._fields:
+            self.expires_at = ssl.cert_time_to_seconds(self._fields["notAfter"])
         return 0
 
     def _prove_by_key(self) -> int:

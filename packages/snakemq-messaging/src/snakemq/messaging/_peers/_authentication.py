@@ -51,15 +51,16 @@ class Authentication:
         """Decide about an ident that a connection claims, and close the connection if its peer has
         not proven it."""
         conversation = connection.conversation
-        credentials = self._credentials(conversation.conn_id)
+        credentials = PeerCredentials()  # if not even that is known
         try:
+            credentials = self._credentials(conversation.conn_id)
             identity = self._check(connection, claimed, credentials)
         except NotProven as exc:
             self._refuse(connection, claimed, credentials, str(exc), exc.__cause__)
             return False
         except Exception as exc:
-            self._tracebacks.log("the authenticator", conversation.conn_id, claimed, exc)
-            reason = f"the authenticator raised {type(exc).__name__}"
+            self._tracebacks.log("the proof of an ident", conversation.conn_id, claimed, exc)
+            reason = f"the proof could not be checked: {type(exc).__name__}"
             self._refuse(connection, claimed, credentials, reason, exc)
             return False
         except BaseException:  # Ctrl-C: nobody has agreed
