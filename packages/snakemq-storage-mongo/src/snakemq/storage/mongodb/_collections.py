@@ -12,8 +12,8 @@ from ._client import durable
 from ._documents import Document
 
 SCHEMA_VERSION = 2
-"""Since version 2, a message may have headers. All else is as in version 1, so nothing but the number
-is changed: 2.0, which would lose headers, must not open this any more."""
+"""Since version 2, a message may have headers. All else is as in version 1, so only the number is
+changed: 2.0, which would lose headers, must not open this any more."""
 
 
 class Collections:
