@@ -6,7 +6,7 @@ import pickle
 from typing import Any
 
 import pytest
-from rpc_peers import MakeNode, MakeRawClient, MakeRawServer, Node, in_thread, result
+from rpc_peers import PATIENCE, MakeNode, MakeRawClient, MakeRawServer, Node, in_thread, result
 
 from snakemq.exceptions import SnakeMQBrokenMessage
 from snakemq.identity import Identity
@@ -74,9 +74,10 @@ class Pair:
         *,
         client: str = "client",
         pickler: Pickler | None = None,
+        manual_ack: bool = False,
         **options: Any,
     ) -> None:
-        self.server_node: Node = node("server", policy=policy)
+        self.server_node: Node = node("server", policy=policy, manual_ack=manual_ack)
         self.server = RpcServer(self.server_node.hook, pickler, **options)
         self.calculator = Calculator()
         self.server.register_object(self.calculator, "calculator")
@@ -170,20 +171,45 @@ def test_refused_arguments_never_run_with_a_pickler_that_trusts(
     assert not (tmp_path / "boom").exists()
 
 
-def test_denied_signal_is_dropped_counted_and_audited(
-    node: MakeNode, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("ttl", [0, 60])
+@pytest.mark.parametrize("target", ["calculator", "absent"])
+@pytest.mark.parametrize("manual_ack", [False, True])
+def test_denied_signal_is_rejected_counted_and_audited(
+    node: MakeNode, caplog: pytest.LogCaptureFixture, ttl: int, target: str, manual_ack: bool
 ) -> None:
-    pair = Pair(node, ADD)
-    note = pair.client.get_proxy("server", "calculator").note
-    note.as_signal(60)
+    pair = Pair(node, ADD, manual_ack=manual_ack)
+    rejected: list[str] = []
+    pair.server_node.messaging.on_message_reject.add(lambda *_: pytest.fail("it is denied"))
+    pair.client_node.messaging.on_message_delivered.add(lambda *_: pytest.fail("it is denied"))
+    pair.client_node.messaging.on_message_dropped.add(
+        lambda _ident, _message, _reason, text: rejected.append(text)
+    )
+    note = pair.client.get_proxy("server", target).note
+    note.as_signal(ttl)
     note()
-    pair.client_node.network.run_until_idle()
+    pair.client_node.network.advance(1)
     assert pair.calculator.calls == []
+    assert rejected == ["not allowed"]
     assert pair.refused == 1
     assert pair.client_node.messaging.outstanding("server") == (0, 0)
     (line,) = audit_lines(caplog)
     assert line.startswith("refused signal: ident='client' address=")
-    assert line.endswith("'calculator.note'")
+    assert line.endswith(f"'{target}.note'")
+
+
+def test_signal_to_a_missing_object_that_is_allowed_is_logged(
+    node: MakeNode, caplog: pytest.LogCaptureFixture
+) -> None:
+    pair = Pair(node, Rules([Allow("client", call="*")]))
+    note = pair.client.get_proxy("server", "absent").note
+    note.as_signal(60)
+    note()
+    pair.client_node.network.advance(1)
+    assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == [
+        "signal 'absent.note' of 'client': no such object"
+    ]
+    assert pair.refused == 0
+    assert pair.client_node.messaging.stats().peers["server"].delivered == 1
 
 
 def test_refused_calls_are_audited_without_their_arguments(
@@ -579,6 +605,25 @@ def test_call_that_was_held_is_judged_when_it_is_taken(
     network.run_until(lambda: all(future.done() for future in futures))
     assert futures[0].result() == 3
     assert all(isinstance(future.exception(), NotAllowed) for future in futures[1:])
+
+
+def test_signal_that_was_held_is_rejected_when_it_is_taken(
+    network: MemoryNetwork, node: MakeNode
+) -> None:
+    pair = Pair(node, Rules([Allow("client", call="calculator.add")]), max_unread_bytes=1)
+    rejected: list[str] = []
+    pair.client_node.messaging.on_message_dropped.add(
+        lambda _ident, _message, _reason, text: rejected.append(text)
+    )
+    calculator = pair.client.get_proxy("server", "calculator")
+    calculator.note.as_signal(60)
+    future = calculator.add.future(1, 2)
+    calculator.note()
+    network.run_until(lambda: bool(rejected) and future.done(), patience=PATIENCE)
+    assert rejected == ["not allowed"]
+    assert pair.calculator.calls == ["add"]
+    network.advance(1)
+    assert pair.client_node.messaging.outstanding("server") == (0, 0)
 
 
 # -- errors on their way

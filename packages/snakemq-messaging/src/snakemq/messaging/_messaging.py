@@ -34,7 +34,7 @@ from ._events import Events
 from ._incoming._backpressure import MAX_UNPROCESSED_BYTES
 from ._incoming._gate import Claim
 from ._incoming._receiver import Receiver
-from ._incoming._verdicts import ACK, RELEASE, Reject, Retry, Verdict
+from ._incoming._verdicts import ACK, DENY, RELEASE, Reject, Retry, Verdict
 from ._outgoing._limits import Occupancy, QueueLimits
 from ._outgoing._sender import Sender
 from ._peers._connections import IDENTIFICATION_TIMEOUT, Connections
@@ -166,6 +166,12 @@ class Messaging:
     window_bytes: Fixed[int] = Fixed(whole(1, MAX_WINDOW))
     queue_limits: Fixed[QueueLimits | None] = Fixed(instance_of(QueueLimits, or_none=True))
     authenticator: Setting[Authenticator | None] = Setting(_none_or_authenticator)
+
+    allows: Callable[[Identity, Action, str], bool]
+    """``allows(identity, action, target)`` returns whether a peer may do something. Anything is
+    allowed without a ``policy``. For layers above, which decide with this about what is more than a
+    message. An exception of the policy is logged, and refuses. Call it in the loop, or while none
+    runs."""
 
     def _policy_changed(self) -> None:
         self._authorization.policy_changed()
@@ -301,6 +307,7 @@ class Messaging:
         self._occupancy = Occupancy(queue_limits, packeter.link.in_loop) if queue_limits else None
         time = packeter.link.time
         self._authorization = Authorization(self, self._statistics, Audit(time), self._events, time)
+        self.allows = self._authorization.allows  # each request of RPC calls it
         self._registry = Registry()
         self._storekeepers = Storekeepers(packeter.link, self._runner_of)
         self._sender = Sender(
@@ -571,14 +578,6 @@ class Messaging:
             return self._connections.identity(conversation.conn_id)
         return None
 
-    def allows(self, identity: Identity, action: Action, target: str) -> bool:
-        """Return whether a peer may do something. Anything is allowed without a ``policy``.
-
-        For layers above, which decide with this about what is more than a message. An exception of
-        the policy is logged, and refuses. In the loop, or while none runs.
-        """
-        return self._authorization.allows(identity, action, target)
-
     def is_member(self, identity: Identity, group: str) -> bool:
         """Return whether a peer is in a group of the ``policy``; nobody is if it has no groups. In
         the loop, or while none runs."""
@@ -592,6 +591,15 @@ class Messaging:
         ``why``: the details; they are cut and escaped. In the loop, or while none runs.
         """
         self._authorization.refused(identity, kind, why)
+
+    def deny(self, message: Message) -> None:
+        """Reject a message that a layer above has been given, because its sender may not send it.
+
+        The sender hears the same as about a message that the ``policy`` denies. Unlike with
+        :meth:`reject`, no callback hears of it, and it is not kept as a dead letter. Otherwise this
+        is like :meth:`ack`.
+        """
+        self._settle(message, DENY)
 
     def add_claim(self, claim: Claim) -> None:
         """Let a layer above take messages that the ``policy`` denies as messages, because it

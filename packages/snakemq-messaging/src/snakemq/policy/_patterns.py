@@ -81,8 +81,3 @@ def keys_of_ident(ident: str, prefixes: Iterable[str]) -> list[str]:
     """Return the keys of all rules for an ident, apart from those for its groups."""
     beginnings = (f"^{prefix}" for prefix in prefixes if ident.startswith(prefix))
     return [EVERYTHING, f"={ident}", *beginnings]
-
-
-def covering(target: str) -> tuple[str, str, str]:
-    """Return the patterns that cover a target: any may stand in a rule."""
-    return EVERYTHING, target, f"{target.rpartition('.')[0]}.*"

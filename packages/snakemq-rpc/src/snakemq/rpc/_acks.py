@@ -37,6 +37,15 @@ def always(callback: Callback) -> Callable[[str, str, Message], bool]:
     return claim
 
 
+def deny(messaging: Messaging, message: Message) -> None:
+    """Tell messaging that the sender of a message may not send it. In the loop, once for a message;
+    to acknowledge it afterwards has no effect."""
+    with contextlib.suppress(ValueError):  # it has been offered before, and its ack deferred then
+        messaging.defer_ack(message)
+    with contextlib.suppress(ValueError):  # the application acknowledges all messages itself
+        messaging.deny(message)
+
+
 def acknowledge(messaging: Messaging, message: Message) -> None:
     """Tell messaging that a message is processed. Thread-safe."""
     with contextlib.suppress(ValueError):  # the application acknowledges all messages itself

@@ -12,9 +12,13 @@ request is compared with its front, see :func:`is_front_of`.
 
 import re
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import TypeAlias
 
-from ._protocol import Request, is_req_id
+from ._protocol import REQUEST_PREFIX, Request
+
+Front: TypeAlias = tuple[str, str, bool]
+"""The names of object and method, and whether it is a signal. A class with names for the three
+would cost each request 0.3 µs more."""
 
 LONGEST_FRONT = 4096
 """In bytes. Names of objects and methods have to fit in."""
@@ -23,46 +27,38 @@ _MOST_KEYS = 16
 """Before the arguments; we write five."""
 
 
-class Front(NamedTuple):
-    """What a request asks for."""
-
-    object: str
-    method: str
-    is_signal: bool
-    req_id: bytes | None
-    """``None`` if it is not at the front. 1.6 writes it last."""
-
-
-def read_front(body: bytes) -> Front | None:
-    """Return the front of a pickled request; ``None`` if it is not written as clients write it."""
-    return _read_ours(body) or _read_any(body[:LONGEST_FRONT])
+def read_front(request: bytes) -> Front | None:
+    """Return the front of a request, with its prefix; ``None`` if it is not written as clients
+    write it."""
+    return _read_ours(request) or _read_any(request[:LONGEST_FRONT])
 
 
 def is_front_of(front: Front, request: Request) -> bool:
     """Does the decoded request ask for what its front said?"""
+    object_name, method, is_signal = front
     return (
-        request["object"] == front.object
-        and request["method"] == front.method
-        and (request["command"] == "signal") is front.is_signal
+        request["object"] == object_name
+        and request["method"] == method
+        and (request["command"] == "signal") is is_signal
     )
 
 
 # Our clients' own: a pickle of protocol 4 with short names, all of them new in the memo. This takes
-# 1.2 µs, and _read_any() 5.
+# 0.9 µs, and _read_any() 11.
 _OURS = (
-    rb"\x80\x04\x95.{8}\}\x94\("
-    rb"(?:\x8c\x06req_id\x94C\x10(.{16})\x94)?"
+    REQUEST_PREFIX + rb"\x80\x04\x95.{8}\}\x94\("
+    rb"(?:\x8c\x06req_id\x94C\x10.{16}\x94)?"
     rb"(?:\x8c\x07timeout\x94G.{8})?"
-    rb"\x8c\x07command\x94\x8c(?:\x04call|\x06(signal))\x94"
-    rb"\x8c\x06object\x94\x8c(.)"
+    rb"\x8c\x07command\x94\x8c(?:\x04call|\x06signal())\x94"
+    rb"\x8c\x06object\x94\x8c."
 )
 
 
-def _match_first(body: bytes) -> re.Match[bytes] | None:
+def _match_first(request: bytes) -> re.Match[bytes] | None:
     """Match, but compile the pattern before. Few servers have a policy."""
     global _match_ours
     _match_ours = re.compile(_OURS, re.DOTALL).match
-    return _match_ours(body)
+    return _match_ours(request)
 
 
 _match_ours: Callable[[bytes], re.Match[bytes] | None] = _match_first
@@ -70,52 +66,53 @@ _BETWEEN = b"\x94\x8c\x06method\x94\x8c"
 _BEHIND = b"\x94\x8c\x04args\x94"
 
 
-def _read_ours(body: bytes) -> Front | None:
-    match = _match_ours(body)
+def _read_ours(request: bytes) -> Front | None:
+    match = _match_ours(request)
     if match is None:
         return None
-    req_id, signal, length = match.groups()
     begin = match.end()
-    end = begin + length[0]
-    method_begin = end + len(_BETWEEN) + 1
-    if body[end : method_begin - 1] != _BETWEEN or method_begin > len(body):
+    end = begin + request[begin - 1]  # the length of the name
+    method_begin = end + 12  # len(_BETWEEN), and the length of the next name
+    if request[end : method_begin - 1] != _BETWEEN or method_begin > len(request):
         return None
-    method_end = method_begin + body[method_begin - 1]
-    if body[method_end : method_end + len(_BEHIND)] != _BEHIND:
+    method_end = method_begin + request[method_begin - 1]
+    if request[method_end : method_end + 8] != _BEHIND:
         return None
     try:
-        return Front(
-            body[begin:end].decode(), body[method_begin:method_end].decode(), bool(signal), req_id
+        return (
+            request[begin:end].decode(),
+            request[method_begin:method_end].decode(),
+            match.lastindex is not None,
         )
     except UnicodeDecodeError:
         return None
 
 
-def _read_any(body: bytes) -> Front | None:
+def _read_any(request: bytes) -> Front | None:
     """Read the front opcode by opcode."""
-    reader = _Reader(body)
+    if not request.startswith(REQUEST_PREFIX):
+        return None
     try:
-        fields = reader.fields_before_arguments()
+        fields = _Reader(request, len(REQUEST_PREFIX)).fields_before_arguments()
     except (IndexError, KeyError, ValueError):
         return None
     command, object_name, method = map(fields.get, ("command", "object", "method"))
-    req_id = fields.get("req_id")
     if (
         command not in ("call", "signal")
         or not isinstance(object_name, str)
         or not isinstance(method, str)
     ):
         return None
-    return Front(object_name, method, command == "signal", req_id if is_req_id(req_id) else None)
+    return object_name, method, command == "signal"
 
 
 class _Reader:
     """Walks over the first opcodes of a pickle. Raises ``IndexError``, ``KeyError`` and
     ``ValueError`` for whatever it does not expect."""
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes, begin: int) -> None:
         self._data = data
-        self._position = 0
+        self._position = begin
         self._memo: list[object] = []
 
     def fields_before_arguments(self) -> dict[object, object]:

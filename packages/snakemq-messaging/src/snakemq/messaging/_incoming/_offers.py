@@ -22,7 +22,7 @@ from ._lane import IncomingLane
 from ._rejecting import Rejecting
 from ._row import WaitingRow
 from ._settings import ReceiverSettings
-from ._verdicts import ACK, RELEASE, Reject, Retry, Verdict, verdict_of
+from ._verdicts import ACK, DENY, RELEASE, Reject, Retry, Verdict, verdict_of
 
 MOST_AT_ONCE = 1000
 """Messages that are offered in one pass of the loop, which then serves the connections."""
@@ -92,8 +92,8 @@ class Offers:
             if delivery.is_done:
                 continue
             verdict = delivery.verdict
-            if verdict is ACK:
-                self._deliveries.finish(delivery)
+            if verdict is ACK or verdict is DENY:
+                self._deliveries.finish(delivery, NOT_ALLOWED if verdict is DENY else None)
                 changed[delivery.ident] = None
             else:
                 self._do(delivery, verdict)

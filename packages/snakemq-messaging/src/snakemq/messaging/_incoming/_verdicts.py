@@ -45,9 +45,10 @@ class Settled(Enum):
 
     ACK = "processed"
     RELEASE = "given back, as if it had not been offered"
+    DENY = "not allowed, as a layer above has found out"
 
 
-ACK, RELEASE = Settled
+ACK, RELEASE, DENY = Settled
 
 Verdict: TypeAlias = "Settled | Retry | Reject"
 

@@ -31,7 +31,8 @@ class Authority:
     """
 
     def __init__(self, messaging: Messaging, objects: Mapping[str, ExposedObject]) -> None:
-        self._messaging = messaging
+        self._allows = messaging.allows
+        self._is_member = messaging.is_member
         self._objects = objects
         self.has_marks = False
         """Is any method marked with :func:`allow`?"""
@@ -44,7 +45,7 @@ class Authority:
         """Decide about a call or a signal, from its names alone."""
         exposed = self._objects.get(object_name)
         if exposed is None:
-            is_allowed = self._messaging.allows(sender, "call", f"{object_name}.{method}")
+            is_allowed = self._allows(sender, "call", f"{object_name}.{method}")
             return Verdict.ABSENT if is_allowed else Verdict.UNKNOWN
         if self._may(sender, exposed, object_name, method):
             return Verdict.ALLOWED
@@ -58,12 +59,12 @@ class Authority:
         mark = exposed.marks.get(method)
         if mark is not None and not any(self._is_named(sender, who) for who in mark):
             return False
-        return self._messaging.allows(sender, "call", f"{object_name}.{method}")
+        return self._allows(sender, "call", f"{object_name}.{method}")
 
     def _is_named(self, sender: Identity, who: str) -> bool:
         """Does the name in a mark stand for this peer?"""
         if who.startswith("@"):
-            return self._messaging.is_member(sender, who[1:])
+            return self._is_member(sender, who[1:])
         if who.endswith("*"):
             return sender.ident.startswith(who[:-1])
         return sender.ident == who

@@ -10,6 +10,7 @@ from snakemq.identity import Identity
 from snakemq.message import Message
 from snakemq.messaging import Messaging
 
+from .._acks import deny
 from .._front import Front, is_front_of, read_front
 from .._protocol import Request, text_of
 from .._salvage import find_req_id, is_signal
@@ -94,28 +95,32 @@ class Intake:
         """
         if sender is None:
             return None  # its client repeats it on the next connection
-        body = body_of(message)
-        front = read_front(body)
+        front = read_front(message.data)
         if front is None:
             self._messaging.refused(sender, "call", "without object and method at its front")
             self._refuse(sender.ident, message, SnakeMQBrokenMessage(NO_FRONT))
             return None
-        verdict = self._authority.judge(sender, front.object, front.method)
+        object_name, method, is_signal = front
+        verdict = self._authority.judge(sender, object_name, method)
         if verdict is Verdict.ALLOWED:
             return front
-        target = f"{front.object}.{front.method}"
+        target = f"{object_name}.{method}"
         if verdict is not Verdict.ABSENT:
-            self._messaging.refused(sender, "signal" if front.is_signal else "call", target)
-        if front.is_signal:
+            self._messaging.refused(sender, "signal" if is_signal else "call", target)
+        if is_signal:
+            if verdict is Verdict.ABSENT:
+                self._settings.log.error("signal %r of %r: no such object", target, sender.ident)
+            else:
+                deny(self._messaging, message)
             return None
-        req_id = front.req_id or find_req_id(body, {})
+        req_id = find_req_id(body_of(message), {})
         if req_id is None:
             raise self._nameless(sender.ident, message, "it is not allowed")
         write = self._delivery.writer
         if verdict is Verdict.NOT_ALLOWED:
             reply = write.not_allowed(req_id, target)
         elif self._settings.transfer_exceptions:
-            reply = write.no_instance(req_id, front.object)
+            reply = write.no_instance(req_id, object_name)
         else:
             reply = write.hidden_failure(req_id)
         self._delivery.refuse(sender.ident, req_id, reply)
@@ -162,7 +167,7 @@ class Intake:
         sender = self._messaging.identity_of(ident)
         if sender is not None:
             asked = f"{request['object']}.{request['method']}"
-            allowed = f"{front.object}.{front.method}"
+            allowed = f"{front[0]}.{front[1]}"
             self._messaging.refused(sender, "call", f"{asked}, but {allowed} at its front")
 
     def _refuse(self, ident: str, message: Message, exc: BaseException) -> None:
