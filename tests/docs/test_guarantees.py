@@ -75,6 +75,7 @@ class World:
         }[kind]
         self.storage = MemoryQueuesStorage()
         self.inbox: RecordingInbox | None = None
+        self.dead_letters: MemoryQueuesStorage | None = None
         self.manual_ack = False
         self.defers = False
         """Does the callback defer the acknowledgement, once, before the receiver dies?"""
@@ -100,9 +101,16 @@ class World:
             self.inbox, predecessor = RecordingInbox(self.inbox), self.inbox
             self.inbox.world = self
             predecessor.close()
+        if self.dead_letters is not None:
+            self.dead_letters = MemoryQueuesStorage(self.dead_letters)
         self.receiver = self.network.link("receiver")
         self.receiving = Messaging(
-            "receiver", "", Packeter(self.receiver), inbox=self.inbox, manual_ack=self.manual_ack
+            "receiver",
+            "",
+            Packeter(self.receiver),
+            inbox=self.inbox,
+            dead_letters=self.dead_letters,
+            manual_ack=self.manual_ack,
         )
         self.receiving.on_message_recv.add(self._on_recv)
 
@@ -461,6 +469,21 @@ def dies_after_rejection(world: World) -> None:
     world.connect()
 
 
+def requeued(world: World) -> None:
+    world.dead_letters = MemoryQueuesStorage()
+    rejected(world)
+    letters = world.receiving.dead_letters
+    assert letters is not None
+    letters.requeue(letters.list())
+    world.run()
+
+
+def dies_with_requeued(world: World) -> None:
+    world.on_processed = world.receiver_dies
+    requeued(world)
+    world.start_receiver()
+
+
 SAME_WITH_INBOX = "the same, and the receiver has an `inbox` that has recorded the message"
 SITUATIONS: list[tuple[str, type[World], Callable[[World], None]]] = [
     ("the peer is connected", World, connected),
@@ -532,6 +555,16 @@ SITUATIONS: list[tuple[str, type[World], Callable[[World], None]]] = [
         " one has its `inbox`",
         World,
         dies_after_rejection,
+    ),
+    (
+        "the application rejects a message, and processes it when the dead letter is requeued",
+        World,
+        requeued,
+    ),
+    (
+        "the receiver's process dies while a requeued message is processed, and comes back",
+        World,
+        dies_with_requeued,
     ),
     (
         "a signal comes while all threads of the server are busy",

@@ -237,6 +237,38 @@ def test_a_deferred_message_is_sent_again_if_the_receiver_dies(run: Scripts) -> 
     assert "begin slow one" in listener.lines
 
 
+def test_dead_letters_are_kept_and_offered_again_when_they_can_be_processed(run: Scripts) -> None:
+    listener = run.start("dead_letters.py", "dead.db", "listen", 0)
+    port = port_of(listener)
+    connector = run.start("messaging_connector.py", port, "21", "one", "two")
+    assert connector.wait() == 0, connector
+    assert sorted(connector.lines) == [
+        "listener: 42",
+        "one was dropped: 'one' is not a number",
+        "two was dropped: 'two' is not a number",
+    ]
+    press_ctrl_c(listener)
+
+    def lines_of(command: str) -> list[str]:
+        script = run.start("dead_letters.py", "dead.db", command)
+        assert script.wait() == 0, script
+        return script.lines
+
+    letters = lines_of("list")
+    assert [line.partition(" from ")[2] for line in letters] == [
+        "connector: b'one': 'one' is not a number",
+        "connector: b'two': 'two' is not a number",
+    ]
+    assert lines_of("requeue") == []
+    listener = run.start("dead_letters.py", "dead.db", "listen", 0, "one")
+    listener.wait_for("connector sent one: one one (requeued)")
+    listener.wait_for("kept two")
+    press_ctrl_c(listener)
+    (letter,) = lines_of("list")
+    assert "b'two'" in letter
+    assert lines_of("purge") == lines_of("list") == []
+
+
 def test_queue_limits(run: Scripts) -> None:
     listener = run.start("messaging_listener.py", 0)
     limited = run.start("queue_limits.py", port_of(listener))
