@@ -108,6 +108,7 @@ class Stack(Diary):
         ident: str,
         *,
         storage: QueuesStorageBase | None = None,
+        dead_letters: QueuesStorageBase | None = None,
         link: Link | None = None,
         over: Callable[[Link], LinkInterface] = lambda link: link,
         max_packet_size: int | None = None,
@@ -118,7 +119,7 @@ class Stack(Diary):
         self.link = link or Link()
         limit = {} if max_packet_size is None else {"max_packet_size": max_packet_size}
         self.packeter = Packeter(over(self.link), **limit)
-        self.messaging = Messaging(ident, "", self.packeter, storage)
+        self.messaging = Messaging(ident, "", self.packeter, storage, dead_letters=dead_letters)
         self.hook = ReceiveHook(self.messaging)
 
         self.connected: list[str] = []

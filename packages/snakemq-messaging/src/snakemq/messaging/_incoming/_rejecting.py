@@ -18,7 +18,7 @@ from .._events import Events
 from .._patience import Patience
 from .._stats import Statistics
 from .._storekeeper import Storekeeper
-from .._wire._rejections import Rejection
+from .._wire._rejections import Rejection, RejectionCode
 from ._deliveries import Deliveries
 from ._delivery import Delivery
 
@@ -109,7 +109,9 @@ class Rejecting:
         ident, message = delivery.ident, delivery.message
         lane = self._deliveries.lane_of(delivery)
         conn_id = lane.conversation.conn_id if lane is not None else ""
-        self._log.error("ident=%r rejected %s: %s", ident, message, cause)
+        # What the application has decided is not an error.
+        level = logging.INFO if rejection.code == RejectionCode.APPLICATION else logging.ERROR
+        self._log.log(level, "ident=%r rejected %s: %s", ident, message, cause)
         self._statistics.of(ident).rejected += 1
         self._events.call(conn_id, self.on_message_reject, conn_id, ident, message)
         self._deliveries.finish(delivery, rejection)
