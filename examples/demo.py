@@ -29,7 +29,7 @@ from snakemq.packeter import Packeter
 from snakemq.rpc import RpcClient, RpcServer
 from snakemq.storage.sqlite import SqliteQueuesStorage
 
-DEADLINE = 8.0
+DEADLINE = 30.0
 """Seconds to wait for each event of the story."""
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from snakemq.link import Link
 
-DEADLINE = 20.0
+DEADLINE = 60.0
 """Seconds for anything to happen. Far more than it takes, so slow machines do not matter."""
 
 LOCALHOST = ("127.0.0.1", 0)
