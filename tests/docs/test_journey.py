@@ -40,7 +40,8 @@ def passed(func: Callable[[], object]) -> set[str]:
 
 
 def journeys() -> set[str]:
-    """The files that these pass, and their acks: one message, two at once, and a large one."""
+    """The files that these pass, and their acks: one message, two at once, some whose packets
+    come in pieces, and a large one."""
     network = MemoryNetwork()
     alice, bob = (
         Messaging(ident, "", Packeter(network.link(ident)), MemoryQueuesStorage())
@@ -60,10 +61,11 @@ def journeys() -> set[str]:
     def send_all() -> None:
         send(1)
         send(1, 1)
+        send(*[60_000] * 10)
         send(1_000_000)
 
     files = passed(send_all)
-    assert len(received) == 4
+    assert len(received) == 14
     assert alice.outstanding("bob") == (0, 0)
     return files
 

@@ -18,7 +18,7 @@ from .pages import DOCS, blocks
 from .tables import rows
 
 PAGE = (DOCS / "protocol.md").read_text()
-HEADERS, EXCHANGE, REJECTION, RPC, REFUSAL = (
+HEADERS, CHUNKS, EXCHANGE, REJECTION, RPC, REFUSAL = (
     block.text for block in blocks(PAGE) if block.language == "hex"
 )
 
@@ -102,6 +102,26 @@ def test_the_rejection() -> None:
     alice.send_message("bob", Message(b"hello", ttl=600))
     network.run_until_idle()
     assert wire.turns == turns(REJECTION)
+
+
+def test_the_large_message() -> None:
+    network, wire = MemoryNetwork(), Wire()
+    alice_link, bob_link = network.link("alice"), network.link("bob")
+    alice = Messaging("alice", "", Packeter(alice_link))
+    bob = Messaging("bob", "", Packeter(bob_link))
+    chunks = alice._sender.chunks
+    chunks.cut_from, chunks.max_chunk = 0, 7
+    alice._sender._express_lane.max_size = 0
+    received: list[bytes] = []
+    bob.on_message_recv.add(lambda _conn_id, _ident, message: received.append(message.data))
+    network.connect(alice_link, bob_link)
+    network.run_until_idle()
+    wire.listen(bob_link, "alice")
+    wire.listen(alice_link, "bob")
+    alice.send_message("bob", Message(b"hello, world", 600, uuid=bytes(range(16))))
+    network.run_until_idle()
+    assert wire.turns == turns(CHUNKS)
+    assert received == [b"hello, world"]
 
 
 def test_the_message_with_headers() -> None:

@@ -246,6 +246,7 @@ class Ledger:
             "dropped" in entry.settled.values()
             or entry.deletion_failed
             or entry.sender.may_have_been_too_large(entry)
+            or entry.sender.may_be_overtaken(entry)
         )
         if not entry.offers[receiver.life] and not comes_late:
             self._check_order(entry, receiver, conn_id)

@@ -17,7 +17,7 @@ from .certificates import AUTHENTICATOR, certificate_of
 from .dead_letters import are_kept_by
 from .ledger import Entry
 from .old_wire import OldPacketer
-from .settings import PeerSettings
+from .settings import CHUNK, CUT_FROM, PeerSettings
 from .storage import WatchedStorage
 from .storage_thread import Killed, SimulatedThread
 
@@ -66,6 +66,13 @@ class Process:
             prefetch=draw_prefetch(peer),
             queue_limits=settings.queue_limits,
         )
+        if peer.world.cuts:
+            chunks = self.messaging._sender.chunks
+            chunks.cut_from, chunks.max_chunk = CUT_FROM, CHUNK
+            self.messaging._sender._express_lane.max_size = CUT_FROM
+            self.messaging.on_recv_progress.add(
+                lambda *_: peer.world.happened("part of a message", peer.ident)
+            )
         self.messaging.keepalive_interval = settings.keepalive_interval
         self.connected: dict[str, str] = {}
         """Connections that were reported, by ident."""
@@ -174,6 +181,10 @@ class Peer:
         """Do this peer and that one acknowledge?"""
         other = self.world.peers.get(ident)
         return not self.settings.is_old and other is not None and not other.settings.is_old
+
+    def may_be_overtaken(self, entry: Entry) -> bool:
+        """May others overtake it, because it is sent in chunks?"""
+        return self.world.cuts and self.acks_with(entry.receiver) and len(entry.data) > CUT_FROM
 
     def may_drop_at_any_time(self, entry: Entry) -> bool:
         """May it be dropped because its queue was full, or as it is too large and has ttl 0?"""

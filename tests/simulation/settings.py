@@ -12,6 +12,12 @@ from snakemq.packeter import MAX_PACKET_SIZE
 LARGEST_MESSAGE = 1500
 """Bytes of data. Windows and packet limits are drawn below and above that."""
 
+CUT_FROM = 200
+"""In some worlds, messages with more bytes of data than this are sent in chunks."""
+
+CHUNK = 70
+"""Bytes of the longest chunk."""
+
 
 @dataclass(frozen=True)
 class PeerSettings:

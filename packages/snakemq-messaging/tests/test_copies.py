@@ -71,8 +71,10 @@ class Recording(Packeter):
         super().__init__(MemoryNetwork(at_once=True).link("alice"))
         self.headers: list[bytes] = []
 
-    def send_framed(self, conn_id: str, parts: Sequence[bytes], sizes: Sequence[int]) -> int:
-        self.headers += parts[::2]
+    def send_framed(
+        self, conn_id: str, parts: Sequence[bytes | memoryview], sizes: Sequence[int]
+    ) -> int:
+        self.headers += map(bytes, parts[::2])
         return 1
 
     def send_framed_at_once(self, conn_id: str, packet: bytes) -> tuple[int, bool]:

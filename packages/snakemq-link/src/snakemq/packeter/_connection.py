@@ -25,9 +25,11 @@ class Connection:
 
     __slots__ = (
         "conn_id",
+        "held_above",
         "is_queued",
         "is_reporting",
         "is_sending",
+        "missing_above",
         "phase",
         "reader",
         "unfinished",
@@ -41,7 +43,11 @@ class Connection:
         self.reader = PacketReader(max_packet_size, head_size)
         self.writer = PacketWriter()
         self.unfinished = 0
-        """Bytes of an incomplete packet that are counted."""
+        """Bytes of an incomplete packet that are counted, and those that a layer above holds."""
+        self.held_above = 0
+        """Bytes that a layer above holds until more packets come."""
+        self.missing_above = 0
+        """Bytes that it waits for."""
 
         # Written by Sending.
         self.is_sending = False

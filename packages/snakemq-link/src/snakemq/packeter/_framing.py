@@ -153,7 +153,7 @@ class _Block:
     __slots__ = ("ends", "ids", "parts", "size")
 
     def __init__(self) -> None:
-        self.parts: list[bytes] = []
+        self.parts: list[bytes | memoryview] = []
         self.size = 0
         """Bytes of all parts."""
         self.ends: list[int] = []
@@ -215,7 +215,9 @@ class PacketWriter:
         """Queue a packet that consists of several parts, ``size`` bytes together."""
         return self.add_framed(packet_id, (_SIZE.pack(size), *parts), (SIZE_LENGTH + size,))
 
-    def add_framed(self, first_id: int, parts: Sequence[bytes], sizes: Sequence[int]) -> bool:
+    def add_framed(
+        self, first_id: int, parts: Sequence[bytes | memoryview], sizes: Sequence[int]
+    ) -> bool:
         """Queue packets that already begin with their size, with consecutive ids.
 
         ``parts``: all buffers of all packets; ``sizes``: the bytes of each packet in them.
@@ -235,7 +237,9 @@ class PacketWriter:
             return True
         return False
 
-    def _add_large(self, packet_id: int, parts: Iterable[bytes], sizes: Iterable[int]) -> None:
+    def _add_large(
+        self, packet_id: int, parts: Iterable[bytes | memoryview], sizes: Iterable[int]
+    ) -> None:
         """Queue packets of which some parts are large, and become blocks of their own."""
         missing = iter(sizes)
         left = next(missing)

@@ -150,7 +150,9 @@ class Packeter:
             self._sending.send(conn, reports_itself=True)
         return packet_id
 
-    def send_framed(self, conn_id: str, parts: Sequence[bytes], sizes: Sequence[int]) -> int:
+    def send_framed(
+        self, conn_id: str, parts: Sequence[bytes | memoryview], sizes: Sequence[int]
+    ) -> int:
         """Queue packets that already begin with their size (4 bytes, network order).
 
         For a layer above that packs its own header and that of the packet with one struct; nothing
@@ -222,8 +224,20 @@ class Packeter:
 
     @property
     def unfinished_bytes(self) -> int:
-        """How many bytes of incomplete packets have arrived on all connections."""
+        """How many bytes of incomplete packets have arrived on all connections, with those that a
+        layer above counts, see :meth:`count_unfinished`."""
         return self._unfinished.size
+
+    def count_unfinished(self, conn_id: str, held: int, missing: int) -> None:
+        """Count what a layer above puts together from several packets like an unfinished packet.
+
+        ``held``: bytes of all that a connection has begun and not finished; ``missing``: bytes that
+        are still to come. Call it in ``on_packets_recv``. Raises
+        :exc:`~snakemq.exceptions.NoConnection`.
+        """
+        conn = self._get(conn_id)
+        conn.held_above = held
+        conn.missing_above = missing
 
     def get_progress(self, conn_id: str) -> tuple[int, int]:
         """Return how many bytes the system has taken over for a connection since it was made, and
@@ -294,9 +308,12 @@ class Packeter:
                 if conn.phase is CLOSED or not reader.has_more:
                     break
                 packets = reader.read()
-            if reader.unfinished != conn.unfinished and conn.phase is not CLOSED:
-                before, conn.unfinished = conn.unfinished, reader.unfinished
-                self._unfinished.changed(conn_id, before, reader.unfinished, reader.missing)
+            unfinished = reader.unfinished + conn.held_above
+            if unfinished != conn.unfinished and conn.phase is not CLOSED:
+                before, conn.unfinished = conn.unfinished, unfinished
+                self._unfinished.changed(
+                    conn_id, before, unfinished, reader.missing + conn.missing_above
+                )
         except (SnakeMQBrokenPacket, MemoryError) as exc:
             # A packet within the limit may be too large for this machine; what follows it could
             # not be understood without it.

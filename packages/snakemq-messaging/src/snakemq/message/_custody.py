@@ -1,34 +1,20 @@
 """What the stack notes on a message while it holds it, and which module writes each note.
 
-slot       written by                         read by
-=========  =================================  ======================================================
-unclaimed  _message _stack
-sent_to    _message _stack                    _stack _outbox
-queued_at  _outbox _express _queues _queue    _express _packing _expiry _picture _taking _deadlines
-position   _outbox _express _queues _backlog  _queues _backlog _queue _expiry _taking _deadlines
-stage      _queue _row _deliveries _taking    _queue _row _taking _deadlines
-failures   _offers                            _message
-=========  =================================  ======================================================
-
-A thread that sends a message claims it, notes the time and the message's position in the storage,
-and appends it to a queue. From then on the message belongs to the loop. ``_deliveries`` and
-``_offers`` write on received messages only.
-=======
-=============  =================================  =============================================
-slot           written by                         read by
-=============  =================================  =============================================
+=============  ======================================  =============================================
+slot           written by                              read by
+=============  ======================================  =============================================
 unclaimed      _message _stack
-sent_to        _message _stack                    _stack _outbox
-fixed_headers  _message _stack                    _message _stack _express _packing
-queued_size    _stack _queues _backlog            _backlog _express _outbox _queue _queues _row
-                                                  _taking
-queued_at      _outbox _express _queues _queue    _express _packing _expiry _picture _taking
-                                                  _deadlines
-position       _outbox _express _queues _backlog  _queues _backlog _queue _expiry _taking
-                                                  _deadlines
-stage          _queue _row _deliveries _taking    _queue _row _taking _deadlines
-failures       _offers                            _message
-=============  =================================  =============================================
+sent_to        _message _stack                         _stack _outbox
+fixed_headers  _message _stack                         _message _stack _express _packing _chunks
+queued_size    _stack _queues _backlog                 _backlog _express _outbox _queue _queues _row
+                                                       _taking _large _turns
+queued_at      _outbox _express _queues _queue         _express _packing _expiry _picture _taking
+                                                       _deadlines _chunks
+position       _outbox _express _queues _backlog       _queues _backlog _queue _expiry _taking
+                                                       _deadlines _large
+stage          _queue _row _deliveries _taking _large  _queue _row _taking _deadlines _chunks _large
+failures       _offers                                 _message
+=============  ======================================  =============================================
 
 A thread that sends a message claims it, which measures it too, notes the time and the message's
 position in the storage, and appends it to a queue. From then on the message belongs to the loop.

@@ -122,6 +122,10 @@ class Messaging:
       has not settled, with ``manual_ack``; those of RPC count. More that have arrived wait here.
       ``None``: no limit but the windows.
     - ``queue_limits``: how much may wait in the outgoing queues; ``None``: any amount.
+    - ``cut_large_messages``: messages of more than 64 KiB go in chunks to peers that can put them
+      together, 2.1 and newer ones. Shorter messages may then overtake them, and what has arrived is
+      not sent again after a reconnection. ``False``: they go in one piece, so that the order of all
+      messages is kept.
 
     Between two 2.x peers a message stays in its queue, and in the storage, until the receiver has
     *processed* it and says so. Messages that are not acknowledged when the connection breaks are
@@ -186,6 +190,7 @@ class Messaging:
 
     Assign it in the loop or while none runs. A message that came in the same read as the one whose
     callback replaces the policy may still be judged by the old one."""
+    cut_large_messages: Fixed[bool] = Fixed(yes_or_no)
     max_attempts: Setting[int] = Setting(whole(1))
     retry_delay: Setting[float] = Setting(zero_or_more("seconds"))
     max_unprocessed_bytes: Setting[int] = Setting(whole(1))
@@ -238,6 +243,14 @@ class Messaging:
     """``func(ident, message, reason, detail)``: like ``on_message_drop``, right after it, with the
     message itself and a :class:`DropReason`. ``detail``: what the receiver says of a message that
     it has rejected, a text of a stranger; otherwise ``""``."""
+    on_send_progress: Event[[str, str, bytes, int, int]] = Event()
+    """``func(conn_id, ident, message_uuid, arrived, size)``: that many bytes of a message have
+    arrived at the peer. Only for messages that are sent in chunks, those of more than 64 KiB to
+    2.1 peers, and not for each chunk."""
+    on_recv_progress: Event[[str, str, bytes, int, int]] = Event()
+    """``func(conn_id, ident, message_uuid, arrived, size)``: that many bytes of a message have
+    arrived here, as in :attr:`on_send_progress`. For the last bytes, it is called after
+    ``on_message_recv``."""
     on_connect: Event[[str, str]] = Event()
     """``func(conn_id, ident)``: the peer is identified, and has proven it if there is an
     ``authenticator``; :meth:`identity` tells how. The place to decide whether it is wanted: until
@@ -271,6 +284,7 @@ class Messaging:
         max_unprocessed_bytes: int = MAX_UNPROCESSED_BYTES,
         prefetch: int | None = None,
         queue_limits: QueueLimits | None = None,
+        cut_large_messages: bool = True,
         keepalive_interval: float | None = None,
         keepalive_wait: float = KEEPALIVE_WAIT,
         contest_wait: float = CONTEST_WAIT,
@@ -289,6 +303,7 @@ class Messaging:
         self.max_unprocessed_bytes = max_unprocessed_bytes
         self.prefetch = prefetch
         self.queue_limits = queue_limits
+        self.cut_large_messages = cut_large_messages
         self.keepalive_interval = keepalive_interval
         self.keepalive_wait = keepalive_wait
         self.contest_wait = contest_wait
@@ -318,6 +333,7 @@ class Messaging:
             self._registry,
             self._statistics,
             self._events,
+            cut_large_messages=cut_large_messages,
         )
         outbox = self._sender.outbox
         self._accept = outbox.accept  # for send_message, each look-up less is 2 % of it
@@ -340,7 +356,12 @@ class Messaging:
             identifier,
             packeter,
             frames.Features(
-                bits=frames.FEATURE_ACKS | frames.FEATURE_HEADERS | frames.FEATURE_REJECTIONS,
+                bits=(
+                    frames.FEATURE_ACKS
+                    | frames.FEATURE_HEADERS
+                    | frames.FEATURE_CHUNKS
+                    | frames.FEATURE_REJECTIONS
+                ),
                 epoch=int.from_bytes(os.urandom(8), "big"),
                 window_messages=window_messages,
                 window_bytes=window_bytes,
@@ -362,6 +383,8 @@ class Messaging:
         self.on_message_forgotten = self._receiver.deliveries.on_message_forgotten
         self.on_message_sent = self._sender.reports.on_message_sent
         self.on_message_delivered = self._sender.reports.on_message_delivered
+        self.on_send_progress = self._sender.reports.on_send_progress
+        self.on_recv_progress = self._receiver.chunks.on_recv_progress
         self.on_message_drop = self._sender.reports.on_message_drop
         self.on_message_dropped = self._sender.reports.on_message_dropped
         self.on_connect = self._connections.on_connect

@@ -72,7 +72,11 @@ def _with_queue(
     # There may be 100,000 queues, so what is 0 in most of them is not computed.
     queued = len(queue)
     in_flight = len(queue.in_flight)
-    size = queue.waiting.bytes + queue.aside.bytes + max(0, queue.backlog.bytes) if queued else 0
+    size = (
+        queue.waiting.bytes + queue.large.bytes + queue.aside.bytes + max(0, queue.backlog.bytes)
+        if queued
+        else 0
+    )
     if queue.incoming and not queue.is_announced:
         # It came in, and had no room in the window when the loop looked at it.
         left_over = queue.incoming.copy()

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from .._stats import Counters
 from .._wire._conversation import Conversation
 from .._wire._rejections import Rejection
+from ._assembly import Assembly, Unfinished
 from ._delivery import Delivery
 
 if TYPE_CHECKING:
@@ -154,14 +155,21 @@ class IncomingLane:
     __slots__ = (
         "ack_packet_id",
         "ack_timer",
+        "arrival_packet_id",
+        "arrived_told",
+        "assembly",
         "conversation",
         "counters",
         "early",
+        "largest_taken",
+        "progress",
         "receipts",
         "sender",
     )
 
-    def __init__(self, conversation: Conversation, counters: Counters, sender: Identity) -> None:
+    def __init__(
+        self, conversation: Conversation, counters: Counters, sender: Identity, largest_taken: int
+    ) -> None:
         self.conversation = conversation
         self.counters = counters
         self.sender = sender
@@ -171,3 +179,13 @@ class IncomingLane:
         self.ack_timer: TimerHandle | None = None
         self.early: Early | None = None
         """What waits until the inbox is recalled."""
+        self.largest_taken = largest_taken
+        """Bytes of data that the peer may send in a message."""
+        self.assembly: Assembly | None = None
+        """Set when the first large message comes, or one is left from an earlier connection."""
+        self.arrived_told = 0
+        """How many bytes of chunks the peer was told to have arrived."""
+        self.arrival_packet_id: int | None = None
+        """The frame that said so, while it waits to be sent."""
+        self.progress: tuple[Unfinished, ...] = ()
+        """Messages of which a part has arrived, and nobody was told yet."""

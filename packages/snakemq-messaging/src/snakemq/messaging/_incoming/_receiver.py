@@ -10,9 +10,11 @@ from .._authorization import Authorization
 from .._events import Events
 from .._stats import Statistics
 from .._storekeeper import Storekeeper
+from .._wire import _frames as frames
 from .._wire._conversation import Conversation
 from ._acks import Acks
 from ._batch import Batches
+from ._chunks import ChunkReceiver
 from ._deliveries import Deliveries
 from ._early import EarlyMessages
 from ._inbox import Inbox
@@ -79,15 +81,21 @@ class Receiver:
                 self.offers.hold,
                 events,
             )
+        self.chunks = ChunkReceiver(packeter, settings, events, self.receive)
         self._statistics = statistics
 
-    def admitted(self, conversation: Conversation, sender: Identity) -> Inbox:
-        """Open the lane of a connection: messages may come from now on."""
+    def admitted(self, conversation: Conversation, sender: Identity, max_packet_size: int) -> Inbox:
+        """Open the lane of a connection: messages may come from now on.
+
+        ``max_packet_size``: what the peer was told.
+        """
         ident = sender.ident
         inbox = self.inboxes.open(ident)
         inbox.sender = sender
-        inbox.lane = IncomingLane(conversation, self._statistics.of(ident), sender)
+        largest = max_packet_size - frames.MESSAGE_HEADER_SIZE
+        inbox.lane = IncomingLane(conversation, self._statistics.of(ident), sender, largest)
         self.deliveries.connected(inbox)
+        self.chunks.admitted(inbox)
         return inbox
 
     def _recalled(self, inbox: Inbox) -> None:
@@ -111,5 +119,6 @@ class Receiver:
         if not inbox.deliveries:
             self.inboxes.let_go(inbox.ident)
         self.deliveries.disconnected(inbox.ident, lane)
+        self.chunks.disconnected(inbox.ident, lane)
         if early:
             self.deliveries.backpressure.relieve()

@@ -37,6 +37,7 @@ class ExpressLane:
     """
 
     def __init__(self, packeter: Packeter, reports: Reports) -> None:
+        self.max_size = MAX_EXPRESS_SIZE
         self._packeter = packeter
         self._link = packeter.link
         self._time = packeter.link.time
@@ -124,7 +125,7 @@ class ExpressLane:
             features is None
             or not conversation.acks
             or self._is_sending
-            or size > MAX_EXPRESS_SIZE
+            or size > self.max_size
             or size > conversation.largest_message
             # copy of is_expired() for one that is not stored: the call would take 1 % of a chain
             # of messages

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from snakemq.exceptions import SnakeMQBrokenMessage
+
 from .._stats import Counters
 from .._wire._conversation import Conversation
+from .._wire._cutting import Place
 from .._wire._rejections import Rejection
+from ._turns import Turns
+
+MAX_PLACES = 512
+"""Messages of which a peer may say how much it has. An honest one knows fewer."""
 
 
 class OutgoingLane:
@@ -19,9 +26,12 @@ class OutgoingLane:
         "conversation",
         "counters",
         "is_held",
+        "places",
+        "places_are_known",
         "rejections",
         "round_trip_probe",
         "sent",
+        "turns",
         "unsent",
     )
 
@@ -42,6 +52,32 @@ class OutgoingLane:
         """Messages that the peer has rejected and not acknowledged yet, by their number."""
         self.round_trip_probe: tuple[int, float] | None = None
         """The ack to come that is timed, and when its message was sent."""
+
+        self.places: dict[bytes, int] | None = None
+        """How many bytes the peer has of messages that were under way before."""
+        self.places_are_known = False
+        """Has the peer told all of these? Then large messages may go."""
+        self.turns: Turns | None = None
+        """Set when the first large message goes."""
+
+    def note_place(self, place: Place) -> None:
+        """Note how much the peer has of a message.
+
+        Raises :exc:`~snakemq.exceptions.SnakeMQBrokenMessage` if there are too many.
+        """
+        if self.places is None:
+            self.places = {}
+        if self.places_are_known or len(self.places) >= MAX_PLACES:
+            raise SnakeMQBrokenMessage("more places to go on than there can be")
+        self.places[place.uuid] = place.offset
+
+    def begin_turns(self, max_chunk: int) -> Turns:
+        """Open the books of large messages."""
+        features = self.conversation.features
+        assert features is not None
+        self.turns = Turns(features.window_bytes, self.places or {}, max_chunk)
+        self.places = None
+        return self.turns
 
     def count_sent(self, packet_id: int) -> int:
         """Return how many more messages are sent, now that all packets up to this one are."""

@@ -28,6 +28,7 @@ class Reports:
         self.on_message_delivered: Callback[[str, str, bytes]] = Callback()
         self.on_message_drop: Callback[[str, bytes]] = Callback()
         self.on_message_dropped: Callback[[str, Message, DropReason, str]] = Callback()
+        self.on_send_progress: Callback[[str, str, bytes, int, int]] = Callback()
         self._events = events
 
     def tell(
@@ -42,6 +43,17 @@ class Reports:
             conn_id = lane.conversation.conn_id
             for message in messages:
                 self._events.call(conn_id, callback, conn_id, queue.ident, message.uuid)
+
+    def progress(
+        self, lane: OutgoingLane, queue: OutgoingQueue, uuid: bytes, arrived: int, size: int
+    ) -> None:
+        """Call ``on_send_progress``."""
+        conn_id = lane.conversation.conn_id
+        self._events.call(
+            conn_id,
+            self.on_send_progress,
+            *(conn_id, queue.ident, uuid, arrived, size),
+        )
 
     def dropped(self, ident: str, message: Message, reason: DropReason, detail: str) -> None:
         """Call ``on_message_drop`` and ``on_message_dropped``."""

@@ -18,12 +18,14 @@ from .._storekeeper import Storekeeper
 from .._wire._conversation import Conversation
 from .._wire._rejections import Rejection
 from .._wire._window import window_left
+from ._chunks import ChunkSender
 from ._express import ExpressLane
 from ._lane import OutgoingLane
 from ._limits import Occupancy
 from ._outbox import Outbox
 from ._packing import PACKET_OVERHEAD, pack_batch
 from ._queue._queue import OutgoingQueue
+from ._queue._taking import UNLIMITED
 from ._queues import OutgoingQueues
 from ._reports import Reports
 from ._warnings import Warnings
@@ -49,6 +51,8 @@ class Sender:
         registry: Registry,
         statistics: Statistics,
         events: Events,
+        *,
+        cut_large_messages: bool = True,
     ) -> None:
         self.reports = Reports(events)
         self._packeter = packeter
@@ -65,6 +69,9 @@ class Sender:
         self._queues = OutgoingQueues(self._link, storage, storekeeper, occupancy, statistics, self)
         self._deletions = self._queues.deletions
         self._express_lane = ExpressLane(packeter, self.reports)
+        self.chunks = ChunkSender(packeter, self._deletions, self.reports)
+        if not cut_large_messages:
+            self.chunks.cut_from = UNLIMITED
         self.outbox = Outbox(self._link, self._queues, registry, self._express_lane, self._warnings)
 
     def limits_changed(self, ident: str) -> None:
@@ -137,6 +144,17 @@ class Sender:
         """Give waiting messages to the packeter, until enough is there."""
         while self._pump_batch(queue):
             pass
+        lane = queue.lane
+        if lane is not None and (queue.large.bytes or lane.turns):
+            self.chunks.send(lane, queue)
+
+    def places_are_known(self, queue: OutgoingQueue) -> None:
+        """Let large messages go: the peer has said how much it has of them already."""
+        lane = queue.lane
+        assert lane is not None
+        lane.places_are_known = True
+        if queue.large.bytes:
+            self.chunks.send(lane, queue)
 
     def _pump_batch(self, queue: OutgoingQueue) -> bool:
         """Send one batch. True if there may be more to send."""
@@ -151,12 +169,15 @@ class Sender:
                 self._queues.fill(queue)
         now = self._time()
         aside = queue.aside.count
-        taken = queue.take(now, max_messages, max_bytes, conversation.largest_message)
+        taken = queue.take(
+            *(now, max_messages, max_bytes, conversation.largest_message),
+            self.chunks.cut_from if conversation.takes_chunks else UNLIMITED,
+        )
         if taken.messages:
             self._send(lane, queue, taken.messages, now)
-            lane.counters.resent += taken.resent
+        lane.counters.resent += taken.resent
         is_aside = queue.aside.count != aside
-        if is_aside or queue.has_more():
+        if is_aside or taken.large or queue.has_more():
             self._queues.watch(queue)
         if taken.expired or taken.too_large or is_aside:
             # Others have their turn before more is taken out of the queue.
@@ -166,7 +187,7 @@ class Sender:
             self._queues.drop(queue, taken.expired, DropReason.EXPIRED)
             self._refuse(conversation, queue, taken.too_large)
             return False
-        return bool(taken.messages) and queue.has_more()
+        return bool(taken.messages or taken.large) and queue.has_more()
 
     def _refuse(
         self, conversation: Conversation, queue: OutgoingQueue, messages: list[Message]
@@ -321,8 +342,8 @@ class Sender:
         if queue.incoming:
             self._queues.absorb(queue)  # so that each is counted once, however often this is asked
         return (
-            queue.waiting.count + len(queue.in_flight),
-            queue.waiting.bytes + queue.in_flight_bytes,
+            queue.waiting.count + len(queue.large) + len(queue.in_flight),
+            queue.waiting.bytes + queue.large.bytes + queue.in_flight_bytes,
         )
 
     def queues(self) -> list[OutgoingQueue]:

@@ -20,12 +20,15 @@ from .._wire import _frames as frames
 from .._wire._conversation import (
     Acked,
     Answer,
+    Arrived,
     Claimed,
     Held,
     Numbered,
+    Part,
     Rejected,
     TurnedAway,
 )
+from .._wire._cutting import Place
 from .._wire._phases import CLOSED, TURNED_AWAY, Event, Phase
 from ._authentication import Authentication
 from ._checks import Checks
@@ -198,13 +201,15 @@ class Connections:
         features = conversation.features
         product, version = (features.product, features.version) if features else ("", "")
         self._statistics.count_connection(ident, product, version)
+        assert connection.identity is not None
+        connection.inbox = self._receiver.admitted(
+            conversation, connection.identity, connection.max_packet_size
+        )
         if features is not None:
             self._past.admitted(ident, features.epoch, conversation.order)
             self._admitted += 1
             self._packeter.send_packet(conn_id, frames.encode_number(self._admitted))
         self._sender.admitted(connection.queue)
-        assert connection.identity is not None
-        connection.inbox = self._receiver.admitted(conversation, connection.identity)
         self.keepalive.plan(connection)
         self._events.call(
             conn_id,
@@ -224,6 +229,8 @@ class Connections:
             self._end_of_past(connection, ident)
         else:
             self._past.admitted(ident, features.epoch, conversation.order, number)
+            assert connection.queue is not None
+            self._sender.places_are_known(connection.queue)
 
     def _end_of_past(self, connection: Connection, ident: str) -> None:
         # Not an error: the peer has broken no rule, and nobody is at the other end any more.
@@ -304,6 +311,9 @@ class Connections:
                 return
             self._receiver.acks.send_if_due(inbox)
             lane = inbox.lane
+            if lane is not None and lane.assembly is not None:
+                self._receiver.chunks.confirm(inbox)
+                lane = inbox.lane
             if (
                 lane is not None
                 and (lane.receipts.behind_gap or lane.early is not None)
@@ -319,7 +329,10 @@ class Connections:
     def _receive_control(self, connection: Connection, packet: Packet) -> None:
         frame = packet if isinstance(packet, bytes) else packet.whole()
         said = connection.conversation.receive(frame, connection.last_recv)
-        if isinstance(said, Acked):
+        if isinstance(said, Part):
+            assert connection.inbox is not None
+            self._receiver.chunks.receive(connection.inbox, frame)
+        elif isinstance(said, Acked):
             assert connection.queue is not None
             self._sender.acked(connection.queue, said.processed)
         elif isinstance(said, Rejected):
@@ -329,6 +342,12 @@ class Connections:
             self._notices.answer(connection)
         elif isinstance(said, Claimed):
             self._claimed(connection, said.ident)
+        elif isinstance(said, Arrived):
+            assert connection.queue is not None
+            self._sender.chunks.arrived(connection.queue, said.size)
+        elif isinstance(said, Place):
+            assert connection.queue is not None
+            self._sender.chunks.place_told(connection.queue, said)
         elif isinstance(said, Numbered):
             self._numbered(connection, said.number)
         elif isinstance(said, Held):
@@ -378,5 +397,8 @@ class Connections:
         if inbox is not None and queue is not None:
             self._sender.packets_sent(queue, packet_id)
             self._receiver.acks.packets_sent(inbox, packet_id)
+            lane = inbox.lane
+            if lane is not None and lane.arrival_packet_id is not None:
+                self._receiver.chunks.packets_sent(inbox, lane, packet_id)
         if connection.conversation.phase is TURNED_AWAY:
             self._endings.packets_sent(connection, packet_id)

@@ -10,6 +10,7 @@ from snakemq.exceptions import (
     SnakeMQRefused,
 )
 
+from . import _cutting as cutting
 from . import _frames as frames
 from ._phases import TABLE, Act, Event, Phase, decide
 from ._rejections import Rejection
@@ -56,6 +57,16 @@ class Rejected(NamedTuple):
     rejection: Rejection
 
 
+class Part(NamedTuple):
+    """The peer has sent a part of a large message."""
+
+
+class Arrived(NamedTuple):
+    """The peer has got this many bytes of chunks on this connection."""
+
+    size: int
+
+
 class TurnedAway(NamedTuple):
     """The connection must be closed because of ``error``, after sending ``farewell``."""
 
@@ -72,7 +83,10 @@ class Sent(NamedTuple):
     """The peer has sent a message, and is admitted."""
 
 
-Said: TypeAlias = "Claimed | Answer | Acked | Numbered | Rejected | TurnedAway | Held | Sent | None"
+Said: TypeAlias = (
+    "Claimed | Answer | Acked | Numbered | Rejected | Part | cutting.Place | Arrived"
+    " | TurnedAway | Held | Sent | None"
+)
 
 
 class Conversation:
@@ -94,6 +108,7 @@ class Conversation:
         "largest_message",
         "order",
         "phase",
+        "takes_chunks",
         "takes_headers",
     )
 
@@ -111,6 +126,8 @@ class Conversation:
         """Do both sides acknowledge messages?"""
         self.takes_headers = False
         """Does the peer understand messages with headers?"""
+        self.takes_chunks = False
+        """Do both sides put large messages together from chunks?"""
         self.ident: str | None = None
         """Set when this connection owns the ident, from the phase of checking on."""
         self.has_more_to_handle = False
@@ -184,6 +201,7 @@ class Conversation:
         self.largest_message = features.max_packet_size - frames.MESSAGE_HEADER_SIZE
         self.acks = bool(features.bits & frames.FEATURE_ACKS)
         self.takes_headers = bool(features.bits & frames.FEATURE_HEADERS)
+        self.takes_chunks = self.acks and bool(features.bits & frames.FEATURE_CHUNKS)
         return None
 
     def _note_claim(self, frame: bytes, now: float) -> Said:
@@ -200,6 +218,15 @@ class Conversation:
 
     def _note_rejection(self, frame: bytes, now: float) -> Said:
         return Rejected(*frames.decode_rejected(frame)) if self.tells_rejections else None
+
+    def _note_part(self, frame: bytes, now: float) -> Said:
+        return Part() if self.takes_chunks else None
+
+    def _note_place(self, frame: bytes, now: float) -> Said:
+        return cutting.decode_place(frame) if self.takes_chunks else None
+
+    def _note_arrival(self, frame: bytes, now: float) -> Said:
+        return Arrived(cutting.decode_arrived(frame)) if self.takes_chunks else None
 
     def _answer_ping(self, frame: bytes, now: float) -> Said:
         if now >= self._second_of_pings + 1:
@@ -221,6 +248,9 @@ class Conversation:
         Event.REFUSED: _was_refused,
         Event.NUMBER: _note_number,
         Event.REJECTED: _note_rejection,
+        Event.PART: _note_part,
+        Event.PLACE: _note_place,
+        Event.ARRIVED: _note_arrival,
     }
 
 
@@ -248,5 +278,10 @@ _EVENTS = {
     frames.FRAME_TYPE_REFUSED: Event.REFUSED,
     frames.FRAME_TYPE_NUMBER: Event.NUMBER,
     frames.FRAME_TYPE_REJECTED: Event.REJECTED,
+    frames.FRAME_TYPE_HEAD: Event.PART,
+    frames.FRAME_TYPE_CHUNK: Event.PART,
+    frames.FRAME_TYPE_ABORT: Event.PART,
+    frames.FRAME_TYPE_PLACE: Event.PLACE,
+    frames.FRAME_TYPE_ARRIVED: Event.ARRIVED,
 }
 """Frames that have a meaning. Pongs have none: any frame proves life."""

@@ -26,13 +26,21 @@ FRAME_TYPE_ACK = 17
 FRAME_TYPE_MESSAGE_WITH_HEADERS = 18
 FRAME_TYPE_REFUSED = 19
 FRAME_TYPE_NUMBER = 20
+FRAME_TYPE_CHUNK = 21
+FRAME_TYPE_PLACE = 22
 FRAME_TYPE_REJECTED = 23
+FRAME_TYPE_HEAD = 26
+FRAME_TYPE_ABORT = 27
+FRAME_TYPE_ARRIVED = 28
 
 FEATURE_ACKS = 0x1
 """Feature bit: message frames are acknowledged."""
 
 FEATURE_HEADERS = 0x2
 """Feature bit: messages with headers are understood."""
+
+FEATURE_CHUNKS = 0x8
+"""Feature bit: large messages are put together from chunks, see ``_cutting.py``."""
 
 FEATURE_REJECTIONS = 0x10
 """Feature bit: the ack of a message that was rejected says so."""
@@ -130,6 +138,9 @@ PACKET_SIZE_LENGTH = _MESSAGE_PACKET.size - _MESSAGE.size
 pack_message_packet = _MESSAGE_PACKET.pack
 """``(size, type, uuid, ttl, flags)``: the header of a message frame with that of its packet. The
 struct's own method, because it is called for each message."""
+
+pack_message_header = _MESSAGE.pack
+"""``(type, uuid, ttl, flags)``: the header of a message frame alone."""
 
 unpack_message_header = _MESSAGE.unpack_from
 """``frame`` to ``(type, uuid, ttl, flags)``, with ``INFINITE_TTL`` as it is."""

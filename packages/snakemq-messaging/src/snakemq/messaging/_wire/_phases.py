@@ -52,6 +52,9 @@ class Event(Enum):
     REFUSED = "refused"
     NUMBER = "connection number"
     REJECTED = "rejected"
+    PART = "head, chunk, abort"
+    PLACE = "place"
+    ARRIVED = "chunks arrived"
     EMPTY = "empty frame"
     OTHER = "any other frame"
 
@@ -75,6 +78,9 @@ FRAMES = (
     Event.REFUSED,
     Event.NUMBER,
     Event.REJECTED,
+    Event.PART,
+    Event.PLACE,
+    Event.ARRIVED,
     Event.EMPTY,
     Event.OTHER,
 )
@@ -141,6 +147,9 @@ TABLE: Mapping[Phase, Mapping[Event, Step]] = {
         Event.REFUSED: READ,
         Event.NUMBER: READ,
         Event.REJECTED: READ,
+        Event.PART: READ,
+        Event.PLACE: READ,
+        Event.ARRIVED: READ,
         Event.EMPTY: REJECT,
         Event.OTHER_VERSION: Step(phase=Phase.TURNED_AWAY),
         Event.END: END,

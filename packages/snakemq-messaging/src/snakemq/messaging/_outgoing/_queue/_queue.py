@@ -13,8 +13,9 @@ from ._aside import Aside
 from ._backlog import Backlog, Fate
 from ._deadlines import Deadlines
 from ._expiry import is_over
+from ._large import LargeMessages
 from ._row import Row
-from ._stages import ASIDE, GONE, PASSED, RETURNED, WAITING
+from ._stages import ASIDE, GONE, IN_CHUNKS, IN_FLIGHT, LARGE, PASSED, RETURNED, WAITING
 from ._taking import MAX_REMOVED, UNLIMITED, Taking
 
 MAX_MESSAGES_IN_MEMORY = 10_000
@@ -30,7 +31,8 @@ class OutgoingQueue:
     Any thread calls :meth:`append`, all else belongs to the loop. A message is *waiting* until
     :meth:`take` puts it *in flight*; :meth:`launch` does so without a wait. It stays in the queue
     until :meth:`landed` says that it needs no resending. A message that is too large for the peer
-    is set *aside*, and waits for its next connection.
+    is set *aside*, and waits for its next connection. One that goes out in chunks waits for a turn
+    among the *large* ones until :meth:`is_sent_whole` puts it in flight.
     """
 
     __slots__ = (
@@ -45,6 +47,7 @@ class OutgoingQueue:
         "is_announced",
         "is_forgotten",
         "lane",
+        "large",
         "waiting",
     )
 
@@ -66,6 +69,8 @@ class OutgoingQueue:
         self.in_flight: deque[Message] = deque()
         self.in_flight_bytes = 0
         """Their sizes."""
+        self.large = LargeMessages()
+        """What goes out in chunks."""
         self.waiting = Row()
         """What waits in memory."""
         self._deadlines = Deadlines()
@@ -140,18 +145,25 @@ class OutgoingQueue:
                 self._wait(message)
 
     def take(
-        self, now: float, max_messages: int, max_bytes: int, largest: int = UNLIMITED
+        self,
+        now: float,
+        max_messages: int,
+        max_bytes: int,
+        largest: int = UNLIMITED,
+        cut_from: int = UNLIMITED,
     ) -> Taking:
         """Put messages in flight, see :class:`Taking`. Those with more than ``largest`` bytes are
-        set aside."""
-        taking = Taking(now, max_messages, max_bytes, largest)
+        set aside, and others with more than ``cut_from`` wait for a turn."""
+        taking = Taking(now, max_messages, max_bytes, largest, cut_from)
         if self.waiting.count or self.has_stored:
-            taking.from_row(self.waiting, self.aside)
-            if not self.waiting.count and not self.aside.count:
+            taking.from_row(self.waiting, self.aside, self.large)
+            if not self.waiting.count and not self.aside.count and not self.large.bytes:
                 self._deadlines.clear()  # nobody asks for the next one while the peer keeps up
         else:
-            taking.from_incoming(self.incoming, self.aside)
+            taking.from_incoming(self.incoming, self.aside, self.large)
             for message in taking.too_large:
+                self._deadlines.note(message)
+            for message in taking.large:
                 self._deadlines.note(message)
         self.in_flight.extend(taking.messages)
         self.in_flight_bytes += taking.bytes
@@ -179,6 +191,12 @@ class OutgoingQueue:
         """Take back the message that was launched last: it was not sent after all."""
         self.in_flight_bytes -= self.in_flight.pop().queued_size
 
+    def is_sent_whole(self, message: Message) -> None:
+        """Put a message in flight whose last chunk is sent."""
+        self.large.leave(message, IN_FLIGHT)
+        self.in_flight.append(message)
+        self.in_flight_bytes += message.queued_size
+
     def landed(self, count: int) -> list[Message]:
         """Take out the first ``count`` messages that are in flight."""
         popleft = self.in_flight.popleft
@@ -187,9 +205,10 @@ class OutgoingQueue:
         return landed
 
     def disconnected(self, now: float) -> list[Message]:
-        """Let what is in flight wait again, and what was set aside right behind it.
+        """Let what is in flight wait again, and right behind it what was under way in chunks, and
+        what was set aside.
 
-        Both keep their order and come before the others: a message may have been overtaken, but it
+        These keep their order and come before the others: a message may have been overtaken, but it
         never overtakes. Returns what is dropped: messages with ttl 0 and those that have expired.
         """
         self.lane = None
@@ -204,6 +223,14 @@ class OutgoingQueue:
                 kept.append(message)
         self.in_flight.clear()
         self.in_flight_bytes = 0
+        large, self.large = self.large, LargeMessages()
+        for message in large:
+            if is_over(message, now):
+                message.stage = GONE
+                dropped.append(message)
+            else:
+                self._wait(message, RETURNED if message.stage == IN_CHUNKS else WAITING)
+                kept.append(message)
         aside, self.aside = self.aside, Aside()
         for message in aside:
             if is_over(message, now):
@@ -229,12 +256,15 @@ class OutgoingQueue:
         return dropped
 
     def _gone(self, message: Message) -> None:
-        (self.aside if message.stage == ASIDE else self.waiting).leave(message)
+        if message.stage in (LARGE, IN_CHUNKS):
+            self.large.leave(message)
+        else:
+            (self.aside if message.stage == ASIDE else self.waiting).leave(message)
 
     def expire(self, now: float) -> list[Message]:
         """Take out the waiting messages whose time has come, but no more than 1,000."""
         expired: list[Message] = []
-        for message in self._deadlines.pop_due(now, self.waiting.count + self.aside.count):
+        for message in self._deadlines.pop_due(now, self._with_deadlines()):
             self._gone(message)
             expired.append(message)
             if len(expired) >= MAX_REMOVED:
@@ -251,6 +281,10 @@ class OutgoingQueue:
 
     def drop_oldest(self) -> Message | None:
         """Take out the message that has waited longest; ``None`` when none waits in memory."""
+        large = self.large.oldest_without_turn()
+        if large is not None:
+            self.large.leave(large)
+            return large
         self._strip()
         for row in (self.aside, self.waiting):
             if row.messages:
@@ -261,7 +295,12 @@ class OutgoingQueue:
 
     def oldest(self) -> Message | None:
         """Return the message that was sent first. Thread-safe, and therefore approximate."""
-        for messages in (self.in_flight, self.aside.messages, self.waiting.messages):
+        for messages in (
+            self.in_flight,
+            self.large,
+            self.aside.messages,
+            self.waiting.messages,
+        ):
             if messages:
                 try:
                     return next(iter(messages))
@@ -271,11 +310,15 @@ class OutgoingQueue:
 
     def next_deadline(self) -> float | None:
         """Return when the first of the waiting messages expires; ``None`` if none does."""
-        return self._deadlines.next(self.waiting.count + self.aside.count)
+        return self._deadlines.next(self._with_deadlines())
+
+    def _with_deadlines(self) -> int:
+        """Return how many messages wait in memory, for each of which there may be a deadline."""
+        return self.waiting.count + self.aside.count + len(self.large)
 
     def __len__(self) -> int:
         """How many messages wait, in memory and in the storage."""
-        count = self.waiting.count + self.aside.count
+        count = self._with_deadlines()
         if self.backlog.count > 0:
             count += self.backlog.count
         return count
@@ -283,6 +326,7 @@ class OutgoingQueue:
     def __iter__(self) -> Iterator[Message]:
         """Yield all messages in memory but the incoming ones, in their order."""
         yield from self.in_flight
+        yield from self.large
         yield from self.aside
         yield from self.waiting
         yield from (m for _, m in self.backlog.behind if m.stage >= WAITING)
@@ -295,4 +339,5 @@ class OutgoingQueue:
             or self.backlog.is_open
             or self.incoming
             or self.aside.count
+            or self.large.bytes
         )

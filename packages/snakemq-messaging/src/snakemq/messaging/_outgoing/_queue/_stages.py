@@ -12,3 +12,7 @@ ASIDE = 4
 """It waits for a connection to a peer that takes messages of its size."""
 PASSED = 5
 """It waits again: it was set aside, and the peer has gone since."""
+LARGE = 6
+"""It waits for a turn to go out in chunks."""
+IN_CHUNKS = 7
+"""It has its turn, and its last chunk is not sent yet."""

@@ -7,8 +7,9 @@ from collections import deque
 from snakemq.message import Message
 
 from ._aside import Aside
+from ._large import LargeMessages
 from ._row import Row
-from ._stages import GONE, IN_FLIGHT, PASSED, RETURNED, WAITING
+from ._stages import GONE, IN_FLIGHT, LARGE, PASSED, RETURNED, WAITING
 
 MAX_REMOVED = 1000
 """How many expired or too large messages are removed at once: the loop has other things to do."""
@@ -25,22 +26,36 @@ class Taking:
     """
 
     __slots__ = (
+        "_cut_from",
         "_largest",
         "_max_bytes",
         "_max_messages",
         "_now",
+        "_watch_from",
         "bytes",
         "expired",
+        "large",
         "messages",
         "resent",
         "too_large",
     )
 
-    def __init__(self, now: float, max_messages: int, max_bytes: int, largest: int) -> None:
+    def __init__(
+        self,
+        now: float,
+        max_messages: int,
+        max_bytes: int,
+        largest: int,
+        cut_from: int = UNLIMITED,
+    ) -> None:
+        """``largest``: bytes of the largest message that the peer takes; ``cut_from``: of the
+        largest that goes in one piece."""
         self._now = now
         self._max_messages = max_messages
         self._max_bytes = max_bytes
         self._largest = largest
+        self._cut_from = cut_from
+        self._watch_from = min(largest, cut_from)  # one comparison for nearly all messages
         self.messages: list[Message] = []
         """What is taken."""
         self.bytes = 0
@@ -51,10 +66,12 @@ class Taking:
         self.too_large: list[Message] = []
         """Those with more than ``largest`` bytes that were removed for the first time: set aside,
         or dropped with a ttl of 0."""
+        self.large: list[Message] = []
+        """Those that wait for a turn to go out in chunks, from now on."""
 
-    def from_incoming(self, incoming: deque[Message], aside: Aside) -> None:
+    def from_incoming(self, incoming: deque[Message], aside: Aside, large: LargeMessages) -> None:
         """Take messages that have just come in, while none waits: most of them come by here."""
-        now, max_bytes, largest = self._now, self._max_bytes, self._largest
+        now, max_bytes, watch_from = self._now, self._max_bytes, self._watch_from
         taken = self.messages
         size = 0
         removable = MAX_REMOVED
@@ -68,8 +85,8 @@ class Taking:
                 removable -= 1
                 continue
             length = message.queued_size
-            if length > largest:
-                if not self._set_aside(message, aside):
+            if length > watch_from:
+                if not self._divert(message, aside, large, is_known=False):
                     incoming.appendleft(message)
                     break
                 removable -= 1
@@ -78,13 +95,13 @@ class Taking:
             taken.append(message)
         self.bytes = size
 
-    def from_row(self, waiting: Row, aside: Aside) -> None:
+    def from_row(self, waiting: Row, aside: Aside, large: LargeMessages) -> None:
         """Take messages that have waited."""
-        now, max_messages, max_bytes, largest = (
+        now, max_messages, max_bytes, watch_from = (
             self._now,
             self._max_messages,
             self._max_bytes,
-            self._largest,
+            self._watch_from,
         )
         row = waiting.messages
         taken = self.messages
@@ -107,10 +124,12 @@ class Taking:
                 removable -= 1
                 continue
             length = message.queued_size
-            if length > largest:
-                if not self._set_aside(message, aside, is_known=stage == PASSED):
+            if length > watch_from:
+                if not self._divert(message, aside, large, is_known=stage == PASSED):
                     row.appendleft(message)
                     break
+                if stage == RETURNED and message.stage == LARGE:
+                    self.resent += 1
                 waiting.leave(message, message.stage)
                 removable -= 1
                 continue
@@ -123,8 +142,19 @@ class Taking:
         waiting.bytes -= size
         self.bytes = size
 
-    def _set_aside(self, message: Message, aside: Aside, *, is_known: bool = False) -> bool:
-        """Set a message aside. False if it has to wait where it was, and those behind it too."""
+    def _divert(
+        self, message: Message, aside: Aside, large: LargeMessages, *, is_known: bool
+    ) -> bool:
+        """Set a message aside, or let it wait for a turn. False if it has to wait where it was,
+        and those behind it too."""
+        if message.queued_size > self._largest:
+            return self._set_aside(message, aside, is_known=is_known)
+        if not large.put(message):
+            return False
+        self.large.append(message)
+        return True
+
+    def _set_aside(self, message: Message, aside: Aside, *, is_known: bool) -> bool:
         if message.ttl == 0:
             message.stage = GONE
         elif not aside.put(message):
