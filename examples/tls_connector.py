@@ -10,6 +10,7 @@ fifth.
 import ssl
 import sys
 
+from snakemq.identity import CertificateIdents
 from snakemq.link import Link, SSLConfig
 from snakemq.message import Message
 from snakemq.messaging import Messaging
@@ -18,7 +19,8 @@ from snakemq.packeter import Packeter
 
 def main(port: str = "4000", folder: str = "certs", ident: str = "connector") -> None:
     link = Link()
-    messaging = Messaging(ident, "", Packeter(link))
+    authenticator = CertificateIdents("spiffe://corp.example/{ident}")
+    messaging = Messaging(ident, "", Packeter(link), authenticator=authenticator)
     refusals = 0
 
     def on_message_recv(conn_id: str, ident: str, message: Message) -> None:
@@ -33,7 +35,7 @@ def main(port: str = "4000", folder: str = "certs", ident: str = "connector") ->
             link.stop()
 
     messaging.on_message_recv.add(on_message_recv)
-    # of the link: the listener may close the connection before it has said its ident
+    # of the link: a connection that is refused is never announced by messaging
     link.on_disconnect.add(on_disconnect)
     messaging.send_message("listener", Message(b"hello", ttl=60))
 
@@ -44,7 +46,8 @@ def main(port: str = "4000", folder: str = "certs", ident: str = "connector") ->
         cert_reqs=ssl.CERT_REQUIRED,
         check_hostname=True,  # the listener's certificate must be made out to the host we dial
     )
-    link.add_connector(("localhost", int(port)), ssl_config=config)
+    # Nobody else than the listener gets to know who we are.
+    link.add_connector(("localhost", int(port)), ssl_config=config, ident="listener")
     try:
         link.loop()
     except KeyboardInterrupt:

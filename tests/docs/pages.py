@@ -4,7 +4,8 @@ A page is cut into scenarios by its ``##`` headings. In a scenario
 
 - a ``python`` block with names of files is appended to each of these files,
 - a ``toml`` block with names of files is appended to each of these, which scripts only read,
-- an ``sh`` block runs its lines ``python FILE`` at the same time,
+- an ``sh`` block runs its lines ``python FILE ARGUMENTS`` at the same time; the file may also be
+  one of the examples,
 - a ``text`` block with the name of a file is all that this file prints then. Three dots stand for
   anything within a line.
 
@@ -41,7 +42,8 @@ class Block:
 class Run:
     """Scripts that are started at the same time, and what they print."""
 
-    scripts: list[str]
+    scripts: dict[str, list[str]]
+    """Their arguments, by name."""
     output: dict[str, str] = field(default_factory=dict)
 
 
@@ -78,7 +80,7 @@ def _scenario(title: str, section: list[Block]) -> Scenario:
             for name in block.names:
                 scenario.files[name] = scenario.files.get(name, "") + block.text
         elif block.language == "sh":
-            started = [words[1] for words in commands(block) if words[0] == "python"]
+            started = {words[1]: words[2:] for words in commands(block) if words[0] == "python"}
             if started:
                 scenario.runs.append(Run(started))
         elif block.language == "text" and block.names:

@@ -17,6 +17,7 @@ import snakemq.packeter
 import snakemq.rpc
 import snakemq.throttle
 from snakemq.callbacks import Callback, Event
+from snakemq.identity import CertificateIdents
 from snakemq.link import Link
 from snakemq.link.testing import MemoryLink, MemoryNetwork
 from snakemq.message import Message
@@ -155,6 +156,11 @@ def a_connection_is_made(two: Two) -> None:
     two.connect()
 
 
+def an_ident_is_not_proven(two: Two) -> None:
+    two.alice.messaging.authenticator = CertificateIdents(dns=True)
+    two.connect()
+
+
 def a_check_raises(two: Two) -> None:
     two.alice.messaging.on_connect.add(fail)
     two.connect()
@@ -221,6 +227,7 @@ def a_peer_breaks_the_rules(two: Two) -> None:
 
 SITUATIONS: dict[str, Callable[[Two], None]] = {
     "a connection is made": a_connection_is_made,
+    "a connection is made, and the peer does not prove its ident": an_ident_is_not_proven,
     "a connection is made, and a callback of `Messaging.on_connect` raises": a_check_raises,
     "a message is sent to a connected peer": a_message_is_sent,
     "the peer has processed it": the_peer_has_processed_it,

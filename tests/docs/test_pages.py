@@ -1,8 +1,10 @@
 """Every block of the pages that a reader would try is tried."""
 
 import re
+import shutil
 import signal
 import socket
+import ssl
 import tomllib
 from pathlib import Path
 
@@ -15,11 +17,15 @@ from .pages import DOCS, ROOT, Scenario, blocks, commands, scenarios
 PAGES = [
     ROOT / "README.md",
     DOCS / "tutorial.md",
+    DOCS / "security-in-practice.md",
     DOCS / "authorization.md",
     DOCS / "migrating-from-1.6.md",
     DOCS / "storages.md",
     DOCS / "writing-a-storage.md",
 ]
+EXAMPLES = ROOT / "examples"
+HAS_PSK = getattr(ssl, "HAS_PSK", False)
+
 #: They show nothing to run, or have tests of their own.
 OTHER_PAGES = [
     DOCS / "README.md",
@@ -70,19 +76,25 @@ def check_output(script: Script, expected: str) -> None:
     ("page", "scenario"), SCENARIOS, ids=[f"{page.stem}: {s.title}" for page, s in SCENARIOS]
 )
 def test_a_page_does_what_it_says(page: Path, scenario: Scenario, tmp_path: Path) -> None:
+    if any("PreSharedKeys" in text for text in scenario.files.values()) and not HAS_PSK:
+        pytest.skip("needs Python 3.13")
     started = {name for run in scenario.runs for name in run.scripts}
+    examples = {name for name in started - {*scenario.files} if (EXAMPLES / name).exists()}
     imported = {
         name
         for name in scenario.files
         if any(f"\nimport {name.removesuffix('.py')}\n" in text for text in scenario.files.values())
     }
     read = {name for name in scenario.files if name.endswith(".toml")}
-    assert started | imported | read == set(scenario.files), "every file is run, and there"
+    wanted = {*scenario.files} | examples
+    assert started | imported | read == wanted, "every file is run, and there"
+    for name in examples:
+        shutil.copy(EXAMPLES / name, tmp_path)
     for name, text in with_free_ports(scenario.files).items():
         (tmp_path / name).write_text(text)
     for run in scenario.runs:
         with scripts(tmp_path, tmp_path) as starting:
-            running = {name: starting.start(name) for name in run.scripts}
+            running = {name: starting.start(name, *args) for name, args in run.scripts.items()}
             for name, output in run.output.items():
                 check_output(running[name], output)
             for name, script in running.items():
@@ -129,13 +141,13 @@ SESSIONS = re.findall(
 )
 DISTRIBUTIONS = {folder.name for folder in (ROOT / "packages").iterdir()}
 #: What the pages tell to install of others: for the certificates.
-FOREIGN = {"trustme"}
+FOREIGN = {"cryptography", "trustme"}
 
 
 def check_command(words: list[str], where: str) -> None:
     """Check that what a test cannot run at least exists."""
     match words:
-        case ["python", name]:
+        case ["python", name, *_]:
             assert name.endswith(".py"), where
         case ["python3", "dev.py", "demo" | "test"]:
             pass  # tests/packaging/test_dev.py

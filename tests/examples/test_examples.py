@@ -416,7 +416,11 @@ def test_tls(run: Scripts, certificates: str) -> None:
     assert connector.wait() == 0, connector
     assert connector.lines == ["listener: HELLO"]
     press_ctrl_c(listener)
-    assert listener.lines[1:-1] == ["connector is here and has proven it", "connector: hello"]
+    names = "['CN:connector', 'DNS:localhost', 'IP Address:127.0.0.1', "
+    assert listener.lines[1:-1] == [
+        f"connector is here, with {names}'URI:spiffe://corp.example/connector']",
+        "connector: hello",
+    ]
 
 
 def test_tls_with_an_ident_that_is_not_the_certificates(run: Scripts, certificates: str) -> None:
@@ -425,5 +429,5 @@ def test_tls_with_an_ident_that_is_not_the_certificates(run: Scripts, certificat
     assert connector.wait() == 0, connector
     assert connector.lines == ["refused"]
     press_ctrl_c(listener)
-    assert "connector claims to be queen" in listener.lines
+    assert "refused: 'queen' is not proven: its certificate has another name" in listener.lines
     assert not any(line.startswith("queen") for line in listener.lines)
