@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 import trustme
 
+from snakemq.exceptions import NotProven
+from snakemq.identity import CertificateIdents
 from snakemq.link import SSLConfig
+from tests.support.certificates import Authority
 from tests.support.running_stack import Stack
 
 from .conftest import OURS, THEIRS, MakeGenuine, MakeStack
@@ -62,6 +65,38 @@ def test_messages_through_mutual_tls(
     assert [event["digest"] for event in theirs.all("received")] == expected
     theirs.assert_undisturbed()
     assert not ours.problems
+
+
+@pytest.mark.parametrize("we_dial", [True, False], ids=["we-dial", "we-listen"])
+@pytest.mark.parametrize("name", [THEIRS, "mallory"])
+def test_a_1_6_peer_proves_its_ident_by_its_certificate(
+    make_stack: MakeStack, make_genuine: MakeGenuine, tmp_path: Path, we_dial: bool, name: str
+) -> None:
+    """If we dial, we say who we are only when it has: it does not wait for that."""
+    authority = Authority(tmp_path)
+    our_files, their_files = (
+        authority.issue(uris=[f"spiffe://corp.example/{of}"]) for of in (OURS, name)
+    )
+    their_part = {"key": their_files.key, "cert": their_files.certificate, "ca": authority.root}
+    ours, theirs = make_stack(), make_genuine()
+    ours.messaging.authenticator = CertificateIdents("spiffe://corp.example/{ident}")
+    ours.send(THEIRS, b"for 1.6")
+    our_part = SSLConfig(*our_files, ca_certs=authority.root)
+    if we_dial:
+        address = theirs.listen(tls=their_part)
+        ours.in_loop(lambda: ours.link.add_connector(address, 0.2, our_part, ident=THEIRS))
+    else:
+        theirs.dial(ours.listen(ssl_config=our_part), their_part)
+    if name == THEIRS:
+        theirs.event("received", count=1)
+        theirs.do("send", ident=OURS, sizes=[10])
+        ours.until(lambda: len(ours.received) == 1)
+        assert not ours.problems
+    else:
+        assert "another name" in str(ours.problem(NotProven).error)
+        assert ours.connected == []
+        assert theirs.all("received") == []
+    theirs.assert_undisturbed()
 
 
 class Refusals(logging.Handler):
