@@ -30,6 +30,8 @@ class Plan:
     pause: tuple[float, float] = (0.2, 2.0)
     """Seconds that a process lives at least and at most before it is chosen to be killed."""
     with_inbox: bool = True
+    settles: bool = False
+    """Does the receiver retry, release and reject messages?"""
     deadline: float = 600.0
     """Seconds after which the rest is called lost."""
 
@@ -49,6 +51,7 @@ class Report:
         figures = {
             "accepted": verdict.accepted,
             "delivered": verdict.delivered,
+            "dead letters": verdict.dead_letters,
             "lost": verdict.lost,
             "duplicated": verdict.duplicated,
             "repeated (killed before it was recorded)": verdict.repeated,
@@ -84,7 +87,9 @@ class Director:
             self._kill_and_restart(begin + self._plan.deadline)
         return Report(
             plan=self._plan,
-            verdict=judge(self._folder, self._unrecorded, self._plan.with_inbox),
+            verdict=judge(
+                self._folder, self._unrecorded, self._plan.with_inbox, self._plan.settles
+            ),
             seconds=time.monotonic() - begin,
             kills=self._kills,
             cuts=len(list(journal.read(self._folder / "cuts"))),
@@ -114,7 +119,9 @@ class Director:
         self._lives[name] += 1
         rest = {
             "sender": (self._port, self._plan.messages) if name == "sender" else (),
-            "receiver": (self._lives["receiver"], int(self._plan.with_inbox)),
+            "receiver": (
+                *(self._lives["receiver"], int(self._plan.with_inbox), int(self._plan.settles)),
+            ),
         }
         script = self._starter.start(f"{name}.py", self._folder, *rest[name])
         script.wait_for("ready")

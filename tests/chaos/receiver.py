@@ -1,6 +1,8 @@
 """Receives until it is killed, and notes down each message in its callback.
 
-receiver.py FOLDER LIFE WITH_INBOX
+receiver.py FOLDER LIFE WITH_INBOX SETTLES
+
+With SETTLES, it retries, releases and rejects some messages, see ``settling.py``.
 """
 
 from __future__ import annotations
@@ -13,17 +15,23 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from snakemq.link import Link
 from snakemq.message import Message
-from snakemq.messaging import Messaging
+from snakemq.messaging import Messaging, Reject, Retry
 from snakemq.packeter import Packeter
 from snakemq.storage.sqlite import SqliteQueuesStorage
 from tests.chaos.journal import Journal
+from tests.chaos.settling import DEAD_LETTERS, Fate, fate_of
 
 
 class Receiver:
-    def __init__(self, folder: Path, life: int, with_inbox: bool) -> None:
+    def __init__(self, folder: Path, life: int, with_inbox: int, settles: int) -> None:
         self.link = Link()
         inbox = SqliteQueuesStorage(folder / "inbox.db") if with_inbox else None
-        messaging = Messaging("receiver", "", Packeter(self.link), inbox=inbox)
+        dead_letters = SqliteQueuesStorage(folder / DEAD_LETTERS) if settles else None
+        self._messaging = messaging = Messaging(
+            "receiver", "", Packeter(self.link), inbox=inbox, dead_letters=dead_letters
+        )
+        self._settles = settles
+        self._released: set[int] = set()
         messaging.keepalive_interval = 1.0
         messaging.on_error.add(self._on_error)
         messaging.on_message_recv.add(self._on_message_recv)
@@ -38,13 +46,28 @@ class Receiver:
     def _on_message_recv(self, conn_id: str, ident: str, message: Message) -> None:
         """The effect of a message is this line: it is what must not be lost, nor done twice."""
         number = message.data.partition(b":")[0].decode()
+        if self._settles and self._is_put_off(int(number), message):
+            return
         self._journal.write(self._life, number, message.uuid.hex())
+
+    def _is_put_off(self, number: int, message: Message) -> bool:
+        fate = fate_of(number)
+        if fate is Fate.REJECTED:
+            raise Reject(f"{number} is not wanted")
+        if fate is Fate.RETRIED and message.attempts < 3:
+            raise Retry(0.02)
+        if fate is Fate.RELEASED and number not in self._released:
+            self._released.add(number)
+            self._messaging.defer_ack(message)
+            self._messaging.release(message)
+            return True
+        return False
 
     def _on_error(self, conn_id: str | None, exc: Exception) -> None:
         self._errors.write("receiver", repr(exc))
 
 
 if __name__ == "__main__":
-    receiver = Receiver(Path(sys.argv[1]), int(sys.argv[2]), bool(int(sys.argv[3])))
+    receiver = Receiver(Path(sys.argv[1]), *(int(argument) for argument in sys.argv[2:]))
     print("ready", flush=True)
     receiver.link.loop()

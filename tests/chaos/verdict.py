@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import journal
+from .settling import Fate, dead_letters, fate_of
 
 
 @dataclass
@@ -18,6 +19,7 @@ class Verdict:
     delivered: int
     """Different ones that the receiver's callback has noted down."""
     lost: int
+    """Neither delivered nor among the dead letters."""
     duplicated: int
     """Repetitions for which there is no excuse."""
     repeated: int
@@ -25,13 +27,20 @@ class Verdict:
     Nobody but the application can close that gap: the line in its journal and the record in the
     inbox are two files. Without an inbox, all repetitions across lives of the receiver."""
     out_of_order: int
+    dead_letters: int = 0
+    """What the receiver has rejected and kept."""
 
     @property
     def is_good(self) -> bool:
         return not (self.lost or self.duplicated or self.out_of_order)
 
 
-def judge(folder: Path, unrecorded: set[tuple[int, int]], with_inbox: bool) -> Verdict:
+def judge(
+    folder: Path,
+    unrecorded: set[tuple[int, int]],
+    with_inbox: bool,
+    settles: bool = False,
+) -> Verdict:
     """``unrecorded``: lives of the receiver, and the messages that each of them had processed and
     not recorded when it was killed."""
     accepted = {int(words[1]) for words in journal.read(folder / "sent") if words[0] == "accepted"}
@@ -49,15 +58,20 @@ def judge(folder: Path, unrecorded: set[tuple[int, int]], with_inbox: bool) -> V
                 duplicated += 1
         before.append(life)
         # In each life of the receiver they come in the order in which they were sent.
+        if settles and fate_of(number) is not Fate.PROCESSED:
+            continue  # it was put off, and those behind it went on
         if number <= last_of[life] and before.count(life) == 1:
             out_of_order += 1
         last_of[life] = max(last_of[life], number)
     delivered = set(lives_of)
+    dead = dead_letters(folder) if settles else []
+    duplicated += len(dead) - len(set(dead))
     return Verdict(
         accepted=len(accepted),
         delivered=len(delivered),
-        lost=len(accepted - delivered),
+        lost=len(accepted - delivered - set(dead)),
         duplicated=duplicated,
         repeated=repeated,
         out_of_order=out_of_order,
+        dead_letters=len(dead),
     )

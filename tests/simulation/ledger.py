@@ -243,7 +243,7 @@ class Ledger:
             raise Violation(f"{entry!r} comes as attempt {message.attempts}, this is {attempt}")
         # What was settled, and was not deleted when its sender was killed, comes late.
         comes_late = (
-            "dropped" in entry.settled.values()
+            bool(entry.settled)
             or entry.deletion_failed
             or entry.sender.may_have_been_too_large(entry)
             or entry.sender.may_be_overtaken(entry)
@@ -364,6 +364,8 @@ class Ledger:
         """Nothing is under way: a receiver that is killed now must repeat nothing."""
         for entry in self._unrecorded.values():
             receiver = self._peers[entry.receiver]
+            if self._is_done(entry) and not entry.in_storage:
+                continue  # its sender cannot send it again
             if not receiver.storage_was_broken and not receiver.process.storage_thread.is_busy:
                 raise Violation(f"{entry!r} was processed some time ago and is not recorded")
 

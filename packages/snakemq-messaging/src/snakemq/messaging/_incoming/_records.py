@@ -119,9 +119,9 @@ class Records:
         del inbox.unrecorded[: -self._keep(inbox)]
 
     def _keep(self, inbox: Inbox) -> int:
-        """Return how many uuids the storage has to keep. A rejected message takes up two places,
-        see mark_of()."""
-        return self._capacity + len(inbox.rejected)
+        """Return how many uuids the storage has to keep. A rejected message takes up two places
+        each time that it comes, see mark_of()."""
+        return 2 * self._capacity if len(inbox.rejected) else self._capacity
 
     def _try_again(self) -> None:
         """Try with one inbox whether the storage works again."""
