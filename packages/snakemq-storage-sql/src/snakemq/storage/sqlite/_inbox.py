@@ -5,20 +5,31 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import lru_cache
 
 from snakemq.queues.parts import UnreadableItem
 
 from ._rows import read_queue_name
+from ._statements import ROWS_PER_STATEMENT
+
+
+@lru_cache(ROWS_PER_STATEMENT)
+def _remember_rows(number: int) -> str:
+    """Return a statement that appends this many uuids.
+
+    While the loop is busy, each statement waits for the GIL, and executemany at each row.
+    """
+    return "INSERT INTO inbox (ident, seq, uuid) VALUES " + ", ".join(["(?, ?, ?)"] * number)
 
 
 def remember(connection: sqlite3.Connection, ident: str, uuids: Sequence[bytes], keep: int) -> None:
     """Append uuids to those of a peer, and forget all but its last ``keep`` uuids."""
     last = connection.execute("SELECT max(seq) FROM inbox WHERE ident = ?", (ident,)).fetchone()[0]
     first = (last or 0) + 1
-    connection.executemany(
-        "INSERT INTO inbox (ident, seq, uuid) VALUES (?, ?, ?)",
-        [(ident, seq, uuid) for seq, uuid in enumerate(uuids, first)],
-    )
+    for begin in range(0, len(uuids), ROWS_PER_STATEMENT):
+        chunk = uuids[begin : begin + ROWS_PER_STATEMENT]
+        values = [v for row in enumerate(chunk, first + begin) for v in (ident, *row)]
+        connection.execute(_remember_rows(len(chunk)), values)
     connection.execute(
         "DELETE FROM inbox WHERE ident = ? AND seq < ?", (ident, first + len(uuids) - keep)
     )
