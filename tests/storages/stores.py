@@ -14,7 +14,7 @@ import pymongo
 import sqlalchemy as sa
 
 from snakemq.message import Message
-from snakemq.queues import QueuesStorageBase, open_storage
+from snakemq.queues import InboxStorage, QueuesStorageBase, open_storage
 from tests.servers import MariaDb, MongoDb, PostgreSql, Server
 from tests.support.running_stack import Stack
 
@@ -87,8 +87,10 @@ def store_on(server: Server) -> Store:
 class Durable(Stack):
     """A stack with a storage."""
 
-    def __init__(self, ident: str, storage: QueuesStorageBase) -> None:
-        super().__init__(ident, storage=storage)
+    def __init__(
+        self, ident: str, storage: QueuesStorageBase, inbox: InboxStorage | None = None
+    ) -> None:
+        super().__init__(ident, storage=storage, inbox=inbox)
         self.storage = storage
         self.delivered: list[bytes] = []
         self.messaging.on_message_delivered.add(self._on_message_delivered)

@@ -12,7 +12,7 @@ from snakemq.link import Address, Link, LinkInterface, SSLConfig
 from snakemq.message import Message
 from snakemq.messaging import Messaging, ReceiveHook
 from snakemq.packeter import Packeter
-from snakemq.queues import QueuesStorageBase
+from snakemq.queues import InboxStorage, QueuesStorageBase
 
 T = TypeVar("T")
 
@@ -108,6 +108,7 @@ class Stack(Diary):
         ident: str,
         *,
         storage: QueuesStorageBase | None = None,
+        inbox: InboxStorage | None = None,
         dead_letters: QueuesStorageBase | None = None,
         link: Link | None = None,
         over: Callable[[Link], LinkInterface] = lambda link: link,
@@ -119,7 +120,9 @@ class Stack(Diary):
         self.link = link or Link()
         limit = {} if max_packet_size is None else {"max_packet_size": max_packet_size}
         self.packeter = Packeter(over(self.link), **limit)
-        self.messaging = Messaging(ident, "", self.packeter, storage, dead_letters=dead_letters)
+        self.messaging = Messaging(
+            ident, "", self.packeter, storage, inbox=inbox, dead_letters=dead_letters
+        )
         self.hook = ReceiveHook(self.messaging)
 
         self.connected: list[str] = []
