@@ -48,6 +48,11 @@ SCRIPTS = {
         short=("--seconds", "0.2", "--rounds", "1"),
         full=("--seconds", "0.5", "--rounds", "3"),
     ),
+    "hanging-server": Script(
+        "A database server stops answering: what do peers notice that do not need it?",
+        "hanging_server",
+        short=("--seconds", "2", "--only", "postgresql"),
+    ),
     "policy": Script("What does a policy cost a call?", "policy"),
     "backlog": Script(
         "What does a backlog of a million cost?",
