@@ -92,15 +92,16 @@ class Durable(Stack):
     ) -> None:
         super().__init__(ident, storage=storage, inbox=inbox)
         self.storage = storage
-        self.delivered: list[bytes] = []
+        self.delivered: list[str] = []
+        """The receivers of delivered messages."""
         self.messaging.on_message_delivered.add(self._on_message_delivered)
 
     def _on_message_delivered(self, conn_id: str, ident: str, uuid: bytes) -> None:
-        self.write(self.delivered, uuid)
+        self.write(self.delivered, ident)
 
-    def left(self, delivered: int) -> list[bytes]:
-        """Return what is in the storage once this many messages are acknowledged."""
-        self.until(lambda: len(self.delivered) >= delivered)
+    def left(self, delivered: int, to: str = "bob") -> list[bytes]:
+        """Return what is in the storage once a peer has acknowledged this many messages."""
+        self.until(lambda: self.delivered.count(to) >= delivered)
         return self.in_loop(self._left)
 
     def _left(self) -> list[bytes]:
