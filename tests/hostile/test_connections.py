@@ -42,7 +42,7 @@ def hasty(victim: Victim) -> Victim:
 def test_a_silent_stranger_is_disconnected_in_time(hasty: Victim, stranger: Stranger) -> None:
     begin = time.monotonic()
     hasty.assert_refused(stranger, SnakeMQTimeout, "identification")
-    assert 0.2 < time.monotonic() - begin < 3
+    assert 0.2 < time.monotonic() - begin < 30
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_saying_anything_but_an_ident_does_not_buy_time(
     introduction = iter(packet(b"\xff" + bytes(4000)))
     begin = time.monotonic()
     while not hasty.problems:
-        assert time.monotonic() - begin < 3
+        assert time.monotonic() - begin < 30
         stranger.send(drop or bytes([next(introduction)]))
         with suppress(AssertionError):  # nothing happens: the next drop, then
             hasty.until(lambda: hasty.problems, timeout=0.01)
