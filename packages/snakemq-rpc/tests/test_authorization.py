@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import threading
 from typing import Any
 
 import pytest
@@ -297,11 +298,11 @@ def test_client_of_16_is_served_and_refused(node: MakeNode, raw_client: MakeRawC
     client = raw_client("client")
     client.connect(pair.server_node)
     assert client.reply_of("add", 1, 2, object="calculator")["return"] == 3
-    reply = client.reply_of("reset", object="calculator")
+    reply = client.reply_of("reset", object="calculator", req_id=b"second call.....")
     assert type(reply["exception"]) is Error  # 1.6 has no NotAllowed
     assert reply["exception"].args == ("not allowed: calculator.reset",)
     assert reply["denied"] is True
-    reply = client.reply_of("add", object="absent")
+    reply = client.reply_of("add", object="absent", req_id=b"third call......")
     assert type(reply["exception"]) is NoInstanceError
     assert pair.calculator.calls == ["add"]
 
@@ -605,6 +606,77 @@ def test_call_that_was_held_is_judged_when_it_is_taken(
     network.run_until(lambda: all(future.done() for future in futures))
     assert futures[0].result() == 3
     assert all(isinstance(future.exception(), NotAllowed) for future in futures[1:])
+
+
+next_names: list[str] = []
+
+
+def next_name() -> str:
+    return next_names.pop(0)
+
+
+class Changing:
+    """Its pickle is a call of a function that returns something else each time."""
+
+    def __reduce__(self) -> Any:
+        return next_name, ()
+
+
+def test_repeated_call_gets_the_reply_of_the_time_when_it_was_allowed(
+    node: MakeNode, raw_client: MakeRawClient
+) -> None:
+    """Otherwise a caller would hear that a method was not executed, although it was."""
+    pair = Pair(node, ADD, client="somebody")
+    client = raw_client("client")
+    client.connect(pair.server_node)
+    assert client.reply_of("add", 1, 2, object="calculator")["return"] == 3
+    pair.server_node.messaging.policy = Rules()
+    assert client.reply_of("add", 1, 2, object="calculator")["return"] == 3
+    reply = client.reply_of("add", 1, 2, object="calculator", req_id=b"another id......")
+    assert type(reply["exception"]) is NoInstanceError
+    assert pair.calculator.calls == ["add"]
+    assert pair.server_node.messaging.stats().peers["client"].refused == 1
+
+
+class Waiting(Calculator):
+    def __init__(self) -> None:
+        super().__init__()
+        self.may_end = threading.Event()
+
+    def wait(self) -> None:
+        self.may_end.wait(PATIENCE)
+
+
+def test_request_that_changes_when_it_is_decoded_again_is_refused(
+    node: MakeNode, raw_client: MakeRawClient
+) -> None:
+    """What waits for a thread is decoded twice, and a registered function may remember that."""
+    next_names[:] = ["add", "reset"]
+    pickler = SafePickler()
+    pickler.register(next_name)
+    pair = Pair(
+        node,
+        Rules([Allow("client", call=["calculator.add", "calculator.wait"])]),
+        client="somebody",
+        pickler=pickler,
+        threads=1,
+    )
+    calculator = Waiting()
+    pair.server.register_object(calculator, "calculator")
+    client = raw_client("client")
+    client.connect(pair.server_node)
+    client.call("wait", object="calculator", req_id=b"the first call..")
+    client.until(lambda: pair.server._dispatcher.pool.running())
+    marked = pickle.dumps(request(args=()), 4)[:-2] + text("method") + b"NAMEu."
+    changing = pickle.dumps(Changing(), 4)[11:-1]  # without protocol, frame and end
+    client.send(marked.replace(b"NAME", changing))
+    client.network.run_until_idle()
+    assert pair.server._dispatcher._backlog.count == 1
+    calculator.may_end.set()
+    client.until(lambda: len(client.replies) == 2)
+    assert calculator.calls == []
+    (told,) = client.replies[1]["exception"].args
+    assert told == "the request asks for something else when it is decoded again"
 
 
 def test_signal_that_was_held_is_rejected_when_it_is_taken(

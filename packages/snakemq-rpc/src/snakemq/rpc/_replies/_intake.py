@@ -105,6 +105,9 @@ class Intake:
         if verdict is Verdict.ALLOWED:
             return front
         target = f"{object_name}.{method}"
+        req_id = None if is_signal else find_req_id(body_of(message), {})
+        if req_id is not None and self._is_known(sender.ident, req_id):
+            return None  # it was allowed when it came first
         if verdict is not Verdict.ABSENT:
             self._messaging.refused(sender, "signal" if is_signal else "call", target)
         if is_signal:
@@ -113,7 +116,6 @@ class Intake:
             else:
                 deny(self._messaging, message)
             return None
-        req_id = find_req_id(body_of(message), {})
         if req_id is None:
             raise self._nameless(sender.ident, message, "it is not allowed")
         write = self._delivery.writer
@@ -125,6 +127,13 @@ class Intake:
             reply = write.hidden_failure(req_id)
         self._delivery.refuse(sender.ident, req_id, reply)
         return None
+
+    def _is_known(self, ident: str, req_id: bytes) -> bool:
+        """Is this a request that has come before? If it was answered, this answers it again."""
+        remembered = self._replies.find(ident, req_id)
+        if remembered is not None and remembered is not RUNNING:
+            self._delivery.answer_again(ident, req_id, remembered)
+        return remembered is not None
 
     def _take(self, ident: str, message: Message, job: Job | None, front: Front | None) -> bool:
         """``front``: what was allowed; ``None`` if everything is."""

@@ -103,6 +103,17 @@ class ReplyMemory:
             client.running.add(req_id)
             return None
 
+    def find(self, ident: str, req_id: bytes) -> bytes | None:
+        """Return what :meth:`begin` would return, but note nothing."""
+        with self._lock:
+            client = self._clients.get(ident)
+            if client is None:
+                return None
+            if req_id in client.running:
+                return RUNNING
+            finished = client.finished.get(req_id)
+            return finished.reply if finished is not None else None
+
     def finish(self, ident: str, req_id: bytes, reply: bytes, uuid: bytes, size: int) -> None:
         """Note that a running request is done, and remember its reply.
 
