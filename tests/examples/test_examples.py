@@ -1,6 +1,7 @@
 """Every example runs, says what its docstring promises, and ends as it promises."""
 
 import re
+import signal
 import socket
 from collections.abc import Iterator
 from contextlib import nullcontext
@@ -278,6 +279,29 @@ def test_queue_limits(run: Scripts) -> None:
         "dropped a message to display",
         "100 answers, with 3 messages on their way at most",
     ]
+
+
+def test_service_that_is_ended_sends_what_it_has(run: Scripts) -> None:
+    listener = run.start("messaging_listener.py", 0)
+    producer = run.start("drain_on_sigterm.py", port_of(listener), 1000)
+    producer.wait_for("sent")
+    producer.process.send_signal(signal.SIGTERM)
+    assert producer.wait() == 0, producer
+    assert producer.lines == ["sent 1000", "left 0", "bye"]
+    listener.wait_for("producer is away")
+    press_ctrl_c(listener)
+    received = [line for line in listener.lines if line.startswith("producer: ")]
+    assert received == [f"producer: {number}" for number in range(1000)]
+
+
+def test_unit_of_systemd_grants_more_time_than_the_service_needs() -> None:
+    unit = (EXAMPLES / "drain_on_sigterm.service").read_text()
+    source = (EXAMPLES / "drain_on_sigterm.py").read_text()
+    granted = re.search(r"^TimeoutStopSec=(\d+)$", unit, re.MULTILINE)
+    needed = re.search(r"^SECONDS_TO_DRAIN = ([\d.]+)$", source, re.MULTILINE)
+    assert granted is not None
+    assert needed is not None
+    assert float(granted[1]) > float(needed[1])
 
 
 def test_stats(run: Scripts) -> None:

@@ -91,7 +91,8 @@ class Recording(Packeter):
 def sender_to(packeter: Packeter, messages: int, bytes_: int) -> tuple[Sender, OutgoingQueue]:
     """A sender, and the queue of a connected peer with a window of that size."""
     registry, events = Registry(), Events(logging.getLogger())
-    sender = Sender(packeter, None, None, None, registry, Statistics(lambda ident: True), events)
+    statistics = Statistics(lambda ident: True)
+    sender = Sender(packeter, None, None, None, registry, statistics, events, tuple)
     conversation = Conversation("conn", 0.0)
     conversation.features = frames.Features(frames.FEATURE_ACKS, 0, messages, bytes_, 1 << 20)
     conversation.acks = True

@@ -152,12 +152,12 @@ class Messaging:
     The rest is in the storage only, if it is ``pageable``; ours are.
 
     :meth:`send_message`, :meth:`send_messages`, :meth:`ack`, :meth:`retry`, :meth:`release`,
-    :meth:`reject`, :meth:`is_connected`, :meth:`stats` and :meth:`set_queue_limits` are
-    thread-safe. All else belongs to the thread that runs the loop, and all callbacks are called
-    there. Whatever a callback raises is logged and reported by ``on_error``; the loop and the
-    connection go on. The one exception is ``SnakeMQBrokenFormat`` and its family, raised from
-    ``on_message_recv``: it says that the peer sent nonsense, so the connection is closed and the
-    message is not offered again.
+    :meth:`reject`, :meth:`is_connected`, :meth:`stats`, :meth:`drain` and
+    :meth:`set_queue_limits` are thread-safe. All else belongs to the thread that runs the loop, and
+    all callbacks are called there. Whatever a callback raises is logged and reported by
+    ``on_error``; the loop and the connection go on. The one exception is ``SnakeMQBrokenFormat``
+    and its family, raised from ``on_message_recv``: it says that the peer sent nonsense, so the
+    connection is closed and the message is not offered again.
     """
 
     identifier: Fixed[str] = Fixed(check_own_ident)
@@ -334,6 +334,7 @@ class Messaging:
             self._statistics,
             self._events,
             cut_large_messages=cut_large_messages,
+            owed_acks=lambda: self._receiver.owed_acks(),
         )
         outbox = self._sender.outbox
         self._accept = outbox.accept  # for send_message, each look-up less is 2 % of it
@@ -497,6 +498,7 @@ class Messaging:
         if not self._storekeepers.finish(FINISH_TIMEOUT):
             self.log.error("%s", _unanswered())
         self._storekeepers.end()
+        self._sender.drains.end()
 
     def _is_over(self) -> LoopError:
         if self._forks != forks.count:
@@ -686,6 +688,36 @@ class Messaging:
             self._receiver.inboxes.by_ident,
             self._connections.last_heard,
         )
+
+    # -- the ends
+
+    def drain(self, timeout: float | None = None, *, everybody: bool = False) -> int:
+        """Wait until everything that was sent to connected peers is acknowledged. Returns how many
+        messages for the peers that it has waited for are left: 0, or the time was not enough.
+
+        What is waited for:
+
+        - all messages that were sent before, and those that are sent meanwhile: in memory, in the
+          storage, in flight. A 1.6 peer acknowledges nothing, so there it is until the system has
+          taken them over.
+        - acknowledgements that this side owes for messages that it has processed. Those that the
+          application has not processed yet are not waited for.
+
+        A peer that disconnects is not waited for any more, and what is left for it counts. Neither
+        is waited for a message that is larger than what its peer takes. ``everybody``: wait for the
+        messages of all peers instead, also those that are away.
+
+        ``timeout``: seconds; ``None``: forever. Returns early if the link is cleaned up meanwhile.
+        While no loop runs nothing is sent, so this waits in vain.
+
+        Thread-safe, but not for the loop: raises :exc:`~snakemq.exceptions.LoopError` in a callback
+        and in a process that inherited this stack through a fork. In the thread that runs the
+        loop, a signal handler has to start a thread that calls this and then ``link.stop()``.
+        """
+        if self._forks != forks.count:
+            raise _inherited()
+        zero_or_more("seconds", or_none=True)("timeout", timeout)
+        return self._sender.drains.drain(timeout, everybody)
 
     def close(self) -> None:
         """Bring the storage up to date: delete what was delivered, and store what is left of ttls.

@@ -189,3 +189,10 @@ class IncomingLane:
         """The frame that said so, while it waits to be sent."""
         self.progress: tuple[Unfinished, ...] = ()
         """Messages of which a part has arrived, and nobody was told yet."""
+
+    def owes_ack(self) -> bool:
+        """Is a message processed whose ack the system has not taken over yet?"""
+        receipts = self.receipts
+        return self.conversation.acks and (
+            receipts.processed > receipts.acked or self.ack_packet_id is not None
+        )

@@ -1,6 +1,7 @@
 """The incoming side: offers messages to the application, and recognises repeated ones."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 
 from snakemq.identity import Identity
 from snakemq.packeter import Packet, Packeter
@@ -110,6 +111,13 @@ class Receiver:
         """Have recorded what was processed, also if the storage has just failed."""
         self.inboxes.records.close()
 
+    def owed_acks(self) -> Iterator[Callable[[], bool]]:
+        """For each peer to which an ack is owed, yield a function that tells if it still is."""
+        for inbox in self.inboxes.by_ident.values():
+            lane = inbox.lane
+            if lane is not None and lane.owes_ack():
+                yield partial(_owes_ack, inbox, lane)
+
     def disconnected(self, inbox: Inbox) -> None:
         """Close the lane of a connection that has ended."""
         lane, inbox.lane = inbox.lane, None
@@ -122,3 +130,7 @@ class Receiver:
         self.chunks.disconnected(inbox.ident, lane)
         if early:
             self.deliveries.backpressure.relieve()
+
+
+def _owes_ack(inbox: Inbox, lane: IncomingLane) -> bool:
+    return inbox.lane is lane and lane.owes_ack()

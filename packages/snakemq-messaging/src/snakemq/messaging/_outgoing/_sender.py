@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import islice
 
 from snakemq.callbacks import Callback
@@ -11,6 +11,7 @@ from snakemq.message import Message
 from snakemq.packeter import Packeter
 from snakemq.queues import QueuesStorageBase
 
+from .._errands import Errands
 from .._events import Events
 from .._registry import Registry
 from .._stats import DropReason, Statistics
@@ -19,6 +20,7 @@ from .._wire._conversation import Conversation
 from .._wire._rejections import Rejection
 from .._wire._window import window_left
 from ._chunks import ChunkSender
+from ._drains import Drains
 from ._express import ExpressLane
 from ._lane import OutgoingLane
 from ._limits import Occupancy
@@ -53,7 +55,9 @@ class Sender:
         events: Events,
         *,
         cut_large_messages: bool = True,
+        owed_acks: Callable[[], Iterable[Callable[[], bool]]],
     ) -> None:
+        """``owed_acks``: see :class:`Drains`."""
         self.reports = Reports(events)
         self._packeter = packeter
         self._link = packeter.link
@@ -73,6 +77,8 @@ class Sender:
         if not cut_large_messages:
             self.chunks.cut_from = UNLIMITED
         self.outbox = Outbox(self._link, self._queues, registry, self._express_lane, self._warnings)
+        self._errands = Errands(self._link)
+        self.drains = Drains(self._link, self._queues, self._errands, owed_acks)
 
     def limits_changed(self, ident: str) -> None:
         """Drop what is beyond the new limits of a peer, soon. Thread-safe."""
@@ -87,6 +93,8 @@ class Sender:
             except BaseException:
                 self._link.wakeup_poll()
                 raise
+        if self._errands.waiting:
+            self._errands.run()
 
     def _serve(self, queue: OutgoingQueue) -> None:
         lane = queue.lane
