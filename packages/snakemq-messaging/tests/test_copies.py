@@ -92,7 +92,7 @@ def sender_to(packeter: Packeter, messages: int, bytes_: int) -> tuple[Sender, O
     """A sender, and the queue of a connected peer with a window of that size."""
     registry, events = Registry(), Events(logging.getLogger())
     statistics = Statistics(lambda ident: True)
-    sender = Sender(packeter, None, None, None, registry, statistics, events, tuple)
+    sender = Sender(packeter, None, None, None, registry, statistics, events, owed_acks=tuple)
     conversation = Conversation("conn", 0.0)
     conversation.features = frames.Features(frames.FEATURE_ACKS, 0, messages, bytes_, 1 << 20)
     conversation.acks = True
