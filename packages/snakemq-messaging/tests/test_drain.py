@@ -104,7 +104,9 @@ def test_drain_waits_for_a_large_message_that_is_on_its_way(alice: Peer, bob: Pe
     alice.send("bob", bytes(10 * 1024 * 1024))
     caller = Caller(alice)
     assert caller.waits
-    assert not alice.messaging._sender.outbox.queue_of("bob").in_flight
+    queue = alice.messaging._sender.outbox.queue_of("bob")
+    assert queue is not None
+    assert not queue.in_flight
     alice.network.unstall(conn_id)
     alice.network.run_until_idle()
     acknowledge(bob)
