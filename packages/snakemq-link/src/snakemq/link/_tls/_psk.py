@@ -30,10 +30,12 @@ _MEANINGS = {
     "BINDER_DOES_NOT_VERIFY": "the peer has another pre-shared key for its identity",
     "NO_SUITABLE_SIGNATURE_ALGORITHM": "the peer has no pre-shared key that this side knows",
     "SSLV3_ALERT_ILLEGAL_PARAMETER": "the other side has another pre-shared key for this identity",
+    "TLSV1_ALERT_DECRYPT_ERROR": "the other side has another pre-shared key for this identity",
     "SSLV3_ALERT_HANDSHAKE_FAILURE": "the other side does not know this pre-shared key",
     "CERTIFICATE_VERIFY_FAILED": "the other side has certificates and no pre-shared keys",
 }
-"""What some errors mean if only keys are used, by the ``reason`` of the ``SSLError``."""
+"""What some errors mean if only keys are used, by the ``reason`` of the ``SSLError``. OpenSSL 3.6
+sends DECRYPT_ERROR where earlier versions send ILLEGAL_PARAMETER."""
 
 
 class _Handshake(threading.local):
