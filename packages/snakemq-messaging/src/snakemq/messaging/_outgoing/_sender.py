@@ -361,7 +361,7 @@ class Sender:
     def close(self, failed: Callable[[Exception], object]) -> None:
         """Have the storage brought up to date. Deletions that fail are reported as ever, else
         ``failed(error)`` is called in the loop."""
-        self._deletions.flush()
+        self._deletions.close()
         self._queues.store_ttls(failed)
 
     def resume(self, ident: str) -> None:

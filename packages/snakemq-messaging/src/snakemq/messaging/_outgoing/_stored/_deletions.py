@@ -79,6 +79,8 @@ class Deletions:
         """What the storage is deleting."""
         self._is_next_due = False
         """Is what is collected to be deleted as soon as the batch is over?"""
+        self._last: Batch | None = None
+        """The batch that was under way at the close, and is tried at once again if it fails."""
         self._held: dict[str, None] = {}  # a set with an order
         """Peers to which nothing is sent until a batch is over."""
         self._timer: TimerHandle | None = None
@@ -172,6 +174,12 @@ class Deletions:
             lambda exc: self._end(batch, exc),
         )
 
+    def close(self) -> None:
+        """Delete all that was collected, as :meth:`flush` does. The batch that is under way may
+        have begun to fail before the storage was well again, so that one is tried once more."""
+        self._last = self._batch
+        self.flush()
+
     def _end(self, batch: Batch, exc: Exception | None) -> None:
         if batch is not self._batch:
             return  # finish() did not wait for the report
@@ -189,6 +197,8 @@ class Deletions:
                 self._timer.cancel()
             self._timer = self._link.call_later(self._patience.next_delay(), self.flush)
             self._owner.storage_failed(exc)
+            if batch is self._last:
+                self.flush()
         for ident in held:
             self._owner.resume(ident)
 
