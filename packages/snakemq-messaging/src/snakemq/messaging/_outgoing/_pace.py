@@ -15,7 +15,9 @@ TOO_LONG = 0.1
 """Seconds that bytes may wait behind others; on slow lines, chunks become shorter."""
 
 MEMORY = 10.0
-"""Seconds after which the shortest time is measured anew, because the line may be another one."""
+"""Seconds after which the shortest time is measured anew, because the line may be another one. For
+that, half of the window is used for a while: otherwise all chunks would wait for one before them,
+and nobody would see how long they take without that."""
 
 
 class Pace:
@@ -29,8 +31,10 @@ class Pace:
         "_largest",
         "_measured_since",
         "_round_ends",
+        "_rounds_left",
         "_shortest",
         "_speeds_up",
+        "_usual_window",
         "window",
     )
 
@@ -43,6 +47,8 @@ class Pace:
         # The shortest time that a chunk took: lately, and before that.
         self._shortest = self._earlier = float("inf")
         self._measured_since = 0.0
+        self._rounds_left = 0  # of those with half of the window
+        self._usual_window = self.window
 
     @property
     def chunk(self) -> int:
@@ -58,6 +64,17 @@ class Pace:
         if arrived < self._round_ends:
             return  # the window has not been used yet since it was changed
         self._round_ends = sent
+        if self._rounds_left:
+            self._rounds_left -= 1
+            if not self._rounds_left:
+                self.window = self._usual_window
+            return
+        if now - self._measured_since > MEMORY:
+            self._measured_since = now
+            self._earlier, self._shortest = self._shortest, took
+            self._usual_window, self.window = self.window, self.window // 2
+            self._rounds_left = 2  # what is on its way now was sent behind too much
+            return
         waited = took - shortest
         queued = self.window * waited / took if took else 0.0
         if waited > TOO_LONG and queued > self.window / 4:
@@ -71,9 +88,5 @@ class Pace:
 
     def _note(self, now: float, took: float) -> float:
         """Return the shortest time that a chunk has taken."""
-        if now - self._measured_since > MEMORY:
-            self._measured_since = now
-            self._earlier, self._shortest = self._shortest, took
-        elif took < self._shortest:
-            self._shortest = took
+        self._shortest = min(took, self._shortest)
         return min(self._earlier, self._shortest)
