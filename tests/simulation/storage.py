@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from random import Random
 from typing import TYPE_CHECKING
 
 from snakemq.exceptions import StorageError
@@ -24,9 +25,13 @@ class WatchedStorage(MemoryQueuesStorage):
         self._peer = peer
         self.broken_until = 0.0
         """The disk is full until then."""
+        # Of its own: seeds that are known to other tests must go on meaning the same.
+        self._random = Random(f"dead letters {world.seed} {peer.ident} {peer.life}")
 
     def push(self, queue_name: str, item: Message) -> int | None:
         self._reach("push")
+        if is_queue_of_dead_letters(queue_name) and not self._peer.world.is_calm:
+            self._fail_at_times("push of a dead letter")
         position = super().push(queue_name, item)
         if is_queue_of_dead_letters(queue_name):
             letter = decode(queue_name, item)
@@ -63,5 +68,13 @@ class WatchedStorage(MemoryQueuesStorage):
     def _reach(self, operation: str) -> None:
         self._peer.reach(f"before {operation}")
         if self._peer.world.now < self.broken_until:
-            self._peer.world.happened("storage failure", self._peer.ident, operation)
-            raise StorageError("no space left on device", temporary=True)
+            self._fail(operation)
+
+    def _fail_at_times(self, operation: str) -> None:
+        # The disk is full too seldom for what is stored as seldom as dead letters.
+        if self._random.random() < 0.2:
+            self._fail(operation)
+
+    def _fail(self, operation: str) -> None:
+        self._peer.world.happened("storage failure", self._peer.ident, operation)
+        raise StorageError("no space left on device", temporary=True)

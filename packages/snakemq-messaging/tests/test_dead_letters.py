@@ -258,6 +258,20 @@ def test_a_dead_letter_that_cannot_be_requeued_stays(
     assert letters.counts() == {"alice": 1}
 
 
+def test_those_that_were_requeued_before_the_storage_failed_are_offered(
+    network: MemoryNetwork, alice: Peer, bob: Peer, storage: WatchedStorage
+) -> None:
+    judge = reject_some(network, alice, bob, b"bad", b"worse")
+    letters = letters_of(bob)
+    judge.rejected.clear()
+    storage.failing.add("delete")  # the first is requeued, and stays among the dead letters as well
+    with pytest.raises(StorageError):
+        letters.requeue(letters.list())
+    storage.failing.clear()
+    network.advance(1)
+    assert judge.processed == [b"bad"]
+
+
 def test_a_message_that_was_requeued_twice_by_mistake_is_offered_once(
     network: MemoryNetwork, alice: Peer, bob: Peer
 ) -> None:

@@ -137,8 +137,10 @@ class LiveDeadLetters(DeadLetters):
         self._look_soon = look_soon
 
     def requeue(self, letters: Iterable[DeadLetter]) -> None:
-        super().requeue(letters)
-        self._look_soon()
+        try:
+            super().requeue(letters)
+        finally:
+            self._look_soon()  # some may be requeued if the storage failed then
 
     def _call(self, call: Callable[[], Result]) -> Result:
         return self._storekeeper.ask(call)
