@@ -47,7 +47,8 @@ def _check_memory(peer: Peer) -> None:
     window = peer.settings.window_messages
     stats = peer.process.messaging.stats().peers
     for ident, inbox in receiver.inboxes.by_ident.items():
-        if len(inbox.seen) >= 4 * window:
+        # Two generations, and as many from an earlier process until they are outlived.
+        if len(inbox.seen) >= 6 * window:
             raise Violation(f"{peer.ident} remembers {len(inbox.seen)} uuids of {ident}")
         # A connection that breaks leaves open what the application works on, though its sender
         # may have given it up.

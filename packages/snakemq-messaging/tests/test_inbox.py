@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import pytest
 from hypothesis import given
@@ -23,6 +23,7 @@ from memory_peers import message as message_frame
 from snakemq.exceptions import SnakeMQBrokenFormat, SnakeMQFlood, StorageError
 from snakemq.link.testing import MemoryNetwork
 from snakemq.message import Message
+from snakemq.messaging import Messaging
 from snakemq.messaging._incoming import _inboxes
 from snakemq.messaging._incoming._inbox import RecentUuids
 from snakemq.messaging._incoming._inboxes import MAX_ABSENT_INBOXES
@@ -50,6 +51,26 @@ class Inbox(MemoryQueuesStorage):
         if self.fails:
             raise self.fails("disk gone")
         return super().recall(ident, count)
+
+
+class LateRunner:
+    """A runner of storage calls that makes them when it is told to."""
+
+    def __init__(self) -> None:
+        self._jobs: list[Callable[[], object]] = []
+
+    def run(self, job: Callable[[], object]) -> None:
+        self._jobs.append(job)
+
+    def wait(self, timeout: float) -> bool:
+        self.catch_up()
+        return True
+
+    def end(self) -> None: ...
+
+    def catch_up(self) -> None:
+        while self._jobs:
+            self._jobs.pop(0)()
 
 
 @pytest.fixture
@@ -148,6 +169,43 @@ def test_two_windows_are_remembered_and_not_much_more(
     assert len(bob.received) == 101
 
 
+def test_repetitions_take_no_room_in_the_inbox_from_other_messages(
+    network: MemoryNetwork, peer: MakePeer, sender: RawPeer
+) -> None:
+    storage = Inbox()
+    bob = peer("bob", inbox=storage, window_messages=1)
+    join(sender, bob)
+    sender.say(*frames(1))
+    for _ in range(10):
+        leave(sender)
+        join(sender, bob)
+        sender.say(*frames(2))
+    bob, _ = restarted(network, bob, storage)
+    join(sender, bob)
+    sender.say(*frames(1))
+    assert bob.heard == []
+
+
+def test_a_repetition_of_what_is_just_being_recorded_is_acknowledged(
+    peer: MakePeer, sender: RawPeer, storage: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late = LateRunner()
+    monkeypatch.setattr(Messaging, "_runner_of", lambda self, storage: late)
+    bob = peer("bob", inbox=storage)
+    late.catch_up()
+    join(sender, bob)
+    late.catch_up()
+    sender.say(*frames(1))
+    leave(sender)
+    join(sender, bob)
+    sender.say(*frames(1))
+    assert acks(sender) == []
+    late.catch_up()
+    sender.network.run_until_idle()
+    assert acks(sender) == [1]
+    assert storage.records == [1]
+
+
 @given(st.integers(1, 8), st.lists(st.integers(0, 20), max_size=200))
 def test_memory_of_uuids_is_bounded_from_both_sides(capacity: int, numbers: list[int]) -> None:
     recent = RecentUuids(capacity)
@@ -157,6 +215,8 @@ def test_memory_of_uuids_is_bounded_from_both_sides(capacity: int, numbers: list
             assert uuid(number) in recent
         is_known = uuid(number) in recent
         assert recent.add(uuid(number)) is not is_known
+        if is_known:
+            recent.renew(uuid(number))
         latest = [n for n in latest if n != number] + [number]
         assert all(uuid(n) in recent for n in latest[-capacity:])
         assert len(recent) < 2 * capacity or capacity == 1
@@ -229,9 +289,9 @@ def test_repetition_is_recorded_as_the_latest(
     """A sender that is killed again and again before it deletes repeats it each time."""
     bob = peer("bob", inbox=storage, window_messages=2)  # four are remembered
     join(sender, bob)
-    for number in (1, 2, 3, 1, 4, 5, 6):
+    for number in (1, 2, 3, 4, 1, 5, 6, 7):
         sender.say(*frames(number))
-    assert list(storage.recall("raw", 100)) == [uuid(n) for n in (1, 4, 5, 6)]
+    assert list(storage.recall("raw", 4)) == [uuid(n) for n in (1, 5, 6, 7)]
 
 
 def test_rejected_and_broken_messages_are_recorded(
@@ -297,13 +357,13 @@ def test_what_is_not_recorded_yet_is_bounded_however_often_its_sender_comes(
         sender.say(*frames(*range(begin, begin + 10)))
         leave(sender)
         join(sender, bob)
-    assert max(storage.records) <= 20 + 10
+    assert max(storage.records) <= 40 + 10
     storage.fails = None
     sender.say(*frames(*range(200, 210)))
     assert len(bob.received) == 210
     network.advance(RECORD_RETRY_DELAY)
-    assert max(storage.records) <= 20 + 10
-    assert list(storage.recall("raw", 1000)) == [uuid(n) for n in range(190, 210)]
+    assert max(storage.records) <= 40 + 10
+    assert list(storage.recall("raw", 1000)) == [uuid(n) for n in range(170, 210)]
 
 
 def test_what_comes_before_the_inbox_was_read_waits(

@@ -118,8 +118,8 @@ class Batches:
                     # cannot be.
                     if not add_to_seen(uuid):
                         lane.counters.duplicates += 1
-                        if are_recorded:
-                            inbox.to_record(uuid)  # as the latest, see RecentUuids
+                        if inbox.seen.renew(uuid) and are_recorded:
+                            inbox.to_record(uuid)
                         rejection = inbox.rejected.get(uuid)
                         if rejection is None:
                             receipts.frame_processed(size)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -32,29 +32,40 @@ class RecentUuids:
         self._old: set[bytes] = set()
 
     def add(self, uuid: bytes) -> bool:
-        """Remember a uuid as the latest; False if it is known already.
+        """Remember a uuid as the latest; False if it is known already, see :meth:`renew`."""
+        young = self._young
+        if uuid in young or uuid in self._old:
+            return False
+        self._put(young, uuid)
+        return True
+
+    def renew(self, uuid: bytes) -> bool:
+        """Make a known uuid the latest. False if it is in the young generation, where it may stay
+        as it is.
 
         A sender that is killed between an ack and the deletion repeats the message, each time it
-        is killed. So each repetition makes the uuid the latest.
+        is killed.
         """
         young = self._young
         if uuid in young:
             return False
-        is_new = uuid not in self._old
+        self._put(young, uuid)
+        return True
+
+    def _put(self, young: set[bytes], uuid: bytes) -> None:
         young.add(uuid)
         if len(young) >= self._capacity:
             self._old = young
             self._young = set()
-        return is_new
 
     def discard(self, uuid: bytes) -> None:
         """Forget a uuid."""
         self._young.discard(uuid)
         self._old.discard(uuid)
 
-    def update(self, uuids: Iterable[bytes]) -> None:
-        for uuid in uuids:
-            self.add(uuid)
+    def restore(self, uuids: Sequence[bytes]) -> None:
+        """Remember the two generations of an earlier process, of which these are the last."""
+        self._old.update(uuids[-2 * self._capacity :])
 
     def __contains__(self, uuid: bytes) -> bool:
         return uuid in self._young or uuid in self._old
@@ -163,12 +174,14 @@ class Inbox:
     def recalled(self, uuids: Iterable[bytes]) -> None:
         """Note what an earlier process has had remembered."""
         previous = b""
+        known = []
         for uuid in uuids:
             if uuid == mark_of(previous):
                 self.rejected.add(previous, REJECTED_BEFORE)
             else:
-                self.seen.add(uuid)
+                known.append(uuid)
             previous = uuid
+        self.seen.restore(known)
 
     @property
     def open_messages(self) -> int:

@@ -58,7 +58,7 @@ class Recalls:
             return
         self._is_busy = True
         inboxes = list(islice(self._wanted, RECALL_BATCH))
-        count = 2 * self._capacity  # what was rejected takes up two places, see mark_of()
+        count = 4 * self._capacity  # see Records._keep()
         self._storekeeper.do(
             lambda: [self._storage.recall(inbox.ident, count) for inbox in inboxes],
             lambda found: self._came(inboxes, found),

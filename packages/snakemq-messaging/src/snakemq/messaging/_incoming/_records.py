@@ -98,8 +98,8 @@ class Records:
             inbox.recording = Recording.NOTHING
             if mark is not None and lane is not None and lane is inbox.lane:
                 lane.receipts.recorded(mark)
-                self.on_recorded(inbox)
             self.record(inbox)
+            self.on_recorded(inbox)  # another connection may have repeated what is recorded now
             self._storage_works()
 
         self._storekeeper.do(record.write, done, lambda exc: self._failed(inbox, record, exc))
@@ -119,9 +119,9 @@ class Records:
         del inbox.unrecorded[: -self._keep(inbox)]
 
     def _keep(self, inbox: Inbox) -> int:
-        """Return how many uuids the storage has to keep. A rejected message takes up two places
-        each time that it comes, see mark_of()."""
-        return 2 * self._capacity if len(inbox.rejected) else self._capacity
+        """Return how many uuids the storage has to keep: both generations of RecentUuids. A
+        rejected message takes up two places, see mark_of()."""
+        return (4 if len(inbox.rejected) else 2) * self._capacity
 
     def _try_again(self) -> None:
         """Try with one inbox whether the storage works again."""
