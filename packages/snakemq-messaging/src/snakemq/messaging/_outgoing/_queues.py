@@ -104,10 +104,9 @@ class OutgoingQueues(QueueTable):
                 message.queued_at = now
                 message.position = UNKNOWN
                 message.queued_size = size_of(message)
-                queue.append(message)
+                queue.add_found(message)
                 if self.occupancy is not None:
                     self.occupancy.found(ident, 1, message.queued_size)
-            queue.absorb()
             self.watch(queue)
 
     def _measure(self, storage: QueuesStorageBase, ident: str) -> int:
@@ -194,10 +193,10 @@ class OutgoingQueues(QueueTable):
         queue = self.known(ident)
         if queue is not None:
             self.absorb(queue)
-            was_stalled = queue.aside.is_stalled
+            was_stalled = queue.is_stalled
             self.drop(queue, queue.expire(self._link.time()), DropReason.EXPIRED)
             self.watch(queue)
-            if was_stalled and not queue.aside.is_stalled:
+            if was_stalled and not queue.is_stalled:
                 self.resume(ident)
             self.forget_if_empty(queue)
 

@@ -189,7 +189,7 @@ class Sender:
             self._queues.watch(queue)
         if taken.expired or taken.too_large or is_aside:
             # Others have their turn before more is taken out of the queue.
-            if queue.has_more() and not queue.aside.is_stalled:
+            if queue.has_more() and not queue.is_stalled:
                 self.outbox.announce(queue)
             # Callbacks come last, because one may close the connection.
             self._queues.drop(queue, taken.expired, DropReason.EXPIRED)
@@ -225,7 +225,7 @@ class Sender:
 
     def _room(self, conversation: Conversation, queue: OutgoingQueue) -> tuple[int, int]:
         """Return how many messages and bytes may be given to the packeter now."""
-        if queue.aside.is_stalled:
+        if queue.is_stalled:
             return 0, 0
         max_bytes = SEND_AHEAD - self._packeter.get_unsent_size(conversation.conn_id)
         features = conversation.features
@@ -238,7 +238,9 @@ class Sender:
             queue.in_flight_bytes,
         )
         if queue.has_stored:
-            room = self._deletions.room(queue.ident, features.window_messages, len(queue.in_flight))
+            # A crash would make us send the large messages first, too, which are overtaken now.
+            before = len(queue.in_flight) + queue.large.stored
+            room = self._deletions.room(queue.ident, features.window_messages, before)
             messages_left = min(messages_left, room)
         return min(MAX_BATCH, messages_left), min(max_bytes, bytes_left)
 

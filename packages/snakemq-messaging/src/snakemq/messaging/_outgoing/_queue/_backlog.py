@@ -162,13 +162,14 @@ class Backlog:
             self._count_down(stored)
 
     def _count_down(self, stored: StoredMessage) -> None:
-        is_old = self._is_old(stored.position)
+        is_old = self.is_old(stored.position)
         self.count -= 1
         self._old -= is_old
         if self._old_is_measured or not is_old:
             self.bytes -= size_of(stored.message)
 
-    def _is_old(self, position: int) -> bool:
+    def is_old(self, position: int) -> bool:
+        """Has an earlier process left the message at this position?"""
         return self._first is None or position < self._first
 
     def ask(self) -> None:
@@ -186,7 +187,7 @@ class Backlog:
         """
         behind = self.behind
         for stored in page:
-            if not self._is_old(stored.position):
+            if not self.is_old(stored.position):
                 self._old = 0  # those that did not come are gone
             yield from self._turns(stored.position)
             self.cursor = stored.position

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from snakemq.message import Message
 
-from ._stages import GONE, IN_CHUNKS, LARGE
+from ._stages import FOUND, GONE, IN_CHUNKS, LARGE, RETURNED
 
 MAX_STORED_BYTES = 64 * 1024 * 1024
 """Bytes of message data that come out of the storage ahead of their turn. One message may always
@@ -18,18 +18,26 @@ class LargeMessages:
 
     A message with a turn is under way, some chunks at a time. It is in flight when its last chunk
     is sent, and so takes its place in the order only then.
+
+    A message that may have arrived before is not overtaken. The receiver recognises it only among
+    the latest two windows of messages, and any number may pass while it is under way.
     """
 
-    __slots__ = ("_messages", "_stored_bytes", "bytes")
+    __slots__ = ("_messages", "_stored_bytes", "barring", "bytes", "stored")
 
     def __init__(self) -> None:
         self._messages: dict[Message, None] = {}  # in their order
         self.bytes = 0
         """Their sizes."""
+        self.barring: set[Message] = set()
+        """Those that may have arrived before. While there is one, nothing else is taken."""
+        self.stored = 0
+        """How many of them are in the storage."""
         self._stored_bytes = 0
 
-    def put(self, message: Message) -> bool:
-        """Let a message wait for a turn; False if there is no room.
+    def put(self, message: Message, stage: int) -> bool:
+        """Let a message wait for a turn, after it has waited in that stage. False if there is no
+        room.
 
         Only stored messages need room: the others are in memory anyway.
         """
@@ -37,6 +45,9 @@ class LargeMessages:
             if self._stored_bytes >= MAX_STORED_BYTES:
                 return False
             self._stored_bytes += message.queued_size
+            self.stored += 1
+        if stage in (FOUND, RETURNED):
+            self.barring.add(message)
         message.stage = LARGE
         self._messages[message] = None
         self.bytes += message.queued_size
@@ -50,9 +61,11 @@ class LargeMessages:
         """Take out a message."""
         message.stage = stage
         del self._messages[message]
+        self.barring.discard(message)
         self.bytes -= message.queued_size
         if message.position is not None:
             self._stored_bytes -= message.queued_size
+            self.stored -= 1
 
     def oldest_without_turn(self) -> Message | None:
         """Return the message that has waited longest for a turn; ``None`` if none does."""

@@ -15,7 +15,18 @@ from ._deadlines import Deadlines
 from ._expiry import is_over
 from ._large import LargeMessages
 from ._row import Row
-from ._stages import ASIDE, GONE, IN_CHUNKS, IN_FLIGHT, LARGE, PASSED, RETURNED, WAITING
+from ._stages import (
+    ASIDE,
+    CUT_OFF,
+    FOUND,
+    GONE,
+    IN_CHUNKS,
+    IN_FLIGHT,
+    LARGE,
+    PASSED,
+    RETURNED,
+    WAITING,
+)
 from ._taking import MAX_REMOVED, UNLIMITED, Taking
 
 MAX_MESSAGES_IN_MEMORY = 10_000
@@ -86,6 +97,12 @@ class OutgoingQueue:
         self.has_stored = True
         self.backlog.open_with(count, size)
 
+    def add_found(self, message: Message) -> None:
+        """Put in a message that an earlier process has left in a storage without pages."""
+        self.has_stored = True
+        self.waiting.append(message)
+        self._wait(message, FOUND)
+
     def absorb(self) -> list[Message]:
         """Look at what has come in, and let it wait.
 
@@ -123,6 +140,11 @@ class OutgoingQueue:
         """Is there anything left to take?"""
         return bool(self.incoming or self.waiting.count or self.backlog.is_open)
 
+    @property
+    def is_stalled(self) -> bool:
+        """Must what waits stay, until a message is sent that it must not pass, or leaves?"""
+        return self.aside.is_stalled or bool(self.large.barring)
+
     def wants_page(self) -> bool:
         """Does the storage have more, and memory nothing to send before it?"""
         if not self.backlog.is_open:
@@ -142,7 +164,8 @@ class OutgoingQueue:
             self.waiting.append(message)
             if message.position is not None:  # others were counted when they came
                 message.queued_at = now
-                self._wait(message)
+                is_old = self.backlog.is_old(message.position)
+                self._wait(message, FOUND if is_old else WAITING)
 
     def take(
         self,
@@ -176,6 +199,7 @@ class OutgoingQueue:
         if (
             self.waiting.count
             or self.has_stored
+            or self.large.barring
             # copy of window_left(): the call would take 2 % of a chain of messages
             or (
                 in_flight
@@ -229,7 +253,11 @@ class OutgoingQueue:
                 message.stage = GONE
                 dropped.append(message)
             else:
-                self._wait(message, RETURNED if message.stage == IN_CHUNKS else WAITING)
+                if message in large.barring:
+                    stage = RETURNED
+                else:
+                    stage = CUT_OFF if message.stage == IN_CHUNKS else WAITING
+                self._wait(message, stage)
                 kept.append(message)
         aside, self.aside = self.aside, Aside()
         for message in aside:

@@ -86,7 +86,7 @@ class Taking:
                 continue
             length = message.queued_size
             if length > watch_from:
-                if not self._divert(message, aside, large, is_known=False):
+                if not self._divert(message, aside, large, WAITING):
                     incoming.appendleft(message)
                     break
                 removable -= 1
@@ -125,16 +125,20 @@ class Taking:
                 continue
             length = message.queued_size
             if length > watch_from:
-                if not self._divert(message, aside, large, is_known=stage == PASSED):
+                if not self._divert(message, aside, large, stage):
                     row.appendleft(message)
                     break
-                if stage == RETURNED and message.stage == LARGE:
-                    self.resent += 1
+                if message.stage == LARGE:
+                    self.resent += stage >= RETURNED
+                    if message.position is not None:
+                        max_messages -= 1  # see Deletions.room(): those behind it overtake it
                 waiting.leave(message, message.stage)
                 removable -= 1
+                if large.barring:
+                    break
                 continue
             message.stage = IN_FLIGHT  # counted below, all at once
-            if stage == RETURNED:
+            if stage >= RETURNED:
                 self.resent += 1
             size += length
             taken.append(message)
@@ -142,14 +146,12 @@ class Taking:
         waiting.bytes -= size
         self.bytes = size
 
-    def _divert(
-        self, message: Message, aside: Aside, large: LargeMessages, *, is_known: bool
-    ) -> bool:
+    def _divert(self, message: Message, aside: Aside, large: LargeMessages, stage: int) -> bool:
         """Set a message aside, or let it wait for a turn. False if it has to wait where it was,
         and those behind it too."""
         if message.queued_size > self._largest:
-            return self._set_aside(message, aside, is_known=is_known)
-        if not large.put(message):
+            return self._set_aside(message, aside, is_known=stage == PASSED)
+        if not large.put(message, stage):
             return False
         self.large.append(message)
         return True

@@ -133,15 +133,18 @@ class Deletions:
         if self._lag(ident) >= window and not self._patience.has_failed:
             self.flush()
 
-    def room(self, ident: str, window: int, in_flight: int) -> int:
+    def room(self, ident: str, window: int, before: int) -> int:
         """Return how many messages may be sent now, so that a receiver that remembers two windows
         of messages knows all those that a crash would make us repeat.
+
+        ``before``: how many others would come before the last of these then, deleted ones apart:
+        those in flight, and stored ones that these overtake.
 
         The storage may be slow: then the queue waits for it. While it fails, messages go on.
         """
         if self._patience.has_failed:
             return window
-        room = 2 * window - in_flight - self._lag(ident)
+        room = 2 * window - before - self._lag(ident)
         if room <= 0:
             self._held[ident] = None
         return room
