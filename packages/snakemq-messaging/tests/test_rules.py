@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import random
 import sys
 from collections.abc import Callable, Iterable
@@ -227,11 +228,13 @@ def python_calls(func: Callable[[], object]) -> int:
         count += event in ("call", "c_call")
 
     before = sys.getprofile()
+    gc.disable()  # its callbacks would be counted as well
     sys.setprofile(profile)
     try:
         func()
     finally:
         sys.setprofile(before)
+        gc.enable()
     return count
 
 
