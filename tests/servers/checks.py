@@ -195,7 +195,7 @@ class Senders:
             own = set(uuids)
             assert [uuid for uuid in found if uuid in own] == uuids
         assert not self.failed & set(found)
-        assert not self.permanent
+        assert not self.permanent, self.permanent
 
 
 def crashes_under_load_lose_nothing_and_store_nothing_that_failed(place: Place) -> None:
