@@ -114,6 +114,8 @@ def alice(port: str, filename: str) -> None:
             order, *details = json.loads(line)
             if order == "call":
                 threading.Thread(target=call, args=details, daemon=True).start()
+            elif order == "rest":
+                link.call_from_thread(lambda: link.call_later(0.2, lambda: report("rested")))
             else:
                 link.call_from_thread(lambda details=details: send(*details))  # type: ignore[misc]
 
@@ -248,6 +250,8 @@ class Story:
         if {"event": "returned", "value": bob.pid} not in happened:
             raise Broken(f"alice: {happened} without the result of process()")
         self.tell(f"  and alice's call returns {bob.pid}")
+        alice.order("rest")  # she deletes from her file what is acknowledged, 0.02 s later
+        alice.expect("rested")
 
         bob.kill()
         alice.expect("disconnected")
