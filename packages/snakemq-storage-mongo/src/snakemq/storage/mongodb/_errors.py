@@ -9,8 +9,18 @@ from snakemq.queues.parts import Failure, in_use
 
 from ._lease import InUse, Lost
 
-# Out of disk space, write conflict, exceeded time limit, interrupted, too many open cursors.
-_TEMPORARY_CODES = frozenset({14031, 112, 50, 262, 11601, 11602})
+# From MongoDB's list, src/mongo/base/error_codes.yml.
+_OUT_OF_RESOURCES = {14031, 112, 50, 262}  # disk full, write conflict, out of time (twice)
+_INTERRUPTED = {
+    11600,
+    11601,
+    11602,
+    91,
+}  # by a shutdown, by somebody, by an election, by a shutdown
+_NOT_PRIMARY = {10058, 10107, 13435, 13436, 189}
+_TEMPORARY_CODES = frozenset(_OUT_OF_RESOURCES | _INTERRUPTED | _NOT_PRIMARY)
+
+_PROBLEMS = ("writeErrors", "writeConcernErrors")
 
 
 def explain(error: Exception) -> Failure | None:
@@ -23,6 +33,8 @@ def explain(error: Exception) -> Failure | None:
     match error:
         case errors.ConnectionFailure() | errors.WTimeoutError():
             return Failure(str(error), is_temporary=True)
+        case errors.BulkWriteError():
+            return Failure(str(error), _codes(error) <= _TEMPORARY_CODES)
         case errors.OperationFailure():
             return Failure(str(error), error.code in _TEMPORARY_CODES)
         case errors.PyMongoError() | BSONError() | OverflowError():
@@ -36,6 +48,13 @@ def explain(error: Exception) -> Failure | None:
                 is_temporary=False,
             )
     return None
+
+
+def _codes(error: errors.BulkWriteError) -> set[int]:
+    """Return why documents of a batch were not written; the code of the error itself says only
+    that there were such reasons."""
+    details = error.details
+    return {problem["code"] for kind in _PROBLEMS for problem in details.get(kind, ())}
 
 
 def is_lost(error: errors.PyMongoError) -> bool:
