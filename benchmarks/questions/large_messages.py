@@ -111,7 +111,7 @@ def percentiles(times: list[float]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--size", type=int, default=1024, help="MiB of the message beside calls")
+    parser.add_argument("--size", type=int, default=1000, help="MiB of the message beside calls")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--whole", action="store_true", help="do not cut messages")
     parser.add_argument("--speed", type=float, help="bytes a second, of a throttle")
