@@ -17,7 +17,7 @@ from snakemq.message import Message
 from snakemq.messaging._incoming._acks import Acks
 from snakemq.messaging._incoming._delivery import Delivery
 from snakemq.messaging._incoming._inbox import Inbox, RecentRejections, RecentUuids
-from snakemq.messaging._incoming._lane import Receipts
+from snakemq.messaging._incoming._lane import Tally
 from snakemq.messaging._incoming._offers import Offers
 from snakemq.messaging._incoming._recalls import Recalls
 from snakemq.messaging._incoming._records import Records
@@ -54,10 +54,10 @@ def _replaced(owner: Any, name: str, make: Callable[[Any], Any]) -> AbstractCont
 
 @_mutant
 def acks_before_processing() -> Iterator[None]:
-    def frame_open(self: Receipts, delivery: Delivery) -> None:
+    def frame_open(self: Tally, delivery: Delivery) -> None:
         self.frame_processed(delivery.size)
 
-    with mock.patch.object(Receipts, "frame_open", frame_open):
+    with mock.patch.object(Tally, "frame_open", frame_open):
         yield
 
 
@@ -249,7 +249,7 @@ def acks_before_it_has_recorded() -> Iterator[None]:
         def acks_first(self: Records, inbox: Inbox) -> None:
             record(self, inbox)
             if inbox.lane is not None:
-                inbox.lane.receipts.recorded(inbox.lane.receipts.mark())
+                inbox.lane.tally.recorded(inbox.lane.tally.mark())
 
         return acks_first
 
@@ -259,10 +259,10 @@ def acks_before_it_has_recorded() -> Iterator[None]:
 
 @_mutant
 def acks_what_came_while_it_recorded() -> Iterator[None]:
-    def recorded(self: Receipts, mark: tuple[int, int]) -> None:
+    def recorded(self: Tally, mark: tuple[int, int]) -> None:
         self.durable, self._durable_bytes = self.mark()
 
-    with mock.patch.object(Receipts, "recorded", recorded):
+    with mock.patch.object(Tally, "recorded", recorded):
         yield
 
 
@@ -284,7 +284,7 @@ def records_only_what_it_acks() -> Iterator[None]:
     def make(send_if_due: Any) -> Any:
         def only_acks(self: Acks, inbox: Inbox) -> None:
             lane = inbox.lane
-            if lane is not None and lane.receipts.processed > lane.receipts.acked:
+            if lane is not None and lane.tally.processed > lane.tally.acked:
                 send_if_due(self, inbox)
 
         return only_acks

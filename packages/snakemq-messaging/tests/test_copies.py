@@ -15,7 +15,7 @@ from snakemq.link.testing import MemoryNetwork
 from snakemq.message import Message, new_uuid
 from snakemq.message._stack import claim, size_of
 from snakemq.messaging._events import Events
-from snakemq.messaging._incoming._lane import Receipts
+from snakemq.messaging._incoming._lane import Tally
 from snakemq.messaging._outgoing._express import ExpressLane
 from snakemq.messaging._outgoing._lane import OutgoingLane
 from snakemq.messaging._outgoing._queue._expiry import deadline_of, is_expired
@@ -171,10 +171,10 @@ def test_a_single_message_goes_if_it_has_not_expired_and_the_window_has_room(
 def test_receipts_tell_what_is_left_of_the_window(
     window: int, window_bytes: int, sizes: list[int]
 ) -> None:
-    receipts = Receipts()
+    tally = Tally()
     for size in sizes:
-        receipts.frame_processed(size)
-    left = receipts.window_left(window, window_bytes)
+        tally.frame_processed(size)
+    left = tally.window_left(window, window_bytes)
     assert left == window_left(window, window_bytes, len(sizes), sum(sizes))
 
 
@@ -267,15 +267,15 @@ def test_a_batch_counts_what_is_processed_as_receipts_do(sizes: list[int]) -> No
     assert inbox.lane is not None
     packets = [message_frame(bytes(size), new_uuid()) for size in sizes]
     alice.messaging._receiver.receive(inbox, list(packets), 0)
-    expected = Receipts()
+    expected = Tally()
     for size in sizes:
         expected.frame_processed(size)
-    receipts = inbox.lane.receipts
-    assert (receipts.processed, receipts.unacked_bytes) == (
+    tally = inbox.lane.tally
+    assert (tally.processed, tally.unacked_bytes) == (
         expected.processed,
         expected.unacked_bytes,
     )
-    assert not receipts.behind_gap
+    assert not tally.behind_gap
 
 
 @given(

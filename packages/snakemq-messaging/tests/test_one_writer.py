@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from snakemq import messaging
-from snakemq.messaging._incoming._lane import IncomingLane, Receipts
+from snakemq.messaging._incoming._lane import IncomingLane, Tally
 from snakemq.messaging._outgoing._lane import OutgoingLane
 from snakemq.messaging._peers._connection import Connection
 from snakemq.messaging._wire._conversation import Conversation
@@ -18,7 +18,7 @@ WRITERS: list[tuple[type, tuple[str, ...]]] = [
     (Conversation, ("_wire", "_peers")),
     (OutgoingLane, ("_outgoing",)),
     (IncomingLane, ("_incoming",)),
-    (Receipts, ("_incoming",)),
+    (Tally, ("_incoming",)),
     (Connection, ("_peers",)),
 ]
 ELSEWHERE = {

@@ -7,7 +7,7 @@ from snakemq.packeter import Packeter
 from .._wire import _frames as frames
 from ._inbox import Inbox
 from ._inboxes import Inboxes
-from ._lane import IncomingLane, Receipts
+from ._lane import IncomingLane, Tally
 
 ACK_DELAY = 0.05
 """Seconds that an ack may wait if its sender does not. A sender forgets messages with ttl 0 anyway,
@@ -32,16 +32,16 @@ class Acks:
         lane = inbox.lane
         if lane is None or not lane.conversation.acks:
             return
-        receipts = lane.receipts
-        unacked = receipts.processed - receipts.acked
+        tally = lane.tally
+        unacked = tally.processed - tally.acked
         if not unacked:
             # Behind a gap: it cannot be acked yet, but must not be forgotten either.
             self._inboxes.record(inbox)
             return
         if (
-            receipts.urgent
+            tally.urgent
             or unacked * 4 >= self._window_messages
-            or receipts.unacked_bytes * 4 >= self._window_bytes
+            or tally.unacked_bytes * 4 >= self._window_bytes
         ):
             self._send(inbox, lane)
         elif lane.ack_timer is None:
@@ -62,31 +62,31 @@ class Acks:
             lane.ack_timer = None
         if inbox.lane is not lane:
             return  # this connection is closed
-        receipts = lane.receipts
+        tally = lane.tally
         self._inboxes.record(inbox)
         if inbox.is_recorded:
-            receipts.recorded(receipts.mark())
+            tally.recorded(tally.mark())
         # A peer that does not read must not make the send buffer grow. When the last ack is sent,
         # the next one is due.
         if lane.ack_packet_id is not None:
             return
-        if receipts.durable > receipts.acked:
-            if receipts.untold:
-                self._tell_rejections(lane, receipts)
-            receipts.ack_sent()
+        if tally.durable > tally.acked:
+            if tally.untold:
+                self._tell_rejections(lane, tally)
+            tally.ack_sent()
             lane.ack_packet_id = self._packeter.send_packet(
-                lane.conversation.conn_id, frames.encode_ack(receipts.acked)
+                lane.conversation.conn_id, frames.encode_ack(tally.acked)
             )
 
-    def _tell_rejections(self, lane: IncomingLane, receipts: Receipts) -> None:
+    def _tell_rejections(self, lane: IncomingLane, tally: Tally) -> None:
         """Say which messages, of those that the next ack covers, were rejected."""
         conversation = lane.conversation
-        covered = [told for told in receipts.untold if told[0] <= receipts.durable]
+        covered = [told for told in tally.untold if told[0] <= tally.durable]
         if conversation.tells_rejections:
             for number, rejection in covered:
                 frame = frames.encode_rejected(number, rejection)
                 self._packeter.send_packet(conversation.conn_id, frame)
-        del receipts.untold[: len(covered)]
+        del tally.untold[: len(covered)]
 
     def _recorded(self, inbox: Inbox) -> None:
         """Acknowledge what is durable by now."""

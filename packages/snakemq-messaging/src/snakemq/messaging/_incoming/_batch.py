@@ -69,7 +69,7 @@ class Batches:
         if not inbox.is_recalled and conversation.acks:
             return self._early.hold(inbox, lane, packets, begin)
         conn_id, ident = conversation.conn_id, inbox.ident
-        receipts = lane.receipts
+        tally = lane.tally
         offers = self._offers
         event = offers.on_message_recv
         if self._settings.policy is not None:
@@ -109,10 +109,10 @@ class Batches:
                 received_bytes += size
                 may_come_again = acks and ttl != 0
                 if may_come_again:
-                    receipts.urgent = True
+                    tally.urgent = True
                     if uuid in open_here:
                         lane.counters.duplicates += 1
-                        receipts.frame_open(open_here[uuid])
+                        tally.frame_open(open_here[uuid])
                         continue
                     # Added before it is processed, which saves a look-up, and taken out if it
                     # cannot be.
@@ -122,9 +122,9 @@ class Batches:
                             inbox.to_record(uuid)
                         rejection = inbox.rejected.get(uuid)
                         if rejection is None:
-                            receipts.frame_processed(size)
+                            tally.frame_processed(size)
                         else:
-                            receipts.frame_rejected(size, rejection)
+                            tally.frame_rejected(size, rejection)
                         continue
                 message = received_message(
                     data, None if ttl == frames.INFINITE_TTL else float(ttl), flags, uuid, headers
@@ -151,11 +151,11 @@ class Batches:
                     continue
                 if may_come_again and are_recorded:
                     inbox.unrecorded.append(uuid)
-                if receipts.behind_gap:
-                    receipts.frame_processed(size)
+                if tally.behind_gap:
+                    tally.frame_processed(size)
                 else:  # copy of frame_processed(), whose call would be 6 % of all this
-                    receipts.processed += 1
-                    receipts.unacked_bytes += size
+                    tally.processed += 1
+                    tally.unacked_bytes += size
             return number
         finally:
             offers.lane, offers.offered, offers.deferred = outer
@@ -173,7 +173,7 @@ class Batches:
         """Return how many messages, and bytes before the last of them, the batch may have."""
         if conversation.acks:
             settings = self._settings
-            return lane.receipts.window_left(settings.window_messages, settings.window_bytes)
+            return lane.tally.window_left(settings.window_messages, settings.window_bytes)
         if inbox.deliveries:
             self._check_open(conversation, inbox, b"")
         return NO_WINDOW
@@ -213,7 +213,7 @@ class Batches:
             inbox.finished(message.uuid, NOT_ALLOWED)
             if self._inboxes.are_recorded:
                 inbox.to_record(message.uuid)
-        lane.receipts.frame_rejected(size_of(message), NOT_ALLOWED)
+        lane.tally.frame_rejected(size_of(message), NOT_ALLOWED)
 
     def _interrupted(self, inbox: Inbox, message: Message, may_come_again: bool) -> None:
         """Let a message come again if Ctrl-C has interrupted its callbacks."""

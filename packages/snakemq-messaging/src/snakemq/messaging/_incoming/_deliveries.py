@@ -85,7 +85,7 @@ class Deliveries:
             inbox = self._inboxes.by_ident[ident]
         self._came += 1
         delivery = Delivery(ident, message, self._came)
-        lane.receipts.frame_open(delivery)
+        lane.tally.frame_open(delivery)
         inbox.deliveries[delivery] = None
         inbox.open_bytes += delivery.size
         self._count(inbox, delivery.size + MESSAGE_OVERHEAD)
@@ -176,7 +176,7 @@ class Deliveries:
         if inbox.lane is None:
             self._inboxes.record(inbox)
             return
-        inbox.lane.receipts.close_gaps()
+        inbox.lane.tally.close_gaps()
         self._acks.send_if_due(inbox)
         self.backpressure.relieve(inbox.lane)
 

@@ -35,7 +35,7 @@ class Repeated:
         self.rejection = rejection
 
 
-class Receipts:
+class Tally:
     """Which message frames of one connection are processed."""
 
     __slots__ = (
@@ -163,8 +163,8 @@ class IncomingLane:
         "early",
         "largest_taken",
         "progress",
-        "receipts",
         "sender",
+        "tally",
     )
 
     def __init__(
@@ -173,7 +173,7 @@ class IncomingLane:
         self.conversation = conversation
         self.counters = counters
         self.sender = sender
-        self.receipts = Receipts()
+        self.tally = Tally()
         self.ack_packet_id: int | None = None
         """The last ack, while it waits to be sent."""
         self.ack_timer: TimerHandle | None = None
@@ -192,7 +192,7 @@ class IncomingLane:
 
     def owes_ack(self) -> bool:
         """Is a message processed whose ack the system has not taken over yet?"""
-        receipts = self.receipts
+        tally = self.tally
         return self.conversation.acks and (
-            receipts.processed > receipts.acked or self.ack_packet_id is not None
+            tally.processed > tally.acked or self.ack_packet_id is not None
         )

@@ -92,12 +92,12 @@ class Records:
         inbox.unrecorded = []
         inbox.recording = Recording.WRITING
         lane = inbox.lane
-        mark = lane.receipts.mark() if lane is not None else None
+        mark = lane.tally.mark() if lane is not None else None
 
         def done(_: None) -> None:
             inbox.recording = Recording.NOTHING
             if mark is not None and lane is not None and lane is inbox.lane:
-                lane.receipts.recorded(mark)
+                lane.tally.recorded(mark)
             self.record(inbox)
             self.on_recorded(inbox)  # another connection may have repeated what is recorded now
             self._storage_works()

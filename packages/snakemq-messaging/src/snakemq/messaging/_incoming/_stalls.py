@@ -31,19 +31,19 @@ class Stalls:
         if lane is None or lane in self._watched or not self._is_full(lane):
             return
         self._watched.add(lane)
-        processed = lane.receipts.processed
+        processed = lane.tally.processed
         self._link.call_later(STALL_AFTER, lambda: self._look(inbox, lane, processed))
 
     def _is_full(self, lane: IncomingLane) -> bool:
         settings = self._settings
-        left = lane.receipts.window_left(settings.window_messages, settings.window_bytes)
+        left = lane.tally.window_left(settings.window_messages, settings.window_bytes)
         return lane.conversation.acks and min(left) <= 0
 
     def _look(self, inbox: Inbox, lane: IncomingLane, processed: int) -> None:
         self._watched.discard(lane)
         if inbox.lane is not lane:
             return  # this connection is closed
-        is_stalled = self._is_full(lane) and lane.receipts.processed == processed
+        is_stalled = self._is_full(lane) and lane.tally.processed == processed
         if is_stalled and self._rate.count(inbox.ident):
             self._log.warning(
                 "%r can send nothing more: %d of its messages fill the window, and for %g s none of"

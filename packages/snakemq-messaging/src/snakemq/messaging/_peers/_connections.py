@@ -316,7 +316,7 @@ class Connections:
                 lane = inbox.lane
             if (
                 lane is not None
-                and (lane.receipts.behind_gap or lane.early is not None)
+                and (lane.tally.behind_gap or lane.early is not None)
                 and connection.notice_timer is None
             ):
                 # Too much may wait here.
