@@ -41,6 +41,7 @@ LINKS = {"MemoryLink", "Throttle"}
 #: Registered in another way than at an event.
 NO_EVENTS = {
     "ReceiveHook.register",
+    "Receipt.add_done_callback",
     "RpcClient.exception_handler",
     "Future.add_done_callback",
     "Link.call_later",

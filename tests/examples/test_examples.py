@@ -281,6 +281,18 @@ def test_queue_limits(run: Scripts) -> None:
     ]
 
 
+def test_receipts(run: Scripts) -> None:
+    listener = run.start("messaging_listener.py", 0)
+    sender = run.start("receipts.py", port_of(listener))
+    assert sender.wait() == 0, sender
+    assert sender.lines == [
+        "the first message is delivered",
+        "100 messages are delivered",
+        "the message was dropped: expired",
+        "the last message is delivered",
+    ]
+
+
 def test_service_that_is_ended_sends_what_it_has(run: Scripts) -> None:
     listener = run.start("messaging_listener.py", 0)
     producer = run.start("drain_on_sigterm.py", port_of(listener), 1000)

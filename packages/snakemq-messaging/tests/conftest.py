@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from functools import partial
 
 import pytest
+from held_storage import Held
 from hypothesis import settings
 from memory_peers import MakePeer, MakeRawPeer, Peer, RawPeer
 
 from snakemq.link.testing import MemoryNetwork
+from snakemq.messaging import Messaging
 
 # No deadline: machines that run tests are busy. Derandomized: a failure belongs to the change.
 settings.register_profile("messaging", deadline=None, derandomize=True, max_examples=100)
@@ -42,3 +44,11 @@ def alice(peer: MakePeer) -> Peer:
 @pytest.fixture
 def bob(peer: MakePeer) -> Peer:
     return peer("bob")
+
+
+@pytest.fixture
+def held(monkeypatch: pytest.MonkeyPatch) -> Held:
+    """The storage thread of all stacks that the test makes."""
+    held = Held()
+    monkeypatch.setattr(Messaging, "_runner_of", staticmethod(lambda storage: held))
+    return held

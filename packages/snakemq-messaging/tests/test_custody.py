@@ -26,8 +26,9 @@ def table() -> Uses:
             slot = first
             for use, modules in zip(("write", "read"), columns, strict=False):
                 uses[slot, use] = set(modules.split())
-        elif line.startswith("     "):  # the rest of the modules that read the slot above
-            uses[slot, "read"] |= set(line.split())
+        elif line.startswith("     "):  # the rest of the modules for the slot above
+            uses[slot, "write"] |= set(line[:55].split())
+            uses[slot, "read"] |= set(line[55:].split())
     return uses
 
 

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 
 import pytest
+from held_storage import Held
 from memory_peers import MakePeer, MakeRawPeer, Peer, restart
 
 from snakemq.exceptions import LoopError
@@ -141,6 +142,23 @@ def test_drain_waits_for_a_backlog_that_is_in_the_storage(peer: MakePeer, bob: P
         arrived += len(bob.received)
         acknowledge(bob)
     assert arrived == count
+    assert caller.result() == 0
+
+
+def test_drain_waits_for_what_was_posted_and_is_not_stored_yet(
+    held: Held, peer: MakePeer, bob: Peer
+) -> None:
+    alice = peer("alice", MemoryQueuesStorage())
+    alice.connect(bob)
+    held.hangs = True
+    alice.messaging.post("bob", Message(b"x", ttl=None, flags=FLAG_PERSISTENT))
+    caller = Caller(alice)
+    assert caller.waits
+    held.hangs = False
+    held.go_on()
+    alice.network.run_until_idle()
+    assert caller.waits
+    acknowledge(bob)
     assert caller.result() == 0
 
 

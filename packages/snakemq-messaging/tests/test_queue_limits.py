@@ -122,7 +122,7 @@ def test_room_comes_back_with_each_drop(network: MemoryNetwork, peer: MakePeer) 
     assert not full(alice, "bob")
     assert full(alice, "bob")
     reasons = alice.messaging.stats().peers["bob"].dropped
-    assert set(reasons) == set(DropReason) - {DropReason.QUEUE_FULL}
+    assert set(reasons) == set(DropReason) - {DropReason.QUEUE_FULL, DropReason.NOT_QUEUED}
 
 
 def test_persistent_messages_of_an_earlier_process_count(peer: MakePeer) -> None:
@@ -286,3 +286,96 @@ def test_while_no_loop_runs_twice_the_limit_may_be_queued(
     assert full(alice, "bob")
     network.run_until_idle()
     assert alice.messaging.stats().peers["bob"].queued == 5
+
+
+# -- room again
+
+
+def rooms(peer: Peer) -> list[str]:
+    told: list[str] = []
+    peer.messaging.on_room.add(told.append)
+    return told
+
+
+def test_room_is_told_once_after_a_refusal(peer: MakePeer, bob: Peer) -> None:
+    alice = limited(peer, peer_messages=2)
+    told = rooms(alice)
+    assert [full(alice, "bob") for _ in range(5)] == [False, False, True, True, True]
+    alice.network.run_until_idle()
+    assert told == []
+    alice.connect(bob)
+    alice.network.advance(1)
+    assert told == ["bob"]
+    alice.send("bob")
+    alice.network.advance(1)
+    assert told == ["bob"]
+
+
+def test_room_is_told_for_all_peers_that_wait_for_a_total(peer: MakePeer, bob: Peer) -> None:
+    alice = limited(peer, total_messages=2)
+    told = rooms(alice)
+    alice.send("bob", ttl=None)
+    alice.send("bob", ttl=None)
+    assert full(alice, "carol")
+    assert full(alice, "dave")
+    alice.connect(bob)
+    alice.network.advance(1)
+    assert told == ["carol", "dave"]
+
+
+def test_room_is_told_when_there_is_enough_for_what_was_refused(
+    network: MemoryNetwork, peer: MakePeer
+) -> None:
+    alice = limited(peer, peer_bytes=100)
+    told = rooms(alice)
+    alice.send("bob", b"x" * 60, ttl=10)
+    alice.send("bob", b"x" * 40, ttl=5)
+    assert full(alice, "bob", 60)
+    network.advance(5)
+    assert told == []
+    network.advance(5)
+    assert told == ["bob"]
+
+
+def test_room_is_told_when_the_limits_grow(network: MemoryNetwork, peer: MakePeer) -> None:
+    alice = limited(peer, peer_messages=1)
+    told = rooms(alice)
+    assert not full(alice, "bob")
+    assert full(alice, "bob")
+    alice.messaging.set_queue_limits("bob", QueueLimits(peer_messages=2))
+    network.run_until_idle()
+    assert told == ["bob"]
+
+
+def test_what_never_has_room_is_not_waited_for(network: MemoryNetwork, peer: MakePeer) -> None:
+    alice = limited(peer, peer_messages=2)
+    told = rooms(alice)
+    alice.send("bob", ttl=5)
+    with pytest.raises(QueueFull):
+        alice.messaging.send_messages("bob", [Message(b"", None)] * 3)
+    network.advance(5)
+    assert told == []
+
+
+def test_a_producer_that_follows_the_room_loses_nothing(peer: MakePeer, bob: Peer) -> None:
+    """Also if what it does with the room fills the queue again."""
+    alice = limited(peer, peer_messages=3)
+    left = [b"%d" % number for number in range(50)]
+
+    def produce(*_: object) -> None:
+        while left and not post_next():
+            pass
+
+    def post_next() -> bool:
+        try:
+            alice.send("bob", left[0], ttl=None)
+        except QueueFull:
+            return True
+        del left[0]
+        return False
+
+    alice.messaging.on_room.add(produce)
+    produce()
+    alice.connect(bob)
+    alice.network.advance(60)
+    assert bob.heard == [b"%d" % number for number in range(50)]

@@ -9,6 +9,8 @@ from ._incoming._backpressure import MAX_UNPROCESSED_BYTES
 from ._incoming._verdicts import Reject, Retry
 from ._messaging import MAX_ATTEMPTS, RETRY_DELAY, WINDOW_BYTES, WINDOW_MESSAGES, Messaging
 from ._outgoing._limits import QueueLimits, WhenFull
+from ._outgoing._posts import MAX_UNSTORED_BYTES
+from ._outgoing._receipts import Dropped, Receipt, ReceiptState, Unconfirmed
 from ._peers._connections import IDENTIFICATION_TIMEOUT, MAX_HANDSHAKE_PACKET_SIZE
 from ._peers._contest import CONTEST_WAIT
 from ._peers._keepalive import KEEPALIVE_WAIT
@@ -28,6 +30,7 @@ __all__ = [
     "MAX_IN_FLIGHT_MESSAGES",
     "MAX_PINGS_PER_SECOND",
     "MAX_UNPROCESSED_BYTES",
+    "MAX_UNSTORED_BYTES",
     "PROTOCOL_VERSION",
     "RETRY_DELAY",
     "WINDOW_BYTES",
@@ -35,13 +38,17 @@ __all__ = [
     "DeadLetter",
     "DeadLetters",
     "DropReason",
+    "Dropped",
     "Messaging",
     "MessagingStats",
     "PeerStats",
     "QueueLimits",
+    "Receipt",
+    "ReceiptState",
     "ReceiveHook",
     "Reject",
     "Retry",
+    "Unconfirmed",
     "WhenFull",
     "open_storage",
 ]

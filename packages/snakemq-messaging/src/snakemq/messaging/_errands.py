@@ -22,9 +22,13 @@ class Errands:
         self._link.wakeup_poll()
 
     def run(self) -> None:
-        """Make the calls. For the loop only."""
+        """Make the calls. For the loop, and for any thread once there is no loop any more."""
         waiting = self.waiting
         for _ in range(len(waiting)):
-            waiting.popleft()()
+            try:
+                errand = waiting.popleft()
+            except IndexError:
+                return  # another thread has made it
+            errand()
         if waiting:
             self._link.wakeup_poll()

@@ -36,6 +36,7 @@ from ._incoming._gate import Claim
 from ._incoming._receiver import Receiver
 from ._incoming._verdicts import ACK, DENY, RELEASE, Reject, Retry, Verdict
 from ._outgoing._limits import Occupancy, QueueLimits
+from ._outgoing._receipts import Receipt
 from ._outgoing._sender import Sender
 from ._peers._connections import IDENTIFICATION_TIMEOUT, Connections
 from ._peers._contest import CONTEST_WAIT
@@ -243,6 +244,11 @@ class Messaging:
     """``func(ident, message, reason, detail)``: like ``on_message_drop``, right after it, with the
     message itself and a :class:`DropReason`. ``detail``: what the receiver says of a message that
     it has rejected, a text of a stranger; otherwise ``""``."""
+    on_room: Event[[str]] = Event()
+    """``func(ident)``: there is room in the queue of a peer again. With ``queue_limits``, it is
+    called once after each time that a message for the peer was refused because the queue was full:
+    ``send_message`` has raised :exc:`~snakemq.exceptions.QueueFull`, or the receipt of a post has
+    it. Others may be quicker and take the room."""
     on_send_progress: Event[[str, str, bytes, int, int]] = Event()
     """``func(conn_id, ident, message_uuid, arrived, size)``: that many bytes of a message have
     arrived at the peer. Only for messages that are sent in chunks, those of more than 64 KiB to
@@ -384,6 +390,7 @@ class Messaging:
         self.on_message_forgotten = self._receiver.deliveries.on_message_forgotten
         self.on_message_sent = self._sender.reports.on_message_sent
         self.on_message_delivered = self._sender.reports.on_message_delivered
+        self.on_room = self._sender.reports.on_room
         self.on_send_progress = self._sender.reports.on_send_progress
         self.on_recv_progress = self._receiver.chunks.on_recv_progress
         self.on_message_drop = self._sender.reports.on_message_drop
@@ -483,6 +490,30 @@ class Messaging:
             raise
         return [message.uuid for message in claimed]
 
+    def post(self, ident: str, message: Message) -> Receipt:
+        """Send a message without waiting for anything, and return its :class:`Receipt`, which tells
+        what comes of it. Thread-safe, also inside callbacks and signal handlers.
+
+        Otherwise this does what :meth:`send_message` does. The loop takes the message from here, so
+        before a loop runs it is not queued, and not in the storage. What :meth:`send_message`
+        raises for a full queue, a storage that fails or a stack that has ended is in the receipt:
+        its state is then ``FAILED``. ``on_message_drop`` reports that too, except at the end of a
+        stack. A message that was not queued can be posted again.
+
+        A queue with ``WhenFull.BLOCK`` that is full fails at once; ``on_room`` tells when to post
+        again. While the storage does not answer, up to :data:`MAX_UNSTORED_BYTES` wait for it.
+
+        Posts of one thread to one peer keep their order, and come after what this thread has sent
+        before with :meth:`send_message`. What it sends with that afterwards may overtake them, as
+        they may still wait for the storage.
+
+        Raises ``TypeError``, ``ValueError`` and :exc:`~snakemq.exceptions.SnakeMQMessageTooLarge`.
+        """
+        check_ident(ident)
+        check_message(message)
+        refusal = None if self._open_in == forks.count else self._is_over()
+        return self._sender.posts.post(ident, message, refusal)
+
     _runner_of: Callable[[object], Runner] = staticmethod(runner_of)
     """Makes the runner for the calls of a storage. A simulation has runners of its own."""
 
@@ -495,10 +526,12 @@ class Messaging:
     def _link_is_gone(self) -> None:
         self._open_in = NEVER
         self._receiver.close()
+        if self._forks == forks.count:
+            self._sender.posts.take_in()
         if not self._storekeepers.finish(FINISH_TIMEOUT):
             self.log.error("%s", _unanswered())
         self._storekeepers.end()
-        self._sender.drains.end()
+        self._sender.end()
 
     def _is_over(self) -> LoopError:
         if self._forks != forks.count:
@@ -684,7 +717,7 @@ class Messaging:
             self.packeter.link.time(),
             self._sender.queues(),
             self._registry,
-            self._sender.outbox.size(),
+            self._sender.unread(),
             self._receiver.inboxes.by_ident,
             self._connections.last_heard,
         )

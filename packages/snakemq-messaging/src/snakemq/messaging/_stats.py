@@ -28,6 +28,9 @@ class DropReason(Enum):
     """Its receiver has given it up, see :meth:`Messaging.reject`. 2.0 peers do not say so."""
     QUEUE_FULL = "queue full"
     """It was the oldest in a full queue."""
+    NOT_QUEUED = "not queued"
+    """It was posted, and there was no room for it, or the storage has failed: its receipt says
+    which. The peer has never seen it."""
     TOO_LARGE = "too large"
     """The peer does not take packets of its size, and its ttl was 0. With a ttl it would wait."""
 
@@ -143,7 +146,7 @@ class MessagingStats(NamedTuple):
     reconnected: int
     """How often a peer has connected that had been connected before."""
     unread_outbox: int
-    """Messages that ``send_message`` has accepted and the loop has not seen yet."""
+    """Messages that were sent or posted, and that the loop has not seen yet."""
     peers: dict[str, PeerStats]
     """Figures of each peer, by ident."""
     not_proven: int = 0

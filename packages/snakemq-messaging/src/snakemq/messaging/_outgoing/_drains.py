@@ -119,7 +119,9 @@ class Drains:
         if everybody:
             return bool(queue)
         # Without a new connection, what is too large for the peer stays where it is.
-        return queue.lane is not None and bool(queue.in_flight or queue.large or queue.has_more())
+        return queue.lane is not None and bool(
+            queue.in_flight or queue.large or queue.has_more() or queue.unstored
+        )
 
     def end(self) -> None:
         """Wake up all threads: the link is gone."""

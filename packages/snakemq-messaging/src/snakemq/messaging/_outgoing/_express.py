@@ -46,6 +46,7 @@ class ExpressLane:
         self._give_back = abilities.give_back
         self._reports = reports
         self._on_message_sent = reports.on_message_sent
+        self._receipts = reports.receipts
         self._is_sending = False
         """True between the books and the wire, where a signal handler must not send."""
 
@@ -106,9 +107,9 @@ class ExpressLane:
             if not is_sent:
                 incoming.appendleft(message)
                 return False
-            if lane.unsent or not self._on_message_sent.callbacks:
+            if lane.unsent or not (self._on_message_sent.callbacks or self._receipts.are_held):
                 break
-            self._reports.tell(self._on_message_sent, lane, queue, [message])
+            self._reports.sent(lane, queue, [message])
             if len(incoming) != 1 or queue.lane is not lane:
                 break
         return len(incoming) <= 1

@@ -113,11 +113,21 @@ class Occupancy:
         self._peers: dict[str, _Load] = {}
         self._limits_of: dict[str, QueueLimits] = {}
         self._found: dict[str, _Load] = {}  # at the start, in the storage
+        self._refused: dict[str, tuple[int, int]] = {}
+        """For each peer whose messages were refused since :meth:`take_roomy` has named it last: the
+        least of their counts and sizes."""
+        self._is_to_look = False
+        """Has :attr:`_look_soon` been called, and :meth:`take_roomy` not yet?"""
+        self._look_soon: Callable[[], object] = _nobody_looks
+
+    def tell_when_to_look(self, look_soon: Callable[[], object]) -> None:
+        """Have ``look_soon()`` called, in any thread, when :meth:`take_roomy` may name a peer."""
+        self._look_soon = look_soon
 
     def set_limits(self, ident: str, limits: QueueLimits) -> None:
         with self._changed:
             self._limits_of[ident] = limits
-            self._changed.notify_all()
+            self._notify()
 
     def enter(self, ident: str, count: int, size: int) -> None:
         """Admit ``count`` messages of ``size`` bytes in all, all or none.
@@ -125,20 +135,43 @@ class Occupancy:
         Raises :exc:`~snakemq.exceptions.QueueFull`.
         """
         with self._changed:
-            if not self._has_room(ident, count, size):
-                limits = self._limits_for(ident)
-                if limits.when_full is WhenFull.BLOCK and self._will_ever_have_room(
-                    ident, count, size
-                ):
-                    self._wait_for_room(ident, count, size, limits)
-                elif limits.when_full is not WhenFull.DROP_OLDEST or not self._may_overflow(
-                    ident, count, size, limits
-                ):
-                    many = f"; no room for {count} more" if count > 1 else ""
-                    raise QueueFull(
-                        f"the queue of {ident!r} is full: {self._describe(ident)}{many}"
-                    )
+            try:
+                self._make_sure_of_room(ident, count, size)
+            except QueueFull:
+                if self._will_ever_have_room(ident, count, size):
+                    known = self._refused.get(ident, (count, size))
+                    self._refused[ident] = (min(known[0], count), min(known[1], size))
+                raise
             self._count(ident, count, size)
+
+    def _make_sure_of_room(self, ident: str, count: int, size: int) -> None:
+        if self._has_room(ident, count, size):
+            return
+        limits = self._limits_for(ident)
+        if limits.when_full is WhenFull.BLOCK and self._will_ever_have_room(ident, count, size):
+            self._wait_for_room(ident, count, size, limits)
+        elif limits.when_full is not WhenFull.DROP_OLDEST or not self._may_overflow(
+            ident, count, size, limits
+        ):
+            many = f"; no room for {count} more" if count > 1 else ""
+            raise QueueFull(f"the queue of {ident!r} is full: {self._describe(ident)}{many}")
+
+    def take_roomy(self) -> list[str]:
+        """Return the peers whose messages were refused, and for which there is room now. Each is
+        named once after a refusal."""
+        with self._changed:
+            self._is_to_look = False
+            roomy = [i for i, wanted in self._refused.items() if self._has_room(i, *wanted)]
+            for ident in roomy:
+                del self._refused[ident]
+        return roomy
+
+    def _notify(self) -> None:
+        """Tell all that wait for room that there may be some."""
+        self._changed.notify_all()
+        if self._refused and not self._is_to_look:
+            self._is_to_look = True
+            self._look_soon()
 
     def found(self, ident: str, messages: int, size: int) -> None:
         """Count what an earlier process has left."""
@@ -152,13 +185,13 @@ class Occupancy:
         """Correct the count by what the storage has told."""
         with self._changed:
             self._count(ident, messages, size)
-            self._changed.notify_all()
+            self._notify()
 
     def leave(self, ident: str, size: int) -> None:
         """Count out a message that has left its queue."""
         with self._changed:
             self._count(ident, -1, -size)
-            self._changed.notify_all()
+            self._notify()
 
     def is_over(self, ident: str) -> bool:
         """Must the oldest be dropped, as there is more for this peer than its limits allow?"""
@@ -228,6 +261,10 @@ class Occupancy:
             f"{peer.messages} messages with {peer.bytes} bytes for this peer, "
             f"{self._total.messages} with {self._total.bytes} for all"
         )
+
+
+def _nobody_looks() -> None:
+    pass
 
 
 def _within(load: _Load, messages: int | None, bytes_: int | None) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from snakemq.exceptions import StorageError
 from snakemq.link import LinkInterface
 from snakemq.message import FLAG_PERSISTENT, Message
 
@@ -13,7 +12,8 @@ from .._registry import Registry
 from .._stats import DropReason
 from ._express import ExpressLane
 from ._queue._queue import OutgoingQueue
-from ._queues import UNKNOWN, OutgoingQueues
+from ._queues import OutgoingQueues
+from ._stored._pushing import check_headers, is_durable, push
 from ._warnings import Warnings
 
 
@@ -62,9 +62,9 @@ class Outbox:
         message.queued_at = self._time()
         message.position = None
         if queue is None or (message.ttl == 0 and queue.lane is None):
-            self._put(ident, message, is_awaited)
+            self.put(ident, message, is_awaited)
             return
-        # copy of _put() for one that is not stored: its call would be a tenth of the time
+        # copy of put() for one that is not stored: its call would be a tenth of the time
         queue.incoming.append(message)
         if queue.is_forgotten:
             queue = self._queues.keep(queue, message)
@@ -108,9 +108,11 @@ class Outbox:
                 occupancy.correct(ident, -len(messages), -size)
             raise
         for message in messages:
-            self._put(ident, message, is_awaited)
+            self.put(ident, message, is_awaited)
 
-    def _put(self, ident: str, message: Message, is_awaited: bool) -> None:
+    def put(self, ident: str, message: Message, is_awaited: bool = False) -> None:
+        """Queue a message that is stored, if it has to be, and counted. ``is_awaited``: see
+        :attr:`absent`."""
         if message.ttl == 0 and ident not in self._registry:
             self.absent.append((ident, message, is_awaited))
             self._link.wakeup_poll()
@@ -161,23 +163,12 @@ class Outbox:
 
     def _push(self, ident: str, messages: Sequence[Message]) -> None:
         storage = self._queues.storage
-        durable = [m for m in messages if m.flags & FLAG_PERSISTENT and m.ttl != 0]
-        if not storage.keeps_headers and any(m.headers for m in durable):
-            raise StorageError(
-                f"{type(storage).__name__} does not keep headers: send the message without headers,"
-                " without FLAG_PERSISTENT, or use another storage"
-            )
+        durable = [message for message in messages if is_durable(message)]
+        check_headers(storage, durable)
         for message in durable:
             if message.sent_to is None:
                 self._queues.finish_deletion(ident, message.uuid)
-        if len(durable) == 1:
-            position = storage.push(ident, durable[0])
-            durable[0].position = UNKNOWN if position is None else position
-        if len(durable) <= 1:
-            return
-        positions = storage.push_many(ident, durable)
-        for message, position in zip(durable, positions or [UNKNOWN] * len(durable), strict=True):
-            message.position = position
+        push(storage, ident, durable)
 
     def size(self) -> int:
         """Count the messages that the loop has not seen yet."""

@@ -22,14 +22,12 @@ from ._stored._checkpoints import Checkpoints
 from ._stored._deletions import Deletions
 from ._stored._null import NullStorage
 from ._stored._pages import PAGE_BYTES, PAGE_MESSAGES, Pages
+from ._stored._pushing import UNKNOWN
 from ._stored._sweep import Sweep
 from ._table import QueueTable
 
 SWEEP_AFTER = 1.0
 """Seconds from the start until the backlogs of absent peers are searched for expired messages."""
-
-UNKNOWN = -1
-"""Stands for the position of a message in a storage that does not tell positions."""
 
 DELETION_TIMEOUT = 1.0
 """Seconds that a send may wait for the deletion of an earlier message with the same uuid."""

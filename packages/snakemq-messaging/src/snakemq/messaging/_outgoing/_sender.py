@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from itertools import islice
 
-from snakemq.callbacks import Callback
 from snakemq.exceptions import SnakeMQBrokenMessage
 from snakemq.message import Message
 from snakemq.packeter import Packeter
@@ -26,9 +25,11 @@ from ._lane import OutgoingLane
 from ._limits import Occupancy
 from ._outbox import Outbox
 from ._packing import PACKET_OVERHEAD, pack_batch
+from ._posts import Posts
 from ._queue._queue import OutgoingQueue
 from ._queue._taking import UNLIMITED
 from ._queues import OutgoingQueues
+from ._receipts import Receipts
 from ._reports import Reports
 from ._warnings import Warnings
 
@@ -58,9 +59,11 @@ class Sender:
         owed_acks: Callable[[], Iterable[Callable[[], bool]]],
     ) -> None:
         """``owed_acks``: see :class:`Drains`."""
-        self.reports = Reports(events)
         self._packeter = packeter
         self._link = packeter.link
+        self._errands = Errands(self._link)
+        self._receipts = Receipts(self._link, events, self._errands)
+        self.reports = Reports(events, self._receipts)
         self._time = packeter.link.time
         self._statistics = statistics
         reports = self.reports
@@ -68,6 +71,8 @@ class Sender:
             self._time, events.log, (reports.on_message_drop, reports.on_message_dropped)
         )
         self._has_limits = occupancy is not None
+        if occupancy is not None:
+            occupancy.tell_when_to_look(lambda: self._errands.give(self._look_for_room))
         self.dropped = self.reports.dropped
         self.storage_failed = events.storage_failed
         self._queues = OutgoingQueues(self._link, storage, storekeeper, occupancy, statistics, self)
@@ -77,16 +82,32 @@ class Sender:
         if not cut_large_messages:
             self.chunks.cut_from = UNLIMITED
         self.outbox = Outbox(self._link, self._queues, registry, self._express_lane, self._warnings)
-        self._errands = Errands(self._link)
+        self.posts = Posts(
+            self._link,
+            self._queues,
+            storekeeper,
+            self.outbox,
+            self._receipts,
+            self.reports,
+            self._warnings,
+            statistics,
+        )
         self.drains = Drains(self._link, self._queues, self._errands, owed_acks)
 
     def limits_changed(self, ident: str) -> None:
         """Drop what is beyond the new limits of a peer, soon. Thread-safe."""
         self.outbox.announce(self._queues.get(ident))
 
+    def _look_for_room(self) -> None:
+        assert self._queues.occupancy is not None
+        for ident in self._queues.occupancy.take_roomy():
+            self.reports.has_room(ident)
+
     def on_loop_pass(self) -> None:
         if self._deletions.count:
             self._deletions.flush_if_many()
+        if self.posts.arrived:
+            self.posts.take_in()
         if self.outbox.announced or self.outbox.absent:
             try:
                 self.outbox.hand_over(self._serve)
@@ -253,11 +274,11 @@ class Sender:
             if lane.conversation.acks:
                 begin = lane.sent
                 lane.sent += count
-                sent = self._in_flight_for(self.reports.on_message_sent, queue, begin, lane.sent)
+                sent = self._sent_ones(queue, begin, lane.sent)
             else:
                 sent = queue.landed(count)
                 self._queues.retire(queue, sent)
-            self.reports.tell(self.reports.on_message_sent, lane, queue, sent)
+            self.reports.sent(lane, queue, sent)
         if not queue.is_announced:  # else it is served in this pass
             self.pump(queue)
 
@@ -283,7 +304,7 @@ class Sender:
         early: list[Message] = []
         if count > lane.sent:
             # The ack is here before the link has reported the send.
-            early = self._in_flight_for(self.reports.on_message_sent, queue, lane.sent, count)
+            early = self._sent_ones(queue, lane.sent, count)
             lane.skip_sent(count - lane.sent)
             lane.sent = count
         lane.sent -= count
@@ -293,11 +314,11 @@ class Sender:
             delivered, rejected = self._without_rejected(lane, delivered, begin + 1)
         lane.counters.delivered += len(delivered)
         self._queues.retire(queue, delivered)
-        self.reports.tell(self.reports.on_message_sent, lane, queue, early)
+        self.reports.sent(lane, queue, early)
         features = lane.conversation.features
         if features is not None:
             self._queues.keep_up(queue, features.window_messages)
-        self.reports.tell(self.reports.on_message_delivered, lane, queue, delivered)
+        self.reports.delivered(lane, queue, delivered)
         for message, rejection in rejected:
             self._queues.drop(queue, [message], DropReason.REJECTED, rejection.reason)
         if not queue.is_announced:
@@ -332,12 +353,12 @@ class Sender:
                 rejected.append((message, rejection))
         return delivered, rejected
 
-    @staticmethod
-    def _in_flight_for(
-        callback: Callback[[str, str, bytes]], queue: OutgoingQueue, begin: int, end: int
-    ) -> list[Message]:
-        """Return the messages in flight with those numbers, if anything has joined the callback."""
-        return list(islice(queue.in_flight, begin, end)) if callback.callbacks else []
+    def _sent_ones(self, queue: OutgoingQueue, begin: int, end: int) -> list[Message]:
+        """Return the messages in flight with those numbers, if anybody wants to know that they are
+        sent."""
+        if self.reports.on_message_sent.callbacks or self._receipts.are_held:
+            return list(islice(queue.in_flight, begin, end))
+        return []
 
     def owes_acks(self, ident: str) -> bool:
         """Has that peer messages to acknowledge?"""
@@ -363,8 +384,19 @@ class Sender:
     def close(self, failed: Callable[[Exception], object]) -> None:
         """Have the storage brought up to date. Deletions that fail are reported as ever, else
         ``failed(error)`` is called in the loop."""
+        self.posts.take_in()
         self._deletions.close()
         self._queues.store_ttls(failed)
+
+    def unread(self) -> int:
+        """Count the messages that the loop has not seen yet. Thread-safe."""
+        return self.outbox.size() + len(self.posts.arrived)
+
+    def end(self) -> None:
+        """End what waits for anything: the link is gone."""
+        self.posts.end()
+        self._receipts.end()
+        self.drains.end()
 
     def resume(self, ident: str) -> None:
         self._serve(self._queues.get(ident))

@@ -59,6 +59,7 @@ class OutgoingQueue:
         "is_forgotten",
         "lane",
         "large",
+        "unstored",
         "waiting",
     )
 
@@ -84,6 +85,8 @@ class OutgoingQueue:
         """What goes out in chunks."""
         self.waiting = Row()
         """What waits in memory."""
+        self.unstored = 0
+        """For the posts: how many messages wait to be stored before they come into this queue."""
         self._deadlines = Deadlines()
 
     def append(self, message: Message) -> None:
@@ -346,7 +349,7 @@ class OutgoingQueue:
 
     def __len__(self) -> int:
         """How many messages wait, in memory and in the storage."""
-        count = self._with_deadlines()
+        count = self._with_deadlines() + self.unstored
         if self.backlog.count > 0:
             count += self.backlog.count
         return count
@@ -368,4 +371,5 @@ class OutgoingQueue:
             or self.incoming
             or self.aside.count
             or self.large.bytes
+            or self.unstored
         )

@@ -119,6 +119,16 @@ class Deletions:
             return due.messages if due is not None else ()
         return collected.messages.keys() | under_way.messages.keys()
 
+    def hasten(self, ident: str, uuid: bytes) -> bool:
+        """Have a message deleted before any call that is given to the storage from now on. Returns
+        False if that is not possible before the batch that is under way is over."""
+        for _ in range(2):
+            collected = self._collected.get(ident)
+            if collected is None or uuid not in collected.messages:
+                return True
+            self.flush()
+        return False
+
     def _lag(self, ident: str) -> int:
         due = self._batch.dues.get(ident) if self._batch is not None else None
         due = due or self._collected.get(ident)
