@@ -90,7 +90,7 @@ class Course:
         self.error: Exception | None = None
         """Why it has ended without being delivered."""
         self.waiting: list[threading.Event] = []
-        """Of threads that wait for a change. They add theirs themselves."""
+        """Events of threads that wait for a change. Each thread adds its own."""
         self.calls: tuple[Callable[[], object], ...] = ()
         """To be made at the end."""
         self.twins: list[Course] = []
@@ -201,7 +201,7 @@ class Receipts:
         self._forks = forks.count
         self._is_over = False
         self._open: WeakValueDictionary[tuple[str, bytes], Course] = WeakValueDictionary()
-        """Of messages in queues. They are found by their uuids, because a message that a page
+        """Courses of messages in queues, by uuid, because a message that a page
         brings back from the storage is another object."""
         self._kept: set[Course] = set()
         """Those with callbacks, which must not vanish before these are called."""
