@@ -134,13 +134,7 @@ class ChunkSender:
         if not turn.left:
             turns.leave(turn)
             queue.is_sent_whole(message)
-            # copy of Sender._send(), for the books of a single message
-            lane.unsent.append((packet_id, packet_id))
-            counters = lane.counters
-            counters.sent += 1
-            counters.sent_bytes += turn.size
-            if lane.round_trip_probe is None:
-                lane.round_trip_probe = (lane.acked + len(queue.in_flight), now)
+            lane.note_given(packet_id, turn.size, len(queue.in_flight), now)
 
     def arrived(self, queue: OutgoingQueue, count: int) -> None:
         """Note how many bytes of chunks the peer has got on this connection.

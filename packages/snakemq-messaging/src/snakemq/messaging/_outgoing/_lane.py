@@ -79,6 +79,17 @@ class OutgoingLane:
         self.places = None
         return self.turns
 
+    def note_given(self, packet_id: int, size: int, in_flight: int, now: float) -> None:
+        """Note that the last packet of a large message was given to the packeter.
+
+        ``size``: its bytes; ``in_flight``: how many messages are, this one included.
+        """
+        self.unsent.append((packet_id, packet_id))
+        self.counters.sent += 1
+        self.counters.sent_bytes += size
+        if self.round_trip_probe is None:
+            self.round_trip_probe = (self.acked + in_flight, now)
+
     def count_sent(self, packet_id: int) -> int:
         """Return how many more messages are sent, now that all packets up to this one are."""
         unsent = self.unsent
