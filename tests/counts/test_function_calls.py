@@ -15,10 +15,13 @@ from typing import Any
 
 import pytest
 
+from snakemq.identity import Identity, Proof
+from snakemq.link import PeerCredentials
 from snakemq.link.testing import MemoryNetwork
 from snakemq.message import Message, _message
 from snakemq.messaging import Messaging, ReceiveHook
 from snakemq.packeter import Packeter
+from snakemq.policy import Allow, Rules
 from snakemq.rpc import RpcClient, RpcServer, inline
 
 MANY = 1_000
@@ -52,8 +55,23 @@ def network() -> MemoryNetwork:
     return MemoryNetwork(at_once=True, capacity=None)
 
 
-def stack(network: MemoryNetwork, ident: str) -> Messaging:
-    return Messaging(ident, "", Packeter(network.link(ident)))
+class Believer:
+    """An authenticator that everybody passes."""
+
+    def check(self, claimed: str, connection: PeerCredentials) -> Identity:
+        return Identity(claimed, proven=Proof.CERTIFICATE)
+
+
+GUARDS = ["nobody is asked", "authenticator", "authenticator and policy"]
+AUTHENTICATED = {"authenticator": Believer()}
+AUTHORIZED = {
+    **AUTHENTICATED,
+    "policy": Rules([Allow("*", message=True), Allow("*", call="adder.*")]),
+}
+
+
+def stack(network: MemoryNetwork, ident: str, **options: Any) -> Messaging:
+    return Messaging(ident, "", Packeter(network.link(ident)), **options)
 
 
 def connect(network: MemoryNetwork, *stacks: Messaging) -> None:
@@ -78,8 +96,13 @@ def test_packets(network: MemoryNetwork) -> None:
     assert len(received) == MANY
 
 
-def test_messages_that_are_queued_together(network: MemoryNetwork) -> None:
-    a, b = stack(network, "a"), stack(network, "b")
+@pytest.mark.parametrize(
+    ("options", "limit"), [({}, 8), (AUTHENTICATED, 8), (AUTHORIZED, 8)], ids=GUARDS
+)
+def test_messages_that_are_queued_together(
+    network: MemoryNetwork, options: dict[str, Any], limit: int
+) -> None:
+    a, b = stack(network, "a", **options), stack(network, "b", **options)
     received: list[bytes] = []
     b.on_message_recv.add(lambda conn_id, ident, message: received.append(message.data))
     connect(network, a, b)
@@ -90,7 +113,7 @@ def test_messages_that_are_queued_together(network: MemoryNetwork) -> None:
         network.run_until_idle()
 
     # Message(), send_message(), claim(), accept(), ttl_left(); received(), RecentUuids.add()
-    check(counted(send), MANY, 8)
+    check(counted(send), MANY, limit)
     assert len(received) == MANY
 
 
@@ -124,13 +147,8 @@ class Adder:
         return a + b
 
 
-@pytest.mark.parametrize("prefix", [bytes(10), b"\x93" * 10])
-def test_remote_calls_one_after_another(
-    network: MemoryNetwork, monkeypatch: pytest.MonkeyPatch, prefix: bytes
-) -> None:
-    """Whatever bytes the ids of requests consist of: 0x93 looks like the opcode of a class."""
-    monkeypatch.setattr(_message._uuids, "prefix", prefix)
-    a, b = stack(network, "a"), stack(network, "b")
+def call_many(network: MemoryNetwork, **options: Any) -> Counter[str]:
+    a, b = stack(network, "a", **options), stack(network, "b", **options)
     add = RpcClient(ReceiveHook(a)).get_proxy("b", "adder").add
     RpcServer(ReceiveHook(b)).register_object(Adder(), "adder")
     connect(network, a, b)
@@ -141,5 +159,24 @@ def test_remote_calls_one_after_another(
         assert future.result(0) == 3
 
     call()
+    return counted(lambda: [call() for _ in range(MANY)])
+
+
+@pytest.mark.parametrize("prefix", [bytes(10), b"\x93" * 10])
+def test_remote_calls_one_after_another(
+    network: MemoryNetwork, monkeypatch: pytest.MonkeyPatch, prefix: bytes
+) -> None:
+    """Whatever bytes the ids of requests consist of: 0x93 looks like the opcode of a class."""
+    monkeypatch.setattr(_message._uuids, "prefix", prefix)
     # Both sides. A call that blocks is sent on a shorter way.
-    check(counted(lambda: [call() for _ in range(MANY)]), MANY, 110)
+    check(call_many(network), MANY, 110)
+
+
+@pytest.mark.parametrize(
+    ("options", "limit"), [(AUTHENTICATED, 110), (AUTHORIZED, 128)], ids=GUARDS[1:]
+)
+def test_remote_calls_of_peers_that_are_known(
+    network: MemoryNetwork, options: dict[str, Any], limit: int
+) -> None:
+    # A policy answers three times: for the messages of both ways, and for the call.
+    check(call_many(network, **options), MANY, limit)
