@@ -14,6 +14,7 @@ from rpc_peers import PATIENCE, MakeNode, Node, in_thread
 
 from snakemq.link import Link
 from snakemq.link.testing import MemoryNetwork
+from snakemq.message import Message
 from snakemq.messaging import Messaging, ReceiveHook
 from snakemq.packeter import Packeter
 from snakemq.rpc import (
@@ -26,6 +27,8 @@ from snakemq.rpc import (
     as_signal,
     inline,
 )
+
+MIB = 1024 * 1024
 
 
 class Vexed(Exception):
@@ -64,6 +67,28 @@ def test_the_example_of_the_documentation_works(node: MakeNode) -> None:
     alice.connect(bob)
     alice.until(future.done)
     assert future.result(0) == 1
+    server.close()
+
+
+def test_a_call_and_its_reply_pass_large_messages(network: MemoryNetwork, node: MakeNode) -> None:
+    bob, alice = node("bob"), node("alice")
+    server = RpcServer(bob.hook)
+    server.register_object(Counting(), "counting")
+    proxy = RpcClient(alice.hook).get_proxy("bob", "counting")
+    order: list[str] = []
+    for side in (alice, bob):
+        side.messaging.on_message_recv.add(
+            lambda _conn_id, ident, message: (
+                order.append(ident) if len(message.data) > MIB else None
+            )
+        )
+    alice.connect(bob)
+    alice.messaging.send_message("bob", Message(bytes(20 * MIB), 60))
+    bob.messaging.send_message("alice", Message(bytes(20 * MIB), 60))
+    proxy.count_inline.future("x").add_done_callback(lambda _: order.append("reply"))
+    network.run_until_idle()
+    assert order[0] == "reply"
+    assert sorted(order[1:]) == ["alice", "bob"]
     server.close()
 
 
