@@ -53,6 +53,11 @@ SCRIPTS = {
         "hanging_server",
         short=("--seconds", "2", "--only", "postgresql"),
     ),
+    "large-messages": Script(
+        "How long does a call wait beside a large message, and how fast are large messages?",
+        "large_messages",
+        full=("--size", "500", "--rounds", "2"),
+    ),
     "policy": Script("What does a policy cost a call?", "policy"),
     "backlog": Script(
         "What does a backlog of a million cost?",
