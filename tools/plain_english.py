@@ -1,8 +1,8 @@
 """Refuses turns of phrase that a native speaker would not write.
 
-It reads docstrings, comments, the texts of errors, warnings and log records, the names of tests,
-and the prose of Markdown pages. :data:`RULES` lists what it looks for. docs/style.md has more
-rules, which need judgement.
+It reads docstrings, comments, also those of TOML and YAML files, the texts of errors, warnings and
+log records, the names of tests, and the prose of Markdown pages. :data:`RULES` lists what it looks
+for. docs/style.md has more rules, which need judgement.
 
 ``python -m tools.plain_english`` reads all files of the repository, and
 ``python -m tools.plain_english packages/snakemq-rpc`` only those below the given folders.
@@ -129,6 +129,8 @@ def passages(name: str, text: str) -> Iterator[Passage]:
     """Find everything to check in a file with this name and content."""
     if name.endswith(".md"):
         return _of_page(text)
+    if name.endswith((".toml", ".yml")):
+        return _of_settings(text)
     return _of_module(text)
 
 
@@ -199,6 +201,20 @@ def _comments(text: str) -> Iterator[Passage]:
         yield Passage(Kind.COMMENT, begin, "\n".join(lines))
 
 
+def _of_settings(text: str) -> Iterator[Passage]:
+    """Find the comments of a TOML or YAML file."""
+    begin, lines = 0, list[str]()
+    for number, line in enumerate([*text.splitlines(), ""], 1):
+        code, mark, comment = line.partition("#")
+        is_comment = bool(mark) and code.count('"') % 2 == 0 == code.count("'") % 2
+        if lines and (not is_comment or code.strip()):
+            yield Passage(Kind.COMMENT, begin, "\n".join(lines))
+            lines = []
+        if is_comment:
+            begin = begin if lines else number
+            lines.append(comment)
+
+
 # -- pages
 
 _FENCE = re.compile(r"\s*(?:```|~~~)")
@@ -229,7 +245,7 @@ def _of_page(text: str) -> Iterator[Passage]:
 
 def main(given: Sequence[str]) -> int:
     found = 0
-    for name in tracked.files("*.py", "*.md"):
+    for name in tracked.files("*.py", "*.md", "*.toml", "*.yml"):
         if not given or _is_below(name, given):
             for hit in hits(passages(name, (ROOT / name).read_text())):
                 print(f"{name}:{hit.line}: {hit.words!r}: {hit.advice}")

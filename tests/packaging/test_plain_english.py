@@ -126,6 +126,12 @@ def test_tables_and_headings_are_read_but_need_no_sentences() -> None:
     assert found("page.md", page) == [(3, "is no test")]
 
 
+@pytest.mark.parametrize("name", ["settings.toml", "workflow.yml"])
+def test_comments_of_settings_are_read_and_values_are_not(name: str) -> None:
+    text = 'a = "x # is no value"\nb = 1  # a line\n\n# this is no\n# comment\n'
+    assert found(name, text) == [(4, "is no comment")]
+
+
 def test_names_of_tests_are_read_like_words() -> None:
     assert found("module.py", "def test_it_is_no_test(): ...\n") == [(1, "is no test")]
     assert len(found("module.py", "def test_who_waits_is_woken(): ...\n")) == 1
