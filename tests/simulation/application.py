@@ -19,11 +19,12 @@ from snakemq.exceptions import (
     StorageError,
 )
 from snakemq.message import Message
-from snakemq.messaging import DropReason, Messaging, Reject, Retry
+from snakemq.messaging import DropReason, Messaging, ReceiptState, Reject, Retry
 
 from .calls import is_of_rpc
 from .dead_letters import origin_of
 from .ledger import Entry, Standing, Violation, unexpected
+from .posts import Poster, check_reported
 
 if TYPE_CHECKING:
     from .peer import Peer
@@ -109,6 +110,7 @@ class Application:
         self.defers = peer.world.seed % 5 in (1, 3)
         self._random = Random(f"deferral {peer.world.seed} {peer.ident} {peer.life}")
         self._verdicts = Verdicts(peer)
+        self.poster = Poster(peer, messaging)
         messaging.on_connect.add(self._on_connect)
         messaging.on_admitted.add(self._on_admitted)
         messaging.on_disconnect.add(self._on_disconnect)
@@ -122,6 +124,10 @@ class Application:
     def send(self, ident: str, message: Message) -> None:
         """May be killed in it, and then the message was not accepted, though it may be stored."""
         entry = self.peer.world.ledger.attempted(self.peer, ident, message)
+        if self.poster.wants():
+            self.peer.world.ledger.posted(entry)
+            self.poster.post(entry, message)
+            return
         try:
             self.messaging.send_message(ident, message)
         except (QueueFull, StorageError) as exc:
@@ -254,6 +260,7 @@ class Application:
     def _on_message_delivered(self, conn_id: str, ident: str, uuid: bytes) -> None:
         if self.peer.world.is_of_ledger(uuid):
             self.peer.world.ledger.delivered(self.peer, ident, uuid)
+            check_reported(self.peer.world.ledger.entries[uuid], ReceiptState.DELIVERED)
         self.peer.reach("delivered")
         self._do_something(conn_id)
 
@@ -262,6 +269,11 @@ class Application:
     ) -> None:
         if self.peer.world.is_of_ledger(message.uuid):
             self.peer.world.ledger.dropped(self.peer, ident, message.uuid, reason)
+            entry = self.peer.world.ledger.entries[message.uuid]
+            if reason is DropReason.NOT_QUEUED:
+                check_reported(entry, ReceiptState.FAILED)
+            else:
+                check_reported(entry, ReceiptState.DROPPED, reason)
             self.peer.world.happened("message dropped", self.peer.ident, reason.value)
         self._do_something(None)
 

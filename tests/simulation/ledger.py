@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from snakemq.exceptions import SnakeMQException
 from snakemq.message import FLAG_PERSISTENT, Message
-from snakemq.messaging import DropReason
+from snakemq.messaging import DropReason, Receipt, ReceiptState
 from snakemq.messaging._incoming._inbox import mark_of
 
 from .dead_letters import DeadLetterBook, origin_of
@@ -59,7 +59,6 @@ class Entry:
     """One message."""
 
     __slots__ = (
-        "accepted",
         "accepted_at",
         "connected_at_acceptance",
         "data",
@@ -68,9 +67,12 @@ class Entry:
         "durable",
         "flags",
         "in_storage",
+        "is_posted",
+        "is_sent",
         "life",
         "live_in",
         "offers",
+        "receipt",
         "receiver",
         "receiver_life_at_acceptance",
         "recorded",
@@ -94,7 +96,12 @@ class Entry:
         self.life = sender.life
         self.live_in: int | None = None
         """The life of the sender that has it in a queue, or had it last."""
-        self.accepted = False
+        self.is_posted = False
+        """Was it posted? Otherwise it was sent."""
+        self.is_sent = False
+        """Has ``send_message`` returned?"""
+        self.receipt: Receipt | None = None
+        """The receipt, if it was posted and the application holds that."""
         self.accepted_at = sender.world.now
         self.connected_at_acceptance = False
         self.disconnections_at_acceptance = 0
@@ -119,6 +126,13 @@ class Entry:
     def number(self) -> int:
         """The number of the message, counted in the order of sending."""
         return int.from_bytes(self.uuid, "big")
+
+    @property
+    def accepted(self) -> bool:
+        """Was it in a queue, durable if it was to be?"""
+        if self.receipt is not None:
+            return self.receipt.state not in (ReceiptState.POSTED, ReceiptState.FAILED)
+        return self.is_sent
 
     @property
     def is_processed(self) -> bool:
@@ -147,6 +161,7 @@ class Ledger:
         self._unrecorded: dict[bytes, Entry] = {}
         """Messages that a living receiver has processed and not recorded in its inbox storage."""
         self._last_offer: dict[tuple[str, int, str, str], int] = {}
+        self._last_posted_offer: dict[tuple[str, int, str, str], int] = {}
 
     # -- the sender's side
 
@@ -162,13 +177,23 @@ class Ledger:
 
     def accepted(self, entry: Entry) -> None:
         """Note that ``send_message`` has returned."""
-        entry.accepted = True
+        entry.is_sent = True
         entry.live_in = entry.life
         if entry.durable and not entry.in_storage:
             raise Violation(f"{entry!r} was accepted and is not in the storage")
 
+    def posted(self, entry: Entry) -> None:
+        """Note that ``post`` is about to be called. From now on it is to be settled in this life,
+        though it may be lost with it until its receipt says that it is queued."""
+        entry.is_posted = True
+        entry.live_in = entry.life
+
     def sent(self, sender: Peer, ident: str, uuid: bytes) -> None:
-        self._own(sender, ident, uuid).sent_in.add(sender.life)
+        entry = self._own(sender, ident, uuid)
+        entry.sent_in.add(sender.life)
+        state = entry.receipt.state if entry.receipt is not None else None
+        if state in (ReceiptState.POSTED, ReceiptState.QUEUED) and entry.life == sender.life:
+            raise Violation(f"{entry!r} is sent, and its receipt says {state}")
 
     def delivered(self, sender: Peer, ident: str, uuid: bytes) -> None:
         entry = self._own(sender, ident, uuid)
@@ -185,6 +210,10 @@ class Ledger:
     def dropped(self, sender: Peer, ident: str, uuid: bytes, reason: DropReason) -> None:
         entry = self._own(sender, ident, uuid)
         self._settle(entry, sender, "dropped")
+        if reason is DropReason.NOT_QUEUED:
+            if not entry.is_posted or entry.offers or entry.in_storage:
+                raise Violation(f"{entry!r} is reported as not queued, and was")
+            return
         if reason is DropReason.REJECTED:
             if Standing.REJECTED not in entry.standing.values():
                 raise Violation(f"{entry!r} is reported as rejected, and was not")
@@ -297,9 +326,13 @@ class Ledger:
         stream = "" if receiver.acks_with(entry.sender.ident) else conn_id
         key = (receiver.ident, receiver.life, entry.sender.ident, stream)
         last = self._last_offer.get(key, 0)
-        if entry.number < last:
-            raise Violation(f"{entry!r} comes after message {last}")
-        self._last_offer[key] = entry.number
+        # What is sent later may overtake a post, but no other post may.
+        bound = self._last_posted_offer.get(key, 0) if entry.is_posted else last
+        if entry.number < bound:
+            raise Violation(f"{entry!r} comes after message {bound}")
+        self._last_offer[key] = max(last, entry.number)
+        if entry.is_posted:
+            self._last_posted_offer[key] = entry.number
 
     def offered_again(self, receiver: Peer, ident: str, message: Message, origin: bytes) -> None:
         """A requeued message comes to the application."""
@@ -381,6 +414,7 @@ class Ledger:
                 continue
             if (
                 entry.durable
+                and (entry.accepted or not entry.is_posted)
                 and not entry.in_storage
                 and not entry.is_processed
                 and not self._is_done(entry)

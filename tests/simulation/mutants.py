@@ -6,14 +6,14 @@ Each mutant changes one thing in the protocol, at a place that the code under te
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any, TypeAlias
 from unittest import mock
 
-from snakemq.exceptions import SnakeMQMessageTooLarge
+from snakemq.exceptions import SnakeMQMessageTooLarge, StorageError
 from snakemq.identity import Identity
-from snakemq.message import Message
+from snakemq.message import FLAG_PERSISTENT, Message
 from snakemq.messaging._incoming._acks import Acks
 from snakemq.messaging._incoming._delivery import Delivery
 from snakemq.messaging._incoming._inbox import Inbox, RecentRejections, RecentUuids
@@ -23,9 +23,12 @@ from snakemq.messaging._incoming._recalls import Recalls
 from snakemq.messaging._incoming._records import Records
 from snakemq.messaging._incoming._rejecting import Rejecting
 from snakemq.messaging._incoming._verdicts import ACK, RELEASE, Retry, Verdict
+from snakemq.messaging._outgoing import _posts
 from snakemq.messaging._outgoing._outbox import Outbox
+from snakemq.messaging._outgoing._posts import Line, Post, Posts
 from snakemq.messaging._outgoing._queue._queue import OutgoingQueue
 from snakemq.messaging._outgoing._queues import OutgoingQueues
+from snakemq.messaging._outgoing._receipts import Course, Receipts
 from snakemq.messaging._outgoing._reports import Reports
 from snakemq.messaging._outgoing._sender import Sender
 from snakemq.messaging._outgoing._stored._deletions import Deletions
@@ -516,4 +519,71 @@ def introduces_itself_to_anybody() -> Iterator[None]:
         return introduce
 
     with _replaced(Connections, "_on_connect", make):
+        yield
+
+
+@_mutant
+def takes_what_is_sent_for_delivered() -> Iterator[None]:
+    def sent(self: Receipts, ident: str, messages: Iterable[Message], *, is_end: bool) -> None:
+        self.delivered(ident, messages)
+
+    with mock.patch.object(Receipts, "sent", sent):
+        yield
+
+
+@_mutant
+def tells_no_receipt_of_drops() -> Iterator[None]:
+    with mock.patch.object(Receipts, "dropped", return_value=None):
+        yield
+
+
+@_mutant
+def ends_receipts_twice() -> Iterator[None]:
+    def make(end: Any) -> Any:
+        def twice(self: Receipts, course: Course, *outcome: Any) -> None:
+            calls = course.calls
+            end(self, course, *outcome)
+            for call in calls:
+                call()
+
+        return twice
+
+    with _replaced(Receipts, "_end", make):
+        yield
+
+
+@_mutant
+def queues_posts_that_are_not_stored() -> Iterator[None]:
+    with mock.patch.object(_posts, "push_each", return_value={}):
+        yield
+
+
+@_mutant
+def lets_posts_overtake_those_that_are_being_stored() -> Iterator[None]:
+    def make(take: Any) -> Any:
+        def hasty(self: Posts, post: Post) -> Line | None:
+            if post.message.flags & FLAG_PERSISTENT and self._queues.are_stored:
+                line: Line | None = take(self, post)
+                return line
+            lines, self._lines = self._lines, {}
+            take(self, post)
+            self._lines = lines
+            return None
+
+        return hasty
+
+    with _replaced(Posts, "_take", make):
+        yield
+
+
+@_mutant
+def fails_posts_that_are_stored() -> Iterator[None]:
+    def make(push_each: Any) -> Any:
+        def fail(storage: Any, ident: str, messages: Sequence[Message]) -> dict[Message, Exception]:
+            push_each(storage, ident, messages)
+            return dict.fromkeys(messages, StorageError("no answer", temporary=True))
+
+        return fail
+
+    with _replaced(_posts, "push_each", make):
         yield

@@ -143,6 +143,7 @@ class Peer:
         storage.broken_until = min(storage.broken_until, self.world.now)
         self.process.storage_thread.calm_down()
         self.process.messaging.close()
+        self.process.application.poster.check_stored()
         self.world.network.crash(self.process.link)
         self._end()
 

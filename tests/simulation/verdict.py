@@ -19,6 +19,7 @@ def check_now(world: World) -> None:
         _check_windows(world, peer)
         _check_prefetch(peer)
         _check_memory(peer)
+        peer.process.application.poster.check_now()
         if world.has_authenticator:
             _check_contests(world, peer)
 
@@ -92,6 +93,7 @@ def check_end(world: World) -> None:
                 raise Violation(f"{entry!r} is still {standing.value}")
     for peer in world.peers.values():
         _check_nothing_left(peer)
+        peer.process.application.poster.check_all_done()
         missing = world.ledger.dead_letters.missing(peer)
         if missing:
             raise Violation(f"{peer.ident} has lost {len(missing)} dead letters: {missing}")
