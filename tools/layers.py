@@ -19,8 +19,10 @@ def violations(packages: Packages) -> Iterator[str]:
     """Yield one line for each import that breaks the rule."""
     owners = {module: package.name for package in packages.values() for module in package.modules()}
     for package in packages.values():
-        siblings, _ = needed([package.name], packages)
         for place, importer, module in imports(package):
+            extra = package.extra_of(importer)
+            itself = package.name if extra is None else f"{package.name}[{extra}]"
+            siblings, _ = needed([itself], packages)
             foreign = _declared(package, importer)
             owner = _owner(module, owners)
             top = module.partition(".")[0]
