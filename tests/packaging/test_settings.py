@@ -16,6 +16,7 @@ from snakemq.identity import CertificateIdents
 from snakemq.link import Link, PeerCredentials, SSLConfig, UnixCredentials
 from snakemq.messaging import Messaging, QueueLimits, ReceiveHook
 from snakemq.packeter import Packeter
+from snakemq.peer import Peer
 from snakemq.policy import Rules
 from snakemq.queues import MemoryQueuesStorage, QueuesStorageBase
 from snakemq.rpc import RpcClient, RpcServer, SafePickler
@@ -62,6 +63,7 @@ OTHERS: dict[type[Any], str] = {
     QueueLimits: "a tuple, which cannot change; see below",
     CertificateIdents: "what is right depends on the other arguments",
     Rules: "they are replaced as a whole",
+    Peer: "it gives them to the layers, which have them",
     PeerCredentials: "what is known about a connection",
     UnixCredentials: "what is known about a connection",
 }

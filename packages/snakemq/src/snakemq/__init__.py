@@ -1,7 +1,9 @@
 """snakeMQ: brokerless messaging between Python processes.
 
-The layers are modules of this package, each from a distribution of its own: :mod:`snakemq.link`,
-:mod:`snakemq.packeter`, :mod:`snakemq.messaging`, :mod:`snakemq.rpc`, :mod:`snakemq.storage`.
+Begin with :class:`Peer`: one object that listens, connects, sends and receives. It and the layers
+below it are modules of this package, each from a distribution of its own: :mod:`snakemq.link`,
+:mod:`snakemq.packeter`, :mod:`snakemq.messaging`, :mod:`snakemq.rpc`, :mod:`snakemq.peer`,
+:mod:`snakemq.storage`.
 This file belongs to the distribution ``snakemq`` alone; why is written in ``docs/adr/``.
 """
 
@@ -10,7 +12,10 @@ __path__ = __import__("pkgutil").extend_path(__path__, __name__)
 
 import logging
 import sys
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    from snakemq.peer import Peer
 
 __version__ = "2.1.0"
 
@@ -18,7 +23,7 @@ __version__ = "2.1.0"
 #: that is how :mod:`snakemq.link` notices a 1.6 that it must not be mixed with.
 SNAKEMQ_LAYERS = 2
 
-__all__ = ["__version__", "init_logging"]
+__all__ = ["Peer", "__version__", "init_logging"]
 
 _handler: logging.Handler | None = None
 
@@ -42,3 +47,16 @@ def init_logging(stream: TextIO | None = None) -> None:
     _handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s %(message)s"))
     logger.addHandler(_handler)
     logger.setLevel(logging.CRITICAL)
+
+
+def __getattr__(name: str) -> object:
+    # Every layer imports this module first, and must not pay for what is above it.
+    if name == "Peer":
+        from snakemq.peer import Peer
+
+        return Peer
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

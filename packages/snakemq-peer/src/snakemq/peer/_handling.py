@@ -1,0 +1,68 @@
+"""Calling the handler of a user."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+
+from snakemq.messaging import Reject, Retry
+
+from ._iteration import Arrivals
+from ._received import ReceivedMessage
+
+Handler = Callable[[ReceivedMessage], object]
+
+_log = logging.getLogger("snakemq.peer")
+
+
+class HandlerThread:
+    """Calls a handler with one message after another, in a thread of its own.
+
+    It may block, make remote calls, and take as long as it needs: the loop goes on meanwhile.
+    """
+
+    def __init__(self, handler: Handler, arrivals: Arrivals, name: str) -> None:
+        self._handler = handler
+        self._arrivals = arrivals
+        self._done = threading.Event()
+        self._is_hurried = False
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    @property
+    def is_current(self) -> bool:
+        """Is this the thread that calls this?"""
+        return self._thread is threading.current_thread()
+
+    def join(self, timeout: float) -> None:
+        """Wait until it has finished its last message, unless it is the handler that calls this."""
+        if not self.is_current and self._done.wait(timeout) and not self._is_hurried:
+            self._thread.join()
+
+    def hurry(self) -> None:
+        """Let nobody wait in :meth:`join` any more."""
+        self._is_hurried = True
+        self._done.set()
+
+    def _run(self) -> None:
+        try:
+            while (message := self._arrivals.take()) is not None:
+                self._handle(message)
+        finally:
+            self._done.set()
+
+    def _handle(self, message: ReceivedMessage) -> None:
+        try:
+            self._handler(message)
+        except (Reject, Retry) as verdict:
+            message.turn_ends(verdict)
+        except Exception as exc:
+            _log.exception("the handler has raised, %r is retried", message)
+            message.turn_ends(exc)
+        except BaseException as exc:
+            _log.exception("the handler has ended its thread; no more messages are processed")
+            message.turn_ends(exc)
+            raise
+        else:
+            message.turn_ends(None)
