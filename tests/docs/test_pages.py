@@ -16,6 +16,7 @@ from .pages import DOCS, ROOT, Scenario, blocks, commands, scenarios
 
 PAGES = [
     ROOT / "README.md",
+    DOCS / "peer.md",
     DOCS / "tutorial.md",
     DOCS / "security-in-practice.md",
     DOCS / "authorization.md",

@@ -76,6 +76,16 @@ def test_packeter(run: Scripts) -> None:
     press_ctrl_c(listener)
 
 
+def test_peer_that_works_for_others(run: Scripts) -> None:
+    worker = run.start("peer_worker.py", "tcp://127.0.0.1:0")
+    url = worker.wait_for("listening on").rpartition(" ")[2]
+    client = run.start("peer_client.py", url, "hello", "you")
+    assert client.wait() == 0, client
+    assert sorted(client.lines) == ["HELLO", "YOU"]
+    press_ctrl_c(worker)
+    assert sorted(worker.lines[1:-1]) == ["client: hello", "client: you"]
+
+
 def test_messaging(run: Scripts) -> None:
     listener = run.start("messaging_listener.py", 0)
     connector = run.start("messaging_connector.py", port_of(listener), "hello", "you")
