@@ -117,6 +117,27 @@ def test_messages_that_are_queued_together(
     assert len(received) == MANY
 
 
+@pytest.mark.parametrize(("is_held", "limit"), [(False, 22), (True, 30)])
+def test_messages_that_are_posted_together(
+    network: MemoryNetwork, is_held: bool, limit: int
+) -> None:
+    a, b = stack(network, "a"), stack(network, "b")
+    received: list[bytes] = []
+    b.on_message_recv.add(lambda conn_id, ident, message: received.append(message.data))
+    connect(network, a, b)
+    held = []
+
+    def send() -> None:
+        for _ in range(MANY):
+            held.append(a.post("b", Message(b"x" * 100, 60)))
+            if not is_held:
+                held.clear()
+        network.run_until_idle()
+
+    check(counted(send), MANY, limit)
+    assert len(received) == MANY
+
+
 @pytest.mark.parametrize(
     ("event", "limit"), [("on_message_sent", 24), ("on_message_delivered", 90)]
 )

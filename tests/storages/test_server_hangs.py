@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from snakemq.message import FLAG_PERSISTENT
+from snakemq.message import FLAG_PERSISTENT, Message
+from snakemq.messaging import ReceiptState
 from snakemq.queues import InboxStorage
 from tests.servers import Server
 from tests.support.running_stack import Stack
@@ -89,3 +90,24 @@ def test_others_go_on_and_nothing_is_lost_or_repeated(
     assert [r.data for r in alice.received if r.ident == "dave"] == numbers(3)
     assert len(alice.received) == 1 + EXCHANGES + 3
     assert alice.disconnected == alice.dropped == []
+
+
+def test_a_callback_that_posts_holds_nobody_up(
+    server: Server, alice: Durable, make_stack: MakeStack
+) -> None:
+    bob, carol = make_stack("bob"), make_stack("carol")
+    address = alice.listen()
+    carol.dial(address)
+    carol.until_connected("alice")
+    server.suspend()
+    receipt = alice.in_loop(
+        lambda: alice.messaging.post("bob", Message(b"posted", None, FLAG_PERSISTENT))
+    )
+    alice.send("carol", b"meanwhile")
+    carol.until(lambda: heard(carol) == [b"meanwhile"])
+    meanwhile = receipt.state
+    assert meanwhile in (ReceiptState.POSTED, ReceiptState.FAILED)  # failed on a slow machine
+    server.resume()
+    bob.dial(address)
+    alice.until(lambda: receipt.is_done)
+    assert heard(bob) == ([b"posted"] if receipt.state is ReceiptState.DELIVERED else [])

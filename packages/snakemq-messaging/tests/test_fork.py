@@ -18,6 +18,7 @@ from snakemq.packeter import Packeter
 link = Link()
 messaging = Messaging("parent", "", Packeter(link), manual_ack=True)
 message = Message(b"data", ttl=None)
+receipt = messaging.post("other", message)
 child = os.fork()
 if child:
     print("child ended with", os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
@@ -29,6 +30,8 @@ else:
         lambda: link.loop(runtime=0),
         lambda: messaging.send_message("peer", message),
         lambda: messaging.ack(message),
+        messaging.post("peer", message).wait,
+        receipt.wait,
     ):
         try:
             call()
@@ -49,6 +52,8 @@ def test_inherited_stack_refuses_and_one_of_the_childs_own_does_not() -> None:
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [
+        "True",
+        "True",
         "True",
         "True",
         "True",

@@ -24,6 +24,7 @@ from snakemq.messaging import (
     Reject,
     Unconfirmed,
 )
+from snakemq.messaging._outgoing._posts import Posts
 from snakemq.packeter import Packeter
 from snakemq.queues import MemoryQueuesStorage
 
@@ -438,6 +439,23 @@ def test_a_post_after_the_end_fails(link: Link) -> None:
         assert second.send_message("bob", message) == message.uuid  # as if it was new
     finally:
         other.cleanup()
+
+
+def test_a_post_that_is_interrupted_ends_with_the_link(
+    monkeypatch: pytest.MonkeyPatch, link: Link
+) -> None:
+    messaging = Messaging("alice", "", Packeter(link))
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Posts, "_take", interrupt)
+    receipts = [messaging.post("bob", Message(b"x", None)) for _ in range(2)]
+    with pytest.raises(KeyboardInterrupt):
+        link.loop(runtime=0)
+    monkeypatch.undo()
+    link.cleanup()
+    assert [receipt.state for receipt in receipts] == [ReceiptState.UNCONFIRMED] * 2
 
 
 def test_a_full_queue_is_told_by_the_receipt(peer: MakePeer) -> None:

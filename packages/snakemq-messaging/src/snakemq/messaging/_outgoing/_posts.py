@@ -85,6 +85,8 @@ class Posts:
         self._warnings = warnings
         self._statistics = statistics
         self._lines: dict[str, Line] = {}
+        self._in_hand: list[Post] = []
+        """What is between two places. If Ctrl-C comes then, it may be in one of them or not."""
         self._unstored_bytes = 0
         self._is_over = False
 
@@ -128,7 +130,9 @@ class Posts:
         lines: dict[str, Line] = {}
         for _ in range(len(arrived)):  # no more, or a busy thread could keep the loop here
             post = arrived.popleft()
+            self._in_hand.append(post)
             line = self._take(post)
+            self._in_hand.pop()
             if line is not None and not line.batch:
                 lines[post.ident] = line
         if arrived:
@@ -199,6 +203,7 @@ class Posts:
         for error in dict.fromkeys(errors.values()):
             if not isinstance(error, SnakeMQMessageTooLarge):
                 self._queues.storage_failed(error)
+        self._in_hand += batch
         for post in batch:
             failure = errors.get(post.message)
             if failure is None:
@@ -207,6 +212,7 @@ class Posts:
                 self._leave_line(post)
                 self._count_out(post)
                 self._fail(post, failure)
+        del self._in_hand[-len(batch) :]
         self._look_again(ident, line)
 
     def _arrive(self, post: Post) -> None:
@@ -238,6 +244,8 @@ class Posts:
         self._is_over = True
         self._refuse_arrived()
         lines, self._lines = self._lines, {}
+        for post in self._in_hand:
+            self._receipts.unknown(post.course)
         for line in lines.values():
             for post in line.batch:
                 self._receipts.unknown(post.course)

@@ -264,6 +264,8 @@ class Receipts:
         """Note that the system has taken messages over. ``is_end``: that is all there will be to
         know, because the peer does not acknowledge."""
         for message in messages:
+            if not self.are_held:
+                return
             for course in self._find(ident, message.uuid, is_end=is_end):
                 self._step(course, ReceiptState.SENT)
                 if is_end:
@@ -273,6 +275,8 @@ class Receipts:
     def delivered(self, ident: str, messages: Iterable[Message]) -> None:
         """Note that the peer has processed messages."""
         for message in messages:
+            if not self.are_held:
+                return
             for course in self._find(ident, message.uuid, is_end=True):
                 self._end(course, ReceiptState.DELIVERED)
 
@@ -318,6 +322,8 @@ class Receipts:
             self._ring(course)
 
     def _end(self, course: Course, state: ReceiptState, error: Exception | None = None) -> None:
+        if course.is_done:
+            return
         course.twins = []
         course.error = error
         course.step = _STEPS.get(state, course.step)
