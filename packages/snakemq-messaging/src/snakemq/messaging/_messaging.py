@@ -25,7 +25,7 @@ from snakemq.message import Message
 from snakemq.message._stack import claim, give_back
 from snakemq.packeter import Packeter
 from snakemq.policy import Action, Policy
-from snakemq.queues import InboxStorage, QueuesStorageBase, open_storage
+from snakemq.queues import InboxStorage, QueuesStorageBase, TransactionalInbox, open_storage
 
 from ._audit import Audit
 from ._authorization import Authorization
@@ -111,7 +111,9 @@ class Messaging:
       :func:`open_storage`. Messages that are found in it are delivered first.
     - ``inbox``: a storage in which the receiver remembers what it has processed, so that it drops
       repeated messages after a restart of its process too. It can be the same as
-      ``queues_storage``.
+      ``queues_storage``. With a :class:`~snakemq.queues.TransactionalInbox`, what a callback writes
+      on its connection and the record of the message are committed together. Then ``manual_ack`` is
+      refused, and a callback that calls :meth:`defer_ack` has what it writes rolled back.
     - ``dead_letters``: a storage in which rejected messages are kept; the attribute is an object
       that reads, requeues and purges them. A message is acknowledged as rejected once it is stored
       there. It can be the same storage as ``inbox`` or ``queues_storage``.
@@ -314,6 +316,7 @@ class Messaging:
         self.keepalive_wait = keepalive_wait
         self.contest_wait = contest_wait
         self.identification_timeout = identification_timeout
+        _check_inbox(inbox, manual_ack=manual_ack)
         self._opened_storage: QueuesStorageBase | None = None
         if isinstance(queues_storage, str):
             queues_storage = self._opened_storage = open_storage(queues_storage)
@@ -788,6 +791,18 @@ def _unanswered() -> StorageError:
         " that were delivered or processed lately may come again",
         temporary=True,
     )
+
+
+def _check_inbox(inbox: InboxStorage | None, *, manual_ack: bool) -> None:
+    if not isinstance(inbox, TransactionalInbox):
+        return
+    if manual_ack:
+        raise ValueError(
+            f"{inbox!r} commits what callbacks have written when they return, but with manual_ack"
+            " their message is processed later: use one or the other"
+        )
+    if getattr(inbox, "blocks", True):
+        raise ValueError(f"{inbox!r} must have blocks = False: its callbacks write in the loop")
 
 
 def _inherited() -> LoopError:

@@ -4,7 +4,13 @@ from snakemq._public_home import report_public_home
 
 from ._memory import MemoryQueuesStorage
 from ._open import open_storage
-from ._storage import ForgetfulInbox, InboxStorage, QueuesStorageBase, StoredMessage
+from ._storage import (
+    ForgetfulInbox,
+    InboxStorage,
+    QueuesStorageBase,
+    StoredMessage,
+    TransactionalInbox,
+)
 
 __all__ = [
     "ForgetfulInbox",
@@ -12,6 +18,7 @@ __all__ = [
     "MemoryQueuesStorage",
     "QueuesStorageBase",
     "StoredMessage",
+    "TransactionalInbox",
     "open_storage",
 ]
 

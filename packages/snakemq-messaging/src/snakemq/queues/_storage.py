@@ -211,3 +211,35 @@ class ForgetfulInbox(Protocol):
 
     def forget(self, idents: Sequence[str]) -> None:
         """Forget all uuids of these peers. An unknown peer is not an error."""
+
+
+@runtime_checkable
+class TransactionalInbox(InboxStorage, Protocol):
+    """An inbox in the database in which callbacks keep their own rows: what a callback has written
+    and the record of its message become durable together, or not at all.
+
+    All methods are called in the loop, in whose thread the callbacks write: ``blocks`` has to be
+    False. For each message that is offered, :meth:`begin` is called, then the callbacks, then
+    either :meth:`keep` or :meth:`undo`. After the messages that have arrived together,
+    ``remember`` commits them all. It is never called between :meth:`begin` and what ends that;
+    ``recall``, ``remembered`` and ``forget`` may be, and then commit nothing.
+
+    If :meth:`begin`, :meth:`keep`, :meth:`undo` or ``remember`` raises, everything since the last
+    commit is rolled back. The caller has these messages sent again, and calls ``recall`` before it
+    offers one of them: whether a commit whose answer was lost has succeeded, only the database
+    knows.
+    """
+
+    def begin(self) -> None:
+        """Begin a message. What is written from now on can be undone by itself."""
+
+    def keep(self, ident: str, uuid: bytes | None) -> None:
+        """Keep what was written since :meth:`begin`. It is committed together with ``uuid``, as a
+        processed message of ``ident``. ``None``: this message cannot come again.
+
+        If this raises anything but a :exc:`~snakemq.exceptions.StorageError`, the database has
+        refused these rows, and only they are rolled back. That counts as an error of the callback.
+        """
+
+    def undo(self) -> None:
+        """Roll back what was written since :meth:`begin`, and nothing before it."""

@@ -60,10 +60,10 @@ class Acks:
         if lane.ack_timer is not None:
             lane.ack_timer.cancel()
             lane.ack_timer = None
+        self._inboxes.record(inbox)
         if inbox.lane is not lane:
             return  # this connection is closed
         tally = lane.tally
-        self._inboxes.record(inbox)
         if inbox.is_recorded:
             tally.recorded(tally.mark())
         # A peer that does not read must not make the send buffer grow. When the last ack is sent,

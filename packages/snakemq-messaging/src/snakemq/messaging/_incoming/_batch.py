@@ -25,6 +25,7 @@ from ._inboxes import Inboxes
 from ._lane import IncomingLane
 from ._offers import Offers
 from ._settings import ReceiverSettings, beyond_the_window
+from ._transactions import NotKept
 
 WINDOWS_OF_OLD_PEERS = 16
 """What a peer that knows no window may leave unprocessed, in windows."""
@@ -48,6 +49,7 @@ class Batches:
         events: Events,
     ) -> None:
         self._inboxes = inboxes
+        self._transactions = inboxes.transactions
         self._deliveries = deliveries
         self._offers = offers
         self._early = early
@@ -74,8 +76,13 @@ class Batches:
         event = offers.on_message_recv
         if self._settings.policy is not None:
             event = offers.gate.event_for(inbox)
-        are_recorded = self._inboxes.are_recorded
         acks = conversation.acks
+        are_recorded = records_here = self._inboxes.are_recorded
+        if self._transactions is not None:
+            event = self._transactions.around(
+                event, inbox, may_come_again=acks, is_deferred=offers.is_deferred
+            )
+            records_here = False  # the event does that
         open_here, add_to_seen = inbox.open, inbox.seen.add
         window_messages, window_bytes = self._begin(conversation, lane, inbox)
         received = received_bytes = 0
@@ -149,7 +156,7 @@ class Batches:
                 if offers.deferred is not None:
                     offers.deferred = None
                     continue
-                if may_come_again and are_recorded:
+                if may_come_again and records_here:
                     inbox.unrecorded.append(uuid)
                 if tally.behind_gap:
                     tally.frame_processed(size)
@@ -161,6 +168,8 @@ class Batches:
             offers.lane, offers.offered, offers.deferred = outer
             lane.counters.received += received
             lane.counters.received_bytes += received_bytes
+            if self._transactions is not None:
+                self._transactions.record(inbox)  # one commit for the batch
             if conversation.phase is CLOSED:  # by a callback, which has returned after that
                 self._inboxes.record(inbox)
             elif inbox.deliveries:
@@ -190,6 +199,10 @@ class Batches:
         if isinstance(exc, Denied):
             self._denied(inbox, lane, message, may_come_again)
             return
+        if isinstance(exc, NotKept):
+            self._interrupted(inbox, message, may_come_again)
+            self._offers.deferred = None
+            return
         deliveries, offers = self._deliveries, self._offers
         fault = self._events.fault_of_peer(lane.conversation.conn_id, exc)
         delivery, offers.deferred = offers.deferred, None
@@ -216,7 +229,8 @@ class Batches:
         lane.tally.frame_rejected(size_of(message), NOT_ALLOWED)
 
     def _interrupted(self, inbox: Inbox, message: Message, may_come_again: bool) -> None:
-        """Let a message come again if Ctrl-C has interrupted its callbacks."""
+        """Let a message come again: Ctrl-C has interrupted its callbacks, or an inbox has failed in
+        whose transaction they have written."""
         deferred = self._offers.deferred
         if deferred is not None:
             self._deliveries.withdraw(deferred)

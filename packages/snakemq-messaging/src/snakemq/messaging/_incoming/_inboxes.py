@@ -7,13 +7,14 @@ from collections.abc import Mapping, Sequence
 from enum import Enum
 
 from snakemq.link import LinkInterface
-from snakemq.queues import ForgetfulInbox, InboxStorage
+from snakemq.queues import ForgetfulInbox, InboxStorage, TransactionalInbox
 
 from .._events import Events
 from .._storekeeper import Storekeeper
 from ._inbox import Inbox
 from ._recalls import Recalls
 from ._records import Records
+from ._transactions import Transactions
 
 MAX_ABSENT_INBOXES = 1024
 """Absent peers whose last messages are remembered."""
@@ -56,7 +57,13 @@ class Inboxes:
         # the sender's storage yet.
         self._capacity = 2 * window_messages
         self._events = events
-        self.records = Records(link, storage, storekeeper, self._capacity, self.by_ident, events)
+        self.transactions: Transactions | None = None
+        """Set if the callbacks write in the transaction of the storage."""
+        if isinstance(storage, TransactionalInbox):
+            self.transactions = Transactions(link, storage, self._capacity, self.by_ident, events)
+        self.records = self.transactions or Records(
+            link, storage, storekeeper, self._capacity, self.by_ident, events
+        )
         self.record = self.records.record
         self.recalls: Recalls | None = None
         if storage is not None and storekeeper is not None:

@@ -18,10 +18,12 @@ from .._wire._rejections import Rejection, RejectionCode
 from ._deliveries import Deliveries
 from ._delivery import FAILED, OFFERED, REJECTED, WAITING, Delivery
 from ._gate import NOT_ALLOWED, Denied, Gate
+from ._inbox import Inbox
 from ._lane import IncomingLane
 from ._rejecting import Rejecting
 from ._row import WaitingRow
 from ._settings import ReceiverSettings
+from ._transactions import NotKept, Transactions
 from ._verdicts import ACK, DENY, RELEASE, Reject, Retry, Verdict, verdict_of
 
 MOST_AT_ONCE = 1000
@@ -43,6 +45,7 @@ class Offers:
         settings: ReceiverSettings,
         events: Events,
         authorization: Authorization,
+        transactions: Transactions | None,
     ) -> None:
         self.on_message_recv: Callback[[str, str, Message]] = Callback()
         self.gate = Gate(self.on_message_recv, authorization)
@@ -61,6 +64,7 @@ class Offers:
         self._rejecting = rejecting
         self._settings = settings
         self._events = events
+        self._transactions = transactions
         self._log = logging.getLogger("snakemq.messaging")
         self._settled: deque[Delivery] = deque()
         self._row = WaitingRow()
@@ -186,12 +190,12 @@ class Offers:
         self.lane, self.offered_again = None, delivery
         self.offered, self.deferred = message, None
         self.thread = threading.get_ident()
-        event = self.on_message_recv
         is_requeued = delivery.letter is not None
-        if self._settings.policy is not None and inbox is not None and not is_requeued:
-            event = self.gate.event_for(inbox)
+        event = self._event_for(None if is_requeued else inbox)
         try:
             event(conn_id, delivery.ident, message)
+        except NotKept:
+            self._not_kept(delivery)
         except Denied:
             self._deliveries.finish(delivery, NOT_ALLOWED)
             self._deliveries.after_gaps_closed(delivery.ident)
@@ -213,6 +217,29 @@ class Offers:
         finally:
             self.offered_again = self.offered = self.deferred = None
 
+    def _event_for(self, inbox: Inbox | None) -> Callback[[str, str, Message]]:
+        """Return what to call to offer a message again. ``inbox``: ``None`` for a requeued one."""
+        event = self.on_message_recv
+        if self._settings.policy is not None and inbox is not None:
+            event = self.gate.event_for(inbox)
+        if self._transactions is not None:
+            event = self._transactions.around(
+                event, inbox, may_come_again=True, is_deferred=self.is_deferred, alone=True
+            )
+        return event
+
+    def _not_kept(self, delivery: Delivery) -> None:
+        """Have a message sent again, as the inbox has failed; or offer it again, if nobody can
+        send it."""
+        if delivery.is_done:
+            return  # it was forgotten meanwhile
+        inbox = self._deliveries.inbox_of(delivery)
+        if inbox is not None and inbox.open.get(delivery.message.uuid) is delivery:
+            self._deliveries.withdraw(delivery)
+        elif self._deliveries.is_unsettled(delivery):
+            self._deliveries.take_back(delivery, FAILED)
+            self._later(delivery, None)
+
     def _proved_broken(
         self, delivery: Delivery, lane: IncomingLane | None, fault: SnakeMQBrokenFormat
     ) -> None:
@@ -226,6 +253,10 @@ class Offers:
             self._link.close(conn_id)
 
     # -- in callbacks
+
+    def is_deferred(self) -> bool:
+        """Has a callback deferred the acknowledgement of the message that is being offered?"""
+        return self.deferred is not None
 
     def defer(self, message: Message) -> None:
         """See :meth:`Messaging.defer_ack`."""

@@ -61,7 +61,13 @@ class Receiver:
             packeter.link, dead_letters, dead_letters_keeper, self.deliveries, statistics, events
         )
         self.offers = Offers(
-            packeter.link, self.deliveries, self.rejecting, settings, events, authorization
+            packeter.link,
+            self.deliveries,
+            self.rejecting,
+            settings,
+            events,
+            authorization,
+            self.inboxes.transactions,
         )
         self._early = EarlyMessages(self.deliveries.backpressure, settings)
         self.receive = Batches(
