@@ -22,6 +22,7 @@ PAGES = [
     DOCS / "authorization.md",
     DOCS / "migrating-from-1.6.md",
     DOCS / "storages.md",
+    DOCS / "exactly-once.md",
     DOCS / "writing-a-storage.md",
 ]
 EXAMPLES = ROOT / "examples"

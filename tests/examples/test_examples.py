@@ -356,6 +356,23 @@ def test_inbox(run: Scripts) -> None:
     assert listener.lines[1:-1] == ["persistent sender: three"]
 
 
+def test_exactly_once(run: Scripts) -> None:
+    listener = run.start("exactly_once.py", 0, "counts.db")
+    port = port_of(listener)
+    sender = run.start("persistent_queue.py", port, "queue.db", "one", "two")
+    assert sender.wait() == 0, sender
+    listener.kill()
+    listener = run.start("exactly_once.py", port, "counts.db")
+    listener.wait_for("listening")
+    sender = run.start("persistent_queue.py", port, "queue.db", "three")
+    assert sender.wait() == 0, sender
+    listener.kill()
+    listener = run.start("exactly_once.py", port, "counts.db")
+    listener.wait_for("listening")
+    press_ctrl_c(listener)
+    assert listener.lines[0] == "persistent sender: 3"
+
+
 def test_unix_socket(run: Scripts, tmp_path: Path) -> None:
     listener = run.start("unix_socket.py", "listen", "peer.sock")
     assert listener.wait_for("listening") == "listening on peer.sock"

@@ -5,11 +5,14 @@ from __future__ import annotations
 import importlib
 import inspect
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
+from sqlite3 import connect
 from typing import Any
 
 import pytest
+from sqlalchemy import create_engine
+from sqlalchemy.orm import sessionmaker
 
 from snakemq._settings import Fixed, Setting
 from snakemq.identity import CertificateIdents
@@ -21,8 +24,8 @@ from snakemq.policy import Rules
 from snakemq.queues import MemoryQueuesStorage, QueuesStorageBase
 from snakemq.rpc import RpcClient, RpcServer, SafePickler
 from snakemq.storage.mongodb import MongoDbQueuesStorage
-from snakemq.storage.sqla import SqlAlchemyQueuesStorage
-from snakemq.storage.sqlite import SqliteQueuesStorage
+from snakemq.storage.sqla import SqlAlchemyInbox, SqlAlchemyQueuesStorage
+from snakemq.storage.sqlite import SqliteInbox, SqliteQueuesStorage
 from snakemq.throttle import Throttle
 from tests.packaging.test_public_names import PUBLIC_MODULES, classes_of
 
@@ -46,7 +49,9 @@ OWNERS: dict[type[Any], set[str]] = {
     RpcClient: {"receive_hook", "pickler"},
     RpcServer: {"receive_hook", "pickler"},
     SafePickler: set(),
+    SqlAlchemyInbox: {"session_factory"},
     SqlAlchemyQueuesStorage: {"url_or_engine", "engine_options"},
+    SqliteInbox: {"connection"},
     SqliteQueuesStorage: set(),
     Throttle: {"link"},
 }
@@ -125,7 +130,9 @@ class Stack:
             Packeter: {"link": link},
             RpcClient: hook,
             RpcServer: hook,
+            SqlAlchemyInbox: {"session_factory": sessionmaker(create_engine("sqlite://"))},
             SqlAlchemyQueuesStorage: {"url_or_engine": "postgresql+psycopg://x@127.0.0.1:1/x"},
+            SqliteInbox: {"connection": self.opened.enter_context(closing(connect(":memory:")))},
             SqliteQueuesStorage: {"filename": folder / "queues"},
             Throttle: {"link": link, "speed": 1.0},
         }

@@ -1,4 +1,5 @@
-"""Queues in PostgreSQL, MySQL and MariaDB, and in the tables that snakeMQ 1.6 left there.
+"""Queues in PostgreSQL, MySQL and MariaDB, and in the tables that snakeMQ 1.6 left there. And an
+inbox in the user's own database.
 
 Needs SQLAlchemy 2 and the driver of the database: install the extra ``postgresql``, ``mysql`` or
 ``sqlalchemy`` (which includes no driver) of this package.
@@ -18,8 +19,9 @@ except ModuleNotFoundError as _error:
 from snakemq._public_home import report_public_home
 
 from ._sqla import SqlAlchemyQueuesStorage
+from ._user_inbox import SqlAlchemyInbox
 
-__all__ = ["SqlAlchemyQueuesStorage"]
+__all__ = ["SqlAlchemyInbox", "SqlAlchemyQueuesStorage"]
 
 del _sqlalchemy
 

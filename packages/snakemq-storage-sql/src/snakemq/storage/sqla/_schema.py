@@ -26,6 +26,18 @@ _HEADERS = sa.LargeBinary()  # of any kind: they have 4 KiB at most
 _OPTIONS: dict[str, Any] = {"mysql_engine": "InnoDB", "mariadb_engine": "InnoDB"}
 
 
+def inbox_table(name: str, metadata: sa.MetaData) -> sa.Table:
+    """Describe a table for the uuids of processed messages."""
+    return sa.Table(
+        name,
+        metadata,
+        sa.Column("ident", _NAME, primary_key=True),
+        sa.Column("seq", sa.BigInteger(), primary_key=True, autoincrement=False),
+        sa.Column("uuid", _UUID, nullable=False),
+        **_OPTIONS,
+    )
+
+
 class Tables:
     """The tables of one storage. ``prefix``: what their names begin with."""
 
@@ -53,15 +65,7 @@ class Tables:
             sa.UniqueConstraint("uuid", "queue_name", name=f"{prefix}messages_by_uuid"),
             **_OPTIONS,
         )
-        # The uuids of processed messages.
-        self.inbox = sa.Table(
-            f"{prefix}inbox",
-            self.metadata,
-            sa.Column("ident", _NAME, primary_key=True),
-            sa.Column("seq", sa.BigInteger(), primary_key=True, autoincrement=False),
-            sa.Column("uuid", _UUID, nullable=False),
-            **_OPTIONS,
-        )
+        self.inbox = inbox_table(f"{prefix}inbox", self.metadata)
         # Rows that are not messages, as they were found.
         self.set_aside = sa.Table(
             f"{prefix}set_aside",

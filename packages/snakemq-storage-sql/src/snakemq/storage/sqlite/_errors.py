@@ -33,12 +33,21 @@ def explain(filename: str, error: Exception) -> Failure | None:
         return Failure(str(error), is_temporary=error.errno == errno.ENOSPC)
     if not isinstance(error, sqlite3.Error | OverflowError):
         return None
-    code = getattr(error, "sqlite_errorcode", None)
-    primary = None if code is None else code & _PRIMARY
+    primary = _primary(error)
     advice = _ADVICE.get(primary) if primary is not None else None
     if primary in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR):
         advice = _what_the_file_system_says(filename)
     return Failure(f"{error}: {advice}" if advice else str(error), primary in _TEMPORARY)
+
+
+def is_temporary(error: Exception) -> bool:
+    """May the same call succeed later, as far as SQLite says?"""
+    return _primary(error) in _TEMPORARY
+
+
+def _primary(error: Exception) -> int | None:
+    code: int | None = getattr(error, "sqlite_errorcode", None)
+    return None if code is None else code & _PRIMARY
 
 
 def _what_the_file_system_says(filename: str) -> str | None:
