@@ -159,6 +159,18 @@ class SafePickler:
                 raise pickle.UnpicklingError(f"broken pickle: {exc}") from exc
         return Machine(data, self._builder, limit).run()
 
+    def loads_measured(self, data: bytes, /) -> tuple[Any, int]:
+        """Return the object of a pickle, and how many bytes of memory it takes, as estimated."""
+        limit = max_memory(len(data), self.memory_factor)
+        # copy of loads()
+        if taken := is_plain(data, limit):
+            try:
+                return pickle.loads(data), taken + len(data)
+            except Exception as exc:
+                raise pickle.UnpicklingError(f"broken pickle: {exc}") from exc
+        machine = Machine(data, self._builder, limit)
+        return machine.run(), machine.costs.memory + len(data)
+
     def dumps(self, obj: Any, /) -> bytes:
         """Return the pickle of an object.
 
@@ -202,6 +214,13 @@ class SafePickler:
             if exc.__cause__ is not None:
                 text += "; give the class a __reduce__, or register it with encode= and decode="
             raise pickle.PicklingError(text) from exc
+
+
+def loads_measured(pickler: Pickler, data: bytes) -> tuple[Any, int]:
+    """See :meth:`SafePickler.loads_measured`. Other picklers do not tell: then it is the length."""
+    if isinstance(pickler, SafePickler):
+        return pickler.loads_measured(data)
+    return pickler.loads(data), len(data)
 
 
 def makes_otherwise(pickler: Pickler, cls: type) -> bool:

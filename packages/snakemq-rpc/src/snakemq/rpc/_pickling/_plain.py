@@ -102,22 +102,25 @@ def _match_first(data: bytes) -> re.Match[bytes] | None:
 _match: Callable[[bytes], re.Match[bytes] | None] = _match_first
 
 
-def is_plain(data: bytes, max_memory: int) -> bool:
+def is_plain(data: bytes, max_memory: int) -> int:
     """May ``pickle.loads`` have this data, whoever wrote it?
 
-    Whatever is doubtful is not wrong: the careful :mod:`._machine` decides. What would surely take
-    more than ``max_memory`` bytes raises ``UnpicklingError``.
+    Returns the bytes that its containers will take, at least 1, or 0 for no. Whatever is doubtful
+    is not wrong: the careful :mod:`._machine` decides. What would surely take more than
+    ``max_memory`` bytes raises ``UnpicklingError``.
 
     For a request with two numbers, which has 33 opcodes, the regular expression takes 1.0 µs, the
     walk 4.5 µs, and ``pickle.loads`` 1.1 µs (CPython 3.11, 2.6 GHz EPYC).
     """
-    return (len(data) <= SHORT and _match(data) is not None) or walk(data, max_memory)
+    if len(data) <= SHORT and _match(data) is not None:
+        return 1
+    return walk(data, max_memory)
 
 
-def walk(data: bytes, max_memory: int) -> bool:
+def walk(data: bytes, max_memory: int) -> int:
     """Answers :func:`is_plain` opcode by opcode, with a number for each value on the stack.
 
-    True only if there are no other opcodes than those which protocols 4 and 5 use for None, bool,
+    Not 0 only if there are no other opcodes than those which protocols 4 and 5 use for None, bool,
     int, float, str, bytes, bytearray, list, tuple, dict, set and frozenset; if no length goes
     beyond the end of the data; and if the cost follows from the length:
 
@@ -139,7 +142,7 @@ def walk(data: bytes, max_memory: int) -> bool:
     position = 2
     last = len(data) - 1
     if not data.startswith((b"\x80\x04", b"\x80\x05")):
-        return False
+        return 0
     try:
         while position < last:
             opcode = data[position]
@@ -163,7 +166,7 @@ def walk(data: bytes, max_memory: int) -> bool:
             if argument == _GET_1:
                 value = memo[data[position]]
                 if value > 0:
-                    return False
+                    return 0
                 named -= value
                 push(value)
                 position += 1
@@ -171,7 +174,7 @@ def walk(data: bytes, max_memory: int) -> bool:
             if argument == _MARK:
                 marks.append(len(stack))
                 if len(marks) > MAX_MARKS:
-                    return False
+                    return 0
                 continue
             keys: Sequence[int] = ()
             if argument == _TO_MARK:
@@ -185,7 +188,7 @@ def walk(data: bytes, max_memory: int) -> bool:
                 elif opcode != _APPENDS:
                     depth = max(0, 0, *items) + 1
                     if depth > MAX_DEPTH:
-                        return False
+                        return 0
                     push(depth)
                     made += TUPLE
                     if opcode == _FROZENSET:
@@ -199,7 +202,7 @@ def walk(data: bytes, max_memory: int) -> bool:
                 depth = max(0, 0, *stack[-count:]) + 1
                 del stack[-count:]
                 if depth > MAX_DEPTH:
-                    return False
+                    return 0
                 push(depth)
                 made += TUPLE + SLOT * count
             elif argument == _APPEND:
@@ -212,7 +215,7 @@ def walk(data: bytes, max_memory: int) -> bool:
             elif argument == _GET_4:
                 value = memo[int.from_bytes(data[position : position + 4], "little")]
                 if value > 0:
-                    return False
+                    return 0
                 named -= value
                 push(value)
                 position += 4
@@ -228,18 +231,20 @@ def walk(data: bytes, max_memory: int) -> bool:
             elif argument == _FRAME:
                 position += 8
             else:
-                return False
+                return 0
             if made > max_memory:
                 raise too_large(max_memory)
             if keys and max(keys) >= 0:
                 numbers += sum(key == 0 for key in keys)
                 tough += sum(key > 0 for key in keys)
                 if numbers > _MAX_NUMBERS or tough > _MAX_TOUGH:
-                    return False
+                    return 0
     except IndexError:
-        return False
-    return (
+        return 0
+    if (
         position == last
         and data[last] == _STOP
         and named <= _FREE_TEXT + _TEXT_PER_BYTE * len(data)
-    )
+    ):
+        return made + 1
+    return 0

@@ -8,9 +8,9 @@ from snakemq.messaging import Messaging
 
 from .._acks import acknowledge
 from ._delivery import Delivery
-from ._execution import Settings
 from ._jobs import Backlog, Job
 from ._pool import WorkerPool
+from ._settings import Settings
 from ._watch import StuckWatch
 
 TICK = 0.02

@@ -2,33 +2,22 @@
 
 from __future__ import annotations
 
-import logging
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import NoReturn, Protocol
+from typing import NoReturn
 
 from snakemq.link import LinkInterface
 
 from .._errors import Error, NoInstanceError, SignalCallWarning
 from .._marks import METHOD_RPC_AS_SIGNAL_ATTR
-from .._pickling._pickler import Pickler
 from .._protocol import Request
+from ._decoding import Decoding
 from ._delivery import Delivery
 from ._exposed import ExposedObject
 from ._jobs import Job
-from ._requests import read_request
-
-
-class Settings(Protocol):
-    """The settings of an ``RpcServer``."""
-
-    log: logging.Logger
-    pickler: Pickler
-    threads: int
-    max_waiting: int
-    max_waiting_bytes: int
-    transfer_exceptions: bool
+from ._requests import read_request, remaining
+from ._settings import Settings
 
 
 class Execution:
@@ -41,21 +30,23 @@ class Execution:
         delivery: Delivery,
         settings: Settings,
     ) -> None:
+        self.on_unreadable: Callable[[Job, BaseException], object] = lambda job, exc: None
+        """Called, in that thread, for a large request that its thread cannot decode."""
         self._link = link
         self._objects = objects
         self._writer = delivery.writer
         self._replies = delivery.replies
         self._answer = delivery.answer
         self._settings = settings
+        self._decoding = Decoding(settings)
 
     def run(self, job: Job) -> None:
         """Execute a request, which may have waited, in a thread."""
         ident, req_id = job.ident, job.req_id
-        if req_id is not None and job.is_late(self._link.time()):
-            self._replies.abandon(ident, req_id)
-            self._settings.log.debug(
-                "call of %r of %r not executed: its caller gave up", job.method, ident
-            )
+        if self._is_late(job):
+            return
+        if job.front is not None:
+            self._run_large(job)
             return
         request = job.request
         if request is None:
@@ -71,6 +62,30 @@ class Execution:
                 return
         job.request = None
         self.execute(ident, request)
+
+    def _run_large(self, job: Job) -> None:
+        taken = 0
+        try:
+            try:
+                request, taken = self._decoding.decode(job)
+            except BaseException as exc:
+                self.on_unreadable(job, exc)
+                return
+            job.limit_to(remaining(request))
+            if not self._is_late(job):
+                self.execute(job.ident, request)
+        finally:
+            self._decoding.leave(taken)
+
+    def _is_late(self, job: Job) -> bool:
+        """Has the caller of a job given up? Then forget the call."""
+        if job.req_id is None or not job.is_late(self._link.time()):
+            return False
+        self._replies.abandon(job.ident, job.req_id)
+        self._settings.log.debug(
+            "call of %r of %r not executed: its caller gave up", job.method, job.ident
+        )
+        return True
 
     def execute(self, ident: str, request: Request) -> None:
         """Call the method, and answer. Raises nothing."""

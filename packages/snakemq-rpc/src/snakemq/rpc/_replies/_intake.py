@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 
 from snakemq.exceptions import NoConnection, SnakeMQBrokenMessage
 from snakemq.identity import Identity
@@ -15,17 +15,24 @@ from .._front import Front, is_front_of, read_front
 from .._protocol import Request, text_of
 from .._salvage import find_req_id, is_signal
 from ._authority import Authority, Verdict
+from ._decoding import DECODED_AT_ONCE
 from ._delivery import Delivery
 from ._dispatcher import Dispatcher
-from ._execution import Execution, Settings
+from ._execution import Execution
 from ._exposed import ExposedObject
 from ._jobs import Job
 from ._replies import RUNNING
 from ._requests import body_of, read_request
+from ._settings import Settings
 
 NO_FRONT = (
     "this server has a policy, so object and method must come before the arguments, in pickle"
     " protocol 3, 4 or 5"
+)
+
+NO_LARGE_FRONT = (
+    f"in a request of more than {DECODED_AT_ONCE} bytes, object and method must come before the"
+    " arguments, and the id of a call first or last, in pickle protocol 3, 4 or 5"
 )
 
 
@@ -50,6 +57,7 @@ class Intake:
         self._replies = delivery.replies
         self._delivery = delivery
         self._execute = execution.execute
+        execution.on_unreadable = self._unreadable
         self._has_threads = settings.threads > 0
         self._settings = settings
         self.dispatcher = Dispatcher(
@@ -137,6 +145,10 @@ class Intake:
 
     def _take(self, ident: str, message: Message, job: Job | None, front: Front | None) -> bool:
         """``front``: what was allowed; ``None`` if everything is."""
+        if len(message.data) > DECODED_AT_ONCE and self._has_threads:
+            large = front if front is not None else read_front(message.data)
+            if large is None or large[1] not in self._inline_methods(large[0]):
+                return self._take_large(ident, message, job, large)
         try:
             request = read_request(self._settings.pickler, message)
             if front is not None and not is_front_of(front, request):
@@ -172,6 +184,46 @@ class Intake:
         self._delivery.busy(ident, request["req_id"])
         return False
 
+    def _inline_methods(self, name: str) -> Container[str]:
+        exposed = self._objects.get(name)
+        return exposed.inline if exposed is not None else ()
+
+    def _take_large(
+        self, ident: str, message: Message, job: Job | None, front: Front | None
+    ) -> bool:
+        """Let a thread decode a request, and execute it."""
+        body = body_of(message)
+        req_id = find_req_id(body, {})
+        is_call = front is None or not front[2]
+        if front is None or (is_call and req_id is None):
+            if req_id is None:
+                raise self._nameless(ident, message, NO_LARGE_FRONT)
+            self._refuse_call(ident, req_id, SnakeMQBrokenMessage(NO_LARGE_FRONT))
+            return False
+        if is_call:
+            assert req_id is not None
+            remembered = self._replies.begin(ident, req_id)
+            if remembered is not None:
+                if remembered is not RUNNING:
+                    self._delivery.answer_again(ident, req_id, remembered)
+                return False
+        if job is None:
+            job = Job(ident, message, self._link.time())
+        job.named(front, req_id if is_call else None)
+        if self.dispatcher.start(job):
+            return job.is_open
+        assert req_id is not None  # a signal always waits
+        self._delivery.busy(ident, req_id)
+        return False
+
+    def _unreadable(self, job: Job, exc: BaseException) -> None:
+        """Refuse a large request that its thread could not decode. Thread-safe."""
+        if job.req_id is None:
+            self._settings.log.error("a signal of %r: request refused: %s", job.ident, text_of(exc))
+            return
+        self._replies.abandon(job.ident, job.req_id)
+        self._refuse_call(job.ident, job.req_id, exc)
+
     def _audit_difference(self, ident: str, front: Front, request: Request) -> None:
         sender = self._messaging.identity_of(ident)
         if sender is not None:
@@ -187,17 +239,20 @@ class Intake:
         follows in the next connection, names the message; older clients ignore that.
         """
         body = body_of(message)
-        text = f"request refused: {text_of(exc)}"
         req_id = find_req_id(body)
         if req_id is not None:
-            if not self._settings.transfer_exceptions:
-                self._settings.log.error("a call of %r: %s", ident, text)
-                text = "request refused"
-            self._delivery.error(ident, req_id, text)
+            self._refuse_call(ident, req_id, exc)
         elif is_signal(body):
-            self._settings.log.error("a signal of %r: %s", ident, text)
+            self._settings.log.error("a signal of %r: request refused: %s", ident, text_of(exc))
         else:
             raise self._nameless(ident, message, text_of(exc)) from exc
+
+    def _refuse_call(self, ident: str, req_id: bytes, exc: BaseException) -> None:
+        text = f"request refused: {text_of(exc)}"
+        if not self._settings.transfer_exceptions:
+            self._settings.log.error("a call of %r: %s", ident, text)
+            text = "request refused"
+        self._delivery.error(ident, req_id, text)
 
     def _nameless(self, ident: str, message: Message, why: str) -> SnakeMQBrokenMessage:
         """Answer a request that names no call, and return the error that ends the connection."""

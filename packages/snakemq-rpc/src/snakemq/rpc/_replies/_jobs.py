@@ -8,6 +8,7 @@ from collections.abc import Container
 from snakemq.identity import Identity
 from snakemq.message import Message
 
+from .._front import Front
 from .._protocol import Request
 from ._requests import remaining
 
@@ -24,6 +25,7 @@ class Job:
     __slots__ = (
         "arrived",
         "deadline",
+        "front",
         "has_begun",
         "ident",
         "is_open",
@@ -38,6 +40,8 @@ class Job:
     request: Request | None
     """The decoded request; ``None`` while it waits, because decoded arguments can take many times
     the memory of their pickle."""
+    front: Front | None
+    """What the front of a large request says, which only its thread decodes."""
     object: str
     method: str
     req_id: bytes | None
@@ -45,7 +49,7 @@ class Job:
     deadline: float | None
     """The time when its caller gives up, on the clock of the link; ``None``: never."""
     has_begun: bool
-    """Has it been decoded, and is it no repetition? Then all of the above is known."""
+    """Is it known what it asks for, and that it has not come before?"""
     sender: Identity | None
     """Known if it was held when it arrived. Whether its peer may call the method is decided when it
     is taken."""
@@ -57,6 +61,7 @@ class Job:
         self.message = message
         self.arrived = arrived
         self.request = None
+        self.front = None
         self.sender = None
         self.object = self.method = ""
         self.req_id = self.deadline = None
@@ -70,9 +75,19 @@ class Job:
         self.method = request["method"]
         if request["command"] == "call":
             self.req_id = request["req_id"]
-            seconds = remaining(request)
-            if seconds is not None:
-                self.deadline = self.arrived + seconds
+            self.limit_to(remaining(request))
+
+    def named(self, front: Front, req_id: bytes | None) -> None:
+        """Take over what is known of a request that is not decoded yet."""
+        self.has_begun = True
+        self.front = front
+        self.object, self.method, _ = front
+        self.req_id = req_id
+
+    def limit_to(self, seconds: float | None) -> None:
+        """Note for how long its caller waits from the arrival on."""
+        if seconds is not None:
+            self.deadline = self.arrived + seconds
 
     def is_late(self, now: float) -> bool:
         """Has its caller given up?"""

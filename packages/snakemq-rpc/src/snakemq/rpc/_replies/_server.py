@@ -45,6 +45,9 @@ class RpcServer:
 
     - ``max_waiting``: how many calls may wait for a thread.
     - ``max_waiting_bytes``: bytes of all requests that may wait for a thread.
+    - ``max_decoded_bytes``: while the arguments of running calls take more, no other large request
+      is decoded. A request is large if it has more than 64 KiB: then its thread decodes it, not the
+      loop, and one at a time.
     - ``transfer_exceptions``: do the callers get the exceptions of the methods, and their
       tracebacks? If not, they get ``Error("remote call failed")``, and the exception is logged
       here.
@@ -83,6 +86,7 @@ class RpcServer:
     threads: Fixed[int] = Fixed(whole(0))
     max_waiting: Setting[int] = Setting(whole(0))
     max_waiting_bytes: Setting[int] = Setting(whole(0))
+    max_decoded_bytes: Setting[int] = Setting(whole(0))
     max_unread_bytes: Fixed[int] = Fixed(whole(0))
     max_replies: Fixed[int] = Fixed(whole(0))
     max_reply_bytes: Fixed[int] = Fixed(whole(0))
@@ -97,6 +101,7 @@ class RpcServer:
         threads: int = 32,
         max_waiting: int = 1000,
         max_waiting_bytes: int = 64 << 20,
+        max_decoded_bytes: int = 256 << 20,
         max_unread_bytes: int = 16 << 20,
         max_replies: int = 1024,
         max_reply_bytes: int = 4 << 20,
@@ -109,6 +114,7 @@ class RpcServer:
         self.threads = threads
         self.max_waiting = max_waiting
         self.max_waiting_bytes = max_waiting_bytes
+        self.max_decoded_bytes = max_decoded_bytes
         self.max_unread_bytes = max_unread_bytes
         self.max_replies = max_replies
         self.max_reply_bytes = max_reply_bytes
