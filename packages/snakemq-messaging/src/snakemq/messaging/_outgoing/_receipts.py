@@ -82,10 +82,10 @@ class Course:
     )
 
     def __init__(self, ident: str, uuid: bytes) -> None:
-        self.ident = ident
-        self.uuid = uuid
-        self.state = ReceiptState.POSTED
-        self.step = 0
+        self.ident: str = ident
+        self.uuid: bytes = uuid
+        self.state: ReceiptState = ReceiptState.POSTED
+        self.step: int = 0
         """The farthest of :data:`_STEPS` that it has come; it stays when the message is dropped."""
         self.error: Exception | None = None
         """Why it has ended without being delivered."""
@@ -192,7 +192,7 @@ class Receipts:
     """Writes into the receipts what is reported of messages. For the loop, except what says so."""
 
     def __init__(self, link: LinkInterface, events: Events, errands: Errands) -> None:
-        self.are_held = False
+        self.are_held: bool = False
         """May anybody hold a receipt of a message in a queue? While nobody does, nobody needs to
         report here."""
         self._in_loop = link.in_loop
