@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-LAYERS = ["snakemq.messaging", "snakemq.rpc", "snakemq.storage.sqlite"]
+LAYERS = ["snakemq.messaging", "snakemq.rpc", "snakemq.peer", "snakemq.storage.sqlite"]
 
 DEAR = {
     # Milliseconds beside snakemq.messaging, which takes 22 (CPython 3.11, 2.6 GHz EPYC).

@@ -38,7 +38,7 @@ def test_url_of_tls_goes_with_its_settings() -> None:
     ],
 )
 def test_url_names_a_unix_socket(url: str, path: str) -> None:
-    assert os.fspath(parse(url, None).address) == path  # type: ignore[arg-type]
+    assert os.fspath(parse(url, None)[0]) == path  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("address", [("127.0.0.1", 4000), Path("/run/bob.sock")])
@@ -83,7 +83,7 @@ def test_tls_is_an_ssl_config() -> None:
     "url", ["tcp://127.0.0.1:4000", "tcp://[::1]:4000", "tcp://bob:1", "unix:/run/bob.sock"]
 )
 def test_url_of_a_parsed_url_is_the_url(url: str) -> None:
-    address = parse(url, None).address
+    address = parse(url, None)[0]
     assert to_url(os.fspath(address) if isinstance(address, os.PathLike) else address, None) == url
 
 

@@ -76,22 +76,24 @@ def test_close_delivers_what_was_sent(make_peer: MakePeer) -> None:
 
 def test_close_lets_the_handler_finish(make_peer: MakePeer) -> None:
     alice, bob = make_peer("alice"), make_peer("bob", close_timeout=PATIENCE)
-    begun, may_end = threading.Event(), threading.Event()
+    begun, is_gone = threading.Event(), threading.Event()
+    bob.link.on_closed.add(is_gone.set)
+    went_first: list[bool] = []
 
     @bob.on_message
     def handler(message: ReceivedMessage) -> None:
         begun.set()
-        assert may_end.wait(PATIENCE)
+        went_first.append(is_gone.wait(0.1))
 
     alice.connect(bob.listen("tcp://127.0.0.1:0"))
     receipt = alice.send("bob", b"hello")
     assert begun.wait(PATIENCE)
     closing = threading.Thread(target=bob.close)
     closing.start()
-    may_end.set()
     closing.join(PATIENCE)
     assert not closing.is_alive()
     receipt.wait(PATIENCE)
+    assert went_first == [False]
 
 
 def test_close_does_not_wait_longer_than_told(alice: Peer, bob: Peer) -> None:

@@ -244,6 +244,19 @@ def test_sender_is_not_proven_any_more_when_its_connection_is_gone(
     assert (sender.ident, sender.is_proven, sender.address) == ("alice", False, "")
 
 
+def test_peer_whose_new_connection_replaces_the_old_one_stays_connected(
+    network: MemoryNetwork, pair: Pair
+) -> None:
+    alice, bob = pair
+    before = bob.link.connections
+    network.vanish(alice.link)
+    network.connect(InMemory(network, "alice").link, bob.link)
+    network.advance(60)
+    assert len(bob.link.connections) == 1
+    assert bob.link.connections != before
+    assert [*bob.presence.connected()] == ["alice"]
+
+
 def test_reply_goes_to_the_sender(network: MemoryNetwork, pair: Pair) -> None:
     alice, bob = pair
     send(network, pair, b"hello")

@@ -157,6 +157,13 @@ def test_loop_over_messages_ends_when_none_has_come_for_a_while(alice: Peer) -> 
     assert list(alice.messages(timeout=0.01)) == []
 
 
+def test_time_out_is_a_number_of_seconds(alice: Peer) -> None:
+    with pytest.raises(ValueError, match="timeout must be"):
+        alice.messages(-1)
+    with pytest.raises(TypeError, match="timeout must be"):
+        alice.wait_for("bob", "soon")  # type: ignore[arg-type]
+
+
 def test_peers_that_are_connected_are_known(alice: Peer, bob: Peer) -> None:
     (found,) = alice.peers().values()
     assert found.identity.ident == "bob"

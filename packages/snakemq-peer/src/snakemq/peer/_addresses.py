@@ -4,25 +4,21 @@ from __future__ import annotations
 
 import os
 import re
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 from snakemq.link import Address, SSLConfig
 
 AnyAddress: TypeAlias = "str | tuple[str, int] | os.PathLike[str]"
 """A URL, or an address as :class:`~snakemq.link.Link` takes it: ``("host", port)`` or a path."""
 
+Endpoint: TypeAlias = "tuple[Address | os.PathLike[str], SSLConfig | None]"
+"""An address for the link, and how to do TLS there."""
+
 _FORMS = "tcp://host:port, tls://host:port or unix:/path"
 _URL = re.compile(r"(?P<scheme>[a-z]+):(?P<rest>.*)", re.DOTALL)
 _HOST_AND_PORT = re.compile(
     r"//(?:\[(?P<ipv6>[0-9A-Fa-f:.%\w]+)\]|(?P<host>[^\[\]:/@?#\s]*)):(?P<port>[0-9]{1,5})/?"
 )
-
-
-class Endpoint(NamedTuple):
-    """An address for the link, and how to do TLS there."""
-
-    address: Address | os.PathLike[str]
-    tls: SSLConfig | None
 
 
 def parse(address: AnyAddress, tls: SSLConfig | None) -> Endpoint:
@@ -34,13 +30,13 @@ def parse(address: AnyAddress, tls: SSLConfig | None) -> Endpoint:
     if tls is not None and not isinstance(tls, SSLConfig):
         raise TypeError(f"tls must be an SSLConfig, not {tls!r}")
     if not isinstance(address, str):
-        return Endpoint(address, tls)  # the link checks it
+        return address, tls  # the link checks it
     match = _URL.fullmatch(address)
     scheme = match["scheme"] if match is not None else ""
     if match is None or scheme not in ("tcp", "tls", "unix"):
         raise ValueError(f"{address!r} is not an address: write {_FORMS}")
     if scheme == "unix":
-        return Endpoint(_path(address, match["rest"]), tls)
+        return _path(address, match["rest"]), tls
     place = _HOST_AND_PORT.fullmatch(match["rest"])
     if place is None:
         raise ValueError(f"{address!r} is not an address: write {scheme}://host:port")
@@ -48,7 +44,7 @@ def parse(address: AnyAddress, tls: SSLConfig | None) -> Endpoint:
         raise ValueError(f"{address!r} needs certificates or keys: give tls=SSLConfig(...)")
     if scheme == "tcp" and tls is not None:
         raise ValueError(f"{address!r} is without TLS: write tls://, or leave tls= out")
-    return Endpoint((place["ipv6"] or place["host"], int(place["port"])), tls)
+    return (place["ipv6"] or place["host"], int(place["port"])), tls
 
 
 def _path(url: str, rest: str) -> os.PathLike[str]:

@@ -78,10 +78,10 @@ class Messages:
     """
 
     def __init__(self, arrivals: Arrivals, timeout: float | None) -> None:
+        self._current: ReceivedMessage | None = None  # first, because __del__ reads it
         zero_or_more("seconds", or_none=True)("timeout", timeout)
         self._arrivals = arrivals
         self._timeout = timeout
-        self._current: ReceivedMessage | None = None
 
     def __iter__(self) -> Messages:
         return self

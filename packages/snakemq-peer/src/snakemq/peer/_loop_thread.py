@@ -70,7 +70,7 @@ class LoopThread:
             self._link.cleanup()  # if the user has called link.stop(), nobody would run it again
 
     def _do(self, func: Callable[[], T], result: Future[T]) -> None:
-        if not result.set_running_or_notify_cancel():
+        if result.done():  # the link was cleaned up first
             return
         try:
             value = func()

@@ -1,7 +1,5 @@
 """Which peers are connected, and who they are."""
 
-from __future__ import annotations
-
 import threading
 from datetime import UTC, datetime
 from time import monotonic

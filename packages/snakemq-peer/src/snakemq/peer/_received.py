@@ -1,12 +1,10 @@
 """Received messages, and their settlement."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Callable, Mapping
 from enum import Enum, auto
 from types import TracebackType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from snakemq.exceptions import LoopError
 from snakemq.identity import Identity
@@ -131,7 +129,7 @@ class ReceivedMessage:
         """Give it up for good, see :meth:`Messaging.reject`."""
         self._settle_now(lambda: self._desk.messaging.reject(self.raw, reason))
 
-    def __enter__(self) -> ReceivedMessage:
+    def __enter__(self) -> Self:
         """Take it over. Raises ``ValueError`` if it is settled, or taken over, already."""
         with self._lock:
             if self._custody is not Custody.LENT:

@@ -1,7 +1,5 @@
 """Sending: from what users give to a message, and on to messaging."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
