@@ -43,6 +43,8 @@ class Report:
     seconds: float
     kills: Counter[str]
     cuts: int
+    continued: int
+    """How often a large message went on where it was cut off."""
     errors: list[str] = field(default_factory=list)
     """What was reported by on_error and is neither a broken nor a silent connection."""
 
@@ -59,6 +61,7 @@ class Report:
             "sender killed": self.kills["sender"],
             "receiver killed": self.kills["receiver"],
             "connections cut": self.cuts,
+            "large messages that went on": self.continued,
         }
         lines = [f"{count:10,}  {name}" for name, count in figures.items()]
         return "\n".join([f"{self.seconds:.1f} s, {self.plan}", *lines, *self.errors])
@@ -93,6 +96,7 @@ class Director:
             seconds=time.monotonic() - begin,
             kills=self._kills,
             cuts=len(list(journal.read(self._folder / "cuts"))),
+            continued=len(list(journal.read(self._folder / "continued"))),
             errors=self._surprises(),
         )
 

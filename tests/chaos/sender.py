@@ -7,7 +7,6 @@ It goes on where the journal of its previous life ends.
 
 from __future__ import annotations
 
-import random
 import sys
 import threading
 from pathlib import Path
@@ -21,11 +20,9 @@ from snakemq.messaging import Messaging, QueueLimits, WhenFull
 from snakemq.packeter import Packeter
 from snakemq.storage.sqlite import SqliteQueuesStorage
 from tests.chaos.journal import Journal, read
+from tests.chaos.messages import data_of
 
 RECEIVER = "receiver"
-
-SIZES = (0, 10, 100, 100, 1000, 20_000)
-"""Bytes of data behind the number."""
 
 
 class Sender:
@@ -60,8 +57,7 @@ class Sender:
 
     def _send_all(self) -> None:
         for number in range(self._first, self._count + 1):
-            data = f"{number}:".encode() + bytes(random.choice(SIZES))
-            message = Message(data, ttl=None, flags=FLAG_PERSISTENT)
+            message = Message(data_of(number), ttl=None, flags=FLAG_PERSISTENT)
             self._journal.write("attempted", number)
             try:
                 self.messaging.send_message(RECEIVER, message)

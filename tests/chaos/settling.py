@@ -8,6 +8,8 @@ from pathlib import Path
 from snakemq.messaging import DeadLetters
 from snakemq.storage.sqlite import SqliteQueuesStorage
 
+from .messages import number_of
+
 DEAD_LETTERS = "dead.db"
 """The file with what it has rejected."""
 
@@ -28,4 +30,4 @@ def dead_letters(folder: Path) -> list[int]:
     storage = SqliteQueuesStorage(folder / DEAD_LETTERS)
     letters = DeadLetters(storage).list(10**7)
     storage.close()
-    return [int(letter.message.data.partition(b":")[0]) for letter in letters]
+    return [number_of(letter.message.data) for letter in letters]

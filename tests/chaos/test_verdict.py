@@ -90,6 +90,14 @@ def test_without_an_inbox_repetitions_in_the_next_life_are_expected(journals: Jo
     assert verdict.is_good
 
 
+def test_a_large_message_may_be_overtaken_and_never_overtakes(journals: Journals) -> None:
+    journals.accepted(20, 21, 22)
+    journals.received(1, 20, 22, 21)
+    assert journals.verdict().is_good
+    journals.received(2, 21, 20)
+    assert journals.verdict(with_inbox=False).out_of_order == 1
+
+
 def test_a_message_that_overtakes_is_out_of_order(journals: Journals) -> None:
     journals.accepted(1, 2, 3)
     journals.received(1, 1, 3, 2)

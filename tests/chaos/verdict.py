@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import journal
+from .messages import is_large
 from .settling import Fate, dead_letters, fate_of
 
 
@@ -57,10 +58,11 @@ def judge(
             else:
                 duplicated += 1
         before.append(life)
-        # In each life of the receiver they come in the order in which they were sent.
+        # In each life of the receiver they come in the order in which they were sent; only large
+        # ones may be overtaken.
         if settles and fate_of(number) is not Fate.PROCESSED:
             continue  # it was put off, and those behind it went on
-        if number <= last_of[life] and before.count(life) == 1:
+        if number <= last_of[life] and before.count(life) == 1 and not is_large(number):
             out_of_order += 1
         last_of[life] = max(last_of[life], number)
     delivered = set(lives_of)
