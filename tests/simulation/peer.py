@@ -12,6 +12,7 @@ from snakemq.messaging import Messaging, WhenFull
 from snakemq.packeter import MAX_PACKET_SIZE, Packeter
 
 from .application import Application
+from .arrivals import Arrivals
 from .calls import Caller
 from .certificates import AUTHENTICATOR, certificate_of
 from .dead_letters import are_kept_by
@@ -48,6 +49,7 @@ class Process:
         self.storage = storage
         packeter_class = OldPacketer if settings.is_old else Packeter
         packeter = packeter_class(self.link, max_packet_size=settings.max_packet_size)
+        arrivals = Arrivals(peer, packeter)
         self.storage_thread = SimulatedThread(peer, self.link)
         self.messaging = SimulatedMessaging(
             self.storage_thread,
@@ -70,9 +72,7 @@ class Process:
             chunks = self.messaging._sender.chunks
             chunks.cut_from, chunks.max_chunk = CUT_FROM, CHUNK
             self.messaging._sender._express_lane.max_size = CUT_FROM
-            self.messaging.on_recv_progress.add(
-                lambda *_: peer.world.happened("part of a message", peer.ident)
-            )
+            arrivals.join(self.messaging)
         self.messaging.keepalive_interval = settings.keepalive_interval
         self.connected: dict[str, str] = {}
         """Connections that were reported, by ident."""
