@@ -15,6 +15,7 @@ from snakemq.exceptions import SnakeMQMessageTooLarge, StorageError
 from snakemq.identity import Identity
 from snakemq.message import FLAG_PERSISTENT, Message
 from snakemq.messaging._incoming._acks import Acks
+from snakemq.messaging._incoming._assembly import Assembly
 from snakemq.messaging._incoming._delivery import Delivery
 from snakemq.messaging._incoming._inbox import Inbox, RecentRejections, RecentUuids
 from snakemq.messaging._incoming._lane import Tally
@@ -24,14 +25,19 @@ from snakemq.messaging._incoming._records import Records
 from snakemq.messaging._incoming._rejecting import Rejecting
 from snakemq.messaging._incoming._verdicts import ACK, RELEASE, Retry, Verdict
 from snakemq.messaging._outgoing import _posts
+from snakemq.messaging._outgoing._chunks import ChunkSender
+from snakemq.messaging._outgoing._lane import OutgoingLane
 from snakemq.messaging._outgoing._outbox import Outbox
 from snakemq.messaging._outgoing._posts import Line, Post, Posts
+from snakemq.messaging._outgoing._queue._large import LargeMessages
 from snakemq.messaging._outgoing._queue._queue import OutgoingQueue
+from snakemq.messaging._outgoing._queue._stages import IN_FLIGHT, WAITING
 from snakemq.messaging._outgoing._queues import OutgoingQueues
 from snakemq.messaging._outgoing._receipts import Course, Receipts
 from snakemq.messaging._outgoing._reports import Reports
 from snakemq.messaging._outgoing._sender import Sender
 from snakemq.messaging._outgoing._stored._deletions import Deletions
+from snakemq.messaging._outgoing._turns import Turn, Turns
 from snakemq.messaging._peers._authentication import Authentication
 from snakemq.messaging._peers._checks import Checks
 from snakemq.messaging._peers._connection import Connection
@@ -586,4 +592,83 @@ def fails_posts_that_are_stored() -> Iterator[None]:
         return fail
 
     with _replaced(_posts, "push_each", make):
+        yield
+
+
+@_mutant
+def goes_on_before_the_place_told() -> Iterator[None]:
+    def make(begin: Any) -> Any:
+        def too_early(self: Turns, message: Message, headers: bytes) -> None:
+            begin(self, message, headers)
+            turn = self._line[-1]
+            turn.offset = max(0, turn.offset - 1)
+
+        return too_early
+
+    with _replaced(Turns, "begin", make):
+        yield
+
+
+@_mutant
+def sends_again_what_has_arrived() -> Iterator[None]:
+    with mock.patch.object(OutgoingLane, "note_place", return_value=None):
+        yield
+
+
+@_mutant
+def keeps_nothing_of_a_large_message_that_is_cut_off() -> Iterator[None]:
+    def make(disconnected: Any) -> Any:
+        def forget(self: Assembly) -> None:
+            disconnected(self)
+            self._kept = {}
+            self.held = 0
+
+        return forget
+
+    with _replaced(Assembly, "disconnected", make):
+        yield
+
+
+@_mutant
+def counts_a_large_message_with_its_first_chunk() -> Iterator[None]:
+    def make_early(send_chunk: Any) -> Any:
+        def count(
+            self: ChunkSender, lane: OutgoingLane, turns: Turns, queue: OutgoingQueue, turn: Turn
+        ) -> None:
+            is_first = not turn.is_begun
+            send_chunk(self, lane, turns, queue, turn)
+            if is_first and turn.left:
+                queue.in_flight.append(turn.message)
+                queue.in_flight_bytes += turn.message.queued_size
+
+        return count
+
+    def make_once(is_sent_whole: Any) -> Any:
+        def count(self: OutgoingQueue, message: Message) -> None:
+            if message in self.in_flight:
+                self.large.leave(message, IN_FLIGHT)
+            else:
+                is_sent_whole(self, message)
+
+        return count
+
+    with (
+        _replaced(ChunkSender, "_send_chunk", make_early),
+        _replaced(OutgoingQueue, "is_sent_whole", make_once),
+    ):
+        yield
+
+
+@_mutant
+def lets_others_overtake_what_may_have_arrived() -> Iterator[None]:
+    def make(put: Any) -> Any:
+        return lambda self, message, stage: put(self, message, WAITING)
+
+    with _replaced(LargeMessages, "put", make):
+        yield
+
+
+@_mutant
+def begins_more_large_messages_than_it_may() -> Iterator[None]:
+    with mock.patch.object(Turns, "_has_room", return_value=True):
         yield
