@@ -187,7 +187,7 @@ def test_a_large_signal_that_cannot_be_decoded_is_logged(
     assert client.disconnected == []
 
 
-def test_no_other_is_decoded_while_the_arguments_of_running_calls_take_too_much(
+def test_no_other_is_decoded_while_running_calls_take_too_much(
     client: RawClient, server: RpcServer, service: Service
 ) -> None:
     server.max_decoded_bytes = 0
