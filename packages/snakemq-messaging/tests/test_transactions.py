@@ -379,6 +379,21 @@ def test_failure_at_a_later_attempt_has_the_message_sent_again(
     assert acks(sender) == [1]
 
 
+def test_rejection_is_not_acknowledged_before_its_record_is_durable(
+    bob: Bob, sender: RawPeer, database: Database
+) -> None:
+    bob.raises[b"1"] = [Reject("no")]
+    join(sender, bob)
+    database.fails = {"remember"}
+    sender.say(*frames(1))
+    assert acks(sender) == []
+    assert not sender.is_connected
+    database.fails = set()
+    join(sender, bob, *frames(1))
+    assert bob.heard == [b"1"]
+    assert (database.rows, uuids(database), acks(sender)) == ([], [1], [1])
+
+
 def test_peer_that_takes_the_place_while_a_callback_writes_comes_again(
     bob: Bob, sender: RawPeer, raw: MakeRawPeer, database: Database
 ) -> None:
@@ -391,6 +406,9 @@ def test_peer_that_takes_the_place_while_a_callback_writes_comes_again(
     sender.say(*frames(1))
     assert database.rows == [b"1"]
     assert not other.is_connected
+    assert [str(exc) for _, exc in bob.errors] == [
+        "a callback still writes, so this peer has to come again"
+    ]
     join(other, bob, *frames(1, 2))
     assert database.rows == [b"1", b"2"]
 
