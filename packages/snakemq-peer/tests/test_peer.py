@@ -1,17 +1,21 @@
 import socket
+import subprocess
+import sys
 import threading
 from datetime import UTC, datetime
 from pathlib import Path
+from queue import Queue
 
 import pytest
 from real_peers import PATIENCE, MakePeer
 
 import snakemq
-from snakemq.exceptions import LoopError
+from snakemq.exceptions import LoopError, StorageError
 from snakemq.identity import Proof
-from snakemq.messaging import Dropped, Messaging, ReceiptState, Reject
+from snakemq.message import Message
+from snakemq.messaging import Dropped, Messaging, Receipt, ReceiptState, Reject
 from snakemq.peer import Peer, PeerClosed, ReceivedMessage
-from snakemq.queues import MemoryQueuesStorage
+from snakemq.queues import MemoryQueuesStorage, open_storage
 
 
 def one_of(peer: Peer) -> ReceivedMessage:
@@ -242,6 +246,75 @@ def test_messages_are_persistent_if_there_is_a_storage(make_peer: MakePeer) -> N
     alice.send("bob", b"not kept", persistent=False)
     alice.close()
     assert [item.data for item in storage.get_items("bob")] == [b"kept"]
+
+
+class Slow(MemoryQueuesStorage):
+    """A storage that answers when it may, with an error if there is one."""
+
+    blocks = True
+    error: Exception | None = None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.may_answer = threading.Event()
+
+    def push(self, queue_name: str, item: Message) -> int | None:
+        assert self.may_answer.wait(PATIENCE)
+        if self.error is not None:
+            raise self.error
+        return super().push(queue_name, item)
+
+
+def test_a_message_is_in_the_storage_when_send_returns(make_peer: MakePeer) -> None:
+    storage = MemoryQueuesStorage()
+    alice = make_peer("alice", storage=storage)
+    for number in range(100):
+        alice.send("bob", b"%d" % number)
+        assert len(storage.get_items("bob")) == number + 1
+    alice.broadcast(b"all", to=["bob", "carol"])
+    assert [len(storage.get_items(ident)) for ident in ("bob", "carol")] == [101, 1]
+
+
+def test_send_raises_if_the_storage_does_not_take_the_message(make_peer: MakePeer) -> None:
+    storage = Slow()
+    storage.may_answer.set()
+    storage.error = StorageError("never", temporary=False)
+    with pytest.raises(StorageError, match="never"):
+        make_peer("alice", storage=storage).send("bob", b"hello")
+
+
+def test_send_waits_for_no_storage_if_it_is_told_so(make_peer: MakePeer) -> None:
+    storage = Slow()
+    receipt = make_peer("alice", storage=storage).send("bob", b"hello", wait=False)
+    assert receipt.state is ReceiptState.POSTED
+    storage.may_answer.set()
+    receipt.wait(PATIENCE, until=ReceiptState.QUEUED)
+
+
+def test_send_in_the_loop_waits_for_no_storage(make_peer: MakePeer) -> None:
+    storage = Slow()
+    alice = make_peer("alice", storage=storage)
+    receipts: Queue[Receipt] = Queue()
+    alice.link.call_from_thread(lambda: receipts.put(alice.send("bob", b"hello")))
+    receipt = receipts.get(timeout=PATIENCE)
+    storage.may_answer.set()
+    receipt.wait(PATIENCE, until=ReceiptState.QUEUED)
+
+
+def test_what_was_sent_survives_kill_9(tmp_path: Path) -> None:
+    pytest.importorskip("snakemq.storage.sqlite")
+    script = (
+        "import os, signal\n"
+        "from snakemq.peer import Peer\n"
+        "peer = Peer('device', storage='sqlite:///outbox.db')\n"
+        "for number in range(50):\n"
+        "    peer.send('collector', b'%d' % number)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=False, timeout=PATIENCE)
+    storage = open_storage(f"sqlite:///{tmp_path}/outbox.db")
+    assert [item.data for item in storage.get_items("collector")] == [b"%d" % n for n in range(50)]
+    storage.close()
 
 
 def test_storage_of_a_url_is_opened_once_and_closed(make_peer: MakePeer) -> None:

@@ -199,6 +199,7 @@ class Peer:
         persistent: bool | None = None,
         codec: str | None = None,
         headers: Mapping[str, str] | None = None,
+        wait: bool = True,
     ) -> Receipt:
         """Send a message to a peer. If the peer is away, the message waits for it.
 
@@ -210,14 +211,23 @@ class Peer:
         ``content-type`` tells the receiver.
         ``headers``: short texts, see :class:`~snakemq.message.Headers`.
 
-        This waits for nothing, neither for the peer nor for the storage. The receipt that it
-        returns tells how far the message has come, and can wait for that: it is ``QUEUED`` when it
-        is in the storage, and ``DELIVERED`` when the peer has processed it. It also tells that
-        there was no room, or that the storage has failed: see :meth:`Messaging.post`.
+        ``wait``: return only when a message that is to be kept is in the storage, so that it
+        survives whatever happens to this process. ``False``, and any call in the loop's thread,
+        waits for nothing.
 
-        Raises ``TypeError`` and ``ValueError``, and what the codec raises.
+        This does not wait for the peer. The receipt that it returns tells how far the message has
+        come, and can wait for that: it is ``QUEUED`` when it is in the storage, and ``DELIVERED``
+        when the peer has processed it. With ``wait=False`` only the receipt tells that there was no
+        room, or that the storage has failed: see :meth:`Messaging.post`.
+
+        Raises ``TypeError`` and ``ValueError``, and what the codec raises. With ``wait``, also
+        raises :exc:`~snakemq.exceptions.StorageError` and
+        :exc:`~snakemq.exceptions.QueueFull` if the message is not accepted,
+        :exc:`~snakemq.exceptions.LoopError` if the peer is closed meanwhile, and ``TimeoutError``
+        if the storage has not answered for a minute; it may still take the message.
         """
-        return self._open().outgoing.send(ident, data, Terms(ttl, persistent, codec, headers))
+        terms = Terms(ttl, persistent, codec, headers, wait)
+        return self._open().outgoing.send(ident, data, terms)
 
     def broadcast(
         self,
