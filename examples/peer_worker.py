@@ -18,7 +18,8 @@ def main(url: str = "tcp://127.0.0.1:4000", threads: str = "4") -> None:
 
     def work() -> None:
         for message in peer.messages():
-            print(f"{message.sender.ident}: {message.content}", flush=True)
+            line = f"{message.sender.ident}: {message.content}\n"
+            print(line, end="", flush=True)  # in one piece: other threads print, too
             message.reply(message.content.upper(), codec="text", ttl=60)
 
     workers = [threading.Thread(target=work) for _ in range(int(threads))]

@@ -9,7 +9,6 @@ from queue import Queue
 import pytest
 from real_peers import PATIENCE, MakePeer
 
-import snakemq
 from snakemq.exceptions import LoopError, StorageError
 from snakemq.identity import Proof
 from snakemq.message import Message
@@ -22,11 +21,6 @@ def one_of(peer: Peer) -> ReceivedMessage:
     """Wait for a message, and process it."""
     with peer.messages(PATIENCE) as messages:
         return next(messages)
-
-
-def test_peer_is_at_the_front_door() -> None:
-    assert snakemq.Peer is Peer
-    assert "Peer" in dir(snakemq)
 
 
 def test_peers_talk(alice: Peer, bob: Peer) -> None:

@@ -20,7 +20,7 @@ from snakemq.storage.sqlite._connection import LOG_SIZE
 
 
 def test_public_names() -> None:
-    assert snakemq.storage.sqlite.__all__ == ["SqliteQueuesStorage"]
+    assert snakemq.storage.sqlite.__all__ == ["SqliteInbox", "SqliteQueuesStorage"]
     assert SqliteQueuesStorage.__module__ == "snakemq.storage.sqlite"
     assert issubclass(SqliteQueuesStorage, QueuesStorageBase)
 

@@ -4,12 +4,18 @@ import sys
 from pathlib import Path
 
 import snakemq
+import snakemq.peer
 import snakemq.queues
 import snakemq.storage
 
 
 def test_the_version_is_the_one_of_the_distribution() -> None:
     assert snakemq.__version__ == importlib.metadata.version("snakemq")
+
+
+def test_peer_is_at_the_front_door() -> None:
+    assert snakemq.Peer is snakemq.peer.Peer
+    assert "Peer" in dir(snakemq)
 
 
 def test_the_storage_module_has_the_contract_and_the_memory_storage() -> None:
