@@ -40,6 +40,8 @@ class Abilities:
     """See :class:`LendingLink`."""
     give_back: Callable[[], None]
     """See :class:`LendingLink`."""
+    run_if_idle: Callable[[Callable[[], object]], bool]
+    """See :class:`IdleLink`."""
     peer_credentials: Callable[[str], PeerCredentials]
     """See :class:`CredentialsLink`."""
 
@@ -54,6 +56,7 @@ class Abilities:
         self.unanswered_for = getattr(link, "unanswered_for", _unknown)
         self.borrow = getattr(link, "borrow", _never)
         self.give_back = getattr(link, "give_back", _nothing)
+        self.run_if_idle = getattr(link, "run_if_idle", _not_known_to_be_idle)
         self.peer_credentials = getattr(link, "peer_credentials", _nothing_proven)
 
 
@@ -66,6 +69,10 @@ def _nothing_proven(conn_id: str) -> PeerCredentials:
 
 
 def _never() -> bool:
+    return False
+
+
+def _not_known_to_be_idle(func: Callable[[], object]) -> bool:
     return False
 
 

@@ -33,9 +33,9 @@ class LinkInterface(Protocol):
     :meth:`time` and :meth:`in_loop` are thread-safe.
 
     A link may have more abilities: those of :class:`SendsAtOnce`, :class:`LendingLink`,
-    :class:`ProgressLink`, :class:`CrowdedLink`, :class:`CredentialsLink`, :class:`ReportingLink`
-    and :class:`EndingLink`. The layers above ask for them once, when they are built on the link:
-    see :class:`Abilities`.
+    :class:`IdleLink`, :class:`ProgressLink`, :class:`CrowdedLink`, :class:`CredentialsLink`,
+    :class:`ReportingLink` and :class:`EndingLink`. The layers above ask for them once, when they
+    are built on the link: see :class:`Abilities`.
     """
 
     on_connect: Callback[[str]]
@@ -189,6 +189,18 @@ class LendingLink(Protocol):
 
         Call it even if :meth:`borrow` was interrupted. Raises ``RuntimeError`` if this thread has
         not borrowed the loop.
+        """
+
+
+class IdleLink(Protocol):
+    """A link that knows whether its loop runs."""
+
+    def run_if_idle(self, func: Callable[[], object]) -> bool:
+        """Call ``func()`` in this thread if no loop runs, and let none begin meanwhile.
+
+        Returns False, and does nothing, if a loop runs or the link was cleaned up. ``func`` takes
+        the place of the loop, so it must be short, and must not call what users have registered.
+        Thread-safe. Raises what ``func`` raises.
         """
 
 

@@ -67,7 +67,8 @@ class Link:
     the thread that runs :meth:`loop`, or in any one thread while none does. Only these are
     thread-safe: :meth:`stop`, :meth:`wakeup_poll`, :meth:`time`, :meth:`in_loop`,
     :meth:`call_from_thread`, :meth:`add_connector`, :meth:`cleanup`, :meth:`borrow`,
-    :attr:`give_back`. Signal handlers may call :meth:`stop` and :meth:`wakeup_poll`.
+    :meth:`run_if_idle`, :attr:`give_back`. Signal handlers may call :meth:`stop` and
+    :meth:`wakeup_poll`.
 
     Each setting is an argument and an attribute; a new value holds for what happens afterwards. The
     constants of this module are the defaults, and explain them. A wrong value raises ``TypeError``
@@ -384,6 +385,10 @@ class Link:
     def borrow(self) -> bool:
         """See :meth:`LendingLink.borrow`. Thread-safe."""
         return self._loop.borrow()
+
+    def run_if_idle(self, func: Callable[[], object]) -> bool:
+        """See :meth:`IdleLink.run_if_idle`. Thread-safe."""
+        return self._loop.run_if_idle(func)
 
     def cleanup(self) -> None:
         """Close all connections, remove all connectors and listeners, and end this link for good.

@@ -203,3 +203,7 @@ class Throttle:
     def in_loop(self) -> bool:
         """See :meth:`LinkInterface.in_loop`. Thread-safe."""
         return self.link.in_loop()
+
+    def run_if_idle(self, func: Callable[[], object]) -> bool:
+        """See :meth:`IdleLink.run_if_idle`; False if the wrapped link cannot tell. Thread-safe."""
+        return self._abilities.run_if_idle(func)

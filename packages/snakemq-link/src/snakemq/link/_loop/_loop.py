@@ -146,6 +146,14 @@ class Loop:
     def in_loop(self) -> bool:
         return threading.get_ident() == self._loop_thread
 
+    def run_if_idle(self, func: Callable[[], object]) -> bool:
+        """See :meth:`snakemq.link.Link.run_if_idle`."""
+        with self._enter_lock:  # so that no loop begins meanwhile
+            if self._loop_thread is not None or self._phase is not Phase.USABLE:
+                return False
+            func()
+            return True
+
     def end(self, close_all: Callable[[], object]) -> None:
         """Stop for good, and call ``close_all`` in the right thread. See ``Link.cleanup``."""
         self.check_process()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, cast
 from ._link_pair import Arena, link_check, require
 
 if TYPE_CHECKING:
-    from snakemq.link import LendingLink
+    from snakemq.link import IdleLink, LendingLink
 
 
 def in_thread(func: Callable[[], object]) -> None:
@@ -188,6 +188,25 @@ def in_loop_is_true_inside_callbacks_only(arena: Arena) -> None:
 
 
 @link_check
+def run_if_idle_takes_the_place_of_a_loop_that_does_not_run(arena: Arena) -> None:
+    if not hasattr(arena.a.link, "run_if_idle"):
+        return  # it need not
+    link = cast("IdleLink", arena.a.link)
+    calls: list[str] = []
+    told: list[bool] = []
+    require(link.run_if_idle(lambda: calls.append("idle")), "run_if_idle() has refused")
+    require(calls == ["idle"], "run_if_idle() has not called the function")
+
+    def in_a_callback() -> None:
+        told.append(link.run_if_idle(lambda: calls.append("busy")))
+
+    arena.a.link.call_later(0, in_a_callback)
+    arena.until("a timer", lambda: told)
+    require(told == [False], "run_if_idle() returned True while the loop runs")
+    require(calls == ["idle"], "run_if_idle() has called the function while the loop runs")
+
+
+@link_check
 def the_thread_of_the_loop_can_always_borrow_it(arena: Arena) -> None:
     if not hasattr(arena.a.link, "borrow"):
         return  # it need not
@@ -264,6 +283,7 @@ LOOP_CHECKS = (
     wakeup_poll_inside_callbacks_leads_to_on_loop_pass,
     on_loop_pass_follows_events,
     in_loop_is_true_inside_callbacks_only,
+    run_if_idle_takes_the_place_of_a_loop_that_does_not_run,
     the_thread_of_the_loop_can_always_borrow_it,
     callbacks_that_raise_stop_nothing,
 )

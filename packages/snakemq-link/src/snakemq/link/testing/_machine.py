@@ -75,6 +75,11 @@ class Machine:
         """Return True if this thread runs a pass of this machine."""
         return self._thread == threading.get_ident()
 
+    @property
+    def is_idle(self) -> bool:
+        """Does no thread run a pass of this machine, and can there still be one?"""
+        return self._thread is None and not self.gone
+
     def plan(self) -> None:
         """See :class:`Runnable`."""
         if not self._planned and not self.gone:

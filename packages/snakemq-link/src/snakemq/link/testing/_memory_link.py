@@ -142,6 +142,13 @@ class MemoryLink:
         """See :meth:`LinkInterface.in_loop`: True if this thread runs a pass of this link."""
         return self.machine.in_loop()
 
+    def run_if_idle(self, func: Callable[[], object]) -> bool:
+        """See :meth:`IdleLink.run_if_idle`: there is no loop between two passes."""
+        if not self.machine.is_idle:
+            return False
+        func()
+        return True
+
     def borrow(self) -> bool:
         """See :meth:`LendingLink.borrow`. Only the thread that runs the network can borrow: the
         loop is never asleep."""
