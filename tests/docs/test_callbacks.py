@@ -200,6 +200,13 @@ def the_peer_is_absent(two: Two) -> None:
     two.network.run_until_idle()
 
 
+def the_message_is_cancelled(two: Two) -> None:
+    uuid = two.alice.messaging.send_message("bob", Message(b"x", ttl=5))
+    assert two.alice.messaging.queue("bob").cancel(uuid)
+    assert two.alice.called == []
+    two.network.run_until_idle()
+
+
 def the_ttl_is_over(two: Two) -> None:
     two.send(ttl=5)
     assert two.alice.called == []
@@ -235,6 +242,7 @@ SITUATIONS: dict[str, Callable[[Two], None]] = {
     "the peer has rejected it": the_peer_has_rejected_it,
     "the connection breaks while a message with `ttl=0` is on its way": the_connection_breaks,
     "a message with `ttl=0` is sent to an absent peer": the_peer_is_absent,
+    "the application cancels a waiting message": the_message_is_cancelled,
     "the `ttl` of a waiting message is over": the_ttl_is_over,
     "a message arrives": a_message_arrives,
     "a message arrives, and `Messaging.on_message_recv` raises (`max_attempts=2`)": (

@@ -119,6 +119,9 @@ def test_room_comes_back_with_each_drop(network: MemoryNetwork, peer: MakePeer) 
     network.run_until_idle()
     network.disconnect(at_alice)
     network.run_until_idle()  # disconnected
+    alice.send("bob", ttl=None)
+    alice.messaging.drop_queue("bob")
+    network.run_until_idle()  # purged
     assert not full(alice, "bob")
     assert full(alice, "bob")
     reasons = alice.messaging.stats().peers["bob"].dropped

@@ -147,6 +147,8 @@ def test_each_reason_for_a_drop(network: MemoryNetwork, peer: MakePeer) -> None:
     network.run_until_idle()
     network.disconnect(at_alice)
     happened(DropReason.DISCONNECTED)
+    alice.messaging.queue("bob").cancel(alice.send("bob", ttl=None))
+    happened(DropReason.PURGED)
     alice.messaging.set_queue_limits("bob", QueueLimits(peer_messages=1))
     alice.send("bob", ttl=None)
     alice.messaging.post("bob", Message(b"", ttl=None))

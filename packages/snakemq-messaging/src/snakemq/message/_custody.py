@@ -6,13 +6,14 @@ slot           written by                              read by
 unclaimed      _message _stack
 sent_to        _message _stack                         _stack _outbox
 fixed_headers  _message _stack                         _message _stack _express _packing _chunks
-queued_size    _stack _queues _backlog                 _backlog _express _outbox _posts _queue
-                                                       _queues _row _taking _large _turns
-queued_at      _outbox _posts _express _queues _queue  _express _packing _expiry _picture _taking
-                                                       _deadlines _chunks
-position       _outbox _posts _pushing _express        _queues _backlog _queue _expiry _taking
-               _queues _backlog                        _deadlines _large
-stage          _queue _row _deliveries _taking _large  _queue _row _taking _deadlines _chunks _large
+queued_size    _stack _queues _backlog                 _backlog _express _outbox _peer_queue _posts
+                                                       _queue _queues _row _taking _large _turns
+queued_at      _outbox _posts _express _queues _queue  _express _packing _expiry _peer_queue
+                                                       _picture _taking _deadlines _chunks
+position       _outbox _posts _pushing _express        _queues _backlog _queue _expiry _purging
+               _queues _backlog                        _taking _deadlines _large
+stage          _queue _row _deliveries _taking _large  _queue _row _peer_queue _taking _deadlines
+                                                       _chunks _large
 failures       _offers                                 _message
 =============  ======================================  =============================================
 

@@ -9,7 +9,9 @@ from ._incoming._backpressure import MAX_UNPROCESSED_BYTES
 from ._incoming._verdicts import Reject, Retry
 from ._messaging import MAX_ATTEMPTS, RETRY_DELAY, WINDOW_BYTES, WINDOW_MESSAGES, Messaging
 from ._outgoing._limits import QueueLimits, WhenFull
+from ._outgoing._peer_queue import PeerQueue
 from ._outgoing._posts import MAX_UNSTORED_BYTES
+from ._outgoing._queued import Purged, QueuedMessage, QueuedState
 from ._outgoing._receipts import Dropped, Receipt, ReceiptState, Unconfirmed
 from ._peers._connections import IDENTIFICATION_TIMEOUT, MAX_HANDSHAKE_PACKET_SIZE
 from ._peers._contest import CONTEST_WAIT
@@ -41,8 +43,12 @@ __all__ = [
     "Dropped",
     "Messaging",
     "MessagingStats",
+    "PeerQueue",
     "PeerStats",
+    "Purged",
     "QueueLimits",
+    "QueuedMessage",
+    "QueuedState",
     "Receipt",
     "ReceiptState",
     "ReceiveHook",

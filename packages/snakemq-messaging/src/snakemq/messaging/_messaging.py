@@ -36,6 +36,8 @@ from ._incoming._gate import Claim
 from ._incoming._receiver import Receiver
 from ._incoming._verdicts import ACK, DENY, RELEASE, Reject, Retry, Verdict
 from ._outgoing._limits import Occupancy, QueueLimits
+from ._outgoing._peer_queue import LOOP_TIMEOUT, PeerQueue
+from ._outgoing._queued import Purged
 from ._outgoing._receipts import Receipt
 from ._outgoing._sender import Sender
 from ._peers._connections import IDENTIFICATION_TIMEOUT, Connections
@@ -155,12 +157,12 @@ class Messaging:
     The rest is in the storage only, if it is ``pageable``; ours are.
 
     :meth:`send_message`, :meth:`send_messages`, :meth:`ack`, :meth:`retry`, :meth:`release`,
-    :meth:`reject`, :meth:`is_connected`, :meth:`stats`, :meth:`drain` and
-    :meth:`set_queue_limits` are thread-safe. All else belongs to the thread that runs the loop, and
-    all callbacks are called there. Whatever a callback raises is logged and reported by
-    ``on_error``; the loop and the connection go on. The one exception is ``SnakeMQBrokenFormat``
-    and its family, raised from ``on_message_recv``: it says that the peer sent nonsense, so the
-    connection is closed and the message is not offered again.
+    :meth:`reject`, :meth:`is_connected`, :meth:`stats`, :meth:`drain`, :meth:`queue`,
+    :meth:`drop_queue`, :meth:`purge` and :meth:`set_queue_limits` are thread-safe. All else belongs
+    to the thread that runs the loop, and all callbacks are called there. Whatever a callback raises
+    is logged and reported by ``on_error``; the loop and the connection go on. The one exception is
+    ``SnakeMQBrokenFormat`` and its family, raised from ``on_message_recv``: it says that the peer
+    sent nonsense, so the connection is closed and the message is not offered again.
     """
 
     identifier: Fixed[str] = Fixed(check_own_ident)
@@ -330,6 +332,7 @@ class Messaging:
         self._statistics = Statistics(lambda ident: self._queue_of(ident) is not None)
         self._occupancy = Occupancy(queue_limits, packeter.link.in_loop) if queue_limits else None
         time = packeter.link.time
+        self._made_at = time()
         self._authorization = Authorization(self, self._statistics, Audit(time), self._events, time)
         self.allows = self._authorization.allows  # each request of RPC calls it
         self._registry = Registry()
@@ -726,6 +729,59 @@ class Messaging:
         )
 
     # -- the ends
+
+    def queue(self, ident: str) -> PeerQueue:
+        """Return an object that shows what waits for a peer, and takes single messages out.
+
+        Thread-safe. There need not be such a peer. Raises ``TypeError`` and ``ValueError`` for what
+        is not an ident.
+        """
+        check_ident(ident)
+        return PeerQueue(
+            ident, self.packeter.link, self._sender.calls, self._sender.purging, self._check_process
+        )
+
+    def drop_queue(self, ident: str, *, timeout: float = LOOP_TIMEOUT) -> Purged:
+        """Drop everything that was sent to a peer before, in memory and in the storage.
+
+        ``on_message_drop`` is called for each message, with ``DropReason.PURGED``, in the loop. The
+        peer forgets large messages that are on their way in chunks. What is in flight stays, and
+        is counted: nobody can call it back, and if the connection breaks it is sent again.
+
+        Thread-safe, also before the loop runs and in callbacks. Another thread waits for the loop,
+        up to ``timeout`` seconds at a time, and for the storage, which is read whole for the
+        reports; in a callback the loop waits for the storage. Raises ``TypeError``, ``ValueError``,
+        :exc:`~snakemq.exceptions.LoopError` as :meth:`PeerQueue.cancel` does, and
+        :exc:`~snakemq.exceptions.StorageError`. After an error a part may be dropped; call it once
+        more for the rest.
+        """
+        check_ident(ident)
+        zero_or_more("seconds")("timeout", timeout)
+        self._check_process()
+        return self._sender.purging.drop(ident, timeout)
+
+    def purge(self, absent_for: float, *, timeout: float = LOOP_TIMEOUT) -> dict[str, Purged]:
+        """Drop the queues of all peers that have been away for at least ``absent_for`` seconds, as
+        :meth:`drop_queue` does. Returns what was dropped, by ident.
+
+        What counts is how long this process has not heard from a peer. One that was never connected
+        has been away since the stack was made, however old its messages are: storages do not keep
+        when a message was sent. Thread-safe. Raises what :meth:`drop_queue` raises.
+        """
+        zero_or_more("seconds")("absent_for", absent_for)
+        age = self.packeter.link.time() - self._made_at
+        idents = [
+            ident
+            for ident, peer in self.stats().peers.items()
+            if peer.queued
+            and not peer.connected
+            and (age if peer.last_seen is None else peer.last_seen) >= absent_for
+        ]
+        return {ident: self.drop_queue(ident, timeout=timeout) for ident in idents}
+
+    def _check_process(self) -> None:
+        if self._forks != forks.count:
+            raise _inherited()
 
     def drain(self, timeout: float | None = None, *, everybody: bool = False) -> int:
         """Wait until everything that was sent to connected peers is acknowledged. Returns how many

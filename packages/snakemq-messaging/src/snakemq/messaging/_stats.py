@@ -33,6 +33,9 @@ class DropReason(Enum):
     which. The peer has never seen it."""
     TOO_LARGE = "too large"
     """The peer does not take packets of its size, and its ttl was 0. With a ttl it would wait."""
+    PURGED = "purged"
+    """The application took it out of the queue: see :meth:`PeerQueue.cancel` and
+    :meth:`Messaging.drop_queue`."""
 
 
 class Counters:
@@ -135,6 +138,12 @@ class PeerStats(NamedTuple):
     last_seen: float | None = None
     """Seconds since anything has arrived from it; ``None`` if it was never connected."""
 
+    @property
+    def is_awaited(self) -> bool:
+        """Do messages wait for it, though it was never connected since this stack was made? Then
+        its ident may be misspelled."""
+        return self.queued > 0 and not self.connected and not self.connections
+
 
 class MessagingStats(NamedTuple):
     """The result of :meth:`Messaging.stats`: a picture of one moment, for any exporter."""
@@ -151,6 +160,12 @@ class MessagingStats(NamedTuple):
     """Figures of each peer, by ident."""
     not_proven: int = 0
     """How many connections were closed because their peer had not proven its ident."""
+
+    @property
+    def never_seen(self) -> list[str]:
+        """The idents for which messages wait, though no such peer was connected since this stack
+        was made: they may be misspelled. The log names them, too."""
+        return [ident for ident, peer in self.peers.items() if peer.is_awaited]
 
 
 class Statistics:

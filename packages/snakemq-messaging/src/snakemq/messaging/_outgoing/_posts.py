@@ -239,6 +239,12 @@ class Posts:
         self._statistics.of(post.ident).count_drop(DropReason.NOT_QUEUED)
         self._reports.dropped(post.ident, post.message, DropReason.NOT_QUEUED, "")
 
+    def in_line(self, ident: str) -> set[bytes]:
+        """Return the uuids of messages that are not in the queue of a peer yet, though they may be
+        in the storage."""
+        line = self._lines.get(ident)
+        return {post.message.uuid for post in line.batch} if line is not None else set()
+
     def end(self) -> None:
         """Give up what is not queued: the link is gone."""
         self._is_over = True

@@ -202,11 +202,32 @@ class OutgoingQueues(QueueTable):
         """Drop messages of a backlog that have expired."""
         deleted = self.deletions.pending(queue.ident)  # those were found before
         found = [stored for stored in found if stored.message.uuid not in deleted]
+        self.drop(queue, self.lost(queue, found), DropReason.EXPIRED)
+
+    @staticmethod
+    def lost(queue: OutgoingQueue, found: Sequence[StoredMessage]) -> list[Message]:
+        """Take messages out of a backlog, and return them. They are still in the storage."""
         queue.backlog.lost(found)
         for stored in found:
             message = stored.message
             message.position, message.queued_size = stored.position, size_of(message)
-        self.drop(queue, [stored.message for stored in found], DropReason.EXPIRED)
+        return [stored.message for stored in found]
+
+    @property
+    def storage_blocks(self) -> bool:
+        """May other threads call the storage? See :attr:`QueuesStorageBase.blocks`."""
+        return self.storage.blocks
+
+    def read_page(
+        self, ident: str, after: int | None, limit: int, max_bytes: int
+    ) -> Sequence[StoredMessage]:
+        """Read a page for somebody who waits for it; empty if the storage has no pages.
+
+        Raises :exc:`~snakemq.exceptions.StorageError`. Thread-safe if :attr:`storage_blocks`.
+        """
+        if not self.storage.pageable:
+            return ()
+        return self._storekeeper.ask(lambda: self.storage.get_page(ident, after, limit, max_bytes))
 
     def emptied(self, queue: OutgoingQueue) -> None:
         """Close a backlog in which a sweep has found nothing that can be sent: a page will tell."""
@@ -249,9 +270,15 @@ class OutgoingQueues(QueueTable):
         """
         for message in messages:
             self.retire(queue, [message])
-            self._statistics.of(queue.ident).count_drop(reason)
-            self._log.debug("ident=%s drop %s", queue.ident, message)
-            self._owner.dropped(queue.ident, message, reason, detail)
+            self.report_drop(queue.ident, message, reason, detail)
+
+    def report_drop(
+        self, ident: str, message: Message, reason: DropReason, detail: str = ""
+    ) -> None:
+        """Report a message that was retired without being delivered."""
+        self._statistics.of(ident).count_drop(reason)
+        self._log.debug("ident=%s drop %s", ident, message)
+        self._owner.dropped(ident, message, reason, detail)
 
     def retire(self, queue: OutgoingQueue, messages: Iterable[Message]) -> None:
         """Delete messages that left the queue for good from the storage, soon."""

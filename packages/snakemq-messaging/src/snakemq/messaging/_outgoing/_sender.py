@@ -12,6 +12,7 @@ from snakemq.queues import QueuesStorageBase
 
 from .._errands import Errands
 from .._events import Events
+from .._loop_calls import LoopCalls
 from .._registry import Registry
 from .._stats import DropReason, Statistics
 from .._storekeeper import Storekeeper
@@ -23,9 +24,11 @@ from ._drains import Drains
 from ._express import ExpressLane
 from ._lane import OutgoingLane
 from ._limits import Occupancy
+from ._never_seen import NeverSeen
 from ._outbox import Outbox
 from ._packing import PACKET_OVERHEAD, pack_batch
 from ._posts import Posts
+from ._purging import Purging
 from ._queue._queue import OutgoingQueue
 from ._queue._taking import UNLIMITED
 from ._queues import OutgoingQueues
@@ -93,6 +96,13 @@ class Sender:
             statistics,
         )
         self.drains = Drains(self._link, self._queues, self._errands, owed_acks)
+        self._never_seen = NeverSeen(self._link, self._queues, statistics)
+        if self.queues():  # those that an earlier process has left
+            self._never_seen.plan()
+        self.calls = LoopCalls(self._link, self._errands)
+        self.purging = Purging(
+            self._queues, self._errands, self.calls, self.outbox.announce, self.posts.in_line
+        )
 
     def limits_changed(self, ident: str) -> None:
         """Drop what is beyond the new limits of a peer, soon. Thread-safe."""
@@ -127,6 +137,8 @@ class Sender:
         self._queues.absorb(queue)
         self._queues.trim(queue)
         self._queues.watch(queue)
+        if not self._never_seen.is_planned:
+            self._never_seen.plan()
         self._queues.forget_if_empty(queue)
 
     def expected(self, conversation: Conversation, ident: str) -> OutgoingQueue:

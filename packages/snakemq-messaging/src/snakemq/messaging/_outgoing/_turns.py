@@ -98,6 +98,10 @@ class Turns:
     def __len__(self) -> int:
         return len(self._line)
 
+    def offsets(self) -> dict[bytes, int]:
+        """Return how many bytes of each message have been sent, or need not be, by uuid."""
+        return {turn.message.uuid: turn.offset for turn in self._line}
+
     def next(self) -> Turn:
         """Return the message whose turn it is, and let the others come before its next turn."""
         turn = self._line[0]

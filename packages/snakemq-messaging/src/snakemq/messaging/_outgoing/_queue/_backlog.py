@@ -68,6 +68,7 @@ class Backlog:
         "count",
         "cursor",
         "is_open",
+        "losses",
         "soonest",
     )
 
@@ -78,6 +79,9 @@ class Backlog:
         """How many messages are there, including those that cannot be read any more."""
         self.bytes = 0
         """Their sizes, as far as they are known."""
+        self.losses = 0
+        """How often :meth:`lost` was called. A page that was read before the last time may show
+        messages that are gone."""
         self.soonest: float | None = None
         """Earliest deadline among the messages left in the storage since the last reset."""
         self.cursor: int | None = None
@@ -157,7 +161,8 @@ class Backlog:
             self.soonest = deadline
 
     def lost(self, found: Sequence[StoredMessage]) -> None:
-        """Count out messages that have expired before it was their turn."""
+        """Count out messages that have left the storage before it was their turn."""
+        self.losses += 1
         for stored in found:
             self._count_down(stored)
 
@@ -171,6 +176,19 @@ class Backlog:
     def is_old(self, position: int) -> bool:
         """Has an earlier process left the message at this position?"""
         return self._first is None or position < self._first
+
+    @property
+    def end(self) -> int | None:
+        """The highest position that was left; ``None``: none since the start."""
+        return self._end
+
+    def has_before(self, position: int, end: int | None) -> bool:
+        """Was the message at this position there when :attr:`end` was this?"""
+        return self.is_old(position) or (end is not None and position <= end)
+
+    def is_beyond(self, position: int) -> bool:
+        """Is this position behind the cursor, so that only the storage has what is there?"""
+        return self.is_open and (self.cursor is None or position > self.cursor)
 
     def ask(self) -> None:
         """Note that the page behind :attr:`cursor` is about to be read. The cursor stays there

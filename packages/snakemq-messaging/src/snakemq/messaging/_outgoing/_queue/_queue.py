@@ -152,7 +152,7 @@ class OutgoingQueue:
         """Does the storage have more, and memory nothing to send before it?"""
         if not self.backlog.is_open:
             return False
-        self._strip()
+        self.strip()
         return not self.waiting.messages
 
     def add_page(
@@ -286,7 +286,8 @@ class OutgoingQueue:
                 dropped.append(message)
         return dropped
 
-    def _gone(self, message: Message) -> None:
+    def remove(self, message: Message) -> None:
+        """Take out a message that waits, wherever it does."""
         if message.stage in (LARGE, IN_CHUNKS):
             self.large.leave(message)
         else:
@@ -296,17 +297,18 @@ class OutgoingQueue:
         """Take out the waiting messages whose time has come, but no more than 1,000."""
         expired: list[Message] = []
         for message in self._deadlines.pop_due(now, self._with_deadlines()):
-            self._gone(message)
+            self.remove(message)
             expired.append(message)
             if len(expired) >= MAX_REMOVED:
                 break
-        self._strip()  # see oldest()
+        self.strip()  # see oldest()
         behind = self.backlog.behind
         if len(behind) > 2 * self.waiting.count + 100:
             self.backlog.behind = deque(b for b in behind if b[1].stage >= WAITING)
         return expired
 
-    def _strip(self) -> None:
+    def strip(self) -> None:
+        """Forget messages that do not wait any more."""
         self.aside.strip()
         self.waiting.strip()
 
@@ -316,7 +318,7 @@ class OutgoingQueue:
         if large is not None:
             self.large.leave(large)
             return large
-        self._strip()
+        self.strip()
         for row in (self.aside, self.waiting):
             if row.messages:
                 message = row.messages.popleft()
@@ -357,10 +359,22 @@ class OutgoingQueue:
     def __iter__(self) -> Iterator[Message]:
         """Yield all messages in memory but the incoming ones, in their order."""
         yield from self.in_flight
+        yield from self.that_wait()
+
+    def that_wait(self) -> Iterator[Message]:
+        """Yield all messages in memory that are neither in flight nor incoming, in their order."""
+        yield from self.before_backlog()
+        yield from self.behind_backlog()
+
+    def before_backlog(self) -> Iterator[Message]:
+        """Yield those that wait before what is in the storage only."""
         yield from self.large
         yield from self.aside
         yield from self.waiting
-        yield from (m for _, m in self.backlog.behind if m.stage >= WAITING)
+
+    def behind_backlog(self) -> Iterator[Message]:
+        """Yield those that wait behind something that is in the storage only."""
+        return (m for _, m in self.backlog.behind if m.stage >= WAITING)
 
     def __bool__(self) -> bool:
         """Is there anything in the queue?"""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Collection, Mapping
 
 from snakemq.link import LinkInterface, TimerHandle
 from snakemq.message import Message
@@ -106,7 +106,7 @@ class Deletions:
             if due is not None:
                 due.lag += 1
 
-    def pending(self, ident: str) -> Container[bytes]:
+    def pending(self, ident: str) -> Collection[bytes]:
         """Return the uuids of messages in the storage that have left their queue for good.
 
         They include those of the batch that is under way: a page that was read before it may have
