@@ -25,6 +25,7 @@ from .calls import is_of_rpc
 from .dead_letters import origin_of
 from .ledger import Entry, Standing, Violation, unexpected
 from .posts import Poster, check_reported
+from .taking_out import TakingOut
 
 if TYPE_CHECKING:
     from .peer import Peer
@@ -111,6 +112,7 @@ class Application:
         self._random = Random(f"deferral {peer.world.seed} {peer.ident} {peer.life}")
         self._verdicts = Verdicts(peer)
         self.poster = Poster(peer, messaging)
+        self.taking_out = TakingOut(peer, messaging)
         messaging.on_connect.add(self._on_connect)
         messaging.on_admitted.add(self._on_admitted)
         messaging.on_disconnect.add(self._on_disconnect)
@@ -298,6 +300,7 @@ class Application:
 
     def _do_something(self, conn_id: str | None, *, may_raise: bool = True) -> None:
         mood = self.mood
+        self.taking_out.now_and_then()
         if self._feels_like(mood.answer):
             self.peer.world.send_something(self.peer)
         if conn_id is not None and self._feels_like(mood.close):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from snakemq.exceptions import SnakeMQException
 from snakemq.message import FLAG_PERSISTENT, Message
-from snakemq.messaging import DropReason, Receipt, ReceiptState
+from snakemq.messaging import DropReason, QueuedMessage, QueuedState, Receipt, ReceiptState
 from snakemq.messaging._incoming._inbox import mark_of
 
 from .dead_letters import DeadLetterBook, origin_of
@@ -67,6 +67,7 @@ class Entry:
         "durable",
         "flags",
         "in_storage",
+        "is_clean",
         "is_posted",
         "is_sent",
         "life",
@@ -81,6 +82,7 @@ class Entry:
         "sent_in",
         "settled",
         "standing",
+        "taken_out_in",
         "ttl",
         "uuid",
     )
@@ -121,6 +123,10 @@ class Entry:
         """Lives of the sender in which the system has taken it over."""
         self.settled: dict[int, str] = {}
         """How it left the queue, by the life of the sender."""
+        self.taken_out_in: int | None = None
+        """The life of the sender whose application has taken it out of the queue, or tried to."""
+        self.is_clean = False
+        """Was it taken out before any of it, or the last of it, was on its way?"""
 
     @property
     def number(self) -> int:
@@ -218,6 +224,10 @@ class Ledger:
             if Standing.REJECTED not in entry.standing.values():
                 raise Violation(f"{entry!r} is reported as rejected, and was not")
             return
+        if reason is DropReason.PURGED:
+            if entry.taken_out_in != sender.life:
+                raise Violation(f"{entry!r} is reported as purged, and nobody has taken it out")
+            return
         if sender.may_drop_at_any_time(entry):
             return
         if entry.ttl is None:
@@ -235,8 +245,26 @@ class Ledger:
         entry.in_storage = False
         if not sender.acks_with(ident):
             entry.sent_in.add(sender.life)  # the report may come later, or be lost with the process
-        elif not (self._is_done(entry) or entry.is_processed):
+        elif not (self._is_done(entry) or entry.is_processed or entry.taken_out_in == sender.life):
             raise Violation(f"{entry!r} is deleted from the storage, but not settled")
+
+    def to_be_taken_out(self, sender: Peer, ident: str, row: QueuedMessage) -> None:
+        """The application is about to take a message out of the queue."""
+        self._own(sender, ident, row.uuid).taken_out_in = sender.life
+
+    def taken_out(self, sender: Peer, ident: str, row: QueuedMessage) -> None:
+        """The application has taken a message out of the queue."""
+        self.to_be_taken_out(sender, ident, row)
+        entry = self._own(sender, ident, row.uuid)
+        if sender.life in entry.settled:
+            raise Violation(f"{entry!r} is taken out, and was {entry.settled[sender.life]} before")
+        entry.is_clean = (
+            row.state in (QueuedState.WAITING, QueuedState.STORED, QueuedState.IN_CHUNKS)
+            and entry.life == sender.life
+            and not sender.may_have_been_too_large(entry)
+        )
+        if entry.is_clean and (entry.sent_in or entry.standing):
+            raise Violation(f"{entry!r} is shown as {row.state.value}, and was sent before")
 
     def _own(self, sender: Peer, ident: str, uuid: bytes) -> Entry:
         entry = self.entries.get(uuid)
@@ -265,6 +293,8 @@ class Ledger:
             message.ttl is not None and entry.ttl is not None and message.ttl > max(1, entry.ttl)
         ):
             raise Violation(f"{entry!r} came with ttl {message.ttl}")
+        if entry.is_clean and entry.taken_out_in == entry.sender.life:
+            raise Violation(f"{entry!r} comes, though it was taken out before it was sent")
         self._check_repetition(entry, receiver)
         attempt = 1 + entry.offers[receiver.life] - entry.releases[receiver.life]
         # One that comes again because its sender was killed begins anew.
@@ -418,6 +448,7 @@ class Ledger:
                 and not entry.in_storage
                 and not entry.is_processed
                 and not self._is_done(entry)
+                and entry.taken_out_in != peer.life
             ):
                 raise Violation(f"{entry!r} is not settled, and not in the storage any more")
             if entry.in_storage and peer.storage_was_broken:
@@ -453,6 +484,8 @@ class Ledger:
 def _is_lost(entry: Entry) -> bool:
     if entry.is_processed or "dropped" in entry.settled.values():
         return False
+    if entry.taken_out_in not in (None, entry.sender.life):
+        return False  # its sender was killed before the loop could report it
     if entry.live_in != entry.sender.life and not entry.durable:
         return False  # it was in the memory of a process that was killed
     if not entry.sender.acks_with(entry.receiver):

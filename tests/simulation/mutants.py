@@ -14,6 +14,7 @@ from unittest import mock
 from snakemq.exceptions import SnakeMQMessageTooLarge, StorageError
 from snakemq.identity import Identity
 from snakemq.message import FLAG_PERSISTENT, Message
+from snakemq.messaging import DropReason
 from snakemq.messaging._incoming._acks import Acks
 from snakemq.messaging._incoming._assembly import Assembly
 from snakemq.messaging._incoming._delivery import Delivery
@@ -29,6 +30,7 @@ from snakemq.messaging._outgoing._chunks import ChunkSender
 from snakemq.messaging._outgoing._lane import OutgoingLane
 from snakemq.messaging._outgoing._outbox import Outbox
 from snakemq.messaging._outgoing._posts import Line, Post, Posts
+from snakemq.messaging._outgoing._purging import Purging
 from snakemq.messaging._outgoing._queue._large import LargeMessages
 from snakemq.messaging._outgoing._queue._queue import OutgoingQueue
 from snakemq.messaging._outgoing._queue._stages import IN_FLIGHT, WAITING
@@ -81,6 +83,37 @@ def acks_one_too_few() -> Iterator[None]:
     with mock.patch(
         "snakemq.messaging._wire._frames.encode_ack", lambda n: encode_ack(max(0, n - 1))
     ):
+        yield
+
+
+@_mutant
+def sends_what_was_cancelled() -> Iterator[None]:
+    def only_report(self: Purging, queue: OutgoingQueue, messages: Any) -> None:
+        if messages:
+            self._report(queue, messages, DropReason.PURGED)
+
+    with mock.patch.object(Purging, "_remove", only_report):
+        yield
+
+
+@_mutant
+def leaves_what_was_cancelled_in_the_storage() -> Iterator[None]:
+    def remove(self: Purging, queue: OutgoingQueue, messages: Any) -> None:
+        for message in messages:
+            queue.remove(message)
+        if messages:
+            self._report(queue, messages, DropReason.PURGED)
+
+    with mock.patch.object(Purging, "_remove", remove):
+        yield
+
+
+@_mutant
+def drops_only_what_is_in_memory() -> Iterator[None]:
+    def make(take_all: Any) -> Any:
+        return lambda self, ident: (*take_all(self, ident)[:2], None)
+
+    with _replaced(Purging, "_take_all", make):
         yield
 
 

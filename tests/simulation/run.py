@@ -124,6 +124,8 @@ def _live(world: World) -> None:
                 _act(world, peer)
         for peer in world.living:
             world.guarded(peer.process.application.requeue)
+        for peer in world.living:
+            world.guarded(peer.process.application.taking_out.now_and_then)
         for peer in world.peers.values():
             if not peer.is_alive and random.random() < 0.2:
                 world.note(peer.ident, "starts")
