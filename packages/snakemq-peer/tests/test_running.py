@@ -14,7 +14,7 @@ from snakemq.exceptions import LoopError
 from snakemq.peer import Peer
 
 PRELUDE = """
-import signal, sys
+import os, signal, sys
 from snakemq.peer import Peer
 
 install, url = signal.signal, ""
@@ -22,12 +22,12 @@ install, url = signal.signal, ""
 def announce(number, handler):
     def heard(number, frame):
         handler(number, frame)
-        print("heard", flush=True)
+        os.write(1, b"heard\\n")  # print() may not be called while it is being called
 
     is_ours = callable(handler) and handler is not signal.default_int_handler
     before = install(number, heard if is_ours else handler)
     if is_ours and number == signal.SIGINT:
-        print(url, flush=True)  # from now on, signals are handled
+        os.write(1, url.encode() + b"\\n")  # from now on, signals are handled
     return before
 
 signal.signal = announce
