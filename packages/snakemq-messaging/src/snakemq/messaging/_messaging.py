@@ -36,7 +36,7 @@ from ._incoming._gate import Claim
 from ._incoming._receiver import Receiver
 from ._incoming._verdicts import ACK, DENY, RELEASE, Reject, Retry, Verdict
 from ._outgoing._limits import Occupancy, QueueLimits
-from ._outgoing._peer_queue import LOOP_TIMEOUT, PeerQueue
+from ._outgoing._peer_queue import LOOP_TIMEOUT, PeerQueue, QueueDesk
 from ._outgoing._queued import Purged
 from ._outgoing._receipts import Receipt
 from ._outgoing._sender import Sender
@@ -737,9 +737,11 @@ class Messaging:
         is not an ident.
         """
         check_ident(ident)
-        return PeerQueue(
-            ident, self.packeter.link, self._sender.calls, self._sender.purging, self._check_process
+        sender = self._sender
+        desk = QueueDesk(
+            ident, self.packeter.link, sender.calls, sender.purging, self._check_process
         )
+        return PeerQueue(ident, desk.show, desk.take_out)
 
     def drop_queue(self, ident: str, *, timeout: float = LOOP_TIMEOUT) -> Purged:
         """Drop everything that was sent to a peer before, in memory and in the storage.

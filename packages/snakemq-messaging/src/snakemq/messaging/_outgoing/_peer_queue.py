@@ -55,17 +55,13 @@ class PeerQueue:
     def __init__(
         self,
         ident: str,
-        link: LinkInterface,
-        calls: LoopCalls,
-        purging: Purging,
-        check_process: Callable[[], object],
+        show: Callable[[int, bool, float], Sequence[QueuedMessage]],
+        take_out: Callable[[bytes, float], bool],
     ) -> None:
-        """``check_process``: raises if this is not the process that has the stack."""
+        """For :class:`Messaging`: ``show`` and ``take_out`` are those of a :class:`QueueDesk`."""
         self.ident = ident
-        self._time = link.time
-        self._calls = calls
-        self._purging = purging
-        self._check_process = check_process
+        self._show = show
+        self._take_out = take_out
 
     def list(
         self, limit: int = DEFAULT_LIMIT, *, with_data: bool = False, timeout: float = LOOP_TIMEOUT
@@ -78,15 +74,7 @@ class PeerQueue:
         """
         whole(1)("limit", limit)
         zero_or_more("seconds")("timeout", timeout)
-        self._check_process()
-        look = self._calls.make(lambda: self._look(limit, with_data), timeout)
-        shown = look.before[:limit]
-        if look.is_stored and len(shown) < limit:
-            known = {row.uuid for row in shown} | look.elsewhere  # some may have come into memory
-            stored = self._stored(look.cursor, with_data, timeout)
-            unknown = (row for row in stored if row.uuid not in known)
-            shown += islice(unknown, limit - len(shown))
-        return shown + look.behind[: limit - len(shown)]
+        return self._show(limit, with_data, timeout)
 
     def cancel(self, uuid: bytes, *, timeout: float = LOOP_TIMEOUT) -> bool:
         """Take a message out of the queue, and out of the storage. Returns whether it was there.
@@ -99,14 +87,49 @@ class PeerQueue:
         if not isinstance(uuid, bytes):
             raise TypeError(f"a uuid is bytes, not {uuid!r}")
         zero_or_more("seconds")("timeout", timeout)
+        return self._take_out(uuid, timeout)
+
+
+class QueueDesk:
+    """Looks into the queue of a peer, and takes messages out of it."""
+
+    def __init__(
+        self,
+        ident: str,
+        link: LinkInterface,
+        calls: LoopCalls,
+        purging: Purging,
+        check_process: Callable[[], object],
+    ) -> None:
+        """``check_process``: raises if this is not the process that has the stack."""
+        self._ident = ident
+        self._time = link.time
+        self._calls = calls
+        self._purging = purging
+        self._check_process = check_process
+
+    def show(self, limit: int, with_data: bool, timeout: float) -> Sequence[QueuedMessage]:
+        """See :meth:`PeerQueue.list`."""
         self._check_process()
-        return self._purging.cancel(self.ident, uuid, timeout)
+        look = self._calls.make(lambda: self._look(limit, with_data), timeout)
+        shown = look.before[:limit]
+        if look.is_stored and len(shown) < limit:
+            known = {row.uuid for row in shown} | look.elsewhere  # some may have come into memory
+            stored = self._stored(look.cursor, with_data, timeout)
+            unknown = (row for row in stored if row.uuid not in known)
+            shown += islice(unknown, limit - len(shown))
+        return shown + look.behind[: limit - len(shown)]
+
+    def take_out(self, uuid: bytes, timeout: float) -> bool:
+        """See :meth:`PeerQueue.cancel`."""
+        self._check_process()
+        return self._purging.cancel(self._ident, uuid, timeout)
 
     # -- inside
 
     def _look(self, limit: int, with_data: bool) -> _Look:
         """Show what is in memory. On the loop's side."""
-        queue = self._purging.look_at(self.ident)
+        queue = self._purging.look_at(self._ident)
         if queue is None:
             return _Look([], [], is_stored=False, cursor=None, elsewhere=set())
         now = self._time()
@@ -137,13 +160,13 @@ class PeerQueue:
             rows(queue.behind_backlog(), None),
             is_stored=queue.backlog.is_open,
             cursor=queue.backlog.cursor,
-            elsewhere=self._purging.elsewhere(self.ident) if queue.backlog.is_open else set(),
+            elsewhere=self._purging.elsewhere(self._ident) if queue.backlog.is_open else set(),
         )
 
     def _stored(
         self, after: int | None, with_data: bool, timeout: float
     ) -> Iterator[QueuedMessage]:
-        while page := self._purging.read(self.ident, after, timeout):
+        while page := self._purging.read(self._ident, after, timeout):
             for stored in page:
                 message = stored.message
                 yield QueuedMessage(
