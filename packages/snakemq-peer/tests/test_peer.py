@@ -1,6 +1,4 @@
 import socket
-import subprocess
-import sys
 import threading
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +12,7 @@ from snakemq.identity import Proof
 from snakemq.message import Message
 from snakemq.messaging import Dropped, Messaging, Receipt, ReceiptState, Reject
 from snakemq.peer import Peer, PeerClosed, ReceivedMessage
-from snakemq.queues import MemoryQueuesStorage, open_storage
+from snakemq.queues import MemoryQueuesStorage
 
 
 def one_of(peer: Peer) -> ReceivedMessage:
@@ -293,22 +291,6 @@ def test_send_in_the_loop_waits_for_no_storage(make_peer: MakePeer) -> None:
     receipt = receipts.get(timeout=PATIENCE)
     storage.may_answer.set()
     receipt.wait(PATIENCE, until=ReceiptState.QUEUED)
-
-
-def test_what_was_sent_survives_kill_9(tmp_path: Path) -> None:
-    pytest.importorskip("snakemq.storage.sqlite")
-    script = (
-        "import os, signal\n"
-        "from snakemq.peer import Peer\n"
-        "peer = Peer('device', storage='sqlite:///outbox.db')\n"
-        "for number in range(50):\n"
-        "    peer.send('collector', b'%d' % number)\n"
-        "os.kill(os.getpid(), signal.SIGKILL)\n"
-    )
-    subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=False, timeout=PATIENCE)
-    storage = open_storage(f"sqlite:///{tmp_path}/outbox.db")
-    assert [item.data for item in storage.get_items("collector")] == [b"%d" % n for n in range(50)]
-    storage.close()
 
 
 def test_storage_of_a_url_is_opened_once_and_closed(make_peer: MakePeer) -> None:

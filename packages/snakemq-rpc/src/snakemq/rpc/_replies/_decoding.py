@@ -6,6 +6,7 @@ import threading
 
 from snakemq.exceptions import SnakeMQBrokenMessage
 
+from .._front import is_front_of
 from .._pickling._pickler import loads_measured
 from .._protocol import Request, check_request
 from ._jobs import Job
@@ -45,7 +46,7 @@ class Decoding:
         try:
             data, taken = loads_measured(self._settings.pickler, body_of(job.message))
             request = check_request(data)
-            if job.front is not None and _front_of(request) != (*job.front, job.req_id):
+            if not _is_announced(job, request):
                 raise SnakeMQBrokenMessage("it asks for something else than its front")
         except BaseException:
             taken = 0
@@ -64,11 +65,9 @@ class Decoding:
             self._changed.notify_all()
 
 
-def _front_of(request: Request) -> tuple[str, str, bool, bytes | None]:
-    is_signal = request["command"] == "signal"
-    return (
-        request["object"],
-        request["method"],
-        is_signal,
-        None if is_signal else request["req_id"],
+def _is_announced(job: Job, request: Request) -> bool:
+    """Does it ask for what its front and its id said, by which it was decided about?"""
+    front, req_id = job.front, job.req_id
+    return (front is None or is_front_of(front, request)) and (
+        req_id is None or request.get("req_id") == req_id
     )

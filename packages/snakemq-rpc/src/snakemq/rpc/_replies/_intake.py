@@ -166,12 +166,8 @@ class Intake:
                 *(request["command"], ident, request["object"], request["method"]),
                 request.get("req_id"),
             )
-        if request["command"] == "call":
-            remembered = self._replies.begin(ident, request["req_id"])
-            if remembered is not None:
-                if remembered is not RUNNING:
-                    self._delivery.answer_again(ident, request["req_id"], remembered)
-                return False
+        if request["command"] == "call" and self._has_come_before(ident, request["req_id"]):
+            return False
         exposed = self._objects.get(request["object"])
         if not self._has_threads or (exposed is not None and request["method"] in exposed.inline):
             self._execute(ident, request)
@@ -179,9 +175,21 @@ class Intake:
         if job is None:
             job = Job(ident, message, self._link.time())
         job.decoded(request)
+        return self._start(job)
+
+    def _has_come_before(self, ident: str, req_id: bytes) -> bool:
+        """Begin a call, unless it is a repetition: then answer it again if it was answered."""
+        remembered = self._replies.begin(ident, req_id)
+        if remembered is not None and remembered is not RUNNING:
+            self._delivery.answer_again(ident, req_id, remembered)
+        return remembered is not None
+
+    def _start(self, job: Job) -> bool:
+        """Have a job executed, now or later, or turn it away. True: it is acknowledged later."""
         if self.dispatcher.start(job):
             return job.is_open
-        self._delivery.busy(ident, request["req_id"])
+        assert job.req_id is not None  # a signal always waits
+        self._delivery.busy(job.ident, job.req_id)
         return False
 
     def _inline_methods(self, name: str) -> Container[str]:
@@ -200,21 +208,14 @@ class Intake:
                 raise self._nameless(ident, message, NO_LARGE_FRONT)
             self._refuse_call(ident, req_id, SnakeMQBrokenMessage(NO_LARGE_FRONT))
             return False
-        if is_call:
-            assert req_id is not None
-            remembered = self._replies.begin(ident, req_id)
-            if remembered is not None:
-                if remembered is not RUNNING:
-                    self._delivery.answer_again(ident, req_id, remembered)
-                return False
+        if not is_call:
+            req_id = None
+        elif req_id is not None and self._has_come_before(ident, req_id):
+            return False
         if job is None:
             job = Job(ident, message, self._link.time())
-        job.named(front, req_id if is_call else None)
-        if self.dispatcher.start(job):
-            return job.is_open
-        assert req_id is not None  # a signal always waits
-        self._delivery.busy(ident, req_id)
-        return False
+        job.named(front, req_id)
+        return self._start(job)
 
     def _unreadable(self, job: Job, exc: BaseException) -> None:
         """Refuse a large request that its thread could not decode. Thread-safe."""
