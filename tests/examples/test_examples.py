@@ -3,7 +3,6 @@
 import re
 import signal
 import socket
-from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -13,13 +12,7 @@ from tests.servers import MariaDb, MongoDb, PostgreSql, Server
 from tests.servers.fixtures import started
 from tests.support.processes import DEADLINE, Script, Scripts, scripts
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
-
-
-@pytest.fixture
-def run(tmp_path: Path) -> Iterator[Scripts]:
-    with scripts(EXAMPLES, tmp_path) as started:
-        yield started
+from .endings import EXAMPLES, press_ctrl_c
 
 
 def port_of(listener: Script) -> int:
@@ -28,16 +21,10 @@ def port_of(listener: Script) -> int:
     return int(match[1])
 
 
-def press_ctrl_c(script: Script) -> None:
-    script.interrupt()
-    assert script.wait() == 0, script
-    assert script.lines[-1].startswith("bye"), script
-
-
 def test_every_example_is_tested_here_and_says_how_to_run_it() -> None:
-    source = Path(__file__).read_text()
-    for example in EXAMPLES.glob("*.py"):
-        assert f'"{example.name}"' in source
+    source = "".join(test.read_text() for test in Path(__file__).parent.glob("test_*.py"))
+    for example in EXAMPLES.rglob("*.py"):
+        assert f'"{example.relative_to(EXAMPLES).as_posix()}"' in source
         assert f"\n    python {example.name}" in example.read_text()
 
 
