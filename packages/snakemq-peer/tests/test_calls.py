@@ -1,10 +1,12 @@
 import subprocess
 import sys
+import threading
 
 import pytest
+from real_peers import PATIENCE, MakePeer
 
 from snakemq.peer import Peer
-from snakemq.rpc import NoInstanceError, NotConnected
+from snakemq.rpc import NoInstanceError, NotConnected, PartialCall
 
 
 class Calculator:
@@ -48,6 +50,47 @@ def test_call_has_a_time_out_from_the_start() -> None:
         alice.remote("bob", "calculator").add(1, 2)
     with Peer("alice") as alice:
         assert alice.remote("bob", "calculator").add.call_timeout == 60
+
+
+def test_call_that_does_not_wait_fails_at_once(alice: Peer) -> None:
+    calculator = alice.remote("bob", "calculator", if_away="fail")
+    with pytest.raises(NotConnected, match="'bob' is not connected, and this call does not wait"):
+        calculator.add(1, 2)
+    with pytest.raises(ValueError, match="if_away"):
+        alice.remote("bob", "calculator", if_away="never")  # type: ignore[arg-type]
+
+
+def test_call_that_does_not_wait_is_answered_once_its_peer_is_there(
+    make_peer: MakePeer, alice: Peer
+) -> None:
+    calculator = alice.remote("bob", "calculator", if_away="fail")
+    bob = make_peer("bob")
+    bob.serve("calculator", Calculator())
+    alice.connect(bob.listen("tcp://127.0.0.1:0"))
+    alice.wait_for("bob", PATIENCE)
+    assert calculator.add(1, 2) == 3
+
+
+def test_call_that_does_not_wait_ends_with_its_connection(make_peer: MakePeer) -> None:
+    alice, bob = make_peer("alice"), make_peer("bob")
+    connections: list[str] = []
+    alice.messaging.on_admitted.add(lambda conn_id, ident: connections.append(conn_id))
+    alice.connect(bob.listen("tcp://127.0.0.1:0"))
+    alice.wait_for("bob", PATIENCE)
+    begun, may_end = threading.Event(), threading.Event()
+
+    class Slow:
+        def work(self) -> None:
+            begun.set()
+            may_end.wait(PATIENCE)
+
+    bob.serve("slow", Slow())
+    future = alice.remote("bob", "slow", if_away="fail").work.future()
+    assert begun.wait(PATIENCE)
+    alice.link.call_from_thread(lambda: alice.link.close(connections[0]))
+    with pytest.raises(PartialCall):
+        future.result(PATIENCE)
+    may_end.set()
 
 
 WITHOUT_RPC = """

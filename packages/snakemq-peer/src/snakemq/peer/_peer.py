@@ -7,7 +7,7 @@ import warnings
 import weakref
 from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from snakemq._settings import zero_or_more
 from snakemq.callbacks import check_callback
@@ -308,14 +308,19 @@ class Peer:
         stack = self._open()
         stack.thread.call(lambda: self._calls(stack).serve(name, instance, methods))
 
-    def remote(self, ident: str, name: str) -> Any:
+    def remote(self, ident: str, name: str, *, if_away: Literal["wait", "fail"] = "wait") -> Any:
         """Return a stand-in for the object that a peer serves under this name: an
         :class:`~snakemq.rpc.RpcInstProxy`. Its methods block until there is an answer.
 
-        Raises ``ImportError`` if the package ``snakemq-rpc`` is not installed.
+        ``if_away``: what a call does while the peer is not connected. ``"wait"``: it waits for the
+        peer, until its time is over. ``"fail"``: it raises :exc:`~snakemq.rpc.NotConnected` at
+        once, and :exc:`~snakemq.rpc.PartialCall` as soon as the connection ends before the answer.
+
+        Raises ``ImportError`` if the package ``snakemq-rpc`` is not installed, and ``ValueError``
+        for another ``if_away``.
         """
         stack = self._open()
-        return stack.thread.call(lambda: self._calls(stack).remote(ident, name))
+        return stack.thread.call(lambda: self._calls(stack).remote(ident, name, if_away))
 
     @staticmethod
     def _calls(stack: Stack) -> Calls:

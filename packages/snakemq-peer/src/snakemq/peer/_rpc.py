@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Literal
 
 from snakemq.messaging import Messaging, ReceiveHook
 from snakemq.rpc import RpcClient, RpcInstProxy, RpcServer
@@ -41,6 +42,6 @@ class Calls:
         """See :meth:`Peer.serve`."""
         self.server.register_object(instance, name, methods)
 
-    def remote(self, ident: str, name: str) -> RpcInstProxy:
+    def remote(self, ident: str, name: str, if_away: Literal["wait", "fail"]) -> RpcInstProxy:
         """See :meth:`Peer.remote`."""
-        return self.client.get_proxy(ident, name)
+        return self.client.get_proxy(ident, name, if_away=if_away)

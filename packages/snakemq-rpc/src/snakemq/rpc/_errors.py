@@ -46,15 +46,16 @@ class CallError(Error):
 
 
 class NotConnected(CallError):
-    """The time-out passed, or the client was closed, before the request was sent: the method was
-    certainly not called."""
+    """The request was not sent before the time-out passed or the client was closed, or the peer was
+    away and the call does not wait for it. The method was certainly not called."""
 
 
 class PartialCall(CallError):
     """The request was sent and there is no reply: the method may have been called, or not.
 
-    The time-out passed, the client was closed, or the peer kept closing the connection instead of
-    answering, as older peers do with requests that they refuse.
+    The time-out passed, the client was closed, the connection ended and the call does not wait for
+    the next one, or the peer kept closing the connection instead of answering, as older peers do
+    with requests that they refuse.
     """
 
 

@@ -13,7 +13,7 @@ from snakemq.exceptions import SnakeMQBrokenMessage
 from snakemq.message import Message, new_uuid
 from snakemq.messaging import Messaging
 
-from .._errors import Error, RemoteError
+from .._errors import CallError, Error, RemoteError
 from .._pickling._pickler import TRUSTING, Pickler, SafePickler, dumps_of
 from .._protocol import REPLY_PREFIX, REQUEST_PREFIX, Request, kills_16, text_of, type_name
 from ._call import Call, expired
@@ -76,10 +76,12 @@ class Caller:
         """Send a signal, which has no outcome."""
         self._messaging.send_message(ident, Message(self._encode(request), ttl))
 
-    def call(self, ident: str, request: Request, timeout: float | None) -> Any:
+    def call(
+        self, ident: str, request: Request, timeout: float | None, may_wait: bool = True
+    ) -> Any:
         """Call, and wait for the result. Raises what the call ends with."""
         waiter = BlockedThread(self._sleepers)
-        call = self._new_call(ident, request, waiter, timeout)
+        call = self._new_call(ident, request, waiter, timeout, may_wait)
         try:
             self._start(call, urgent=True)
             in_time = waiter.wait(timeout)
@@ -92,7 +94,9 @@ class Caller:
             waiter.wait(None)  # the loop has taken it, and is about to hand over the outcome
         return waiter.outcome()
 
-    def future(self, ident: str, request: Request, timeout: float | None) -> CallFuture:
+    def future(
+        self, ident: str, request: Request, timeout: float | None, may_wait: bool = True
+    ) -> CallFuture:
         """Call, and return at once."""
 
         def forget() -> None:
@@ -100,8 +104,12 @@ class Caller:
                 call.data = b""  # a timer may hold the call for some time
 
         future = CallFuture(forget)
-        call = self._new_call(ident, request, future, timeout)
-        self._start(call)
+        call = self._new_call(ident, request, future, timeout, may_wait)
+        try:
+            self._start(call)
+        except CallError as exc:
+            future.fail(exc)
+            return future
         if timeout is not None:
             self._untimed.append(call)
             if self._link.in_loop():
@@ -111,15 +119,15 @@ class Caller:
         return future
 
     def _new_call(
-        self, ident: str, request: Request, waiter: Waiter, timeout: float | None
+        self, ident: str, request: Request, waiter: Waiter, timeout: float | None, may_wait: bool
     ) -> Call:
         req_id = new_uuid()
         if timeout is None:
             request = {"req_id": req_id, **request}
-            return Call(ident, req_id, self._encode(request), waiter, None)
+            return Call(ident, req_id, self._encode(request), waiter, None, may_wait)
         deadline = self._link.time() + timeout
         request = {"req_id": req_id, "timeout": float(timeout), **request}
-        return Call(ident, req_id, self._encode(request), waiter, deadline)
+        return Call(ident, req_id, self._encode(request), waiter, deadline, may_wait)
 
     def _encode(self, request: Request) -> bytes:
         data = self._dumps(request)

@@ -10,7 +10,7 @@ from snakemq.messaging import ReceiveHook
 
 from .._pickling._pickler import Pickler, SafePickler
 from .._sharing import add_client, remove_client
-from ._call import check_timeout
+from ._call import IfAway, check_timeout, may_wait
 from ._caller import Caller
 from ._proxy import RemoteObject, RpcInstProxy
 
@@ -54,9 +54,17 @@ class RpcClient:
         self._caller = Caller(receive_hook.messaging, self)
         add_client(receive_hook, self._caller)
 
-    def get_proxy(self, remote_ident: str, name: str) -> RpcInstProxy:
-        """Return a stand-in for the object that the peer has registered under this name."""
-        return RpcInstProxy(RemoteObject(self._caller, remote_ident, name))
+    def get_proxy(self, remote_ident: str, name: str, *, if_away: IfAway = "wait") -> RpcInstProxy:
+        """Return a stand-in for the object that the peer has registered under this name.
+
+        ``if_away``: what a call does while the peer is not connected. ``"wait"``: it waits for the
+        peer, until its time is over. ``"fail"``: it raises :exc:`NotConnected` at once, and
+        :exc:`PartialCall` as soon as the connection ends before the reply; it is never repeated.
+        Signals are not affected, see :meth:`RemoteMethod.as_signal`.
+
+        Raises ``ValueError`` for another ``if_away``.
+        """
+        return RpcInstProxy(RemoteObject(self._caller, remote_ident, name, may_wait(if_away)))
 
     def close(self) -> None:
         """Detach from messaging; calls without a reply fail as if timed out. Idempotent."""

@@ -11,7 +11,7 @@ from snakemq.messaging import Messaging
 
 from .._errors import CallError
 from .._protocol import with_timeout
-from ._call import Call, refused_silently
+from ._call import Call, away, refused_silently
 from ._outstanding import Outstanding
 from ._peers import Peer
 from ._trials import trials_of
@@ -52,12 +52,22 @@ class Courier:
         self._trials.forget(self)
 
     def send(self, call: Call, *, urgent: bool) -> None:
-        """Send a new call, at once or as soon as its peer is connected. Thread-safe."""
+        """Send a new call, at once or as soon as its peer is connected. Thread-safe.
+
+        Raises a :exc:`CallError` if the peer is away and the call does not wait for it.
+        """
         peer = self._outstanding.add(call)
         if peer.sent is None:
-            return  # if it connects just now, that sends the call
+            # If it connects just now, that sends the call. One that is known to messaging is about
+            # to be connected here, or to be turned away, and then the loop ends the call.
+            if call.may_wait or self._messaging.is_connected(call.ident):
+                return
+            if self._outstanding.take(call.req_id) is not None:
+                raise away(call)
+            return
         message = Message(call.data)
-        if peer.claim(call, message):
+        # One that does not wait may have failed since, with an error that says it was not sent.
+        if peer.claim(call, message) and (call.may_wait or call in self._outstanding):
             try:
                 self._messaging.send_message(call.ident, message, urgent=urgent)
             except BaseException:
@@ -92,7 +102,8 @@ class Courier:
         peer = self._outstanding.peer(ident)
         for call in peer.connect(self._messaging.announced_by(ident)):
             message = self._message_again(call, now)
-            if peer.claim(call, message):
+            # See send() for one that does not wait.
+            if peer.claim(call, message) and (call.may_wait or call in self._outstanding):
                 self._send_again(call, message)
         self.try_next(ident, None)
 
@@ -116,7 +127,9 @@ class Courier:
             self._fail(call, exc)
 
     def _on_disconnect(self, conn_id: str, ident: str) -> None:
-        self._outstanding.disconnect(ident)
+        for call in self._outstanding.disconnect(ident):
+            if self._outstanding.take(call.req_id) is not None:
+                call.fail(away(call))
         self._trials.disconnect(ident)
 
     def _on_message_drop(self, ident: str, uuid: bytes) -> None:

@@ -77,12 +77,17 @@ class Outstanding:
         """Return the peer, which is about to be connected."""
         return self.peers.setdefault(ident, Peer())
 
-    def disconnect(self, ident: str) -> None:
-        """Note that the connection of a peer has ended."""
+    def disconnect(self, ident: str) -> list[Call]:
+        """Note that the connection of a peer has ended.
+
+        Returns the calls that do not wait for the next one.
+        """
         peer = self.peers.get(ident)
-        if peer is not None:
-            peer.disconnect()
-            self.idle[ident] = None
+        if peer is None:
+            return []
+        peer.disconnect()
+        self.idle[ident] = None
+        return [call for call in list(peer.calls.values()) if not call.may_wait]
 
     def forget_idle(self) -> None:
         """Forget peers that are absent and have no calls."""

@@ -12,14 +12,18 @@ from ._caller import Caller
 
 
 class RemoteObject:
-    """The object behind a proxy: it has this name at the peer ``ident``."""
+    """The object behind a proxy: it has this name at the peer ``ident``.
 
-    __slots__ = ("caller", "ident", "name")
+    ``may_wait``: do its calls wait for the peer to connect?
+    """
 
-    def __init__(self, caller: Caller, ident: str, name: str) -> None:
+    __slots__ = ("caller", "ident", "may_wait", "name")
+
+    def __init__(self, caller: Caller, ident: str, name: str, may_wait: bool) -> None:
         self.caller: Caller = caller
         self.ident: str = ident
         self.name: str = name
+        self.may_wait: bool = may_wait
 
     def request(
         self, command: str, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -52,14 +56,16 @@ class RemoteMethod:
 
         A call waits for the peer to connect. If the connection breaks, the next one repeats the
         request. A server of version 2 still executes it only once, one of 1.6 each time it gets
-        it.
+        it. The calls of a proxy that was made with ``if_away="fail"`` do neither: they end at once
+        if the peer is away, and as soon as the connection ends.
 
         Raises what the remote method raised, with the remote traceback as a string in
         ``__remote_traceback__``; :exc:`RemoteError` if that exception, or the result, cannot be had
         here, or if it speaks of a call that the method made; :exc:`NoInstanceError`,
         :exc:`NoMethodError`, :exc:`ServerBusy`; :exc:`Error` if the server cannot decode the
         arguments; :exc:`NotConnected` or :exc:`PartialCall` if the time is over, the client is
-        closed, or the peer closes the connection each time it gets the request;
+        closed, the peer is away and the call does not wait for it, or the peer closes the
+        connection each time it gets the request;
         :exc:`CallError` if the peer does not take a request of that size; :exc:`Error` in the
         thread of the loop; and what the pickler raises for the arguments.
         """
@@ -71,7 +77,7 @@ class RemoteMethod:
         try:
             if signal_timeout is None:
                 request = remote.request("call", self.name, args, kwargs)
-                return caller.call(remote.ident, request, self.call_timeout)
+                return caller.call(remote.ident, request, self.call_timeout, remote.may_wait)
             request = remote.request("signal", self.name, args, kwargs)
             return caller.signal(remote.ident, request, signal_timeout)
         except CallError:
@@ -95,7 +101,7 @@ class RemoteMethod:
             raise Error(f"{self.name!r} is marked as a signal, which has no outcome")
         remote = self._remote
         request = remote.request("call", self.name, args, kwargs)
-        return remote.caller.future(remote.ident, request, self.call_timeout)
+        return remote.caller.future(remote.ident, request, self.call_timeout, remote.may_wait)
 
     def as_signal(self, timeout: float | None = 0) -> None:
         """Mark the method as a signal, or with None as a regular one again.
