@@ -42,6 +42,8 @@ class Abilities:
     """See :class:`LendingLink`."""
     run_if_idle: Callable[[Callable[[], object]], bool]
     """See :class:`IdleLink`."""
+    wait_until: Callable[[Callable[[], bool], float | None], bool] | None
+    """See :class:`TimedLink`."""
     peer_credentials: Callable[[str], PeerCredentials]
     """See :class:`CredentialsLink`."""
 
@@ -57,6 +59,7 @@ class Abilities:
         self.borrow = getattr(link, "borrow", _never)
         self.give_back = getattr(link, "give_back", _nothing)
         self.run_if_idle = getattr(link, "run_if_idle", _not_known_to_be_idle)
+        self.wait_until = getattr(link, "wait_until", None)
         self.peer_credentials = getattr(link, "peer_credentials", _nothing_proven)
 
 

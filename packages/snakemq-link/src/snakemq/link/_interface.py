@@ -34,7 +34,7 @@ class LinkInterface(Protocol):
 
     A link may have more abilities: those of :class:`SendsAtOnce`, :class:`LendingLink`,
     :class:`IdleLink`, :class:`ProgressLink`, :class:`CrowdedLink`, :class:`CredentialsLink`,
-    :class:`ReportingLink` and :class:`EndingLink`. The layers above ask for them once, when they
+    :class:`ReportingLink`, :class:`EndingLink` and :class:`TimedLink`. The layers above ask for them once, when they
     are built on the link: see :class:`Abilities`.
     """
 
@@ -201,6 +201,20 @@ class IdleLink(Protocol):
         Returns False, and does nothing, if a loop runs or the link was cleaned up. ``func`` takes
         the place of the loop, so it must be short, and must not call what users have registered.
         Thread-safe. Raises what ``func`` raises.
+        """
+
+
+class TimedLink(Protocol):
+    """A link whose clock is not that of the system, so that threads must wait by it as well. With
+    any other link, they block by themselves."""
+
+    def wait_until(self, is_over: Callable[[], bool], timeout: float | None) -> bool:
+        """Block the calling thread until ``is_over()`` returns True, at most for ``timeout``
+        seconds of :meth:`LinkInterface.time`; ``None``: forever.
+
+        Returns what ``is_over()`` has returned last. Other threads call it, too, and at any time,
+        so it only looks. It may change in the loop, and in any thread that calls
+        :meth:`LinkInterface.wakeup_poll` afterwards. Not for the thread that runs the loop.
         """
 
 

@@ -104,6 +104,8 @@ class Throttle:
         self.on_connect_failed = abilities.on_connect_failed
         if abilities.report_failure is not None:
             self.report_failure = abilities.report_failure
+        if abilities.wait_until is not None:
+            self.wait_until = abilities.wait_until
 
         self._buckets: dict[str, _Bucket] = {}
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 
 from snakemq.exceptions import LoopError
-from snakemq.link import LinkInterface
+from snakemq.link import Abilities, LinkInterface
 
 from .._errands import Errands
 from ._queue._queue import OutgoingQueue
@@ -47,6 +47,7 @@ class Drains:
         """``owed_acks()``: for each peer to which this side owes an ack, a function that tells
         whether it still does."""
         self._link = link
+        self._wait_until = Abilities(link).wait_until
         self._queues = queues
         self._errands = errands
         self._owed_acks = owed_acks
@@ -66,7 +67,10 @@ class Drains:
         self._errands.give(lambda: self._begin(drain))
         try:
             if not self._is_over:  # it is set before end() looks at what waits
-                drain.ended.wait(timeout)
+                if self._wait_until is None:
+                    drain.ended.wait(timeout)
+                else:
+                    self._wait_until(drain.ended.is_set, timeout)
         finally:
             drain.has_given_up = True  # the loop forgets it in its next pass
         return sum(

@@ -11,7 +11,7 @@ from weakref import WeakValueDictionary
 from snakemq._settings import zero_or_more
 from snakemq.callbacks import check_callback
 from snakemq.exceptions import LoopError, SnakeMQException
-from snakemq.link import LinkInterface, forks
+from snakemq.link import Abilities, LinkInterface, forks
 from snakemq.message import Message
 
 from .._errands import Errands
@@ -196,6 +196,7 @@ class Receipts:
         """May anybody hold a receipt of a message in a queue? While nobody does, nobody needs to
         report here."""
         self._in_loop = link.in_loop
+        self._wait_until = Abilities(link).wait_until
         self._events = events
         self._errands = errands
         self._forks = forks.count
@@ -218,16 +219,23 @@ class Receipts:
             raise LoopError(
                 "the loop cannot wait for itself: use add_done_callback() in a callback"
             )
+        if self._wait_until is None:
+            self._block(course, until, timeout)
+        else:
+            self._wait_until(lambda: course.is_done or course.step >= _STEPS[until], timeout)
+        if not course.has_come_to(until):
+            raise TimeoutError(
+                f"the message is {course.state.value}, not {until.value}, after {timeout:g} s"
+            )
+
+    def _block(self, course: Course, until: ReceiptState, timeout: float | None) -> None:
         end = None if timeout is None else monotonic() + timeout
         bell = threading.Event()
         course.waiting.append(bell)  # before the next look, see _ring()
         try:
             while not course.has_come_to(until):
                 if not bell.wait(None if end is None else max(0.0, end - monotonic())):
-                    raise TimeoutError(
-                        f"the message is {course.state.value}, not {until.value}, after"
-                        f" {timeout:g} s"
-                    )
+                    return
                 bell.clear()
         finally:
             course.waiting.remove(bell)

@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from snakemq.exceptions import SnakeMQBrokenMessage
+from snakemq.link import Abilities
 from snakemq.message import Message, new_uuid
 from snakemq.messaging import Messaging
 
@@ -40,6 +41,7 @@ class Caller:
         self.settings: Settings = settings
         self._messaging = messaging
         self._link = messaging.packeter.link
+        self._wait_until = Abilities(self._link).wait_until
         pickler = settings.pickler
         self._dumps = dumps_of(pickler)
         # Then every current server finds the id of a request.
@@ -84,7 +86,10 @@ class Caller:
         call = self._new_call(ident, request, waiter, timeout, may_wait)
         try:
             self._start(call, urgent=True)
-            in_time = waiter.wait(timeout)
+            if self._wait_until is None:
+                in_time = waiter.wait(timeout)
+            else:
+                in_time = self._wait_until(waiter.is_woken, timeout)
         except BaseException:  # Ctrl-C, too
             self._forget(call)
             raise

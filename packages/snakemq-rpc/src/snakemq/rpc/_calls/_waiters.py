@@ -95,6 +95,10 @@ class BlockedThread:
             return self._done.acquire()
         return self._done.acquire(timeout=min(timeout, threading.TIMEOUT_MAX))
 
+    def is_woken(self) -> bool:
+        """Is the call done? For a thread that does not :meth:`wait`."""
+        return not self._done.locked()
+
     def outcome(self) -> Any:
         """Return the result of a call that is done, or raise its exception."""
         if self._error is not None:

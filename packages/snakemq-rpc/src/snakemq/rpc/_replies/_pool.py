@@ -46,6 +46,15 @@ class WorkerPool:
         """How many threads there are now."""
         return self._threads
 
+    @property
+    def unfinished(self) -> int:
+        """How many jobs the threads are working on, or are about to take."""
+        return self._unfinished
+
+    def busy_threads(self) -> frozenset[int]:
+        """Return the identifiers of the threads that work on a job."""
+        return frozenset(self._running.copy())
+
     def running(self) -> list[Job]:
         """Return the jobs that the threads are working on."""
         return list(self._running.copy().values())

@@ -167,6 +167,15 @@ class RpcServer:
         """The registered objects by name."""
         return {name: exposed.instance for name, exposed in self._objects.items()}
 
+    @property
+    def unfinished(self) -> int:
+        """How many requests threads are executing, or are about to begin. Thread-safe."""
+        return self._dispatcher.pool.unfinished
+
+    def busy_threads(self) -> frozenset[int]:
+        """Return the identifiers of the threads that execute a request. Thread-safe."""
+        return self._dispatcher.pool.busy_threads()
+
     def close(self) -> None:
         """Take no more requests; those that were taken are executed and answered. Idempotent."""
         if self._closed:
