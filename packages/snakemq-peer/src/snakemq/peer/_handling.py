@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Callable
 
+from snakemq.link import Abilities, LinkInterface
 from snakemq.messaging import Reject, Retry
 
 from ._iteration import Arrivals
@@ -22,13 +23,21 @@ class HandlerThread:
     It may block, make remote calls, and take as long as it needs: the loop goes on meanwhile.
     """
 
-    def __init__(self, handler: Handler, arrivals: Arrivals, name: str) -> None:
+    def __init__(
+        self, handler: Handler, arrivals: Arrivals, link: LinkInterface, name: str
+    ) -> None:
         self._handler = handler
         self._arrivals = arrivals
+        self._wait_until = Abilities(link).wait_until
         self._done = threading.Event()
         self._is_hurried = False
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
+
+    @property
+    def thread_id(self) -> int | None:
+        """The identifier of its thread."""
+        return self._thread.ident
 
     @property
     def is_current(self) -> bool:
@@ -37,7 +46,13 @@ class HandlerThread:
 
     def join(self, timeout: float) -> None:
         """Wait until it has finished its last message, unless it is the handler that calls this."""
-        if not self.is_current and self._done.wait(timeout) and not self._is_hurried:
+        if self.is_current:
+            return
+        if self._wait_until is None:
+            self._done.wait(timeout)
+        else:
+            self._wait_until(self._done.is_set, timeout)
+        if self._done.is_set() and not self._is_hurried:
             self._thread.join()
 
     def hurry(self) -> None:
@@ -51,6 +66,7 @@ class HandlerThread:
                 self._handle(message)
         finally:
             self._done.set()
+            self._arrivals.leave()
 
     def _handle(self, message: ReceivedMessage) -> None:
         try:

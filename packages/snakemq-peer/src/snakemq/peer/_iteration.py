@@ -50,6 +50,9 @@ class Arrivals:
             return None
         return message
 
+    def leave(self) -> None:
+        """Note that this thread, which has taken messages, takes no more."""
+
     def end(self) -> None:
         """Give nothing out any more. What is still here is not acknowledged, and comes again to the
         next process."""
@@ -90,6 +93,7 @@ class Messages:
         self._turn_ends(None)
         message = self._current = self._arrivals.take(self._timeout)
         if message is None:
+            self._arrivals.leave()
             raise StopIteration
         return message
 
@@ -103,11 +107,14 @@ class Messages:
         traceback: TracebackType | None,
     ) -> None:
         self._turn_ends(error)
+        self._arrivals.leave()
 
     def __del__(self) -> None:
         # A loop that has ended by itself has no current message. So the body has raised, or left
         # by break or return; Python does not tell which.
-        self._turn_ends(_Left())
+        if self._current is not None:
+            self._turn_ends(_Left())
+            self._arrivals.leave()
 
     def _turn_ends(self, error: BaseException | None) -> None:
         message, self._current = self._current, None

@@ -6,6 +6,7 @@ import threading
 import warnings
 import weakref
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -76,6 +77,9 @@ class Peer:
     not. Raises ``TypeError``, ``ValueError``, and what opening the storages raises.
     """
 
+    _make_stack: type[Stack] | partial[Stack] = Stack
+    """Puts the layers together. ``snakemq.testing`` does it in memory."""
+
     def __init__(
         self,
         ident: str,
@@ -94,7 +98,7 @@ class Peer:
     ) -> None:
         zero_or_more("seconds", or_none=True)("call_timeout", call_timeout)
         zero_or_more("seconds")("close_timeout", close_timeout)
-        self._stack = stack = Stack(
+        self._stack = stack = self._make_stack(
             ident,
             storage=storage,
             inbox=inbox,

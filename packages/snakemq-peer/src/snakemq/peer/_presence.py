@@ -2,11 +2,11 @@
 
 import threading
 from datetime import UTC, datetime
-from time import monotonic
 from typing import NamedTuple
 
 from snakemq.exceptions import ConnectFailed
 from snakemq.identity import Identity, Proof
+from snakemq.link import Abilities
 from snakemq.messaging import Messaging
 
 from ._loop_thread import closed
@@ -26,6 +26,7 @@ class Presence:
 
     def __init__(self, messaging: Messaging) -> None:
         self._messaging = messaging
+        self._wait_until = Abilities(messaging.packeter.link).wait_until
         self._changed = threading.Condition()
         self._by_ident: dict[str, tuple[str, ConnectedPeer]] = {}  # with the connection
         self._identities: dict[str, Identity] = {}  # by connection
@@ -47,17 +48,25 @@ class Presence:
 
     def wait_for(self, ident: str, timeout: float | None) -> Identity:
         """See :meth:`Peer.wait_for`."""
-        end = None if timeout is None else monotonic() + timeout
-        with self._changed:
-            while (found := self._by_ident.get(ident)) is None:
-                if self._is_over:
-                    raise closed()
-                left = None if end is None else end - monotonic()
-                if left is not None and left <= 0:
-                    hint = "" if self._failure is None else f"; {self._failure}"
-                    raise TimeoutError(f"{ident!r} is not connected after {timeout:g} s{hint}")
-                self._changed.wait(left)
-        return found[1].identity
+        seen: list[Identity] = []  # it may go again before this thread looks
+
+        def is_over() -> bool:
+            found = self._by_ident.get(ident)
+            if found is not None:
+                seen.append(found[1].identity)
+            return bool(seen) or self._is_over
+
+        if self._wait_until is None:
+            with self._changed:
+                self._changed.wait_for(is_over, timeout)
+        else:
+            self._wait_until(is_over, timeout)
+        if seen:
+            return seen[0]
+        if self._is_over:
+            raise closed()
+        hint = "" if self._failure is None else f"; {self._failure}"
+        raise TimeoutError(f"{ident!r} is not connected after {timeout:g} s{hint}")
 
     def end(self) -> None:
         """Wake up those that wait: the peer is closed."""

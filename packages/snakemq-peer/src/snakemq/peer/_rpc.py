@@ -38,6 +38,11 @@ class Calls:
             self._arrivals.has_client = True
         return self._client
 
+    @property
+    def has_server(self) -> bool:
+        """Was :meth:`serve` called?"""
+        return self._server is not None
+
     def serve(self, name: str, instance: object, methods: Iterable[str] | None) -> None:
         """See :meth:`Peer.serve`."""
         self.server.register_object(instance, name, methods)

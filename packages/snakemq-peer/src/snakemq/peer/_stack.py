@@ -6,7 +6,6 @@ import logging
 import threading
 from collections.abc import Iterable
 from contextlib import ExitStack
-from time import monotonic
 from typing import TYPE_CHECKING
 
 from snakemq.exceptions import LoopError
@@ -37,6 +36,8 @@ class Stack:
     """All that a peer consists of. It does not know the :class:`Peer`, which may be forgotten while
     the loop still runs."""
 
+    MessagingType: type[Messaging] = Messaging
+
     def __init__(
         self,
         ident: str,
@@ -57,9 +58,9 @@ class Stack:
         with ExitStack() as undo:
             self.storages = storages = Storages()
             undo.callback(storages.close)
-            self.link = link = Link()
+            self.link = link = self.make_link()
             undo.callback(link.cleanup)
-            self.messaging = messaging = Messaging(
+            self.messaging = messaging = self.MessagingType(
                 ident,
                 "",
                 Packeter(link),
@@ -79,7 +80,7 @@ class Stack:
             self.outgoing = Outgoing(messaging, known)
             self.presence = Presence(messaging)
             desk = Desk(messaging, self.outgoing, known)
-            self.arrivals = Arrivals(messaging, self.presence, desk)
+            self.arrivals = self.make_arrivals(desk)
             link.on_connect_failed.add_internal(self.presence.connect_failed)
             link.on_closed.add_internal(self._link_is_gone)
             self.handler: HandlerThread | None = None
@@ -92,6 +93,14 @@ class Stack:
             self.thread.start()
             undo.pop_all()
 
+    def make_link(self) -> Link:
+        """Make the link. ``snakemq.testing`` makes one in memory."""
+        return Link()
+
+    def make_arrivals(self, desk: Desk) -> Arrivals:
+        """Make the place where messages wait for threads."""
+        return Arrivals(self.messaging, self.presence, desk)
+
     def check_open(self) -> None:
         """Raise :exc:`PeerClosed` if the end has begun."""
         if self._is_closing:
@@ -100,7 +109,7 @@ class Stack:
     def handle(self, handler: Handler) -> None:
         """See :meth:`Peer.on_message`."""
         name = f"snakemq-{self.messaging.identifier}-handler"
-        self.handler = HandlerThread(handler, self.arrivals, name)
+        self.handler = HandlerThread(handler, self.arrivals, self.link, name)
 
     # -- the end
 
@@ -126,11 +135,14 @@ class Stack:
         with self._lock:
             is_first, self._is_closing = not self._is_closing, True
         if is_first:
-            self._close(monotonic() + timeout)
+            self._close(self.link.time() + timeout)
         elif self.handler is None or not self.handler.is_current:
             self._is_closed.wait(timeout)
 
     def _close(self, end: float) -> None:
+        def left() -> float:
+            return max(0.0, end - self.link.time())
+
         # From the last to the first; each is done even if those before it raise.
         with ExitStack() as steps:
             steps.callback(self.ending.tell, News.CLOSED)
@@ -138,11 +150,11 @@ class Stack:
             steps.callback(self.storages.close)
             steps.callback(self.messaging.close)
             steps.callback(self._report_what_is_lost)
-            steps.callback(lambda: self.thread.join(_left(end)))
+            steps.callback(lambda: self.thread.join(left()))
             steps.callback(self.link.cleanup)
-            steps.callback(lambda: self.messaging.drain(_left(end)))
+            steps.callback(lambda: self.messaging.drain(left()))
             if self.handler is not None:
-                steps.callback(lambda handler: handler.join(_left(end)), self.handler)
+                steps.callback(lambda handler: handler.join(left()), self.handler)
             steps.callback(self.presence.end)
             steps.callback(self.arrivals.end)
 
@@ -165,7 +177,3 @@ class Stack:
         self.presence.end()
         if not self._is_closing:
             self.ending.tell(News.STOP)
-
-
-def _left(end: float) -> float:
-    return max(0.0, end - monotonic())
