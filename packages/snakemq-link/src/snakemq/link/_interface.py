@@ -34,8 +34,8 @@ class LinkInterface(Protocol):
 
     A link may have more abilities: those of :class:`SendsAtOnce`, :class:`LendingLink`,
     :class:`IdleLink`, :class:`ProgressLink`, :class:`CrowdedLink`, :class:`CredentialsLink`,
-    :class:`ReportingLink`, :class:`EndingLink` and :class:`TimedLink`. The layers above ask for them once, when they
-    are built on the link: see :class:`Abilities`.
+    :class:`ReportingLink`, :class:`EndingLink` and :class:`TimedLink`. The layers above ask for
+    them once, when they are built on the link: see :class:`Abilities`.
     """
 
     on_connect: Callback[[str]]
