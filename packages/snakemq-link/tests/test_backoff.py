@@ -46,6 +46,16 @@ def test_jitter_is_drawn_anew_for_each_delay() -> None:
     assert delays(flat, 3) == pytest.approx([0.001, 0.000875, 0.00075])
 
 
+def test_attempts_begin_quickly_again_when_something_has_changed() -> None:
+    waits = backoff()
+    for _ in range(5):
+        waits.connection_lasted(0.0)
+        waits.refused()
+    assert delays(waits, 20)[-1] == 3.0
+    waits.begin_again()
+    assert delays(waits, 1) == [FIRST_DELAY]
+
+
 def wait_after(
     outage: float, jitter: list[float], brief_connections: int = 0, closed_at_once: int = 0
 ) -> float:

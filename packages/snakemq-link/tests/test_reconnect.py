@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from real_links import (
     LOCALHOST,
     DiaryLink,
@@ -18,6 +19,7 @@ from real_links import (
     wait_for,
 )
 
+from snakemq.exceptions import LoopError
 from snakemq.link.testing import FakeClock
 
 NewLink = Callable[..., DiaryLink]
@@ -114,3 +116,77 @@ def test_interval_of_the_link_is_for_connectors_without_one(
     link.reconnect_interval = 0.5
     link.add_connector(tmp_path / "nobody")
     assert attempts_within(link, clock, 60.0) > 120
+
+
+def waiting_long(link: DiaryLink, *addresses: Path) -> FakeClock:
+    """Let the link dial in vain until it waits for minutes, with a clock that then stands still."""
+    clock = FakeClock(1000.0)
+    link._loop.time = clock.time
+    for address in addresses:
+        link.add_connector(address, reconnect_interval=3600.0)
+    attempts_within(link, clock, 600.0)
+    return clock
+
+
+def test_connectors_dial_at_once_when_they_are_told_to(
+    link: DiaryLink, other: DiaryLink, tmp_path: Path
+) -> None:
+    addresses = [tmp_path / "one", tmp_path / "two"]
+    waiting_long(link, *addresses)
+    for address in addresses:
+        other.add_listener(address)
+    pass_once(link, other, link)
+    assert link.connected == []
+    link.reconnect_now()
+    run_until(lambda: len(link.open) == 2, link, other)
+
+
+def test_one_connector_dials_at_once_when_it_is_told_to(
+    link: DiaryLink, other: DiaryLink, tmp_path: Path
+) -> None:
+    waiting_long(link, tmp_path / "one", tmp_path / "two")
+    for name in ("one", "two"):
+        other.add_listener(tmp_path / name)
+    link.reconnect_now(tmp_path / "two")
+    run_until(lambda: link.open, link, other)
+    for _ in range(3):
+        pass_once(link, other)
+    assert len(link.connected) == 1
+
+
+def test_attempts_follow_quickly_when_that_one_fails(link: DiaryLink, tmp_path: Path) -> None:
+    clock = waiting_long(link, tmp_path / "nobody")
+    assert attempts_within(link, clock, 1.0) == 0
+    link.reconnect_now()
+    assert attempts_within(link, clock, 1.0) >= 5
+
+
+def test_connections_go_on_when_connectors_are_to_dial(link: DiaryLink, other: DiaryLink) -> None:
+    connect(link, other)
+    other.reconnect_now()
+    for _ in range(3):
+        pass_once(link, other)
+    assert len(other.connected) == 1
+    assert other.disconnected == []
+
+
+def test_connector_that_is_deleted_meanwhile_does_not_dial(
+    link: DiaryLink, other: DiaryLink, tmp_path: Path
+) -> None:
+    waiting_long(link, tmp_path / "one")
+    other.add_listener(tmp_path / "one")
+    link.reconnect_now()
+    link.del_connector(tmp_path / "one")
+    for _ in range(3):
+        pass_once(link, other)
+    assert other.connected == []
+    assert link._loop._timers.next_time() is None
+
+
+def test_only_a_connector_that_exists_can_dial(link: DiaryLink, tmp_path: Path) -> None:
+    with pytest.raises(KeyError):
+        link.reconnect_now(tmp_path / "one")
+    link.reconnect_now()
+    link.cleanup()
+    with pytest.raises(LoopError):
+        link.reconnect_now()

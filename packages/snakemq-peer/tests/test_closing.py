@@ -33,6 +33,7 @@ def test_closed_peer_says_so(alice: Peer) -> None:
         lambda: alice.broadcast(b"hello"),
         lambda: alice.listen("tcp://127.0.0.1:0"),
         lambda: alice.connect("tcp://127.0.0.1:1"),
+        lambda: alice.reconnect_now(),
         lambda: alice.wait_for("bob"),
         lambda: alice.messages(),
         lambda: alice.on_message(print),

@@ -3,6 +3,7 @@ import threading
 from datetime import UTC, datetime
 from pathlib import Path
 from queue import Queue
+from unittest import mock
 
 import pytest
 from real_peers import PATIENCE, MakePeer
@@ -191,6 +192,22 @@ def test_waiting_in_vain_says_why(alice: Peer) -> None:
     assert failed.wait(PATIENCE)
     with pytest.raises(TimeoutError, match=r"'bob' is not connected after 0\.01 s; .*refused"):
         alice.wait_for("bob", 0.01)
+
+
+def test_peer_dials_at_once_when_it_is_told_to(alice: Peer, tmp_path: Path) -> None:
+    told: list[object] = []
+    with mock.patch.object(alice.link, "reconnect_now", told.append):
+        alice.reconnect_now()
+        alice.reconnect_now("tls://bob.example:4000")
+        alice.reconnect_now(("bob.example", 4000))
+    assert told == [None, ("bob.example", 4000), ("bob.example", 4000)]
+    with pytest.raises(KeyError):
+        alice.reconnect_now("tcp://bob.example:4000")
+    with pytest.raises(ValueError, match="is not an address"):
+        alice.reconnect_now("bob.example")
+    url = f"unix:{tmp_path / 'bob.sock'}"
+    alice.connect(url)
+    alice.reconnect_now(url)
 
 
 def test_closing_wakes_up_those_that_wait_for_a_peer(alice: Peer) -> None:

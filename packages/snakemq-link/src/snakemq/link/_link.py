@@ -66,9 +66,9 @@ class Link:
     The interface to the layers above is :class:`~snakemq.link.LinkInterface`. Call its methods in
     the thread that runs :meth:`loop`, or in any one thread while none does. Only these are
     thread-safe: :meth:`stop`, :meth:`wakeup_poll`, :meth:`time`, :meth:`in_loop`,
-    :meth:`call_from_thread`, :meth:`add_connector`, :meth:`cleanup`, :meth:`borrow`,
-    :meth:`run_if_idle`, :attr:`give_back`. Signal handlers may call :meth:`stop` and
-    :meth:`wakeup_poll`.
+    :meth:`call_from_thread`, :meth:`add_connector`, :meth:`reconnect_now`, :meth:`cleanup`,
+    :meth:`borrow`, :meth:`run_if_idle`, :attr:`give_back`. Signal handlers may call
+    :meth:`stop` and :meth:`wakeup_poll`.
 
     Each setting is an argument and an attribute; a new value holds for what happens afterwards. The
     constants of this module are the defaults, and explain them. A wrong value raises ``TypeError``
@@ -229,6 +229,19 @@ class Link:
         address = normalize(address)
         self._dialling.add_connector(address, reconnect_interval, ssl_config, ident)
         return address
+
+    def reconnect_now(self, address: Address | os.PathLike[str] | None = None) -> None:
+        """Let connectors that wait for their next attempt dial at once. Thread-safe.
+
+        Call this when they may succeed sooner than their waits suggest, for example after a change
+        of the network. If the attempt fails, the next ones follow as quickly as after a connection
+        that was lost. Attempts that are under way and connections go on; keep-alive finds out
+        which of the connections are dead.
+
+        ``address``: only the connector to this address; ``None``: all. Raises ``KeyError`` when
+        there is none.
+        """
+        self._dialling.reconnect_now(None if address is None else normalize(address))
 
     def del_connector(self, address: Address | os.PathLike[str]) -> None:
         """Remove a connector and close its connection.

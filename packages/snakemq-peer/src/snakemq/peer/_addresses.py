@@ -29,22 +29,29 @@ def parse(address: AnyAddress, tls: SSLConfig | None) -> Endpoint:
     """
     if tls is not None and not isinstance(tls, SSLConfig):
         raise TypeError(f"tls must be an SSLConfig, not {tls!r}")
+    place = place_of(address)
+    if isinstance(address, str):
+        if address.startswith("tls:") and tls is None:
+            raise ValueError(f"{address!r} needs certificates or keys: give tls=SSLConfig(...)")
+        if address.startswith("tcp:") and tls is not None:
+            raise ValueError(f"{address!r} is without TLS: write tls://, or leave tls= out")
+    return place, tls
+
+
+def place_of(address: AnyAddress) -> Address | os.PathLike[str]:
+    """Return the address for the link. Raises ``ValueError`` for a URL that is wrong."""
     if not isinstance(address, str):
-        return address, tls  # the link checks it
+        return address  # the link checks it
     match = _URL.fullmatch(address)
     scheme = match["scheme"] if match is not None else ""
     if match is None or scheme not in ("tcp", "tls", "unix"):
         raise ValueError(f"{address!r} is not an address: write {_FORMS}")
     if scheme == "unix":
-        return _path(address, match["rest"]), tls
+        return _path(address, match["rest"])
     place = _HOST_AND_PORT.fullmatch(match["rest"])
     if place is None:
         raise ValueError(f"{address!r} is not an address: write {scheme}://host:port")
-    if scheme == "tls" and tls is None:
-        raise ValueError(f"{address!r} needs certificates or keys: give tls=SSLConfig(...)")
-    if scheme == "tcp" and tls is not None:
-        raise ValueError(f"{address!r} is without TLS: write tls://, or leave tls= out")
-    return (place["ipv6"] or place["host"], int(place["port"])), tls
+    return place["ipv6"] or place["host"], int(place["port"])
 
 
 def _path(url: str, rest: str) -> os.PathLike[str]:

@@ -19,7 +19,7 @@ from snakemq.policy import Policy
 from snakemq.queues import InboxStorage
 
 from . import _running
-from ._addresses import AnyAddress, parse, to_url
+from ._addresses import AnyAddress, parse, place_of, to_url
 from ._codecs import Codec
 from ._iteration import Messages
 from ._presence import ConnectedPeer
@@ -172,6 +172,18 @@ class Peer:
         place, config = parse(address, tls)
         connector = self._open().link.add_connector(place, reconnect_interval, config, ident=ident)
         return to_url(connector, config)
+
+    def reconnect_now(self, address: AnyAddress | None = None) -> None:
+        """Dial at once wherever the next attempt to connect would have to wait, for example after a
+        change of the network.
+
+        Attempts that are under way and connections go on. ``address``: only this one, as
+        :meth:`connect` has returned or was given it; ``None``: all. Raises ``KeyError`` if the
+        peer does not connect to that address, and ``TypeError`` and ``ValueError`` for what is
+        not an address.
+        """
+        place = None if address is None else place_of(address)
+        self._open().link.reconnect_now(place)
 
     def wait_for(self, ident: str, timeout: float | None = None) -> Identity:
         """Wait until a peer is connected, and return who it is.

@@ -35,6 +35,10 @@ class Backoff:
         self._delay = min(self._delay * GROWTH, self._ceiling)
         return delay * (1 - 0.25 * self._random())
 
+    def begin_again(self) -> None:
+        """Something has changed, such as the network, so attempts begin quickly again."""
+        self._delay = self._first = FIRST_DELAY
+
     def refused(self) -> None:
         """The other side is there and refuses this one, until somebody changes something.
 

@@ -87,7 +87,8 @@ class Connector:
         self._worked_last: Endpoint | None = None
         self._reasons: list[str] = []  # why the endpoints of this round could not be reached
         self._next_attempt: Timer | None = None
-        self._timer: Timer | None = None  # the next round, its deadline, or that all is well again
+        self._next_round: Timer | None = None  # while it waits
+        self._timer: Timer | None = None  # the deadline of a round, or that all is well again
         forks.register(self)
 
     def begin(self) -> None:
@@ -97,6 +98,7 @@ class Connector:
 
     def dial(self) -> None:
         """Begin a round."""
+        self._next_round = None
         self._reasons = []
         self._timer = self._loop.call_later(self._settings.connect_timeout, self._round_timed_out)
         endpoint = literal(self.address)
@@ -106,9 +108,19 @@ class Connector:
             assert self._look_up is not None
             self._look_up.ask(self._resolved)
 
+    def dial_now(self) -> None:
+        """Begin the next round at once, if this waits for it, and wait for short times again."""
+        if self._next_round is not None:
+            self._next_round.cancel()
+            self._backoff.begin_again()
+            self.dial()
+
     def remove(self) -> None:
         """Stop for good. The link closes the connection, if there is one."""
         self._removed = True
+        if self._next_round is not None:
+            self._next_round.cancel()
+            self._next_round = None
         self._end_round()
 
     def abandon(self) -> None:
@@ -157,7 +169,7 @@ class Connector:
 
     def _plan_next_round(self) -> None:
         if not self._removed:
-            self._timer = self._loop.call_later(self._backoff.next_delay(), self.dial)
+            self._next_round = self._loop.call_later(self._backoff.next_delay(), self.dial)
 
     def _round_failed(self) -> None:
         self._end_round()

@@ -75,6 +75,12 @@ class Dialling:
             self.connectors[address] = connector
         self._loop.call_from_thread(connector.begin)
 
+    def reconnect_now(self, address: Address | None) -> None:
+        self._loop.check_usable()
+        chosen = list(self.connectors.values()) if address is None else [self.connectors[address]]
+        for connector in chosen:
+            self._loop.call_from_thread(connector.dial_now)
+
     def del_connector(self, address: Address) -> None:
         connector = self.connectors.pop(address)
         connector.remove()
