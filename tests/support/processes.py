@@ -34,9 +34,16 @@ class Script:
     """A running script. What it prints is read line by line, and no wait is without an end."""
 
     def __init__(
-        self, path: Path, arguments: Iterable[str], cwd: Path, under: Iterable[str] = ()
+        self,
+        path: Path,
+        arguments: Iterable[str],
+        cwd: Path,
+        under: Iterable[str] = (),
+        *,
+        asks: bool = False,
     ) -> None:
-        """``under``: the command of a tool that runs the script and watches it."""
+        """``under``: the command of a tool that runs the script and watches it. ``asks``: it reads
+        what :meth:`type` is given."""
         self.name = path.name
         self.lines: list[str] = []
         """What was read so far."""
@@ -47,7 +54,7 @@ class Script:
         self.process = subprocess.Popen(
             [*under, sys.executable, "-u", str(path), *arguments],
             cwd=cwd,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE if asks else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=self._stderr,
             text=True,
@@ -87,6 +94,17 @@ class Script:
         while self.read_line() is not None:
             pass
         return self.lines[begin:]
+
+    def type(self, line: str) -> None:
+        """Type a line at the terminal."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(f"{line}\n")
+        self.process.stdin.flush()
+
+    def end_input(self) -> None:
+        """Press Ctrl-D."""
+        assert self.process.stdin is not None
+        self.process.stdin.close()
 
     def interrupt(self) -> None:
         """Press Ctrl-C; :meth:`wait` presses it again as long as the script goes on."""
@@ -130,6 +148,8 @@ class Script:
         self._reader.join(DEADLINE)
         assert self.process.stdout is not None
         self.process.stdout.close()
+        if self.process.stdin is not None:
+            self.process.stdin.close()
         self._stderr.close()
 
     def __repr__(self) -> str:
@@ -145,8 +165,8 @@ class Scripts:
         self._cwd = cwd
         self._running: list[Script] = []
 
-    def start(self, name: str, *arguments: object) -> Script:
-        script = Script(self._folder / name, map(str, arguments), self._cwd)
+    def start(self, name: str, *arguments: object, asks: bool = False) -> Script:
+        script = Script(self._folder / name, map(str, arguments), self._cwd, asks=asks)
         self._running.append(script)
         return script
 
