@@ -3,6 +3,8 @@
 A page is cut into scenarios by its ``##`` headings. In a scenario
 
 - a ``python`` block with names of files is appended to each of these files,
+- but one whose name begins with ``examples/`` is an excerpt of that file, which is run by its own
+  tests: it stands there word for word, perhaps farther to the right,
 - a ``toml`` block with names of files is appended to each of these, which scripts only read,
 - an ``sh`` block runs its lines ``python FILE ARGUMENTS`` at the same time; the file may also be
   one of the examples,
@@ -22,6 +24,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
+
+EXCERPT = "examples/"
+"""How the names begin of files that a page only shows."""
 
 _FENCE = re.compile(r"^(?P<indent> *)```(?P<info>.*)$")
 
@@ -67,6 +72,11 @@ def scenarios(text: str) -> list[Scenario]:
     return [scenario for scenario in found if scenario.files or scenario.runs]
 
 
+def excerpts(text: str) -> list[Block]:
+    """The blocks of a page that are in a file of their own."""
+    return [it for it in blocks(text) if it.names and it.names[0].startswith(EXCERPT)]
+
+
 def commands(block: Block) -> list[list[str]]:
     """The command lines of an ``sh`` block, cut into words, without comments."""
     lines = [shlex.split(line, comments=True) for line in block.text.splitlines()]
@@ -78,6 +88,8 @@ def _scenario(title: str, section: list[Block]) -> Scenario:
     for block in section:
         if block.language in ("python", "toml"):
             for name in block.names:
+                if name.startswith(EXCERPT):
+                    continue
                 scenario.files[name] = scenario.files.get(name, "") + block.text
         elif block.language == "sh":
             started = {words[1]: words[2:] for words in commands(block) if words[0] == "python"}

@@ -7,16 +7,18 @@ import socket
 import ssl
 import tomllib
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
 
 from tests.support.processes import Script, scripts
 
-from .pages import DOCS, ROOT, Scenario, blocks, commands, scenarios
+from .pages import DOCS, ROOT, Block, Scenario, blocks, commands, excerpts, scenarios
 
 PAGES = [
     ROOT / "README.md",
     DOCS / "peer.md",
+    DOCS / "recipes.md",
     DOCS / "tutorial.md",
     DOCS / "layers-by-hand.md",
     DOCS / "security-in-practice.md",
@@ -112,6 +114,20 @@ def test_a_page_does_what_it_says(page: Path, scenario: Scenario, tmp_path: Path
                 if name in run.output:
                     # A script that is just ending by itself may still report our Ctrl-C.
                     assert script.lines[told:] in ([], ["got SIGINT"]), script
+
+
+EXCERPTS = [(page, block) for page in PAGES for block in excerpts(page.read_text())]
+
+
+@pytest.mark.parametrize(
+    ("page", "block"), EXCERPTS, ids=[f"{page.stem}: {b.line}" for page, b in EXCERPTS]
+)
+def test_an_excerpt_stands_in_its_example(page: Path, block: Block) -> None:
+    (name,) = block.names
+    source = (ROOT / name).read_text().splitlines(keepends=True)
+    length = block.text.count("\n")
+    places = range(len(source) - length + 1)
+    assert any(dedent("".join(source[it : it + length])) == block.text for it in places), block.text
 
 
 def test_every_page_is_tested() -> None:
