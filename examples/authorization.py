@@ -16,12 +16,10 @@ import sys
 import threading
 from pathlib import Path
 
+from snakemq import Peer
 from snakemq.identity import UnixUsers
-from snakemq.link import Link
-from snakemq.messaging import Messaging, ReceiveHook
-from snakemq.packeter import Packeter
 from snakemq.policy import Rules
-from snakemq.rpc import NoInstanceError, NotAllowed, RpcClient, RpcServer
+from snakemq.rpc import NoInstanceError, NotAllowed
 
 RULES = Path(__file__).with_name("rules.toml")
 
@@ -44,53 +42,41 @@ class Counter:
             self._value = 0
 
 
-def serve(link: Link, path: str) -> None:
+def serve(url: str) -> None:
     logging.basicConfig(stream=sys.stdout, format="%(name)s: %(message)s")
     peers = ("alice", "bob", "guest-1")
-    messaging = Messaging(
+    peer = Peer(
         "server",
-        "",
-        Packeter(link),
         authenticator=UnixUsers(dict.fromkeys(peers, os.getuid())),
         policy=Rules.from_toml(RULES),
     )
-    server = RpcServer(ReceiveHook(messaging))
-    server.register_object(Counter(), "counter")
-    print("listening on", link.add_listener(path))
-    try:
-        link.loop()
-    except KeyboardInterrupt:
-        print("bye")
-    finally:
-        link.cleanup()
+    peer.serve("counter", Counter())
+    print("listening on", peer.listen(url))
+    peer.run()
+    print("bye")
 
 
-def call(link: Link, ident: str, path: str) -> None:
-    client = RpcClient(ReceiveHook(Messaging(ident, "", Packeter(link))), timeout=30)
-    link.add_connector(path)
-    threading.Thread(target=link.loop).start()
-    try:
-        counter = client.get_proxy("server", "counter")
+def call(ident: str, url: str) -> None:
+    with Peer(ident) as peer:
+        peer.connect(url)
+        counter = peer.remote("server", "counter")
         for method, args in ((counter.add, (2,)), (counter.value, ()), (counter.reset, ())):
             try:
                 print(f"{method.name}: {method(*args)}")
             except NotAllowed as exc:
                 print(exc)
         try:
-            client.get_proxy("server", "vault").open()
+            peer.remote("server", "vault").open()
         except NoInstanceError as exc:
             print("there is no", exc)
-    finally:
-        link.stop()
-        link.cleanup()
 
 
 def main(*args: str) -> None:
     match args:
         case ["serve", *path]:
-            serve(Link(), *path or ["snakemq.sock"])
+            serve(f"unix:{path[0] if path else 'snakemq.sock'}")
         case ["call", ident, *path]:
-            call(Link(), ident, *path or ["snakemq.sock"])
+            call(ident, f"unix:{path[0] if path else 'snakemq.sock'}")
         case _:
             sys.exit(__doc__)
 

@@ -15,18 +15,23 @@ offered the dead letters again, as if their senders had just sent them.
 import sys
 import time
 
-from snakemq.link import Link
+from snakemq import Peer
 from snakemq.message import Message
-from snakemq.messaging import DeadLetters, Messaging, Reject
-from snakemq.packeter import Packeter
-from snakemq.queues import QueuesStorageBase, open_storage
+from snakemq.messaging import DeadLetters, Reject
+from snakemq.peer import ReceivedMessage
+from snakemq.queues import open_storage
 
 
-def listen(storage: QueuesStorageBase, port: int, words: list[str]) -> None:
-    link = Link()
-    messaging = Messaging("listener", "", Packeter(link), dead_letters=storage)
+def listen(url: str, port: str, words: list[str]) -> None:
+    peer = Peer("listener", dead_letters=url)
 
-    def on_message_recv(conn_id: str, ident: str, message: Message) -> None:
+    def on_message_reject(conn_id: str, ident: str, message: Message) -> None:
+        print(f"kept {message.data.decode()}")  # it is in the storage by now
+
+    peer.messaging.on_message_reject.add(on_message_reject)
+
+    @peer.on_message
+    def on_message(message: ReceivedMessage) -> None:
         text = message.data.decode()
         if text.isdecimal():
             answer = str(2 * int(text))
@@ -34,21 +39,13 @@ def listen(storage: QueuesStorageBase, port: int, words: list[str]) -> None:
             answer = f"{text} {text}"
         else:
             raise Reject(f"{text!r} is not a number")
-        print(f"{ident} sent {text}: {answer}", "(requeued)" if message.headers else "")
-        messaging.send_message(ident, Message(answer.encode(), ttl=60))
+        again = " (requeued)" if "requeued" in message.headers else ""
+        print(f"{message.sender.ident} sent {text}: {answer}{again}")
+        message.reply(answer, codec="text", ttl=60)
 
-    def on_message_reject(conn_id: str, ident: str, message: Message) -> None:
-        print(f"kept {message.data.decode()}")  # it is in the storage by now
-
-    messaging.on_message_recv.add(on_message_recv)
-    messaging.on_message_reject.add(on_message_reject)
-    try:
-        print("listening on", link.add_listener(("127.0.0.1", port)))
-        link.loop()
-    except KeyboardInterrupt:
-        print("bye")
-    finally:
-        link.cleanup()
+    print("listening on", peer.listen(f"tcp://127.0.0.1:{port}"))
+    peer.run()
+    print("bye")
 
 
 def show(letters: DeadLetters) -> None:
@@ -58,12 +55,14 @@ def show(letters: DeadLetters) -> None:
 
 
 def main(file: str, what: str, port: str = "4000", *words: str) -> None:
-    storage = open_storage(f"sqlite:///{file}")
+    url = f"sqlite:///{file}"
+    if what == "listen":
+        listen(url, port, list(words))
+        return
+    storage = open_storage(url)
     letters = DeadLetters(storage)
     try:
-        if what == "listen":
-            listen(storage, int(port), list(words))
-        elif what == "list":
+        if what == "list":
             show(letters)
         elif what == "requeue":
             letters.requeue(letters.list())

@@ -1,4 +1,4 @@
-"""Acknowledges only slow messages late, without manual_ack.
+"""Acknowledges only slow messages late. This is for messaging without a Peer: see peer_worker.py.
 
     python defer_ack.py [PORT]
     python messaging_connector.py [PORT] "quick one" "slow two" "quick three"

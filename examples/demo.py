@@ -22,27 +22,26 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from snakemq.link import Link
-from snakemq.message import FLAG_PERSISTENT, Message
-from snakemq.messaging import Messaging, ReceiveHook
-from snakemq.packeter import Packeter
-from snakemq.rpc import RpcClient, RpcServer
-from snakemq.storage.sqlite import SqliteQueuesStorage
+from snakemq import Peer
+from snakemq.messaging import Receipt
+from snakemq.peer import ReceivedMessage
+from snakemq.queues import open_storage
 
 DEADLINE = 30.0
 """Seconds to wait for each event of the story."""
 
 
-# -- the processes of alice and bob: whole peers, remote-controlled through their standard streams
+# -- the processes of alice and bob: peers, remote-controlled through their standard streams
 
 
 def report(event: str, **details: Any) -> None:
-    print(json.dumps({"event": event, **details}), flush=True)
+    # In one piece: several threads report.
+    print(json.dumps({"event": event, **details}) + "\n", end="", flush=True)
 
 
-def report_connections(messaging: Messaging) -> None:
-    messaging.on_connect.add(lambda conn_id, ident: report("connected"))
-    messaging.on_disconnect.add(lambda conn_id, ident: report("disconnected"))
+def report_connections(peer: Peer) -> None:
+    peer.messaging.on_connect.add(lambda conn_id, ident: report("connected"))
+    peer.messaging.on_disconnect.add(lambda conn_id, ident: report("disconnected"))
 
 
 class Calculator:
@@ -58,47 +57,33 @@ class Calculator:
 
 def bob(port: str) -> None:
     """Be the peer that reports what it receives, and answers calls."""
-    link = Link()
-    messaging = Messaging("bob", "", Packeter(link))
-    report_connections(messaging)
+    peer = Peer("bob")
+    report_connections(peer)
+    peer.serve("calculator", Calculator())
 
-    def on_message_recv(conn_id: str, ident: str, message: Message) -> None:
-        if not message.data.startswith(b"rpc"):  # this is for the server
-            report("received", text=message.data.decode())
+    @peer.on_message
+    def on_message(message: ReceivedMessage) -> None:
+        report("received", text=message.content)
 
-    messaging.on_message_recv.add(on_message_recv)
-    server = RpcServer(ReceiveHook(messaging))
-    server.register_object(Calculator(), "calculator")
-    address = link.add_listener(("127.0.0.1", int(port)))
-    report("listening", port=address[1])
-    link.loop()
+    report("listening", url=peer.listen(f"tcp://127.0.0.1:{port}"))
+    peer.run()
 
 
-def alice(port: str, filename: str) -> None:
+def alice(url: str, filename: str) -> None:
     """Be the peer that sends and calls on order, and stores persistent messages in a file."""
     logging.getLogger("snakemq").setLevel(logging.ERROR)  # no warnings that bob is away
-    link = Link()
-    messaging = Messaging("alice", "", Packeter(link), SqliteQueuesStorage(filename))
-    report_connections(messaging)
-    texts: dict[bytes, str] = {}
-
-    def on_message_drop(ident: str, uuid: bytes) -> None:
-        if uuid in texts:
-            report("dropped", text=texts[uuid])
-
-    def on_message_delivered(conn_id: str, ident: str, uuid: bytes) -> None:
-        if uuid in texts:
-            report("delivered", text=texts[uuid])
-
-    messaging.on_message_drop.add(on_message_drop)
-    messaging.on_message_delivered.add(on_message_delivered)
-    calculator = RpcClient(ReceiveHook(messaging)).get_proxy("bob", "calculator")
+    peer = Peer("alice", storage=f"sqlite:///{filename}")
+    report_connections(peer)
+    calculator = peer.remote("bob", "calculator")
 
     def send(text: str, ttl: float | None, persistent: bool) -> None:
-        message = Message(text.encode(), ttl, FLAG_PERSISTENT if persistent else 0)
-        texts[message.uuid] = text
-        messaging.send_message("bob", message)
+        receipt = peer.send("bob", text, codec="text", ttl=ttl, persistent=persistent)
         report("sent", text=text)  # if it is persistent, it is on the disk now
+
+        def on_done(receipt: Receipt) -> None:
+            report(receipt.state.value, text=text)  # delivered or dropped
+
+        receipt.add_done_callback(on_done)
 
     def call(method: str, *arguments: int) -> None:
         try:
@@ -109,19 +94,23 @@ def alice(port: str, filename: str) -> None:
         else:
             report("returned", value=value)
 
+    def rest() -> None:
+        link = peer.link
+        link.call_from_thread(lambda: link.call_later(0.2, lambda: report("rested")))
+
     def obey() -> None:
         for line in sys.stdin:
             order, *details = json.loads(line)
             if order == "call":
                 threading.Thread(target=call, args=details, daemon=True).start()
             elif order == "rest":
-                link.call_from_thread(lambda: link.call_later(0.2, lambda: report("rested")))
+                rest()
             else:
-                link.call_from_thread(lambda details=details: send(*details))  # type: ignore[misc]
+                send(*details)
 
     threading.Thread(target=obey, daemon=True).start()
-    link.add_connector(("127.0.0.1", int(port)))
-    link.loop()
+    peer.connect(url)
+    peer.run()
 
 
 # -- the process that tells the story
@@ -131,7 +120,7 @@ class Broken(Exception):
     """Part of the story did not happen."""
 
 
-class Peer:
+class Actor:
     """A process that can be given orders, asked what happened, and killed."""
 
     def __init__(self, name: str, *arguments: object) -> None:
@@ -188,22 +177,23 @@ class Story:
     def __init__(self, folder: Path) -> None:
         self.file = folder / "alice.db"
         self.begin = time.monotonic()
-        self.peers: list[Peer] = []
+        self.actors: list[Actor] = []
 
     def tell(self, text: str) -> None:
         print(f"{time.monotonic() - self.begin:5.2f} s  {text}", flush=True)
 
-    def start(self, name: str, *arguments: object) -> Peer:
-        peer = Peer(name, *arguments)
-        self.peers.append(peer)
-        return peer
+    def start(self, name: str, *arguments: object) -> Actor:
+        actor = Actor(name, *arguments)
+        self.actors.append(actor)
+        return actor
 
     def run(self) -> None:
         self.tell("Start two processes that talk without a server in the middle:")
         bob = self.start("bob", 0)
-        port = bob.expect("listening")["port"]
-        self.tell(f"  bob, process {bob.pid}, listens on 127.0.0.1:{port}")
-        alice = self.start("alice", port, self.file)
+        url = bob.expect("listening")["url"]
+        port = url.rpartition(":")[2]
+        self.tell(f"  bob, process {bob.pid}, listens at {url}")
+        alice = self.start("alice", url, self.file)
         self.meet(alice, bob)
         self.tell(f"  alice, process {alice.pid}, connects to bob")
 
@@ -231,7 +221,7 @@ class Story:
         self.tell("kill -9 bob. alice notices, and goes on:")
         alice.send("are you there?", ttl=0)
         alice.expect("dropped", text="are you there?")
-        self.tell('  she sends "are you there?", now or never: a callback says that it is dropped')
+        self.tell('  she sends "are you there?", now or never: its receipt says that it is dropped')
         for number in (4, 5, 6):
             alice.send(number, persistent=True)
         alice.send(7)
@@ -262,13 +252,13 @@ class Story:
         self.tell(
             "kill -9 bob again. alice sends 8, 9, persistent, and 10, transient. kill -9 alice."
         )
-        storage = SqliteQueuesStorage(self.file)
+        storage = open_storage(f"sqlite:///{self.file}")
         waiting = [message.data.decode() for message in storage.get_items("bob")]
         storage.close()
         if waiting != ["8", "9"]:
             raise Broken(f"{waiting} in the file instead of 8 and 9")
         self.tell("Nobody is left. alice's SQLite file has 8 and 9; 10 has died with her process.")
-        alice = self.start("alice", port, self.file)
+        alice = self.start("alice", url, self.file)
         bob = self.start("bob", port)
         bob.expect("listening")
         self.meet(alice, bob)
@@ -282,12 +272,12 @@ class Story:
         self.tell('  and then "good night". Every persistent message came once, and in order.')
 
     @staticmethod
-    def meet(alice: Peer, bob: Peer) -> None:
+    def meet(alice: Actor, bob: Actor) -> None:
         alice.expect("connected")
         bob.expect("connected")
 
     @staticmethod
-    def arrive(alice: Peer, bob: Peer, text: str) -> None:
+    def arrive(alice: Actor, bob: Actor, text: str) -> None:
         bob.expect("received", text=text)
         alice.expect("delivered", text=text)
 
@@ -300,8 +290,8 @@ def main() -> None:
         except Broken as exc:
             sys.exit(f"The story is broken: {exc}")
         finally:
-            for peer in story.peers:
-                peer.kill()
+            for actor in story.actors:
+                actor.kill()
 
 
 ROLES: dict[str, Callable[..., None]] = {"alice": alice, "bob": bob}

@@ -8,51 +8,32 @@ the same here. Then all these messages have 20 seconds to be acknowledged. A sec
 service at once. drain_on_sigterm.service is a unit of systemd for it.
 """
 
-import signal
 import sys
 import threading
+from contextlib import suppress
 
-from snakemq.link import Link
-from snakemq.message import Message
-from snakemq.messaging import Messaging
-from snakemq.packeter import Packeter
+from snakemq import Peer
+from snakemq.peer import PeerClosed
 
 SECONDS_TO_DRAIN = 20.0
 """Less than what the system grants: TimeoutStopSec of systemd, 10 seconds of ``docker stop``."""
 
 
-def main(port: int = 4000, count: int = 2000) -> None:
-    link = Link()
-    messaging = Messaging("producer", "", Packeter(link))
+def main(port: str = "4000", count: str = "2000") -> None:
+    peer = Peer("producer", close_timeout=SECONDS_TO_DRAIN)
+    peer.connect(f"tcp://127.0.0.1:{port}")
 
-    def produce(conn_id: str, ident: str) -> None:
-        for number in range(count):
-            messaging.send_message(ident, Message(b"%d" % number, ttl=60))
-        print("sent", count, flush=True)
+    def produce() -> None:
+        with suppress(PeerClosed):  # the signal has come before
+            peer.wait_for("listener")
+            for number in range(int(count)):
+                peer.send("listener", b"%d" % number)
+            print("sent", count, flush=True)
 
-    def drain() -> None:
-        left = messaging.drain(SECONDS_TO_DRAIN)
-        print("left", left)
-        link.stop()
-
-    def on_signal(number: int, frame: object) -> None:
-        if draining.ident is None:
-            draining.start()  # the loop must go on meanwhile
-        else:
-            link.stop()
-
-    draining = threading.Thread(target=drain, daemon=True)
-    signal.signal(signal.SIGTERM, on_signal)
-    signal.signal(signal.SIGINT, on_signal)
-    messaging.on_connect.add(produce)
-    link.add_connector(("127.0.0.1", port))
-    try:
-        link.loop()
-    finally:
-        link.cleanup()
-        messaging.close()
+    threading.Thread(target=produce, daemon=True).start()
+    peer.run()  # waits for the signal in the main thread, and then closes the peer
     print("bye")
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    main(*sys.argv[1:])

@@ -10,32 +10,22 @@ again. Ends on Ctrl-C. Needs snakemq[sqlite].
 
 import sys
 
-from snakemq.link import Link
-from snakemq.message import Message
-from snakemq.messaging import Messaging
-from snakemq.packeter import Packeter
-from snakemq.storage.sqlite import SqliteQueuesStorage
+from snakemq import Peer
+from snakemq.peer import ReceivedMessage
 
 
 def main(port: str = "4000", filename: str = "inbox.db") -> None:
-    storage = SqliteQueuesStorage(filename)
-    link = Link()
     # One file for both: waiting messages, and the uuids of messages that were processed.
-    messaging = Messaging("listener", "", Packeter(link), storage, inbox=storage)
+    url = f"sqlite:///{filename}"
+    peer = Peer("listener", storage=url, inbox=url)
 
-    def on_message_recv(conn_id: str, ident: str, message: Message) -> None:
-        print(f"{ident}: {message.data.decode()}")
+    @peer.on_message
+    def on_message(message: ReceivedMessage) -> None:
+        print(f"{message.sender.ident}: {message.content}")
 
-    messaging.on_message_recv.add(on_message_recv)
-    try:
-        print("listening on", link.add_listener(("127.0.0.1", int(port))))
-        link.loop()
-    except KeyboardInterrupt:
-        print("bye")
-    finally:
-        link.cleanup()
-        messaging.close()
-        storage.close()
+    print("listening on", peer.listen(f"tcp://127.0.0.1:{port}"))
+    peer.run()
+    print("bye")
 
 
 if __name__ == "__main__":

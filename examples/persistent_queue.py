@@ -8,45 +8,32 @@ queued messages are delivered. Ends when the queue is empty, or on Ctrl-C. Needs
 """
 
 import sys
+import threading
 
-from snakemq.link import Link
-from snakemq.message import FLAG_PERSISTENT, Message
-from snakemq.messaging import Messaging
-from snakemq.packeter import Packeter
-from snakemq.storage.sqlite import SqliteQueuesStorage
+from snakemq import Peer
 
 
 def main(port: str = "4000", filename: str = "persistent_queue.db", *texts: str) -> None:
-    storage = SqliteQueuesStorage(filename)
-    found = [message.uuid for message in storage.get_items("listener")]
-    print(f"{len(found)} messages are waiting in {filename}")
-
-    link = Link()
-    messaging = Messaging("persistent sender", "", Packeter(link), storage)
-    waiting = set(found)
-
-    def on_message_delivered(conn_id: str, ident: str, uuid: bytes) -> None:
-        waiting.discard(uuid)
-        if not waiting:
-            print("all delivered")
-            link.stop()
-
-    messaging.on_message_delivered.add(on_message_delivered)
-    try:
-        for text in texts:
-            message = Message(text.encode(), ttl=None, flags=FLAG_PERSISTENT)
-            # When this returns, the message is on the disk.
-            waiting.add(messaging.send_message("listener", message))
-            print(f"queued {text}")
-        if waiting:
-            link.add_connector(("127.0.0.1", int(port)))
-            link.loop()
-    except KeyboardInterrupt:
-        print(f"bye; {len(waiting)} messages stay in {filename}")
-    finally:
-        link.cleanup()
-        messaging.close()
-        storage.close()
+    delivered = threading.Semaphore(0)
+    with Peer("persistent sender", storage=f"sqlite:///{filename}") as peer:
+        peer.messaging.on_message_delivered.add(lambda conn_id, ident, uuid: delivered.release())
+        peers = peer.stats().peers
+        left = peers["listener"].queued if "listener" in peers else 0
+        print(f"{left} messages are waiting in {filename}")
+        try:
+            for text in texts:
+                peer.send("listener", text, codec="text")
+                # It is on the disk now.
+                left += 1
+                print(f"queued {text}")
+            if left:
+                peer.connect(f"tcp://127.0.0.1:{port}")
+                while left:
+                    delivered.acquire()
+                    left -= 1
+                print("all delivered")
+        except KeyboardInterrupt:
+            print(f"bye; {left} messages stay in {filename}")
 
 
 if __name__ == "__main__":

@@ -9,24 +9,16 @@ when the server has noted all texts, or on Ctrl-C.
 import sys
 import threading
 
-from snakemq.link import Link
-from snakemq.messaging import Messaging, ReceiveHook
-from snakemq.packeter import Packeter
-from snakemq.rpc import RpcClient
+from snakemq import Peer
 
 
 def main(port: str = "4000", *texts: str) -> None:
     texts = texts or ("milk", "bread")
-    link = Link()
-    messaging = Messaging("client", "", Packeter(link))
-    client = RpcClient(ReceiveHook(messaging))
-    link.add_connector(("127.0.0.1", int(port)))
-    loop = threading.Thread(target=link.loop, name="loop")
-    loop.start()
     delivered = threading.Semaphore(0)
-    messaging.on_message_delivered.add(lambda conn_id, ident, uuid: delivered.release())
-    try:
-        desk = client.get_proxy("server", "desk")
+    with Peer("client") as peer:
+        peer.messaging.on_message_delivered.add(lambda conn_id, ident, uuid: delivered.release())
+        peer.connect(f"tcp://127.0.0.1:{port}")
+        desk = peer.remote("server", "desk")
         desk.note.as_signal(60)  # the method is marked on both sides
         for text in texts:
             desk.note(text)
@@ -34,13 +26,10 @@ def main(port: str = "4000", *texts: str) -> None:
         for _ in texts:
             delivered.acquire()
         print("delivered")
-    except KeyboardInterrupt:
-        print("bye")
-    finally:
-        link.stop()
-        loop.join()
-        link.cleanup()
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    try:
+        main(*sys.argv[1:])
+    except KeyboardInterrupt:
+        print("bye")

@@ -1,4 +1,4 @@
-"""Prints the statistics of a stack.
+"""Prints the statistics of a peer.
 
     python stats.py [PORT]
 
@@ -8,48 +8,34 @@ when all are acknowledged. Ends by itself.
 
 import sys
 
-from snakemq.link import Link
-from snakemq.message import Message
-from snakemq.messaging import Messaging
-from snakemq.packeter import Packeter
+from snakemq import Peer
 
 MESSAGES = 100
 
 
-def report(messaging: Messaging) -> None:
+def report(peer: Peer) -> None:
     """stats() is thread-safe and cheap: it does not stop the loop."""
-    stats = messaging.stats()
+    stats = peer.stats()
     print(f"connections: {stats.connections}, reconnected: {stats.reconnected}")
-    for ident, peer in stats.peers.items():
-        print(f"{ident}: {peer.queued} queued, {peer.in_flight} in flight, {peer.sent} sent")
-        print(f"{ident}: {peer.delivered} delivered, {peer.resent} of them sent again")
-        for reason, count in peer.dropped.items():
+    for ident, figures in stats.peers.items():
+        print(f"{ident}: {figures.queued} queued, {figures.in_flight} in flight")
+        print(f"{ident}: {figures.sent} sent, {figures.resent} of them again")
+        print(f"{ident}: {figures.delivered} delivered")
+        for reason, count in figures.dropped.items():
             print(f"{ident}: {count} dropped, {reason.value}")
-        if peer.round_trip is not None:
-            print(f"{ident}: a round trip takes {peer.round_trip * 1000:.1f} ms")
+        if figures.round_trip is not None:
+            print(f"{ident}: a round trip takes {figures.round_trip * 1000:.1f} ms")
 
 
-def main(port: int = 4000) -> None:
-    link = Link()
-    messaging = Messaging("counting", "", Packeter(link))
-    waiting = set()
-
-    def on_message_delivered(conn_id: str, ident: str, uuid: bytes) -> None:
-        waiting.discard(uuid)
-        if not waiting:
-            link.stop()
-
-    messaging.on_message_delivered.add(on_message_delivered)
-    for number in range(MESSAGES):
-        waiting.add(messaging.send_message("listener", Message(b"%d" % number, ttl=60)))
-    messaging.send_message("nobody", Message(b"only if you are there", ttl=0))
-    link.add_connector(("127.0.0.1", port))
-    try:
-        link.loop()
-        report(messaging)
-    finally:
-        link.cleanup()
+def main(port: str = "4000") -> None:
+    with Peer("counting") as peer:
+        peer.connect(f"tcp://127.0.0.1:{port}")
+        peer.send("nobody", b"only if you are there", ttl=0)
+        receipts = [peer.send("listener", b"%d" % number) for number in range(MESSAGES)]
+        for receipt in receipts:
+            receipt.wait(timeout=60)
+        report(peer)
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    main(*sys.argv[1:])

@@ -10,11 +10,8 @@ import sys
 
 from pymongo import MongoClient
 
+from snakemq import Peer
 from snakemq.exceptions import StorageError
-from snakemq.link import Link
-from snakemq.message import FLAG_PERSISTENT, Message
-from snakemq.messaging import Messaging
-from snakemq.packeter import Packeter
 from snakemq.storage.mongodb import MongoDbQueuesStorage
 
 
@@ -29,18 +26,14 @@ def main(uri: str, *texts: str) -> None:
     except StorageError as error:
         sys.exit(f"{error}{'; try again later' if error.temporary else ''}")
 
-    link = Link()
-    messaging = Messaging("shop", "", Packeter(link), storage)
-    for text in texts:
-        # When this returns, the message is in the journals of the majority of the members.
-        messaging.send_message("warehouse", Message(text.encode(), None, FLAG_PERSISTENT))
-    # In a program that stays: link.add_connector(...), link.loop().
-    count = [{"$group": {"_id": "$queue_name", "number": {"$sum": 1}}}]
-    for queue in client["shop"]["outbox.messages"].aggregate(count):
-        print(f"{queue['number']} messages wait for {queue['_id']}")
-
-    link.cleanup()
-    messaging.close()
+    # In a program that stays, the peer would connect to the others.
+    with Peer("shop", storage=storage) as peer:
+        for text in texts:
+            # When this returns, the message is in the journals of the majority of the members.
+            peer.send("warehouse", text, codec="text")
+        count = [{"$group": {"_id": "$queue_name", "number": {"$sum": 1}}}]
+        for queue in client["shop"]["outbox.messages"].aggregate(count):
+            print(f"{queue['number']} messages wait for {queue['_id']}")
     storage.close()
     client.close()
 

@@ -9,11 +9,9 @@ again: they are still there. Needs snakemq[mysql].
 
 import sys
 
+from snakemq import Peer
 from snakemq.exceptions import SnakeMQMessageTooLarge, StorageError
-from snakemq.link import Link
-from snakemq.message import FLAG_PERSISTENT, Message
-from snakemq.messaging import Messaging
-from snakemq.packeter import Packeter
+from snakemq.messaging import ReceiptState
 from snakemq.storage.sqla import SqlAlchemyQueuesStorage
 
 
@@ -23,22 +21,19 @@ def main(url: str, *texts: str) -> None:
     except StorageError as error:
         sys.exit(f"{error}{'; try again later' if error.temporary else ''}")
 
-    link = Link()
-    messaging = Messaging("shop", "", Packeter(link), storage)
-    # One commit for all of them.
-    messages = [Message(text.encode(), None, FLAG_PERSISTENT) for text in texts]
-    messaging.send_messages("warehouse", messages)
-    try:
-        # The limit is half of max_allowed_packet: in a statement, data take up to twice their size.
-        film = Message(bytes(1 << 29), None, FLAG_PERSISTENT)
-        messaging.send_message("warehouse", film)
-    except SnakeMQMessageTooLarge:
-        print("too large for this server, and not queued")
-    # In a program that stays: link.add_connector(...), link.loop().
-    print(f"{storage.count('warehouse')} messages wait for warehouse")
-
-    link.cleanup()
-    messaging.close()
+    # In a program that stays, the peer would connect to the others.
+    with Peer("shop", storage=storage) as peer:
+        # Without waiting for each of them, many share one commit.
+        receipts = [peer.send("warehouse", text, codec="text", wait=False) for text in texts]
+        for receipt in receipts:
+            receipt.wait(until=ReceiptState.QUEUED)
+        try:
+            # The limit is half of max_allowed_packet: in a statement, data take up to twice their
+            # size.
+            peer.send("warehouse", bytes(1 << 29))
+        except SnakeMQMessageTooLarge:
+            print("too large for this server, and not queued")
+        print(f"{storage.count('warehouse')} messages wait for warehouse")
     storage.close()
 
 

@@ -11,11 +11,8 @@ import sys
 
 import sqlalchemy as sa
 
+from snakemq import Peer
 from snakemq.exceptions import StorageError
-from snakemq.link import Link
-from snakemq.message import FLAG_PERSISTENT, Message
-from snakemq.messaging import Messaging
-from snakemq.packeter import Packeter
 from snakemq.storage.sqla import SqlAlchemyQueuesStorage
 
 # The tables are shop_messages and so on. Names of queues are bytes, because text has no NUL there.
@@ -31,18 +28,14 @@ def main(url: str, *texts: str) -> None:
     except StorageError as error:
         sys.exit(f"{error}{'; try again later' if error.temporary else ''}")
 
-    link = Link()
-    messaging = Messaging("shop", "", Packeter(link), storage)
-    for text in texts:
-        # When this returns, the message is committed and synced.
-        messaging.send_message("warehouse", Message(text.encode(), None, FLAG_PERSISTENT))
-    # In a program that stays: link.add_connector(...), link.loop().
-    with engine.connect() as connection:
-        for name, number in connection.exec_driver_sql(WAITING):
-            print(f"{number} messages wait for {name}")
-
-    link.cleanup()
-    messaging.close()
+    # In a program that stays, the peer would connect to the others.
+    with Peer("shop", storage=storage) as peer:
+        for text in texts:
+            # When this returns, the message is committed and synced.
+            peer.send("warehouse", text, codec="text")
+        with engine.connect() as connection:
+            for name, number in connection.exec_driver_sql(WAITING):
+                print(f"{number} messages wait for {name}")
     storage.close()
     engine.dispose()
 

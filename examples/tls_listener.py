@@ -8,54 +8,36 @@ A peer can claim any ident. Here an authenticator compares it with the certifica
 before anything is sent to it or taken from it. Ends on Ctrl-C.
 """
 
-import ssl
 import sys
 
+from snakemq import Peer
 from snakemq.exceptions import NotProven
 from snakemq.identity import CertificateIdents
-from snakemq.link import Link, SSLConfig
-from snakemq.message import Message
-from snakemq.messaging import Messaging
-from snakemq.packeter import Packeter
+from snakemq.link import SSLConfig
+from snakemq.peer import ReceivedMessage
 
 
 def main(port: str = "4000", folder: str = "certs") -> None:
-    link = Link()
-    messaging = Messaging(
-        "listener",
-        "",
-        Packeter(link),
-        authenticator=CertificateIdents("spiffe://corp.example/{ident}"),
-    )
-
-    def on_connect(conn_id: str, ident: str) -> None:
-        print(f"{ident} is here, with {sorted(messaging.identity(conn_id).names)}")
-
-    def on_message_recv(conn_id: str, ident: str, message: Message) -> None:
-        print(f"{ident}: {message.data.decode()}")
-        messaging.send_message(ident, Message(message.data.upper(), ttl=60))
+    peer = Peer("listener", authenticator=CertificateIdents("spiffe://corp.example/{ident}"))
 
     def on_error(conn_id: str | None, error: Exception) -> None:
         if isinstance(error, NotProven):
             print(f"refused: {error}")
 
-    messaging.on_connect.add(on_connect)
-    messaging.on_message_recv.add(on_message_recv)
-    messaging.on_error.add(on_error)
+    peer.messaging.on_error.add(on_error)
 
-    config = SSLConfig(
-        f"{folder}/listener.key",
-        f"{folder}/listener.crt",
-        ca_certs=f"{folder}/root.crt",
-        cert_reqs=ssl.CERT_REQUIRED,
+    @peer.on_message
+    def on_message(message: ReceivedMessage) -> None:
+        print(f"{message.sender.ident}, with {sorted(message.sender.names)}: {message.content}")
+        message.reply(message.content.upper(), codec="text", ttl=60)
+
+    # It demands that the other side has a certificate of this authority, too.
+    files = SSLConfig(
+        f"{folder}/listener.key", f"{folder}/listener.crt", ca_certs=f"{folder}/root.crt"
     )
-    print("listening on", link.add_listener(("127.0.0.1", int(port)), ssl_config=config))
-    try:
-        link.loop()
-    except KeyboardInterrupt:
-        print("bye")
-    finally:
-        link.cleanup()
+    print("listening on", peer.listen(f"tls://127.0.0.1:{port}", tls=files))
+    peer.run()
+    print("bye")
 
 
 if __name__ == "__main__":

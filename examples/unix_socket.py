@@ -9,47 +9,40 @@ has its answer, the other one on Ctrl-C.
 
 import sys
 
-from snakemq.link import Link
-from snakemq.message import Message
-from snakemq.messaging import Messaging
-from snakemq.packeter import Packeter
+from snakemq import Peer
+from snakemq.peer import ReceivedMessage
 
 
-def listen(link: Link, path: str) -> None:
-    messaging = Messaging("listener", "", Packeter(link))
+def listen(url: str) -> None:
+    peer = Peer("listener")
 
-    def on_message_recv(conn_id: str, ident: str, message: Message) -> None:
-        print(f"{ident}: {message.data.decode()}")
-        messaging.send_message(ident, Message(b"hello to you", ttl=60))
+    @peer.on_message
+    def on_message(message: ReceivedMessage) -> None:
+        print(f"{message.sender.ident}: {message.content}")
+        message.reply("hello to you", codec="text", ttl=60)
 
-    messaging.on_message_recv.add(on_message_recv)
-    print("listening on", link.add_listener(path))
+    print("listening on", peer.listen(url))
+    peer.run()  # removes the socket's file at the end
+    print("bye")
 
 
-def connect(link: Link, path: str) -> None:
-    messaging = Messaging("connector", "", Packeter(link))
-
-    def on_message_recv(conn_id: str, ident: str, message: Message) -> None:
-        print(f"{ident}: {message.data.decode()}")
-        link.stop()
-
-    messaging.on_message_recv.add(on_message_recv)
-    messaging.send_message("listener", Message(b"hello", ttl=60))
-    link.add_connector(path)
+def connect(url: str) -> None:
+    with Peer("connector") as peer:
+        peer.connect(url)
+        peer.send("listener", "hello", codec="text")
+        with peer.messages() as messages:
+            message = next(messages)
+            print(f"{message.sender.ident}: {message.content}")
 
 
 def main(side: str, path: str = "snakemq.sock") -> None:
-    link = Link()
-    {"listen": listen, "connect": connect}[side](link, path)
-    try:
-        link.loop()
-    except KeyboardInterrupt:
-        print("bye")
-    finally:
-        link.cleanup()  # removes the socket's file as well
+    {"listen": listen, "connect": connect}[side](f"unix:{path}")
 
 
 if __name__ == "__main__":
     if sys.argv[1:2] not in (["listen"], ["connect"]):
         sys.exit(__doc__)
-    main(*sys.argv[1:])
+    try:
+        main(*sys.argv[1:])
+    except KeyboardInterrupt:
+        print("bye")

@@ -16,9 +16,10 @@ from .endings import EXAMPLES, press_ctrl_c
 
 
 def port_of(listener: Script) -> int:
-    match = re.search(r"\('127.0.0.1', (\d+)\)", listener.wait_for("listening on"))
-    assert match is not None
-    return int(match[1])
+    address = listener.wait_for("listening on")
+    match = re.search(r"\('127.0.0.1', (\d+)\)|(?:tcp|tls)://127.0.0.1:(\d+)", address)
+    assert match is not None, address
+    return int(match[1] or match[2])
 
 
 def test_every_example_is_tested_here_and_says_how_to_run_it() -> None:
@@ -63,14 +64,24 @@ def test_packeter(run: Scripts) -> None:
     press_ctrl_c(listener)
 
 
-def test_peer_that_works_for_others(run: Scripts) -> None:
-    worker = run.start("peer_worker.py", "tcp://127.0.0.1:0")
-    url = worker.wait_for("listening on").rpartition(" ")[2]
-    client = run.start("peer_client.py", url, "hello", "you")
+@pytest.mark.parametrize("death", ["kill", "interrupt"])
+def test_work_that_a_worker_leaves_unfinished_is_done_by_the_next(run: Scripts, death: str) -> None:
+    worker = run.start("peer_worker.py", "tcp://127.0.0.1:0", 2)
+    url = worker.wait_for("listening on").removeprefix("listening on ")
+    texts = ["one", "two", "three", "four", "five"]
+    client = run.start("peer_client.py", url, *texts)
+    worker.wait_for("begin three")
+    if death == "kill":
+        worker.kill()
+    else:
+        press_ctrl_c(worker)
+    finished = [line for line in worker.lines if line.startswith("done")]
+    assert len(finished) < len(texts)
+    worker = run.start("peer_worker.py", url, 2)
     assert client.wait() == 0, client
-    assert sorted(client.lines) == ["HELLO", "YOU"]
+    # One that was answered and not acknowledged in time may be answered twice.
+    assert {*client.lines} <= {text.upper() for text in texts}
     press_ctrl_c(worker)
-    assert sorted(worker.lines[1:-1]) == ["client: hello", "client: you"]
 
 
 def test_messaging(run: Scripts) -> None:
@@ -196,24 +207,6 @@ def test_worker_threads(run: Scripts) -> None:
     assert workers.lines == ["300 answers, each thread's in order: True"]
 
 
-def test_manual_ack_worker_pool(run: Scripts) -> None:
-    listener = run.start("manual_ack_worker_pool.py", 0, 2)
-    port = port_of(listener)
-    texts = ["one", "two", "three", "four", "five"]
-    connector = run.start("messaging_connector.py", port, *texts)
-    listener.wait_for("begin three")
-    listener.kill()
-    finished = [line for line in listener.lines if line.startswith("done")]
-    assert len(finished) < len(texts)
-    listener = run.start("manual_ack_worker_pool.py", port, 2)
-    assert connector.wait() == 0, connector
-    # One that was answered and not acknowledged in time may be answered twice.
-    assert {line.removeprefix("listener: ") for line in connector.lines} <= {
-        text.upper() for text in texts
-    }
-    press_ctrl_c(listener)
-
-
 def test_other_messages_do_not_wait_for_a_deferred_one(run: Scripts) -> None:
     listener = run.start("defer_ack.py", 0)
     connector = run.start("messaging_connector.py", port_of(listener), "slow one", "quick two")
@@ -273,7 +266,7 @@ def test_queue_limits(run: Scripts) -> None:
     assert limited.wait() == 0, limited
     assert limited.lines == [
         "refused 2 of 5",
-        "dropped a message to display",
+        "the first message to display is dropped",
         "100 answers, with 3 messages on their way at most",
     ]
 
@@ -296,7 +289,7 @@ def test_service_that_is_ended_sends_what_it_has(run: Scripts) -> None:
     producer.wait_for("sent")
     producer.process.send_signal(signal.SIGTERM)
     assert producer.wait() == 0, producer
-    assert producer.lines == ["sent 1000", "left 0", "bye"]
+    assert producer.lines == ["sent 1000", "bye"]
     listener.wait_for("producer is away")
     press_ctrl_c(listener)
     received = [line for line in listener.lines if line.startswith("producer: ")]
@@ -317,14 +310,16 @@ def test_stats(run: Scripts) -> None:
     listener = run.start("messaging_listener.py", 0)
     stats = run.start("stats.py", port_of(listener))
     assert stats.wait() == 0, stats
-    round_trip = stats.lines.pop()
+    (round_trip,) = (line for line in stats.lines if "round trip" in line)
     assert re.fullmatch(r"listener: a round trip takes [\d.]+ ms", round_trip)
-    assert sorted(stats.lines) == [
+    assert sorted(line for line in stats.lines if line != round_trip) == [
         "connections: 1, reconnected: 0",
-        "listener: 0 queued, 0 in flight, 100 sent",
-        "listener: 100 delivered, 0 of them sent again",
-        "nobody: 0 delivered, 0 of them sent again",
-        "nobody: 0 queued, 0 in flight, 0 sent",
+        "listener: 0 queued, 0 in flight",
+        "listener: 100 delivered",
+        "listener: 100 sent, 0 of them again",
+        "nobody: 0 delivered",
+        "nobody: 0 queued, 0 in flight",
+        "nobody: 0 sent, 0 of them again",
         "nobody: 1 dropped, absent",
     ]
 
@@ -362,7 +357,7 @@ def test_exactly_once(run: Scripts) -> None:
 
 def test_unix_socket(run: Scripts, tmp_path: Path) -> None:
     listener = run.start("unix_socket.py", "listen", "peer.sock")
-    assert listener.wait_for("listening") == "listening on peer.sock"
+    assert listener.wait_for("listening") == "listening on unix:peer.sock"
     connector = run.start("unix_socket.py", "connect", "peer.sock")
     assert connector.wait() == 0, connector
     assert connector.lines == ["listener: hello to you"]
@@ -438,7 +433,7 @@ def test_demo(run: Scripts) -> None:
 @pytest.mark.parametrize(
     ("truth", "lie", "complaint"),
     [
-        ("FLAG_PERSISTENT if persistent else 0", "0", "[] in the file instead of 8 and 9"),
+        ("persistent=persistent", "persistent=False", "[] in the file instead of 8 and 9"),
         ("return a + b", "return a - b", "'value': -1"),
     ],
 )
@@ -464,12 +459,11 @@ def test_tls(run: Scripts, certificates: str) -> None:
     listener = run.start("tls_listener.py", 0, certificates)
     connector = run.start("tls_connector.py", port_of(listener), certificates)
     assert connector.wait() == 0, connector
-    assert connector.lines == ["listener: HELLO"]
+    assert connector.lines == ["listener: HELLO", "bye"]
     press_ctrl_c(listener)
     names = "['CN:connector', 'DNS:localhost', 'IP Address:127.0.0.1', "
     assert listener.lines[1:-1] == [
-        f"connector is here, with {names}'URI:spiffe://corp.example/connector']",
-        "connector: hello",
+        f"connector, with {names}'URI:spiffe://corp.example/connector']: hello",
     ]
 
 
@@ -477,7 +471,11 @@ def test_tls_with_an_ident_that_is_not_the_certificates(run: Scripts, certificat
     listener = run.start("tls_listener.py", 0, certificates)
     connector = run.start("tls_connector.py", port_of(listener), certificates, "queen")
     assert connector.wait() == 0, connector
-    assert connector.lines == ["refused"]
+    # It may have dialled once more before it ended.
+    assert {*connector.lines} == {
+        "refused by the other side, which says 'the ident is not proven'",
+        "bye",
+    }
     press_ctrl_c(listener)
     assert "refused: 'queen' is not proven: its certificate has another name" in listener.lines
     assert not any(line.startswith("queen") for line in listener.lines)
