@@ -25,7 +25,7 @@ from typing import Any
 from snakemq import Peer
 from snakemq.messaging import Receipt
 from snakemq.peer import ReceivedMessage
-from snakemq.queues import open_storage
+from snakemq.storage.sqlite import SqliteQueuesStorage
 
 DEADLINE = 30.0
 """Seconds to wait for each event of the story."""
@@ -72,7 +72,8 @@ def bob(port: str) -> None:
 def alice(url: str, filename: str) -> None:
     """Be the peer that sends and calls on order, and stores persistent messages in a file."""
     logging.getLogger("snakemq").setLevel(logging.ERROR)  # no warnings that bob is away
-    peer = Peer("alice", storage=f"sqlite:///{filename}")
+    # Not a URL: the demo also runs where the packages are not installed, so nobody knows the scheme.
+    peer = Peer("alice", storage=SqliteQueuesStorage(filename))
     report_connections(peer)
     calculator = peer.remote("bob", "calculator")
 
@@ -252,7 +253,7 @@ class Story:
         self.tell(
             "kill -9 bob again. alice sends 8, 9, persistent, and 10, transient. kill -9 alice."
         )
-        storage = open_storage(f"sqlite:///{self.file}")
+        storage = SqliteQueuesStorage(self.file)
         waiting = [message.data.decode() for message in storage.get_items("bob")]
         storage.close()
         if waiting != ["8", "9"]:
