@@ -72,7 +72,7 @@ def bob(port: str) -> None:
 def alice(url: str, filename: str) -> None:
     """Be the peer that sends and calls on order, and stores persistent messages in a file."""
     logging.getLogger("snakemq").setLevel(logging.ERROR)  # no warnings that bob is away
-    # Not a URL: the demo also runs where the packages are not installed, so nobody knows the scheme.
+    # Not a URL: dev.py runs this where nothing is installed, and so nothing knows the scheme.
     peer = Peer("alice", storage=SqliteQueuesStorage(filename))
     report_connections(peer)
     calculator = peer.remote("bob", "calculator")
