@@ -11,6 +11,7 @@ from real_peers import PATIENCE, MakePeer
 
 from snakemq.message import Message
 from snakemq.peer import Peer, PeerClosed, ReceivedMessage
+from snakemq.rpc import Error
 
 
 def threads_of(ident: str) -> set[str]:
@@ -95,6 +96,61 @@ def test_close_lets_the_handler_finish(make_peer: MakePeer) -> None:
     assert not closing.is_alive()
     receipt.wait(PATIENCE)
     assert went_first == [False]
+
+
+class Slow:
+    """Its method takes as long as the test wants."""
+
+    def __init__(self) -> None:
+        self.begun = threading.Event()
+        self.may_end = threading.Event()
+
+    def work(self) -> str:
+        self.begun.set()
+        self.may_end.wait(PATIENCE)
+        return "done"
+
+
+def test_close_lets_remote_methods_finish(alice: Peer, bob: Peer) -> None:
+    slow = Slow()
+    bob.serve("slow", slow)
+    future = alice.remote("bob", "slow").work.future()
+    assert slow.begun.wait(PATIENCE)
+    closing = threading.Thread(target=bob.close, args=(PATIENCE,))
+    closing.start()
+    closing.join(0.5)  # more than the link would wait for them
+    slow.may_end.set()
+    closing.join(PATIENCE)
+    assert not closing.is_alive()
+    assert future.result(PATIENCE) == "done"
+
+
+def test_close_that_is_hurried_waits_for_no_remote_method(alice: Peer, bob: Peer) -> None:
+    slow = Slow()
+    bob.serve("slow", slow)
+    future = alice.remote("bob", "slow").work.future()
+    assert slow.begun.wait(PATIENCE)
+    closing = threading.Thread(target=bob.close, args=(PATIENCE,))
+    closing.start()
+    bob._stack.hurry()
+    closing.join(PATIENCE)
+    assert not closing.is_alive()
+    with pytest.raises(Error, match="the server was shut down while 'work' was running"):
+        future.result(PATIENCE)
+    slow.may_end.set()
+
+
+def test_remote_method_may_close_its_peer(alice: Peer, bob: Peer) -> None:
+    is_closed = threading.Event()
+
+    class Ending:
+        def end(self) -> None:
+            bob.close(PATIENCE)
+            is_closed.set()
+
+    bob.serve("ending", Ending())
+    alice.remote("bob", "ending").end.future()
+    assert is_closed.wait(PATIENCE)
 
 
 def test_close_does_not_wait_longer_than_told(alice: Peer, bob: Peer) -> None:

@@ -372,7 +372,8 @@ class Peer:
         """Deliver what can be delivered, and end everything, in this order:
 
         1. Loops over :meth:`messages` and the handler get no more messages. The one that the
-           handler has may be finished.
+           handler has may be finished, and so may remote methods that run or wait for a thread.
+           Calls that come now are left to the next process.
         2. What was sent to peers that are connected may be acknowledged.
         3. The link and the storages are closed.
 

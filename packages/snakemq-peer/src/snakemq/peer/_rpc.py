@@ -47,6 +47,11 @@ class Calls:
         """See :meth:`Peer.serve`."""
         self.server.register_object(instance, name, methods)
 
+    def drain(self, timeout: float) -> None:
+        """Let nobody call methods here any more, and those that run end. Not for the loop."""
+        if self._server is not None:
+            self._server.drain(timeout)
+
     def remote(self, ident: str, name: str, if_away: Literal["wait", "fail"]) -> RpcInstProxy:
         """See :meth:`Peer.remote`."""
         return self.client.get_proxy(ident, name, if_away=if_away)

@@ -155,14 +155,16 @@ class Stack:
             steps.callback(lambda: self.messaging.drain(left()))
             if self.handler is not None:
                 steps.callback(lambda handler: handler.join(left()), self.handler)
+            if self.calls is not None:  # its methods run beside the handler, until the same time
+                steps.callback(lambda calls: calls.drain(left()), self.calls)
             steps.callback(self.presence.end)
             steps.callback(self.arrivals.end)
 
     def hurry(self) -> None:
-        """Let :meth:`close` wait no longer for handlers and acknowledgements."""
+        """Let :meth:`close` wait no longer for handlers, methods and acknowledgements."""
         if self.handler is not None:
             self.handler.hurry()
-        self.link.cleanup()  # this ends a drain, too
+        self.link.cleanup()  # this ends the drains, too
 
     def _report_what_is_lost(self) -> None:
         if self.messaging.queues_storage is not None:

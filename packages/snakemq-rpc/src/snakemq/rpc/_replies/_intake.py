@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Container, Mapping
 
@@ -60,21 +61,37 @@ class Intake:
         execution.on_unreadable = self._unreadable
         self._has_threads = settings.threads > 0
         self._settings = settings
+        self.is_taking = False
+        """Is the loop at work on a request that has just arrived? Any thread may read it."""
+        self.takes_no_more = False
+        """Are requests left to their senders from now on? Any thread may set it."""
         self.dispatcher = Dispatcher(
             messaging, delivery, settings, run=execution.run, take=self._take_held
         )
 
     def on_request(self, conn_id: str, ident: str, message: Message) -> bool:
-        """Handle a message from the receive hook. True: it will be acknowledged later."""
-        if ident in self._replies.full and self._delivery.must_wait(ident):
-            job = Job(ident, message, self._link.time())
-            job.sender = self._identity(conn_id)
-            self.dispatcher.hold(job)
-            return True
-        if self._messaging.policy is None and not self._authority.has_marks:
-            return self._take(ident, message, None, None)
-        front = self._allowed(self._identity(conn_id), message)
-        return front is not None and self._take(ident, message, None, front)
+        """Handle a message from the receive hook. True: it will be acknowledged later, or never."""
+        self.is_taking = True  # before the next look, see Draining
+        try:
+            if self.takes_no_more:
+                return self._leave(message)
+            if ident in self._replies.full and self._delivery.must_wait(ident):
+                job = Job(ident, message, self._link.time())
+                job.sender = self._identity(conn_id)
+                self.dispatcher.hold(job)
+                return True
+            if self._messaging.policy is None and not self._authority.has_marks:
+                return self._take(ident, message, None, None)
+            front = self._allowed(self._identity(conn_id), message)
+            return front is not None and self._take(ident, message, None, front)
+        finally:
+            self.is_taking = False
+
+    def _leave(self, message: Message) -> bool:
+        """Leave a request to its sender, which repeats it on the next connection."""
+        with contextlib.suppress(ValueError):  # the application acknowledges all messages itself
+            self._messaging.defer_ack(message)
+        return True
 
     def _identity(self, conn_id: str) -> Identity | None:
         try:

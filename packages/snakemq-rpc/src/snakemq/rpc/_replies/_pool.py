@@ -1,9 +1,10 @@
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from queue import SimpleQueue
 
 from snakemq.message import Message
@@ -38,7 +39,7 @@ class WorkerPool:
         self._threads = 0
         self._running: dict[int, Job] = {}  # by the ident of the thread
         self._numbers = 0
-        self._job_done: threading.Event | None = None
+        self._bells: tuple[Callable[[], object], ...] = ()
         self._closed = False
 
     @property
@@ -50,6 +51,13 @@ class WorkerPool:
     def unfinished(self) -> int:
         """How many jobs the threads are working on, or are about to take."""
         return self._unfinished
+
+    @property
+    def pending(self) -> int:
+        """How many jobs are not done, those that wait for their turn included, but not those that
+        are held."""
+        with self._lock:
+            return self._unfinished + self._backlog.count
 
     def busy_threads(self) -> frozenset[int]:
         """Return the identifiers of the threads that work on a job."""
@@ -64,15 +72,33 @@ class WorkerPool:
 
         Returns the jobs that are not done, including that of the calling thread.
         """
-        self._job_done = done = threading.Event()
+        done = threading.Event()
         end = time.monotonic() + timeout
         own = threading.get_ident()
-        while any(thread != own for thread in self._running.copy()):
-            if not done.wait(end - time.monotonic()):
-                break
-            done.clear()
-        self._job_done = None
+        with self.ringing(done.set):
+            while any(thread != own for thread in self._running.copy()):
+                if not done.wait(end - time.monotonic()):
+                    break
+                done.clear()
         return self.running()
+
+    @contextlib.contextmanager
+    def ringing(self, bell: Callable[[], object]) -> Iterator[None]:
+        """Have ``bell()`` called by each thread that has done a job, and by :meth:`ring`."""
+        with self._lock:
+            self._bells = (*self._bells, bell)
+        try:
+            yield
+        finally:
+            with self._lock:
+                left = list(self._bells)
+                left.remove(bell)
+                self._bells = tuple(left)
+
+    def ring(self) -> None:
+        """Let those that wait look again."""
+        for bell in self._bells:
+            bell()
 
     def submit(self, job: Job) -> bool:
         """Give a job to a thread that is free or can be started.
@@ -174,15 +200,14 @@ class WorkerPool:
                     logging.getLogger("snakemq.rpc").exception("a job of the worker pool failed")
                 # It holds the arguments of its call, so let go of it before the next one comes.
                 del self._running[own]
-                job_done = self._job_done
-                if job_done is not None:
-                    job_done.set()
                 job = None
                 with self._lock:
                     self.finished += 1
                     job = self._backlog.pop() if self._backlog.count else None
                     if job is None:
                         self._unfinished -= 1
+                for bell in self._bells:
+                    bell()
 
     def _may_end(self) -> bool:
         """The pool is closed: may this thread end, or are there jobs left?"""

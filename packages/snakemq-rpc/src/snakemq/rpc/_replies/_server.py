@@ -6,7 +6,7 @@ import contextlib
 import logging
 from collections.abc import Iterable
 
-from snakemq._settings import Fixed, Setting, whole, yes_or_no
+from snakemq._settings import Fixed, Setting, whole, yes_or_no, zero_or_more
 from snakemq.link import Abilities
 from snakemq.message import Message
 from snakemq.messaging import ReceiveHook
@@ -18,6 +18,7 @@ from .._sharing import add_server, remove_server
 from ._answers import ReplyWriter
 from ._authority import Authority
 from ._delivery import Delivery
+from ._draining import Draining
 from ._execution import Execution
 from ._exposed import ExposedObject
 from ._intake import Intake
@@ -139,6 +140,7 @@ class RpcServer:
         self._authority = Authority(messaging, self._objects)
         intake = Intake(messaging, self._objects, self._authority, self._delivery, execution, self)
         self._dispatcher = intake.dispatcher
+        self._draining = Draining(self._link, intake, intake.dispatcher.pool)
         messaging.on_message_forgotten.add_internal(self._on_message_forgotten)
         self._closing_of_link = Abilities(self._link).on_closing
         self._closing_of_link.add_internal(self._on_closing)
@@ -176,11 +178,27 @@ class RpcServer:
         """Return the identifiers of the threads that execute a request. Thread-safe."""
         return self._dispatcher.pool.busy_threads()
 
+    def drain(self, timeout: float | None) -> int:
+        """Take no more requests, and wait until those that were taken are executed. Thread-safe.
+
+        Call this before you end a server, and then :meth:`Messaging.drain`, which waits until the
+        replies have arrived. Requests that come from now on are not acknowledged: their clients
+        repeat them on the next connection. That includes calls which a running method causes by
+        calling its caller. A method that calls this does not wait for itself.
+
+        ``timeout``: seconds; ``None``: any time. Returns how many of the requests that were taken
+        are not done. Does not wait any longer when the server or the link is closed. Raises
+        :exc:`~snakemq.exceptions.LoopError` in the thread of the loop.
+        """
+        zero_or_more("seconds", or_none=True)("timeout", timeout)
+        return self._draining.drain(timeout)
+
     def close(self) -> None:
         """Take no more requests; those that were taken are executed and answered. Idempotent."""
         if self._closed:
             return
         self._closed = True
+        self._draining.end()
         with contextlib.suppress(KeyError):  # the application has cleared the hook
             self.receive_hook.unregister(REQUEST_PREFIX)
         remove_server(self._messaging, self)
@@ -193,6 +211,7 @@ class RpcServer:
 
     def _on_closing(self) -> None:
         """The link ends, maybe because a method wants it to: the callers hear of that."""
+        self._draining.end()
         wait = 0.0 if self._link.in_loop() else LAST_WAIT
         for job in self._dispatcher.pool.wait_for_others(wait):
             if job.req_id is not None:
