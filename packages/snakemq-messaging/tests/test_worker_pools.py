@@ -50,12 +50,21 @@ def test_acks_from_many_threads(links: list[Link]) -> None:
         """Acknowledges what it has taken in a mixed order."""
         chance = random.Random(seed)
         taken: list[Message] = []
-        while (message := jobs.get(timeout=PATIENCE)) is not None:
-            taken.append(message)
-            if len(taken) > 10 or jobs.empty():
-                chance.shuffle(taken)
-                while taken:
-                    bob.ack(taken.pop())
+        while True:
+            try:
+                # It must not wait with messages in its hands: they may be all of the window.
+                message = jobs.get(block=not taken, timeout=PATIENCE)
+            except queue.Empty:
+                assert taken, "nothing comes any more"
+            else:
+                if message is None:
+                    return
+                taken.append(message)
+                if len(taken) <= 10:
+                    continue
+            chance.shuffle(taken)
+            while taken:
+                bob.ack(taken.pop())
 
     links[0].add_connector(links[1].add_listener(("127.0.0.1", 0)), reconnect_interval=0.05)
     threads = [threading.Thread(target=link.loop, daemon=True) for link in links]
