@@ -26,8 +26,9 @@ instead of 6.7 µs for each of 100,000 random uuids in batches; the uuids of Mes
 LONGEST_LOG = 4 * LOG_SIZE
 """Bytes. A large batch makes the log as long as itself; afterwards it is cut to this length."""
 
-STATEMENTS = 256
-"""How many statements are kept prepared: most of them insert or delete from 1 to 100 rows."""
+STATEMENTS = 384
+"""How many statements are kept prepared: most of them delete from 1 to 100 rows, or insert as many
+with or without headers."""
 
 
 def connect(filename: str, busy_timeout: float) -> sqlite3.Connection:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 
 from snakemq.message import Message
 
@@ -31,18 +32,12 @@ class Insertion:
         first = database.positions.reserve(len(rows))
         now = database.clock.now()
         columns: list[_Columns] = [
-            (
-                position,
-                queue_name,
-                item.uuid,
-                item.ttl,
-                now,
-                item.flags,
-                item.data,
-                item.headers.encoded or None,
-            )
+            (position, queue_name, item.uuid, item.ttl, now, item.flags, item.data)
             for position, (queue_name, item) in enumerate(rows, first)
         ]
+        headers = [item.headers.encoded for _, item in rows]
+        if any(headers):
+            columns = [(*row, its or None) for row, its in zip(columns, headers, strict=True)]
         if not self._turn.is_taken:
             with self._turn.call():
                 self._store(columns)
@@ -65,5 +60,5 @@ class Insertion:
 
     def _insert_chunk(self, columns: list[_Columns]) -> None:
         self._connection.execute(
-            insert_rows(len(columns)), [value for row in columns for value in row]
+            insert_rows(len(columns), len(columns[0])), list(chain.from_iterable(columns))
         )

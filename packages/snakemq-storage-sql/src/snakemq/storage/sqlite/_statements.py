@@ -4,28 +4,28 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-# IGNORE: a message whose uuid is already in the queue stays as it is (QueuesStorageBase.push).
-_INSERT = (
-    "INSERT OR IGNORE INTO messages"
-    " (seq, queue_name, uuid, ttl, stored_at, flags, data, headers) VALUES "
-)
-
-_ROW = "(?, ?, ?, ?, ?, ?, ?, ?)"
-
-INSERT = _INSERT + _ROW
+_COLUMNS = ("seq", "queue_name", "uuid", "ttl", "stored_at", "flags", "data", "headers")
 
 ROWS_PER_STATEMENT = 100
 """The most rows of a statement, which had at most 999 parameters before SQLite 3.32."""
 
 
-@lru_cache(ROWS_PER_STATEMENT)
-def insert_rows(number: int) -> str:
+@lru_cache(2 * ROWS_PER_STATEMENT)
+def insert_rows(number: int, width: int) -> str:
     """Return a statement that inserts this many rows, with their values one after the other.
 
+    ``width``: how many values each row has; rows without headers leave out the last one.
+
     Measured with 100 rows, without the sync: 450 µs, and 620 µs with executemany. And the thread
-    that commits for others releases the GIL once, not at each row, where they would take it.
+    that commits for others releases the GIL once, not at each row, where they would take it. To
+    bind a NULL for the headers of each row would take 43 of 309 µs of CPU.
     """
-    return _INSERT + ", ".join([_ROW] * number)
+    # IGNORE: a message whose uuid is already in the queue stays as it is (QueuesStorageBase.push).
+    row = f"({', '.join('?' * width)})"
+    return (
+        f"INSERT OR IGNORE INTO messages ({', '.join(_COLUMNS[:width])})"
+        f" VALUES {', '.join([row] * number)}"
+    )
 
 
 @lru_cache(ROWS_PER_STATEMENT)

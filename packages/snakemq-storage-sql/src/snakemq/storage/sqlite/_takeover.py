@@ -11,7 +11,7 @@ from snakemq.queues.parts import UnreadableItem, free_name, read_v16_message
 
 from ._aside import set_aside
 from ._rows import Columns, read_queue_name
-from ._statements import INSERT
+from ._statements import insert_rows
 
 log = logging.getLogger("snakemq.storage.sqlite")
 
@@ -56,8 +56,8 @@ def take_over_v16(connection: sqlite3.Connection, filename: str) -> None:
             name = read_queue_name(queue_name)
             message = read_v16_message(uuid, ttl, flags, data)
             inserted = connection.execute(
-                INSERT,
-                (seq, name, message.uuid, message.ttl, 0.0, message.flags, message.data, None),
+                insert_rows(1, width=7),
+                (seq, name, message.uuid, message.ttl, 0.0, message.flags, message.data),
             ).rowcount
             if not inserted:
                 raise UnreadableItem("its uuid is already in this queue")
