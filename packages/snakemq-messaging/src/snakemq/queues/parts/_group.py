@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -10,6 +9,7 @@ from time import perf_counter
 from typing import Generic, TypeVar
 
 from snakemq.exceptions import StorageError
+from snakemq.link import forks
 
 from ._bell import Bell
 
@@ -98,7 +98,7 @@ class GroupCommit(Generic[Row]):
     def __init__(
         self, lock: AbstractContextManager[object], commit: Callable[[Sequence[Row]], int]
     ) -> None:
-        self._pid = os.getpid()
+        self._forks = forks.count
         self._lock = lock
         self._has_lock: Callable[[], bool] = getattr(lock, "_is_owned", _never)  # as Condition does
         self._commit = commit
@@ -123,7 +123,7 @@ class GroupCommit(Generic[Row]):
         Raises what ``commit`` raised for them, and :exc:`~snakemq.exceptions.StorageError` in a
         process that inherited this by a fork.
         """
-        if os.getpid() != self._pid:  # a wait here would take a ring meant for a parent's thread
+        if forks.count != self._forks:  # a wait here would take a ring meant for a parent's thread
             raise StorageError("a forked process cannot use its parent's storage; open another one")
         thread = threading.get_ident()
         if thread in self._writers or self._has_lock():
