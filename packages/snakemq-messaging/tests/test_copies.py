@@ -243,7 +243,7 @@ def test_the_outbox_accepts_a_message_like_one_of_many(
             if is_copy:
                 outbox.accept("bob", message, queue)
             else:
-                outbox.put("bob", message, False)
+                outbox.put("bob", [message], False)
         present = queues.get("bob")
         found.append(
             (

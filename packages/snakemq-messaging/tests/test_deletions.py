@@ -57,8 +57,9 @@ def test_close_tries_an_attempt_that_had_begun_once_more(
     deletions = Deletions(link, storage, storekeeper, owner)
     for data in (b"1", b"2"):
         message = Message(data, None, FLAG_PERSISTENT)
+        message.position = 1
         storage.push("bob", message)
-        deletions.add("bob", message)
+        deletions.retired("bob", [message])
         deletions.flush()
     storage.failures = failures
     deletions.close()

@@ -10,8 +10,8 @@ queued_size    _stack _queues _backlog                 _backlog _express _outbox
                                                        _queue _queues _row _taking _large _turns
 queued_at      _outbox _posts _express _queues _queue  _express _packing _expiry _peer_queue
                                                        _picture _taking _deadlines _chunks
-position       _outbox _posts _pushing _express        _queues _backlog _queue _expiry _purging
-               _queues _backlog                        _taking _deadlines _large
+position       _outbox _posts _pushing _express        _backlog _queue _deletions _expiry
+               _queues _backlog                        _purging _queues _taking _deadlines _large
 stage          _queue _row _deliveries _taking _large  _queue _row _peer_queue _taking _deadlines
                                                        _chunks _large
 failures       _offers                                 _message

@@ -62,7 +62,7 @@ class Outbox:
         message.queued_at = self._time()
         message.position = None
         if queue is None or (message.ttl == 0 and queue.lane is None):
-            self.put(ident, message, is_awaited)
+            self.put(ident, [message], is_awaited)
             return
         # copy of put() for one that is not stored: its call would be a tenth of the time
         queue.incoming.append(message)
@@ -94,8 +94,9 @@ class Outbox:
         occupancy = self._occupancy
         if not messages:
             return
-        size = sum(message.queued_size for message in messages)
+        size = 0
         if occupancy is not None:
+            size = sum(message.queued_size for message in messages)
             occupancy.enter(ident, len(messages), size)
         now = self._time()
         for message in messages:
@@ -107,22 +108,26 @@ class Outbox:
             if occupancy is not None:
                 occupancy.correct(ident, -len(messages), -size)
             raise
-        for message in messages:
-            self.put(ident, message, is_awaited)
+        self.put(ident, messages, is_awaited)
 
-    def put(self, ident: str, message: Message, is_awaited: bool = False) -> None:
-        """Queue a message that is stored, if it has to be, and counted. ``is_awaited``: see
+    def put(self, ident: str, messages: Sequence[Message], is_awaited: bool = False) -> None:
+        """Queue messages that are stored, if they have to be, and counted. ``is_awaited``: see
         :attr:`absent`."""
-        if message.ttl == 0 and ident not in self._registry:
-            self.absent.append((ident, message, is_awaited))
-            self._link.wakeup_poll()
-            return
-        queue = self._queues.get(ident)
-        queue.append(message)
-        if queue.is_forgotten:
-            queue = self._queues.keep(queue, message)
-        if not queue.is_announced:
-            self.announce(queue)
+        queue: OutgoingQueue | None = None
+        try:
+            for message in messages:
+                if message.ttl == 0 and ident not in self._registry:
+                    self.absent.append((ident, message, is_awaited))
+                    self._link.wakeup_poll()
+                    continue
+                if queue is None:
+                    queue = self._queues.get(ident)
+                queue.append(message)
+                if queue.is_forgotten:
+                    queue = self._queues.keep(queue, message)
+        finally:  # after Ctrl-C, too, for those that are in the queue
+            if queue is not None and not queue.is_announced:
+                self.announce(queue)
 
     def announce(self, queue: OutgoingQueue) -> None:
         """Have the loop look at a queue."""

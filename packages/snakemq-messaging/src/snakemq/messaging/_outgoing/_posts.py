@@ -228,7 +228,7 @@ class Posts:
         if not self._queues.are_stored and post.message.flags & FLAG_PERSISTENT:
             self._warnings.not_stored()
         self._receipts.queued(post.course)
-        self._outbox.put(post.ident, post.message)
+        self._outbox.put(post.ident, [post.message])
 
     def _count_out(self, post: Post) -> None:
         if self._queues.occupancy is not None:

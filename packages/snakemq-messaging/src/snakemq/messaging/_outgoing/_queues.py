@@ -280,16 +280,13 @@ class OutgoingQueues(QueueTable):
         self._log.debug("ident=%s drop %s", ident, message)
         self._owner.dropped(ident, message, reason, detail)
 
-    def retire(self, queue: OutgoingQueue, messages: Iterable[Message]) -> None:
+    def retire(self, queue: OutgoingQueue, messages: Sequence[Message]) -> None:
         """Delete messages that left the queue for good from the storage, soon."""
         if self.occupancy is not None:
             for message in messages:
                 self.occupancy.leave(queue.ident, message.queued_size)
         if queue.has_stored:
-            for message in messages:
-                if message.position is not None:
-                    self.deletions.add(queue.ident, message)
-                self.deletions.retired(queue.ident)
+            self.deletions.retired(queue.ident, messages)
 
     def keep_up(self, queue: OutgoingQueue, window: int) -> None:
         """See :meth:`Deletions.keep_up`."""

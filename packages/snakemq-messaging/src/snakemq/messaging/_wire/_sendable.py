@@ -42,6 +42,8 @@ def check_message(message: Message) -> None:
     :exc:`~snakemq.exceptions.SnakeMQMessageTooLarge`."""
     if not isinstance(message, Message):
         raise TypeError(f"message must be a snakemq.message.Message, not {message!r}")
+    if len(message.data) <= LARGEST_DATA_WITH_ANY_HEADERS:
+        return
     size = size_of(message)
     if size > MAX_MESSAGE_SIZE:
         raise SnakeMQMessageTooLarge(f"{size} bytes; the format ends at 4 GiB")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 from snakemq.link import LinkInterface, TimerHandle
 from snakemq.message import Message
@@ -86,25 +86,24 @@ class Deletions:
         self._timer: TimerHandle | None = None
         self._patience = Patience()
 
-    def add(self, ident: str, message: Message) -> None:
-        """Delete, soon, a stored message that has left its queue for good."""
+    def retired(self, ident: str, messages: Sequence[Message]) -> None:
+        """Note messages that left their queue for good. Those that are stored are deleted soon."""
+        under_way = self._batch.dues.get(ident) if self._batch is not None else None
+        if under_way is not None:
+            under_way.lag += len(messages)
         due = self._collected.get(ident)
-        if due is None:
-            due = self._collected[ident] = Due()
-        self.count += message.uuid not in due.messages
-        due.messages[message.uuid] = message
-        if self._timer is None:
-            self._timer = self._link.call_later(DELETE_DELAY, self.flush)
-
-    def retired(self, ident: str) -> None:
-        """Count a message that left its queue for good, stored or not."""
-        due = self._collected.get(ident)
-        if due is not None:
-            due.lag += 1
-        if self._batch is not None:
-            due = self._batch.dues.get(ident)
+        count = len(due.messages) if due is not None else 0
+        for message in messages:
+            if message.position is not None:
+                if due is None:
+                    due = self._collected[ident] = Due()
+                due.messages[message.uuid] = message
             if due is not None:
                 due.lag += 1
+        if due is not None:
+            self.count += len(due.messages) - count
+            if self._timer is None:
+                self._timer = self._link.call_later(DELETE_DELAY, self.flush)
 
     def pending(self, ident: str) -> Collection[bytes]:
         """Return the uuids of messages in the storage that have left their queue for good.

@@ -34,11 +34,10 @@ def push(storage: QueuesStorageBase, ident: str, messages: Sequence[Message]) ->
     if len(messages) == 1:
         position = storage.push(ident, messages[0])
         messages[0].position = UNKNOWN if position is None else position
-    if len(messages) <= 1:
-        return
-    positions = storage.push_many(ident, messages)
-    for message, position in zip(messages, positions or [UNKNOWN] * len(messages), strict=True):
-        message.position = position
+    elif messages:
+        positions = storage.push_many(ident, messages)
+        for message, number in zip(messages, positions or [UNKNOWN] * len(messages), strict=True):
+            message.position = number
 
 
 def push_each(
