@@ -83,6 +83,8 @@ def check_output(script: Script, expected: str) -> None:
 def test_a_page_does_what_it_says(page: Path, scenario: Scenario, tmp_path: Path) -> None:
     if any("PreSharedKeys" in text for text in scenario.files.values()) and not HAS_PSK:
         pytest.skip("needs Python 3.13")
+    if any("Msgspec" in text for text in scenario.files.values()):
+        pytest.importorskip("msgspec")
     started = {name for run in scenario.runs for name in run.scripts}
     examples = {name for name in started - {*scenario.files} if (EXAMPLES / name).exists()}
     imported = {

@@ -23,6 +23,7 @@ from snakemq.link import keep_printable
 from ._codecs import Codec
 from ._errors import CannotDecode, PeerClosed
 from ._iteration import Messages
+from ._msgspec import MsgspecJson, MsgspecMsgpack
 from ._peer import CALL_TIMEOUT, CLOSE_TIMEOUT, KEEPALIVE_INTERVAL, KEEPALIVE_WAIT, Peer
 from ._presence import ConnectedPeer
 from ._received import ReceivedMessage
@@ -36,6 +37,8 @@ __all__ = [
     "Codec",
     "ConnectedPeer",
     "Messages",
+    "MsgspecJson",
+    "MsgspecMsgpack",
     "Peer",
     "PeerClosed",
     "ReceivedMessage",
