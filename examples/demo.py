@@ -65,7 +65,10 @@ def bob(port: str) -> None:
     def on_message(message: ReceivedMessage) -> None:
         report("received", text=message.content)
 
-    report("listening", url=peer.listen(f"tcp://127.0.0.1:{port}"))
+    def listen() -> None:
+        report("listening", url=peer.listen(f"tcp://127.0.0.1:{port}"))
+
+    peer.link.call_from_thread(listen)  # in the loop, so nobody is reported as connected before
     peer.run()
 
 
