@@ -1,4 +1,4 @@
-"""Listens as the peer "listener" and answers every message.
+"""Listens as the peer "listener" and answers every message. It is built without a Peer.
 
     python messaging_listener.py [PORT]
     python messaging_connector.py [PORT] [TEXT ...]     in another terminal

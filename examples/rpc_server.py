@@ -1,4 +1,4 @@
-"""Serves remote procedure calls.
+"""Serves remote procedure calls, without a Peer. With one, see authorization.py.
 
     python rpc_server.py [PORT]
     python rpc_client.py [PORT]      in another terminal

@@ -29,6 +29,12 @@ def test_every_example_is_tested_here_and_says_how_to_run_it() -> None:
         assert f"\n    python {example.name}" in example.read_text()
 
 
+def test_every_example_is_in_the_list() -> None:
+    listed = (EXAMPLES / "README.md").read_text()
+    for example in EXAMPLES.glob("*.py"):
+        assert f"[{example.name}]({example.name})" in listed
+
+
 def test_link(run: Scripts) -> None:
     listener = run.start("link_listener.py", 0)
     connector = run.start("link_connector.py", port_of(listener), "one", "two", "x" * 1000)
