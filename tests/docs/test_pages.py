@@ -37,6 +37,7 @@ OTHER_PAGES = [
     DOCS / "architecture.md",
     DOCS / "callbacks.md",
     DOCS / "glossary.md",
+    DOCS / "testing.md",
     DOCS / "style.md",
     DOCS / "protocol.md",
     DOCS / "guarantees.md",

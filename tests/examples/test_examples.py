@@ -116,6 +116,12 @@ def test_messages_wait_for_a_listener_that_comes_later(run: Scripts) -> None:
     press_ctrl_c(second)
 
 
+def test_application_with_its_tests(run: Scripts) -> None:
+    tests = run.start("testing_an_alarm.py")
+    assert tests.wait() == 0, tests
+    assert "Ran 4 tests" in tests.errors()
+
+
 def test_receive_hook(run: Scripts) -> None:
     listener = run.start("receive_hook.py", 0)
     texts = ["log:disk is full", "add:1 2 3", "what?"]

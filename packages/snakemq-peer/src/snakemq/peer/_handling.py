@@ -31,18 +31,13 @@ class HandlerThread:
         self._wait_until = Abilities(link).wait_until
         self._done = threading.Event()
         self._is_hurried = False
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
-        self._thread.start()
-
-    @property
-    def thread_id(self) -> int | None:
-        """The identifier of its thread."""
-        return self._thread.ident
+        self.thread: threading.Thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self.thread.start()
 
     @property
     def is_current(self) -> bool:
         """Is this the thread that calls this?"""
-        return self._thread is threading.current_thread()
+        return self.thread is threading.current_thread()
 
     def join(self, timeout: float) -> None:
         """Wait until it has finished its last message, unless it is the handler that calls this."""
@@ -53,7 +48,7 @@ class HandlerThread:
         else:
             self._wait_until(self._done.is_set, timeout)
         if self._done.is_set() and not self._is_hurried:
-            self._thread.join()
+            self.thread.join()
 
     def hurry(self) -> None:
         """Let nobody wait in :meth:`join` any more."""

@@ -6,7 +6,6 @@ import threading
 import warnings
 import weakref
 from collections.abc import Callable, Iterable, Mapping
-from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -77,7 +76,7 @@ class Peer:
     not. Raises ``TypeError``, ``ValueError``, and what opening the storages raises.
     """
 
-    _make_stack: type[Stack] | partial[Stack] = Stack
+    _make_stack: Callable[..., Stack] = Stack
     """Puts the layers together. ``snakemq.testing`` does it in memory."""
 
     def __init__(

@@ -199,11 +199,22 @@ class MemoryNetwork:
     def advance(self, seconds: float) -> None:
         """Let time pass, from timer to timer, and do all that can happen at each."""
         end = self.clock.time() + seconds
+        while self.advance_to_timer(end):
+            pass
+
+    def advance_to_timer(self, end: float) -> bool:
+        """Let time pass until the next timer, and do all that can happen then.
+
+        ``end``: the time to stop at. Returns False if there is no timer until then. To let threads
+        go on between two timers, call this again and again, in the place of :meth:`advance`.
+        """
         with self._run():
             self._exhaust()
-            while self._move_clock(end):
+            if self._move_clock(end):
                 self._exhaust()
+                return True
             self.clock.advance_to(end)
+            return False
 
     def run_until(
         self, predicate: Callable[[], bool], timeout: float = 60.0, *, patience: float = 0.0
