@@ -232,12 +232,13 @@ class Peer:
 
         This does not wait for the peer. The receipt that it returns tells how far the message has
         come, and can wait for that: it is ``QUEUED`` when it is in the storage, and ``DELIVERED``
-        when the peer has processed it. With ``wait=False`` only the receipt tells that there was no
-        room, or that the storage has failed: see :meth:`Messaging.post`.
+        when the peer has processed it. Only the receipt tells that there was no room for a message
+        that is not to be kept. With ``wait=False`` that holds for every message, and for a storage
+        that has failed: see :meth:`Messaging.post`.
 
         Raises ``TypeError`` and ``ValueError``, and what the codec raises. With ``wait``, also
         raises :exc:`~snakemq.exceptions.StorageError` and
-        :exc:`~snakemq.exceptions.QueueFull` if the message is not accepted,
+        :exc:`~snakemq.exceptions.QueueFull` if a message that is to be kept is not accepted,
         :exc:`~snakemq.exceptions.LoopError` if the peer is closed meanwhile, and ``TimeoutError``
         if the storage has not answered for a minute; it may still take the message.
         """
