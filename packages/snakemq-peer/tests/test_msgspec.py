@@ -62,7 +62,8 @@ def test_objects_come_back_in_their_type(make: Any) -> None:
 @BOTH
 def test_data_of_another_type_cannot_be_decoded(make: Any) -> None:
     codecs = Codecs([codec := make(Reading)])
-    for value in ({"sensor": "roof"}, {"sensor": 5, "celsius": 1.0, "taken": "now"}, [], None):
+    wrong: list[Any] = [{"sensor": "roof"}, {"sensor": 5, "celsius": 1.0, "taken": "now"}, [], None]
+    for value in wrong:
         with pytest.raises(CannotDecode, match="ValidationError"):
             codecs.decode(*codecs.encode(value, codec.name))
 
