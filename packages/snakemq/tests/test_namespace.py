@@ -13,6 +13,15 @@ def test_the_version_is_the_one_of_the_distribution() -> None:
     assert snakemq.__version__ == importlib.metadata.version("snakemq")
 
 
+def test_report_names_every_package_and_every_extra() -> None:
+    command = [sys.executable, "-m", "snakemq"]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    for name in ("snakemq-link", "snakemq-messaging", "snakemq-peer"):
+        assert f"\n  {name} " in printed
+    for extra in importlib.metadata.metadata("snakemq").get_all("Provides-Extra") or ():
+        assert extra == "all" or f"\n  snakemq[{extra}] " in printed
+
+
 def test_peer_is_at_the_front_door() -> None:
     assert snakemq.Peer is snakemq.peer.Peer
     assert "Peer" in dir(snakemq)
