@@ -347,6 +347,19 @@ def extras(session: nox.Session, extra: str) -> None:
     session.run("python", "-c", f"import {', '.join(public)}")
 
 
+@nox.session(venv_backend="venv")
+def clone(session: nox.Session) -> None:
+    """Check that `pip install .` in a clone installs the packages from their folders."""
+    ours = {name for name in PACKAGES if not foreign([name])}
+    session.install("--quiet", ".")
+    missing = ours - distributions(session)
+    if missing:
+        session.error(f"pip install . has not installed {sorted(missing)}")
+    session.run("python", "-m", "pip", "check")
+    with session.chdir(session.create_tmp()):
+        session.run("python", "-c", "import snakemq.rpc, snakemq.storage.sqlite, snakemq.peer")
+
+
 def distributions(session: nox.Session) -> set[str]:
     """Return the names of all distributions in the session's environment."""
     script = "import importlib.metadata as m; print(*(d.name.lower() for d in m.distributions()))"

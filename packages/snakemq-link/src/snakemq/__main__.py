@@ -75,6 +75,8 @@ def _packages(installed: Installed) -> Iterator[tuple[str, str]]:
 
 def _extras(installed: Installed) -> Iterator[tuple[str, str]]:
     for name in installed.ours():
+        if name == "snakemq-clone":  # it has installed the others, and cannot be had elsewhere
+            continue
         for extra in installed.extras(name):
             if extra != "all":
                 yield f"{name}[{extra}]", installed.describe(name, extra)
