@@ -220,7 +220,9 @@ def test_forgotten_peer_warns_and_is_closed() -> None:
         gc.collect()
     (warning,) = caught
     assert warning.category is ResourceWarning
-    assert "the peer 'forgotten' was not closed" in str(warning.message)
+    assert "the peer 'forgotten', made at " in str(warning.message)
+    assert f"{__file__}:" in str(warning.message)
+    assert ", was not closed: use 'with Peer(...)'" in str(warning.message)
     assert threads_of("forgotten") == set()
 
 
@@ -260,7 +262,8 @@ peer.send("bob", b"hello")
 def test_process_that_forgets_its_peer_ends_all_the_same() -> None:
     command = [sys.executable, "-W", "default", "-c", FORGOTTEN]
     done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=True)
-    assert "ResourceWarning: the peer 'alice' was not closed" in done.stderr
+    assert "ResourceWarning: the peer 'alice', made at <string>:3, was not closed" in done.stderr
+    assert "Enable tracemalloc to get the object allocation traceback" in done.stderr
     assert "closed before 'bob' had acknowledged 1 messages" in done.stderr
     assert "Traceback" not in done.stderr
 
