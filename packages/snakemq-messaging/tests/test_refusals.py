@@ -52,7 +52,8 @@ def test_peer_whose_ident_is_taken_is_told(
     challenger.say(VERSION, features(), identification("bob"))
     network.run_until_idle()
     owner.say(b"\x05")
-    assert last_words(challenger, network) == TAKEN + b"'bob' is connected already, and alive"
+    why = b"'bob' is connected already, and alive: two processes have this ident"
+    assert last_words(challenger, network) == TAKEN + why
 
 
 def test_peer_that_breaks_the_rules_is_told_no_more_than_that(
@@ -177,9 +178,9 @@ def test_dialler_whose_ident_is_taken_and_the_other_side_say_so_once(
     second.link.add_connector(address)
     run_until(lambda: len(second.errors) >= 4, server, first, second)
     at_server, at_second = warnings_of(caplog)
-    assert "'worker' is connected already, and alive" in at_server
+    assert "'worker' is connected already, and alive: two processes have this ident" in at_server
     assert at_server.startswith("connection from ('127.0.0.1', ")
-    assert "'worker' is connected already, and alive" in at_second
+    assert "'worker' is connected already, and alive: two processes have this ident" in at_second
     assert at_second.startswith(f"cannot connect to {address!r}: refused by the other side")
     assert {type(error) for error in second.errors} == {SnakeMQRefused}
     assert {type(error) for error in server.errors} == {SnakeMQDuplicateIdent}

@@ -138,5 +138,7 @@ class Contests:
             self._log.info("conn=%s is one too many", challenger.conversation.conn_id)
             self._endings.close(challenger)
             return
-        error = SnakeMQDuplicateIdent(f"{contest.ident!r} is connected already, and alive")
+        error = SnakeMQDuplicateIdent(
+            f"{contest.ident!r} is connected already, and alive: two processes have this ident"
+        )
         self._endings.fail(challenger, error)
