@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import struct
 from typing import Any
 
@@ -72,6 +73,18 @@ def test_a_rejection_comes_right_before_the_ack_that_covers_it(bob: Peer, raw: M
     stranger = raw()
     join(stranger, bob, BOTH, message_frame(b"good"), message_frame(b"bad", uuid(2)))
     assert answers(stranger) == [rejected(2, 1, b"no such account"), ack(2)]
+
+
+def test_log_says_whose_message_was_rejected(
+    bob: Peer, raw: MakeRawPeer, caplog: pytest.LogCaptureFixture
+) -> None:
+    Judge(bob, b"bad", reason="no such account")
+    with caplog.at_level(logging.INFO, "snakemq.messaging"):
+        join(raw(), bob, BOTH, message_frame(b"bad"))
+    (line,) = [text for text in caplog.messages if "rejected" in text]
+    assert line.startswith("rejected <Message ")
+    assert " from 'raw': " in line
+    assert "no such account" in line
 
 
 @pytest.mark.parametrize("bits", [ACKS, ACKS | 0xEE])

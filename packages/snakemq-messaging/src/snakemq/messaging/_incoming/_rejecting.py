@@ -111,7 +111,7 @@ class Rejecting:
         conn_id = lane.conversation.conn_id if lane is not None else ""
         # What the application has decided is not an error.
         level = logging.INFO if rejection.code == RejectionCode.APPLICATION else logging.ERROR
-        self._log.log(level, "ident=%r rejected %s: %s", ident, message, cause)
+        self._log.log(level, "rejected %s from %r: %s", message, ident, cause)
         self._statistics.of(ident).rejected += 1
         self._events.call(conn_id, self.on_message_reject, conn_id, ident, message)
         self._deliveries.finish(delivery, rejection)
