@@ -69,6 +69,7 @@ def test_story_of_two_peers(network: MemoryNetwork, alice: Peer, peer: MakePeer)
     alice.send("bob", b"12345", ttl=None)
     stats = alice.messaging.stats()
     assert (stats.unread_outbox, stats.peers) == (1, {})
+    assert stats.waiting == 1
     network.advance(1)
     assert alice.messaging.stats().unread_outbox == 0
     assert not differs(of(alice, "bob"), queued=1, queued_bytes=5, oldest_age=1.0)
@@ -112,6 +113,23 @@ def test_story_of_two_peers(network: MemoryNetwork, alice: Peer, peer: MakePeer)
     assert not differs(of(alice, "bob"), **finished, **sent)
     stats = alice.messaging.stats()
     assert (stats.connections, stats.connected, stats.reconnected) == (1, 2, 1)
+
+
+def test_one_figure_counts_what_waits_for_all_peers(alice: Peer, peer: MakePeer) -> None:
+    bob = peer("bob", manual_ack=True, window_messages=2)
+    alice.connect(bob)
+    for number in range(3):
+        alice.send("bob", b"%d" % number, ttl=None)
+    alice.network.run_until_idle()
+    alice.send("carol", b"later", ttl=None)
+    stats = alice.messaging.stats()
+    bob_stats = stats.peers["bob"]
+    assert (bob_stats.in_flight, bob_stats.queued, stats.unread_outbox) == (2, 1, 1)
+    assert stats.waiting == 4
+    alice.network.run_until_idle()
+    bob.messaging.ack(bob.received[0][2])
+    alice.network.run_until_idle()
+    assert alice.messaging.stats().waiting == 3
 
 
 def reject(*_: object) -> None:

@@ -24,6 +24,7 @@ class DropReason(Enum):
     DISCONNECTED = "disconnected"
     """It was under way, with ttl 0 or expired, when the connection broke."""
     EXPIRED = "expired"
+    """Its ttl was over."""
     REJECTED = "rejected"
     """Its receiver has given it up, see :meth:`Messaging.reject`. 2.0 peers do not say so."""
     QUEUE_FULL = "queue full"
@@ -160,6 +161,12 @@ class MessagingStats(NamedTuple):
     """Figures of each peer, by ident."""
     not_proven: int = 0
     """How many connections were closed because their peer had not proven its ident."""
+
+    @property
+    def waiting(self) -> int:
+        """How many messages wait now, for their peer or for its acknowledgement: those in the
+        queues and in flight of all peers, and in ``unread_outbox``."""
+        return self.unread_outbox + sum(it.queued + it.in_flight for it in self.peers.values())
 
     @property
     def never_seen(self) -> list[str]:
