@@ -6,8 +6,9 @@ from snakemq.link.testing import MemoryNetwork
 from snakemq.messaging import Messaging
 from snakemq.packeter import Packeter
 from snakemq.peer import Messages
+from snakemq.peer._arrivals import Arrivals
 from snakemq.peer._codecs import Codecs
-from snakemq.peer._iteration import Arrivals
+from snakemq.peer._iteration import Row
 from snakemq.peer._presence import Presence
 from snakemq.peer._received import Desk
 from snakemq.peer._sending import Outgoing
@@ -24,7 +25,8 @@ class InMemory:
         self.outgoing = Outgoing(self.messaging, codecs)
         self.presence = Presence(self.messaging)
         desk = Desk(self.messaging, self.outgoing, codecs)
-        self.arrivals = Arrivals(self.messaging, self.presence, desk)
+        self.row = Row(desk)
+        self.arrivals = Arrivals(self.messaging, self.presence, self.row.put)
         self.delivered: list[bytes] = []
         self.dropped: list[str] = []
         self.messaging.on_message_delivered.add(
@@ -36,4 +38,4 @@ class InMemory:
 
     def messages(self) -> Messages:
         """What has arrived; the loop ends when there is no more."""
-        return Messages(self.arrivals, 0)
+        return Messages(self.row, 0)

@@ -308,7 +308,7 @@ def test_what_is_left_at_the_end_is_not_given_out(network: MemoryNetwork, pair: 
     send(network, pair, b"1", b"2")
     messages = bob.messages()
     next(messages)
-    bob.arrivals.end()
+    bob.row.end()
     assert list(messages) == []
     assert list(bob.messages()) == []
     network.run_until_idle()
@@ -321,7 +321,7 @@ def test_loop_cannot_wait_for_itself(network: MemoryNetwork, pair: Pair) -> None
 
     def take() -> None:
         try:
-            next(Messages(alice.arrivals, None))
+            next(Messages(alice.row, None))
         except LoopError as exc:
             errors.append(exc)
 

@@ -379,6 +379,42 @@ class Link:
         """
         self._loop.run(poll_timeout, count, runtime)
 
+    def attach(self) -> None:
+        """Make this link the guest of another event loop, in this thread, until :meth:`detach`.
+
+        For asyncio, Qt, GLib and the like, whose loop runs in the place of :meth:`loop`. It watches
+        :meth:`fileno` and the time of :meth:`next_deadline`, and then calls :meth:`run_ready`. All
+        code of this thread counts as code in the loop from now on.
+
+        Raises :exc:`~snakemq.exceptions.LoopError` as :meth:`loop` does.
+        """
+        self._loop.attach()
+
+    def fileno(self) -> int:
+        """Return the file descriptor that is readable while there is something to do, apart from
+        timers. Raises ``OSError`` on systems that have none, such as Windows."""
+        return self._loop.fileno()
+
+    def run_ready(self) -> bool:
+        """Do what is to be done now, without waiting: one pass of the loop.
+
+        Returns False when the link was stopped or cleaned up: then call :meth:`detach`. Raises
+        :exc:`~snakemq.exceptions.LoopError` if this thread has not called :meth:`attach`, or in a
+        callback.
+        """
+        return self._loop.run_ready()
+
+    def next_deadline(self) -> float | None:
+        """Return when :meth:`run_ready` is due although :meth:`fileno` is not readable, by the
+        clock of :meth:`time`; ``None``: never. Ask after each :meth:`run_ready`: whatever moves
+        this time forward later makes the descriptor readable."""
+        return self._loop.next_deadline()
+
+    def detach(self) -> None:
+        """End what :meth:`attach` has begun. Idempotent. Connections stay open, and idle, until the
+        loop runs or is attached again."""
+        self._loop.detach()
+
     def stop(self) -> None:
         """Make :meth:`loop` return at once. Thread-safe.
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from snakemq.link import Abilities, LinkInterface
 from snakemq.messaging import Reject, Retry
 
-from ._iteration import Arrivals
+from ._iteration import Row
 from ._received import ReceivedMessage
 
 Handler = Callable[[ReceivedMessage], object]
@@ -23,11 +23,9 @@ class HandlerThread:
     It may block, make remote calls, and take as long as it needs: the loop goes on meanwhile.
     """
 
-    def __init__(
-        self, handler: Handler, arrivals: Arrivals, link: LinkInterface, name: str
-    ) -> None:
+    def __init__(self, handler: Handler, row: Row, link: LinkInterface, name: str) -> None:
         self._handler = handler
-        self._arrivals = arrivals
+        self._row = row
         self._wait_until = Abilities(link).wait_until
         self._done = threading.Event()
         self._is_hurried = False
@@ -57,11 +55,11 @@ class HandlerThread:
 
     def _run(self) -> None:
         try:
-            while (message := self._arrivals.take()) is not None:
+            while (message := self._row.take()) is not None:
                 self._handle(message)
         finally:
             self._done.set()
-            self._arrivals.leave()
+            self._row.leave()
 
     def _handle(self, message: ReceivedMessage) -> None:
         try:

@@ -7,39 +7,33 @@ from types import TracebackType
 
 from snakemq._settings import zero_or_more
 from snakemq.exceptions import LoopError
+from snakemq.identity import Identity
 from snakemq.message import Message
-from snakemq.messaging import Messaging, Retry
 
-from ._presence import Presence
 from ._received import Desk, ReceivedMessage
-from ._sending import CALL_PREFIXES
-
-_REQUEST, _REPLY = CALL_PREFIXES
 
 
-class Arrivals:
+class Row:
     """The messages that have arrived and that no thread has taken yet.
 
     The window of each sender bounds them: what is here is not acknowledged.
     """
 
-    def __init__(self, messaging: Messaging, presence: Presence, desk: Desk) -> None:
-        self.has_server = False
-        """Are requests of remote calls taken by somebody else?"""
-        self.has_client = False
-        """Are replies?"""
-        self._messaging = messaging
-        self._presence = presence
+    def __init__(self, desk: Desk) -> None:
         self._desk = desk
+        self._in_loop = desk.messaging.packeter.link.in_loop
         # Not a deque and a lock: a thread that waits here can be interrupted at any time, and the
         # loop never waits for one that is about to look.
         self._row: SimpleQueue[ReceivedMessage | None] = SimpleQueue()
         self._is_over = False
-        messaging.on_message_recv.add_internal(self._on_message_recv)
+
+    def put(self, message: Message, sender: Identity) -> None:
+        """Add a message. In the loop."""
+        self._row.put(ReceivedMessage(message, sender, self._desk))
 
     def take(self, timeout: float | None = None) -> ReceivedMessage | None:
         """Wait for a message. ``None``: the time is over, or the peer is being closed."""
-        if self._messaging.packeter.link.in_loop():
+        if self._in_loop():
             raise LoopError("the loop cannot wait for messages, because it is what brings them")
         try:
             message = self._row.get(timeout=timeout)
@@ -59,19 +53,6 @@ class Arrivals:
         self._is_over = True
         self._row.put(None)
 
-    def _on_message_recv(self, conn_id: str, ident: str, message: Message) -> None:
-        if message.data.startswith(CALL_PREFIXES) and self._is_of_a_call(message):
-            return
-        self._row.put(ReceivedMessage(message, self._presence.identity(conn_id, ident), self._desk))
-
-    def _is_of_a_call(self, message: Message) -> bool:
-        if message.data.startswith(_REQUEST):
-            if not self.has_server:
-                raise Retry  # serve() may be called soon
-        elif not self.has_client:
-            self._messaging.ack(message)  # the call was made by another process of this ident
-        return True
-
 
 class Messages:
     """The received messages, one after another: an iterator, see :meth:`Peer.messages`.
@@ -80,10 +61,10 @@ class Messages:
     ``break``, the last message is acknowledged.
     """
 
-    def __init__(self, arrivals: Arrivals, timeout: float | None) -> None:
+    def __init__(self, row: Row, timeout: float | None) -> None:
         self._current: ReceivedMessage | None = None  # first, because __del__ reads it
         zero_or_more("seconds", or_none=True)("timeout", timeout)
-        self._arrivals = arrivals
+        self._row = row
         self._timeout = timeout
 
     def __iter__(self) -> Messages:
@@ -91,9 +72,9 @@ class Messages:
 
     def __next__(self) -> ReceivedMessage:
         self._turn_ends(None)
-        message = self._current = self._arrivals.take(self._timeout)
+        message = self._current = self._row.take(self._timeout)
         if message is None:
-            self._arrivals.leave()
+            self._row.leave()
             raise StopIteration
         return message
 
@@ -107,14 +88,14 @@ class Messages:
         traceback: TracebackType | None,
     ) -> None:
         self._turn_ends(error)
-        self._arrivals.leave()
+        self._row.leave()
 
     def __del__(self) -> None:
         # A loop that has ended by itself has no current message. So the body has raised, or left
         # by break or return; Python does not tell which.
         if self._current is not None:
             self._turn_ends(_Left())
-            self._arrivals.leave()
+            self._row.leave()
 
     def _turn_ends(self, error: BaseException | None) -> None:
         message, self._current = self._current, None

@@ -22,6 +22,7 @@ from . import _running
 from ._addresses import AnyAddress, parse, place_of, to_url
 from ._codecs import Codec
 from ._iteration import Messages
+from ._options import Options
 from ._presence import ConnectedPeer
 from ._received import ReceivedMessage
 from ._sending import Terms
@@ -96,9 +97,7 @@ class Peer:
         close_timeout: float = CLOSE_TIMEOUT,
         codecs: Iterable[Codec] = (),
     ) -> None:
-        zero_or_more("seconds", or_none=True)("call_timeout", call_timeout)
-        zero_or_more("seconds")("close_timeout", close_timeout)
-        self._stack = stack = self._make_stack(
+        options = Options(
             ident,
             storage=storage,
             inbox=inbox,
@@ -112,6 +111,8 @@ class Peer:
             close_timeout=close_timeout,
             codecs=codecs,
         )
+        options.check()
+        self._stack = stack = self._make_stack(options)
         self._lock = threading.Lock()
         self._is_iterated = False
         weakref.finalize(self, _forgotten, stack, _place_of_caller())
@@ -307,7 +308,7 @@ class Peer:
         Raises ``ValueError`` if there is a handler.
         """
         stack = self._open()
-        messages = Messages(stack.arrivals, timeout)
+        messages = Messages(stack.row, timeout)
         with self._lock:
             if stack.handler is not None:
                 raise ValueError("messages go to the handler of on_message already")

@@ -8,7 +8,7 @@ from typing import Literal
 from snakemq.messaging import Messaging, ReceiveHook
 from snakemq.rpc import RpcClient, RpcInstProxy, RpcServer
 
-from ._iteration import Arrivals
+from ._arrivals import Arrivals
 
 
 class Calls:

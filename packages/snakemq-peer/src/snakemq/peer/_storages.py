@@ -6,7 +6,7 @@ from typing import TypeAlias
 
 from snakemq.queues import InboxStorage, QueuesStorageBase, open_storage
 
-AnyStorage: TypeAlias = "QueuesStorageBase | str"
+AnyStorage: TypeAlias = QueuesStorageBase | str
 
 
 class Storages:

@@ -33,7 +33,7 @@ from snakemq.link import keep_printable
 
 from ._calls._client import RpcClient
 from ._calls._proxy import RemoteMethod, RpcInstProxy
-from ._calls._waiters import CallFuture
+from ._calls._waiters import CallFuture, Waiter
 from ._errors import REMOTE_TRACEBACK_ATTR as REMOTE_TRACEBACK_ATTR
 from ._errors import (
     CallError,
@@ -54,10 +54,12 @@ from ._pickling._pickler import Pickler, SafePickler
 from ._protocol import REPLY_PREFIX as REPLY_PREFIX
 from ._protocol import REQUEST_PREFIX as REQUEST_PREFIX
 from ._replies._server import RpcServer
+from ._replies._settings import CoroutineRunner
 
 __all__ = [
     "CallError",
     "CallFuture",
+    "CoroutineRunner",
     "Error",
     "NoInstanceError",
     "NoMethodError",
@@ -74,6 +76,7 @@ __all__ = [
     "ServerBusy",
     "SignalCallWarning",
     "UnregisteredClass",
+    "Waiter",
     "allow",
     "as_signal",
     "inline",

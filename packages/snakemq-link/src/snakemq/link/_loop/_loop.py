@@ -84,7 +84,7 @@ class Loop:
 
     def call_later(self, delay: float, func: Callable[[], object]) -> Timer:
         timer = self._timers.add(self.time() + delay, func)
-        if not self.in_loop():
+        if self._sleeping or not self.in_loop():
             self.wake_up()  # it may sleep for longer than that
         return timer
 
@@ -112,6 +112,45 @@ class Loop:
         finally:
             if self.in_loop():  # else it was refused
                 self._leave_loop()
+
+    # -- as the guest of another loop, which sleeps in its place
+
+    def attach(self) -> None:
+        """See :meth:`snakemq.link.Link.attach`."""
+        if self.in_loop():
+            raise LoopError("the loop is running already, in this thread")
+        self._enter_loop()
+        # So whatever wakes it up rings, and its descriptor tells the host. It keeps the baton: its
+        # thread may do anything at any time, so no other thread may borrow.
+        self._sleeping = True
+
+    def fileno(self) -> int:
+        """See :meth:`snakemq.link.Link.fileno`."""
+        return self.poller.fileno()
+
+    def run_ready(self) -> bool:
+        """See :meth:`snakemq.link.Link.run_ready`."""
+        if not self.in_loop() or not self._sleeping:
+            raise LoopError("run_ready() is called by the thread that has attached the loop")
+        self._sleeping = False
+        try:
+            if not self._stop_requested:
+                self._one_pass(self.poller.poll(0.0))
+        finally:
+            self._sleeping = True
+        return not self._stop_requested
+
+    def next_deadline(self) -> float | None:
+        """See :meth:`snakemq.link.Link.next_deadline`."""
+        if self._wakeup_pending or self._finished or self._stop_requested:
+            return self.time()
+        return self._timers.next_time() if self._timers.soonest != NEVER else None
+
+    def detach(self) -> None:
+        """See :meth:`snakemq.link.Link.detach`."""
+        if self.in_loop():
+            self._sleeping = False
+            self._leave_loop()
 
     def stop(self) -> None:
         self._stop_requested = True

@@ -35,6 +35,10 @@ class Poller(Protocol):
         closes the descriptor of another, what reuses that number does not get its events.
         """
 
+    def fileno(self) -> int:
+        """Return a descriptor that is readable while there are events. Raises ``OSError`` if this
+        system has no such thing."""
+
     def __len__(self) -> int:
         """Return the number of registered descriptors."""
 
@@ -70,6 +74,9 @@ class EpollPoller:
             for fd, mask in self._epoll.poll(timeout, _EVENTS_PER_PASS)
             if fd in handlers
         ]
+
+    def fileno(self) -> int:
+        return self._epoll.fileno()
 
     def __len__(self) -> int:
         return len(self._handlers)

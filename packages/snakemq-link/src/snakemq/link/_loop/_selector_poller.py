@@ -25,6 +25,12 @@ class SelectorPoller:
     def poll(self, timeout: float | None) -> list[tuple[Handler, int]]:
         return [(key.data, _OURS[mask]) for key, mask in self._selector.select(timeout)]
 
+    def fileno(self) -> int:
+        fileno = getattr(self._selector, "fileno", None)
+        if fileno is None:
+            raise OSError(f"a {type(self._selector).__name__} has no file descriptor")
+        return int(fileno())
+
     def __len__(self) -> int:
         return len(self._selector.get_map())
 

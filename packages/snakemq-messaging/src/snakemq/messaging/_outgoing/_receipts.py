@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable
 from enum import Enum
+from functools import partial
 from time import monotonic
 from weakref import WeakValueDictionary
 
@@ -89,8 +90,8 @@ class Course:
         """The farthest of :data:`_STEPS` that it has come; it stays when the message is dropped."""
         self.error: Exception | None = None
         """Why it has ended without being delivered."""
-        self.waiting: list[threading.Event] = []
-        """Events of threads that wait for a change. Each thread adds its own."""
+        self.waiting: list[Callable[[], object]] = []
+        """Called after each change. Each thread that waits adds its own, which never blocks."""
         self.calls: tuple[Callable[[], object], ...] = ()
         """To be made at the end."""
         self.twins: list[Course] = []
@@ -184,6 +185,17 @@ class Receipt:
         check_callback(callback)
         self._receipts.add_call(self._course, lambda: callback(self))
 
+    def watch(self, on_change: Callable[[], object]) -> Callable[[], None]:
+        """Have ``on_change()`` called whenever the state has changed, for an event loop or a
+        framework of your own. Returns a function that ends this; call it once.
+
+        It is called by the thread that changes the state, the loop as a rule, in the middle of its
+        work: it must not block, raise, or use the stack. Look at :attr:`state` after this returns:
+        what has changed before is not reported.
+        """
+        self._course.waiting.append(on_change)
+        return partial(self._course.waiting.remove, on_change)
+
     def __repr__(self) -> str:
         return f"<Receipt {self.uuid.hex()} for {self.ident!r}: {self.state.value}>"
 
@@ -231,14 +243,14 @@ class Receipts:
     def _block(self, course: Course, until: ReceiptState, timeout: float | None) -> None:
         end = None if timeout is None else monotonic() + timeout
         bell = threading.Event()
-        course.waiting.append(bell)  # before the next look, see _ring()
+        course.waiting.append(bell.set)  # before the next look, see _ring()
         try:
             while not course.has_come_to(until):
                 if not bell.wait(None if end is None else max(0.0, end - monotonic())):
                     return
                 bell.clear()
         finally:
-            course.waiting.remove(bell)
+            course.waiting.remove(bell.set)
 
     def add_call(self, course: Course, call: Callable[[], object]) -> None:
         """See :meth:`Receipt.add_done_callback`."""
@@ -345,6 +357,6 @@ class Receipts:
     @staticmethod
     def _ring(course: Course) -> None:
         """Let threads look again. Those that look at the state before it changes have added their
-        events by now, or will look once more."""
-        for bell in course.waiting.copy():
-            bell.set()
+        bells by now, or will look once more."""
+        for ring in course.waiting.copy():
+            ring()

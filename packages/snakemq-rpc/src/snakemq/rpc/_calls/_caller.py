@@ -21,7 +21,7 @@ from ._call import Call, expired
 from ._courier import Courier
 from ._outcomes import read_reply
 from ._outstanding import Outstanding
-from ._waiters import BlockedThread, CallFuture, Sleepers, Waiter
+from ._waiters import BlockedThread, Sleepers, Waiter
 
 
 class Settings(Protocol):
@@ -99,29 +99,36 @@ class Caller:
             waiter.wait(None)  # the loop has taken it, and is about to hand over the outcome
         return waiter.outcome()
 
-    def future(
-        self, ident: str, request: Request, timeout: float | None, may_wait: bool = True
-    ) -> CallFuture:
-        """Call, and return at once."""
-
-        def forget() -> None:
-            if self._forget(call):
-                call.data = b""  # a timer may hold the call for some time
-
-        future = CallFuture(forget)
-        call = self._new_call(ident, request, future, timeout, may_wait)
+    def begin(
+        self,
+        ident: str,
+        request: Request,
+        waiter: Waiter,
+        timeout: float | None,
+        may_wait: bool = True,
+    ) -> Callable[[], bool]:
+        """Call, and return at once. The loop tells the waiter the outcome, unless the function that
+        this returns forgets the call before; that returns False if the outcome was faster. A call
+        that fails at once tells it before this returns."""
+        call = self._new_call(ident, request, waiter, timeout, may_wait)
         try:
             self._start(call)
         except CallError as exc:
-            future.fail(exc)
-            return future
+            waiter.fail(exc)
+            return _nothing_to_forget
         if timeout is not None:
             self._untimed.append(call)
             if self._link.in_loop():
                 self._time_futures()
             else:
                 self._link.wakeup_poll()
-        return future
+        return partial(self._abandon, call)
+
+    def _abandon(self, call: Call) -> bool:
+        if not self._forget(call):
+            return False
+        call.data = b""  # a timer may hold the call for some time
+        return True
 
     def _new_call(
         self, ident: str, request: Request, waiter: Waiter, timeout: float | None, may_wait: bool
@@ -210,3 +217,7 @@ class Caller:
 
     def _expire(self, call: Call) -> None:
         self._fail(call, expired(call, "no reply in time"))
+
+
+def _nothing_to_forget() -> bool:
+    return False

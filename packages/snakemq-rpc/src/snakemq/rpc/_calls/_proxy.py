@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, NoReturn
 
@@ -9,6 +10,7 @@ from .._errors import CallError, Error
 from .._protocol import Request
 from ._call import check_timeout
 from ._caller import Caller
+from ._waiters import CallFuture, Waiter
 
 
 class RemoteObject:
@@ -101,7 +103,27 @@ class RemoteMethod:
             raise Error(f"{self.name!r} is marked as a signal, which has no outcome")
         remote = self._remote
         request = remote.request("call", self.name, args, kwargs)
-        return remote.caller.future(remote.ident, request, self.call_timeout, remote.may_wait)
+        future = CallFuture()
+        future.forget = remote.caller.begin(
+            remote.ident, request, future, self.call_timeout, remote.may_wait
+        )
+        return future
+
+    def begin(self, waiter: Waiter, /, *args: Any, **kwargs: Any) -> Callable[[], bool]:
+        """Call the method without waiting, for an event loop or a framework of your own.
+
+        The thread of the loop calls ``waiter.succeed(value)`` or ``waiter.fail(error)``, once;
+        exceptions and time-out are those of :meth:`future`, which takes twice as long. Returns a
+        function that forgets the call: then neither is called any more, unless it returns False,
+        because the outcome was faster. Thread-safe.
+        """
+        if self.signal_timeout is not None:
+            raise Error(f"{self.name!r} is marked as a signal, which has no outcome")
+        remote = self._remote
+        request = remote.request("call", self.name, args, kwargs)
+        return remote.caller.begin(
+            remote.ident, request, waiter, self.call_timeout, remote.may_wait
+        )
 
     def as_signal(self, timeout: float | None = 0) -> None:
         """Mark the method as a signal, or with None as a regular one again.

@@ -113,15 +113,15 @@ class BlockedThread:
 class CallFuture(concurrent.futures.Future[Any]):
     """The future of a call. ``cancel()`` makes the client forget it; the method may run anyway."""
 
-    def __init__(self, forget: Callable[[], object]) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self._forget = forget
+        self.forget: Callable[[], object] = _nothing
 
     def cancel(self) -> bool:
         """Stop waiting for the reply; False if it is there already. Thread-safe."""
         cancelled = super().cancel()
         if cancelled:
-            self._forget()
+            self.forget()
         return cancelled
 
     def succeed(self, value: Any) -> None:
@@ -131,3 +131,7 @@ class CallFuture(concurrent.futures.Future[Any]):
     def fail(self, error: BaseException) -> None:
         if self.set_running_or_notify_cancel():
             self.set_exception(error)
+
+
+def _nothing() -> None:
+    pass

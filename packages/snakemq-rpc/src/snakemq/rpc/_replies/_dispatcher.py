@@ -52,14 +52,14 @@ class Dispatcher:
     def start(self, job: Job) -> bool:
         """Execute a request in a thread, now or later. Returns False if too many wait already."""
         if job.req_id is None:
-            self._defer_ack(job)
+            self.defer_ack(job)
         if self.pool.submit(job):
             return True
         self._tell_shortage()
         if job.req_id is not None:
             if not self.pool.threads or not self._make_room(job):
                 return False
-            self._defer_ack(job)
+            self.defer_ack(job)
         job.request = None
         self.pool.enqueue(job)
         self._keep_looking()
@@ -67,7 +67,7 @@ class Dispatcher:
 
     def hold(self, job: Job) -> None:
         """Keep a request undecoded until its client has read its replies."""
-        self._defer_ack(job)
+        self.defer_ack(job)
         self.pool.hold(job)
         self._keep_looking()
 
@@ -106,7 +106,8 @@ class Dispatcher:
             self.acknowledge(other)
         return True
 
-    def _defer_ack(self, job: Job) -> None:
+    def defer_ack(self, job: Job) -> None:
+        """Let the message of a job stay open until :meth:`acknowledge`."""
         if not job.is_open:
             self._messaging.defer_ack(job.message)
             job.is_open = True

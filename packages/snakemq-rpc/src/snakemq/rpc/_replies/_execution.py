@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from snakemq.link import LinkInterface
 
@@ -87,8 +87,14 @@ class Execution:
         )
         return True
 
-    def execute(self, ident: str, request: Request) -> None:
-        """Call the method, and answer. Raises nothing."""
+    def execute(
+        self, ident: str, request: Request, on_end: Callable[[], object] | None = None
+    ) -> bool:
+        """Call the method, and answer. Raises nothing.
+
+        Returns True for an async method: the answer follows when it has ended, and then
+        ``on_end()`` is called, in any thread.
+        """
         is_call = request["command"] == "call"
         try:
             exposed = self._objects.get(request["object"])
@@ -98,6 +104,9 @@ class Execution:
             if hasattr(method, METHOD_RPC_AS_SIGNAL_ATTR) is is_call:
                 _warn_of_wrong_command(method)
             value = method(*request["args"], **request["kwargs"])
+            if exposed.coroutines and request["method"] in exposed.coroutines:
+                self._run_coroutine(value, partial(self._ended, ident, request, on_end))
+                return True
             reply = self._writer.result(request["req_id"], value) if is_call else b""
         except BaseException as exc:
             req_id = request["req_id"] if is_call else None
@@ -105,6 +114,41 @@ class Execution:
         else:
             if is_call:
                 self._answer(ident, request["req_id"], reply)
+        return False
+
+    def _run_coroutine(
+        self, coroutine: Coroutine[Any, Any, Any], on_end: Callable[[Any, Any], object]
+    ) -> None:
+        run = self._settings.run_coroutine
+        try:
+            if run is None:
+                raise Error("this server has no event loop any more")
+            run(coroutine, on_end)
+        except BaseException:
+            coroutine.close()
+            raise
+
+    def _ended(
+        self,
+        ident: str,
+        request: Request,
+        on_end: Callable[[], object] | None,
+        value: Any,
+        error: BaseException | None,
+    ) -> None:
+        """Answer with the outcome of an async method. Thread-safe."""
+        req_id = request["req_id"] if request["command"] == "call" else None
+        try:
+            if error is None and req_id is not None:
+                reply = self._writer.result(req_id, value)
+        except BaseException as exc:
+            error = exc
+        if error is not None:
+            self._failed(ident, request["method"], req_id, error)
+        elif req_id is not None:
+            self._answer(ident, req_id, reply)
+        if on_end is not None:
+            on_end()
 
     def _failed(self, ident: str, method: str, req_id: bytes | None, exc: BaseException) -> None:
         """``req_id``: ``None`` for a signal."""

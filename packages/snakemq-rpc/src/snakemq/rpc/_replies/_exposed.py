@@ -10,14 +10,18 @@ from .._marks import METHOD_RPC_INLINE_ATTR, mark_of
 class ExposedObject:
     """Knows which methods of an object peers may call."""
 
-    __slots__ = ("_coroutines", "_exposed", "_known", "inline", "instance", "marks")
+    __slots__ = ("_exposed", "_known", "_refused", "coroutines", "inline", "instance", "marks")
 
+    coroutines: frozenset[str]
+    """Names of the methods that are ``async def``, if there is something that runs them."""
     inline: frozenset[str]
     """Names of the methods marked with :func:`inline`."""
     marks: Mapping[str, tuple[str, ...]]
     """Whom :func:`allow` names, by method; only those that are marked."""
 
-    def __init__(self, instance: object, methods: Iterable[str] | None) -> None:
+    def __init__(
+        self, instance: object, methods: Iterable[str] | None, *, runs_coroutines: bool = False
+    ) -> None:
         if isinstance(methods, str):
             raise TypeError("methods is a list of names, not one string")
         self.instance = instance
@@ -30,9 +34,10 @@ class ExposedObject:
             for name, function in functions.items()
             if getattr(function, METHOD_RPC_INLINE_ATTR, False) is True
         )
-        self._coroutines = frozenset(
-            name for name, function in functions.items() if _is_coroutine_function(function)
-        )
+        coroutines = {name for name, function in functions.items() if _is_coroutine(function)}
+        generators = {name for name, function in functions.items() if _is_generator(function)}
+        self.coroutines = frozenset(coroutines if runs_coroutines else ())
+        self._refused = frozenset(generators | (coroutines - self.coroutines))
         self._known = frozenset(functions)
         marks = {name: _mark_in(instance, name) for name in functions}
         self.marks = {name: mark for name, mark in marks.items() if mark is not None}
@@ -41,7 +46,7 @@ class ExposedObject:
                 raise ValueError(f"names with an underscore cannot be exposed: {name!r}")
             if not callable(getattr(instance, name, None)):
                 raise ValueError(f"{instance!r} has no method {name!r} to expose")
-            if name in self._coroutines:
+            if name in self._refused:
                 raise TypeError(_no_coroutines(name))
 
     def names(self) -> Collection[str]:
@@ -52,7 +57,7 @@ class ExposedObject:
         """Return the method of this name.
 
         Raises :exc:`NoMethodError` if peers may not call it, and :exc:`Error` if it is an
-        ``async def``, which would return without having done anything.
+        ``async def`` that nothing here runs.
         """
         if name.startswith("_") or (self._exposed is not None and name not in self._exposed):
             raise NoMethodError(name)
@@ -61,7 +66,7 @@ class ExposedObject:
         method = getattr(self.instance, name, None)
         if not callable(method):
             raise NoMethodError(name)
-        if name in self._coroutines:
+        if name in self._refused:
             raise Error(_no_coroutines(name))
         if name not in self._known and mark_of(method) is not None:
             # Of __getattr__, so the mark was not seen when it could be checked.
@@ -71,8 +76,9 @@ class ExposedObject:
 
 def _no_coroutines(name: str) -> str:
     return (
-        f"{name!r} is an async method, which RPC does not run; an ordinary one can hand the work to"
-        " an event loop with asyncio.run_coroutine_threadsafe"
+        f"{name!r} is an async method, which this server does not run; an ordinary one can hand the"
+        " work to an event loop with asyncio.run_coroutine_threadsafe; snakemq.aio runs those that"
+        " are no generators"
     )
 
 
@@ -100,7 +106,13 @@ def _mark_in(instance: object, name: str) -> tuple[str, ...] | None:
     return None
 
 
-def _is_coroutine_function(function: object) -> bool:
-    from inspect import isasyncgenfunction, iscoroutinefunction
+def _is_coroutine(function: object) -> bool:
+    from inspect import iscoroutinefunction
 
-    return iscoroutinefunction(function) or isasyncgenfunction(function)
+    return iscoroutinefunction(function)
+
+
+def _is_generator(function: object) -> bool:
+    from inspect import isasyncgenfunction
+
+    return isasyncgenfunction(function)

@@ -60,6 +60,7 @@ class Intake:
         self._execute = execution.execute
         execution.on_unreadable = self._unreadable
         self._has_threads = settings.threads > 0
+        self._running: set[Job] = set()  # async ones
         self._settings = settings
         self.is_taking = False
         """Is the loop at work on a request that has just arrived? Any thread may read it."""
@@ -186,13 +187,33 @@ class Intake:
         if request["command"] == "call" and self._has_come_before(ident, request["req_id"]):
             return False
         exposed = self._objects.get(request["object"])
-        if not self._has_threads or (exposed is not None and request["method"] in exposed.inline):
+        is_async = exposed is not None and request["method"] in exposed.coroutines
+        is_inline = exposed is not None and request["method"] in exposed.inline
+        if not is_async and (is_inline or not self._has_threads):
             self._execute(ident, request)
             return False
         if job is None:
             job = Job(ident, message, self._link.time())
         job.decoded(request)
-        return self._start(job)
+        return self._start_async(job, request) if is_async else self._start(job)
+
+    def _start_async(self, job: Job, request: Request) -> bool:
+        """Begin an async method. Its message is acknowledged when it has ended, so the window of
+        the client bounds how many run for it."""
+        if job.req_id is not None and len(self._running) >= self._settings.max_waiting:
+            self._delivery.busy(job.ident, job.req_id)
+            return False
+        self.dispatcher.defer_ack(job)
+        job.request = None
+        self._running.add(job)
+
+        def on_end() -> None:
+            self._running.discard(job)
+            self.dispatcher.acknowledge(job)
+
+        if not self._execute(job.ident, request, on_end):
+            on_end()
+        return True
 
     def _has_come_before(self, ident: str, req_id: bytes) -> bool:
         """Begin a call, unless it is a repetition: then answer it again if it was answered."""

@@ -6,7 +6,7 @@ import contextlib
 import logging
 from collections.abc import Iterable
 
-from snakemq._settings import Fixed, Setting, whole, yes_or_no, zero_or_more
+from snakemq._settings import Fixed, Setting, function, whole, yes_or_no, zero_or_more
 from snakemq.link import Abilities
 from snakemq.message import Message
 from snakemq.messaging import ReceiveHook
@@ -23,6 +23,7 @@ from ._execution import Execution
 from ._exposed import ExposedObject
 from ._intake import Intake
 from ._replies import ReplyMemory
+from ._settings import CoroutineRunner
 
 LAST_WAIT = 0.2
 """Seconds that the cleanup of the link waits for running methods to end, so that their callers get
@@ -52,6 +53,9 @@ class RpcServer:
     - ``transfer_exceptions``: do the callers get the exceptions of the methods, and their
       tracebacks? If not, they get ``Error("remote call failed")``, and the exception is logged
       here.
+    - ``run_coroutine``: runs the methods that are ``async def``, of objects that are registered
+      while this is set, see :data:`CoroutineRunner`; ``None``: they cannot be called. They need no
+      thread. At most ``max_waiting`` calls of them run at once.
 
     These are read-only after the construction:
 
@@ -93,6 +97,7 @@ class RpcServer:
     max_reply_bytes: Fixed[int] = Fixed(whole(0))
     max_idents: Fixed[int] = Fixed(whole(1))
     transfer_exceptions: Setting[bool] = Setting(yes_or_no)
+    run_coroutine: Setting[CoroutineRunner | None] = Setting(function(or_none=True))
 
     def __init__(
         self,
@@ -108,6 +113,7 @@ class RpcServer:
         max_reply_bytes: int = 4 << 20,
         max_idents: int = 256,
         transfer_exceptions: bool = True,
+        run_coroutine: CoroutineRunner | None = None,
     ) -> None:
         self.log: logging.Logger = logging.getLogger("snakemq.rpc.server")
         self.receive_hook = receive_hook
@@ -121,6 +127,7 @@ class RpcServer:
         self.max_reply_bytes = max_reply_bytes
         self.max_idents = max_idents
         self.transfer_exceptions = transfer_exceptions
+        self.run_coroutine = run_coroutine
         self._objects: dict[str, ExposedObject] = {}
         self._messaging = messaging = receive_hook.messaging
         self._link = messaging.packeter.link
@@ -157,7 +164,9 @@ class RpcServer:
         """
         if not isinstance(name, str):
             raise TypeError(f"the name of an object is a string, not {name!r}")
-        self._objects[name] = ExposedObject(instance, methods)
+        self._objects[name] = ExposedObject(
+            instance, methods, runs_coroutines=self.run_coroutine is not None
+        )
         self._authority.objects_changed()
 
     def unregister_object(self, name: str) -> None:
