@@ -65,8 +65,18 @@ class Presence:
             return seen[0]
         if self._is_over:
             raise closed()
+        assert timeout is not None
+        raise self.absent(ident, timeout)
+
+    def find(self, ident: str) -> Identity | None:
+        """Return who is connected under this ident."""
+        found = self._by_ident.get(ident)
+        return None if found is None else found[1].identity
+
+    def absent(self, ident: str, timeout: float) -> TimeoutError:
+        """Make the error for a peer that did not come."""
         hint = "" if self._failure is None else f"; {self._failure}"
-        raise TimeoutError(f"{ident!r} is not connected after {timeout:g} s{hint}")
+        return TimeoutError(f"{ident!r} is not connected after {timeout:g} s{hint}")
 
     def end(self) -> None:
         """Wake up those that wait: the peer is closed."""

@@ -34,21 +34,8 @@ class Desk(NamedTuple):
     codecs: Codecs
 
 
-class ReceivedMessage:
-    """A message that has arrived. Its sender keeps it until it is *settled*.
-
-    A handler settles its messages by itself, and so does a loop over :meth:`Peer.messages`: what
-    is processed is acknowledged, and what raises is retried. To decide otherwise, call one of
-    :meth:`ack`, :meth:`retry`, :meth:`release` and :meth:`reject`, from any thread and once.
-
-    To give a message to another thread or to keep it for later, use it as a context manager there::
-
-        with message:       # acknowledged when the block ends, retried if it raises
-            work(message)
-
-    Enter it before the handler has returned, or the body of the loop has ended: these settle
-    messages that nobody has taken over.
-    """
+class Received:
+    """A message that has arrived, as far as it is the same with threads and with asyncio."""
 
     __slots__ = ("_custody", "_desk", "_lock", "raw", "sender")
 
@@ -99,20 +86,6 @@ class ReceivedMessage:
 
     # -- what to do with it
 
-    def reply(
-        self,
-        data: Any,
-        *,
-        ttl: float | None = None,
-        persistent: bool | None = None,
-        codec: str | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> Receipt:
-        """Send a message to the sender of this one, as :meth:`Peer.send` does. To settle this one
-        is another matter."""
-        terms = Terms(ttl, persistent, codec, headers)
-        return self._desk.outgoing.send(self.sender.ident, data, terms)
-
     def ack(self) -> None:
         """Say that it is processed. Raises ``ValueError`` if it is settled already."""
         self._settle_now(lambda: self._desk.messaging.ack(self.raw))
@@ -129,20 +102,16 @@ class ReceivedMessage:
         """Give it up for good, see :meth:`Messaging.reject`."""
         self._settle_now(lambda: self._desk.messaging.reject(self.raw, reason))
 
-    def __enter__(self) -> Self:
-        """Take it over. Raises ``ValueError`` if it is settled, or taken over, already."""
+    def take_over(self) -> None:
+        """Have a block settle it that ends with :meth:`block_ends`. Raises ``ValueError`` if it is
+        settled, or taken over, already."""
         with self._lock:
             if self._custody is not Custody.LENT:
                 raise self._too_late()
             self._custody = Custody.TAKEN
-        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def block_ends(self, error: BaseException | None) -> None:
+        """Settle it at the end of the block that has taken it over."""
         self._settle_after(error, Custody.TAKEN)
 
     def turn_ends(self, error: BaseException | None) -> None:
@@ -191,6 +160,52 @@ class ReceivedMessage:
 
     def __repr__(self) -> str:
         return (
-            f"<ReceivedMessage {self.raw.uuid.hex()} from {self.sender.ident!r},"
+            f"<{type(self).__name__} {self.raw.uuid.hex()} from {self.sender.ident!r},"
             f" {len(self.raw.data)} bytes>"
         )
+
+
+class ReceivedMessage(Received):
+    """A message that has arrived. Its sender keeps it until it is *settled*.
+
+    A handler settles its messages by itself, and so does a loop over :meth:`Peer.messages`: what
+    is processed is acknowledged, and what raises is retried. To decide otherwise, call one of
+    :meth:`ack`, :meth:`retry`, :meth:`release` and :meth:`reject`, from any thread and once.
+
+    To give a message to another thread or to keep it for later, use it as a context manager there::
+
+        with message:       # acknowledged when the block ends, retried if it raises
+            work(message)
+
+    Enter it before the handler has returned, or the body of the loop has ended: these settle
+    messages that nobody has taken over.
+    """
+
+    __slots__ = ()
+
+    def reply(
+        self,
+        data: Any,
+        *,
+        ttl: float | None = None,
+        persistent: bool | None = None,
+        codec: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Receipt:
+        """Send a message to the sender of this one, as :meth:`Peer.send` does. To settle this one
+        is another matter."""
+        terms = Terms(ttl, persistent, codec, headers)
+        return self._desk.outgoing.send(self.sender.ident, data, terms)
+
+    def __enter__(self) -> Self:
+        """Take it over. Raises ``ValueError`` if it is settled, or taken over, already."""
+        self.take_over()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.block_ends(error)

@@ -39,7 +39,7 @@ class Outgoing:
 
     def send(self, ident: str, value: Any, terms: Terms) -> Receipt:
         """See :meth:`Peer.send`."""
-        message = self._message(value, terms)
+        message = self.message(value, terms)
         receipt = self._messaging.post(ident, message)
         if terms.wait:
             self._wait_until_stored(message, [receipt])
@@ -47,7 +47,7 @@ class Outgoing:
 
     def broadcast(self, idents: Iterable[str], value: Any, terms: Terms) -> dict[str, Receipt]:
         """See :meth:`Peer.broadcast`. The value is encoded once."""
-        first = self._message(value, terms)
+        first = self.message(value, terms)
         receipts = {
             ident: self._messaging.post(
                 ident, Message(first.data, first.ttl, first.flags, None, first.headers)
@@ -58,15 +58,20 @@ class Outgoing:
             self._wait_until_stored(first, receipts.values())
         return receipts
 
+    def is_kept(self, message: Message) -> bool:
+        """Is it to be put into a storage?"""
+        return self._keeps and bool(message.flags & FLAG_PERSISTENT)
+
     def _wait_until_stored(self, message: Message, receipts: Iterable[Receipt]) -> None:
         """Wait until a persistent message is in the storage, for each of these peers."""
-        if not self._keeps or not message.flags & FLAG_PERSISTENT or self._link.in_loop():
+        if not self.is_kept(message) or self._link.in_loop():
             return
         for receipt in receipts:
             with suppress(Dropped, Unconfirmed):  # the receipt tells, and callbacks have been told
                 receipt.wait(STORE_TIMEOUT, until=ReceiptState.QUEUED)
 
-    def _message(self, value: Any, terms: Terms) -> Message:
+    def message(self, value: Any, terms: Terms) -> Message:
+        """Make a message. Raises ``TypeError``, ``ValueError``, and what the codec raises."""
         data, content_type = self._codecs.encode(value, terms.codec)
         if data.startswith(CALL_PREFIXES):
             raise ValueError(

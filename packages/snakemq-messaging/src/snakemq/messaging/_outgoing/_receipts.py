@@ -153,6 +153,11 @@ class Receipt:
         for one that goes on, or is delivered."""
         return self._course.error
 
+    def reached(self, until: ReceiptState = ReceiptState.DELIVERED) -> bool:
+        """Was the message ``DELIVERED``, or at least ``SENT`` or ``QUEUED``, at any time? Raises
+        what :attr:`error` is if it will never be."""
+        return self._course.has_come_to(until)
+
     def wait(
         self, timeout: float | None = None, until: ReceiptState = ReceiptState.DELIVERED
     ) -> None:
