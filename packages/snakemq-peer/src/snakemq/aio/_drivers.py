@@ -1,0 +1,190 @@
+"""Two ways to run the loop of a link beside an asyncio event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from typing import Any, Protocol, TypeVar
+
+from snakemq.link import Link
+from snakemq.peer._loop_thread import LoopThread
+from snakemq.peer._loop_thread import closed as _closed
+
+from ._threads import in_thread
+
+T = TypeVar("T")
+
+
+class Driver(Protocol):
+    """Runs the loop of a link until the link is cleaned up, and carries work between the loops."""
+
+    def start(self) -> None:
+        """Begin. In the thread of the event loop, which is running."""
+
+    async def call(self, func: Callable[[], T]) -> T:
+        """Call a function in the loop of the link, and return or raise what it does. The function
+        is not called if this is cancelled first. Raises :exc:`PeerClosed`."""
+
+    def post(self, func: Callable[[], object]) -> None:
+        """Have a function called in the thread of the event loop: now if this is it, or else soon.
+        Thread-safe. The function must not raise. It is forgotten if the event loop is closed."""
+
+    async def end(self) -> None:
+        """Clean the link up, and wait until its loop has ended."""
+
+
+class Guest:
+    """Makes the passes of the link in the thread of the event loop. There is no other thread, so
+    nothing is handed over; but while the program keeps the event loop busy, no ping is answered.
+
+    The event loop watches the file descriptor of the link, which is that of its poller.
+    """
+
+    def __init__(self, link: Link, loop: asyncio.AbstractEventLoop) -> None:
+        self._link = link
+        self._loop = loop
+        self._timer: asyncio.Handle | None = None
+        self._due = math.inf
+        self._ended = loop.create_future()
+
+    def start(self) -> None:
+        self._link.attach()
+        try:
+            self._loop.add_reader(self._link.fileno(), self._run)
+        except BaseException:
+            self._link.detach()
+            raise
+        self._run()
+
+    async def call(self, func: Callable[[], T]) -> T:
+        if self._ended.done():
+            raise _closed()
+        return func()
+
+    def post(self, func: Callable[[], object]) -> None:
+        if self._link.in_loop():
+            func()
+        else:
+            with suppress(RuntimeError):  # the event loop is closed
+                self._loop.call_soon_threadsafe(func)
+
+    async def end(self) -> None:
+        self._link.cleanup()
+        self._detach()
+
+    def _run(self) -> None:
+        if self._ended.done():
+            return
+        if not self._link.run_ready():
+            self._link.cleanup()
+            self._detach()
+            return
+        due = self._link.next_deadline()
+        if due is not None and due < self._due:
+            self._plan(due)
+
+    def _plan(self, due: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._due = due
+        delay = due - self._link.time()  # the event loop may have a clock of its own
+        if delay > 0:
+            self._timer = self._loop.call_later(delay, self._on_time)
+        else:
+            self._timer = self._loop.call_soon(self._on_time)
+
+    def _on_time(self) -> None:
+        self._timer, self._due = None, math.inf
+        self._run()
+
+    def _detach(self) -> None:
+        if self._ended.done():
+            return
+        self._ended.set_result(None)
+        if self._timer is not None:
+            self._timer.cancel()
+        self._loop.remove_reader(self._link.fileno())
+        self._link.detach()
+
+
+class Host:
+    """Runs the loop of the link in a thread of its own. Pings, acknowledgements and reconnections
+    go on while the program keeps the event loop busy; what arrives is handed over in bursts."""
+
+    def __init__(self, link: Link, loop: asyncio.AbstractEventLoop, name: str) -> None:
+        self._loop = loop
+        self._link = link
+        self._thread = LoopThread(link, name)
+        self._posted: deque[Callable[[], object]] = deque()
+        self._is_called = False
+        self._calls: set[asyncio.Future[Any]] = set()
+        self._is_over = False
+        link.on_closed.add_internal(self._on_closed)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    async def call(self, func: Callable[[], T]) -> T:
+        if self._is_over:
+            raise _closed()
+        result: asyncio.Future[T] = self._loop.create_future()
+
+        def do() -> None:
+            if result.done():
+                return
+            try:
+                value = func()
+            except BaseException as exc:
+                self.post(partial(_fail, result, exc))
+            else:
+                self.post(partial(_succeed, result, value))
+
+        self._calls.add(result)
+        try:
+            self._link.call_from_thread(do)
+            return await result
+        finally:
+            self._calls.discard(result)
+
+    def post(self, func: Callable[[], object]) -> None:
+        self._posted.append(func)
+        # Read after the append: either this finds it cleared, or that finds the function.
+        if not self._is_called:
+            self._is_called = True
+            with suppress(RuntimeError):  # the event loop is closed
+                self._loop.call_soon_threadsafe(self._do_posted)
+
+    async def end(self) -> None:
+        await in_thread(self._loop, self._end)
+
+    def _end(self) -> None:
+        self._link.cleanup()
+        self._thread.join(10.0)
+
+    def _on_closed(self) -> None:
+        self.post(self._end_calls)
+
+    def _end_calls(self) -> None:
+        self._is_over = True
+        for result in self._calls:
+            _fail(result, _closed())
+
+    def _do_posted(self) -> None:
+        self._is_called = False
+        posted = self._posted
+        for _ in range(len(posted)):
+            posted.popleft()()
+
+
+def _succeed(future: asyncio.Future[T], value: T) -> None:
+    if not future.done():
+        future.set_result(value)
+
+
+def _fail(future: asyncio.Future[T], error: BaseException) -> None:
+    if not future.done():
+        future.set_exception(error)

@@ -1,0 +1,106 @@
+"""Processing messages with several tasks at once."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+from snakemq.messaging import Reject, Retry
+
+from ._received import ReceivedMessage
+from ._row import Row
+
+Handler = Callable[[ReceivedMessage], Awaitable[object]]
+
+_log = logging.getLogger("snakemq.aio")
+
+
+async def process(row: Row, handler: Handler, concurrency: int, ordered: bool) -> None:
+    """See :meth:`Peer.process`."""
+    workers = _Workers(handler, concurrency, ordered)
+    async with asyncio.TaskGroup() as tasks:
+        try:
+            while not row.is_over:
+                await workers.free()
+                message = row.take()
+                if message is not None:
+                    workers.give(message, tasks)
+                elif not row.is_over:
+                    await row.changed()
+        finally:
+            workers.give_back()
+
+
+class _Workers:
+    """Runs the handler, for as many messages at once as may be."""
+
+    def __init__(self, handler: Handler, concurrency: int, ordered: bool) -> None:
+        self._handler = handler
+        self._concurrency = concurrency
+        self._ordered = ordered
+        self._running = 0
+        self._one_is_done = asyncio.Event()
+        self._behind: dict[str, deque[ReceivedMessage]] = {}
+        """Of each sender one of whose messages is being processed: those that come after it."""
+
+    async def free(self) -> None:
+        """Wait until one more message may be processed."""
+        while self._running >= self._concurrency:
+            self._one_is_done.clear()
+            await self._one_is_done.wait()
+
+    def give(self, message: ReceivedMessage, tasks: asyncio.TaskGroup) -> None:
+        """Process a message, now or after those of its sender that came before."""
+        ident = message.sender.ident
+        if self._ordered:
+            behind = self._behind.get(ident)
+            if behind is not None:
+                behind.append(message)
+                return
+            self._behind[ident] = deque()
+        handling = self._handle(message)
+        try:
+            task = tasks.create_task(handling, name="snakemq-process")
+        except RuntimeError:  # the group is ending, because a handler has raised a BaseException
+            handling.close()
+            message.turn_ends(asyncio.CancelledError())
+            return
+        self._running += 1
+        task.add_done_callback(partial(self._done, message, tasks))
+
+    def give_back(self) -> None:
+        """Release the messages whose turn has not come."""
+        for behind in self._behind.values():
+            for message in behind:
+                message.turn_ends(asyncio.CancelledError())
+            behind.clear()
+
+    def _done(
+        self, message: ReceivedMessage, tasks: asyncio.TaskGroup, task: asyncio.Task[None]
+    ) -> None:
+        message.turn_ends(asyncio.CancelledError())  # if it was cancelled before it began
+        self._running -= 1
+        self._one_is_done.set()
+        if self._ordered:
+            behind = self._behind.pop(message.sender.ident)
+            if behind:
+                following = behind.popleft()
+                self.give(following, tasks)
+                self._behind[following.sender.ident].extend(behind)
+
+    async def _handle(self, message: ReceivedMessage) -> None:
+        try:
+            await self._handler(message)
+        except (Reject, Retry) as verdict:
+            message.turn_ends(verdict)
+        except Exception as exc:
+            _log.exception("the handler has raised, %r is retried", message)
+            message.turn_ends(exc)
+        except BaseException as exc:
+            message.turn_ends(exc)
+            raise
+        else:
+            message.turn_ends(None)

@@ -1,0 +1,187 @@
+"""The layers of a peer beside an event loop, and in which order they end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING
+
+from snakemq.exceptions import LoopError
+from snakemq.identity import Identity
+from snakemq.link import Link
+from snakemq.peer._arrivals import Arrivals
+from snakemq.peer._layers import Layers
+from snakemq.peer._loop_thread import closed
+from snakemq.peer._options import Options
+from snakemq.peer._received import Desk
+
+from ._drivers import Driver
+from ._row import Row
+from ._sending import Outgoing
+from ._threads import in_thread
+
+if TYPE_CHECKING:
+    from ._remote import AsyncCalls, MethodTasks
+
+MakeDriver = Callable[[Link, asyncio.AbstractEventLoop], Driver]
+
+
+class Stack:
+    """All that an open peer consists of. For the thread of its event loop."""
+
+    def __init__(
+        self,
+        layers: Layers,
+        options: Options,
+        make_driver: MakeDriver,
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        self.layers = layers
+        self.loop = loop
+        self.link = layers.link
+        self.messaging = messaging = layers.messaging
+        self.presence = layers.presence
+        self.driver = driver = make_driver(layers.link, loop)
+        limited = options.queue_limits is not None
+        self.outgoing = Outgoing(messaging, layers.codecs, driver, limited)
+        self.row = Row(Desk(messaging, self.outgoing, layers.codecs), driver, loop)
+        self.arrivals = Arrivals(messaging, layers.presence, self.row.put)
+        self.calls: AsyncCalls | None = None
+        self.methods: MethodTasks | None = None
+        self.ended: asyncio.Future[None] = loop.create_future()
+        """Done when the link is gone, for whatever reason."""
+        self._call_timeout = options.call_timeout
+        self._awaited: dict[str, set[asyncio.Future[None]]] = {}
+        self._is_closing = False
+        self._is_closed = asyncio.Event()
+        messaging.on_admitted.add_internal(self._on_admitted)
+        layers.link.on_closed.add_internal(partial(driver.post, self._link_is_gone))
+
+    def start(self) -> None:
+        """Begin."""
+        try:
+            self.driver.start()
+        except BaseException:
+            self.layers.link.cleanup()
+            self.messaging.close()
+            self.layers.storages.close()
+            raise
+
+    def check_open(self) -> None:
+        """Raise :exc:`PeerClosed` if the end has begun, ``RuntimeError`` in another event loop."""
+        if self._is_closing or self.ended.done():
+            raise closed()
+        if asyncio.get_running_loop() is not self.loop:
+            raise RuntimeError("this peer belongs to the event loop in which it was entered")
+
+    # -- who is there
+
+    async def wait_for(self, ident: str, timeout: float | None) -> Identity:
+        """See :meth:`Peer.wait_for`."""
+        try:
+            async with asyncio.timeout(timeout) as limit:
+                return await self._wait_for(ident)
+        except TimeoutError:
+            if timeout is None or not limit.expired():
+                raise
+            raise self.presence.absent(ident, timeout) from None
+
+    async def _wait_for(self, ident: str) -> Identity:
+        while True:
+            came: asyncio.Future[None] = self.loop.create_future()
+            waiting = self._awaited.setdefault(ident, set())
+            waiting.add(came)
+            try:
+                found = self.presence.find(ident)  # whoever comes after this look tells
+                if found is not None:
+                    return found
+                await came
+            finally:
+                waiting.discard(came)
+                if not waiting and self._awaited.get(ident) is waiting:
+                    del self._awaited[ident]
+
+    def _on_admitted(self, conn_id: str, ident: str) -> None:
+        if ident in self._awaited:
+            self.driver.post(partial(self._tell, ident))
+
+    def _tell(self, ident: str) -> None:
+        for came in self._awaited.get(ident, ()):
+            if not came.done():
+                came.set_result(None)
+
+    # -- remote calls
+
+    def get_calls(self) -> AsyncCalls:
+        """Return what makes and serves calls. Raises ``ModuleNotFoundError``."""
+        if self.calls is None:
+            from ._remote import AsyncCalls, MethodTasks
+
+            self.methods = MethodTasks(self.driver, self.loop)
+            self.calls = AsyncCalls(self.messaging, self.arrivals, self._call_timeout, self.methods)
+        return self.calls
+
+    # -- the end
+
+    async def close(self, timeout: float) -> None:
+        """See :meth:`Peer.close`."""
+        if self._is_closing:
+            await self._is_closed.wait()
+            return
+        self._is_closing = True
+        end = self.loop.time() + timeout
+        try:
+            self.row.end()
+            if self.methods is not None:
+                await self.methods.end(timeout)
+            left = max(0.0, end - self.loop.time())
+            await self._drain(left)
+        finally:
+            await self._end()
+
+    async def _drain(self, timeout: float) -> None:
+        """Wait until what was sent is acknowledged. Cancelled, it leaves its thread to the end of
+        the link."""
+        if self.ended.done() or timeout <= 0:
+            return
+        drained: asyncio.Future[None] = self.loop.create_future()
+
+        def tell() -> None:
+            if not drained.done():
+                drained.set_result(None)
+
+        def drain() -> None:
+            with contextlib.suppress(LoopError):  # the link was cleaned up
+                self.messaging.drain(timeout)
+            self.driver.post(tell)
+
+        threading.Thread(target=drain, name="snakemq-drain", daemon=True).start()
+        await drained
+
+    async def _end(self) -> None:
+        # From the last to the first; each is done even if those before it raise.
+        async with contextlib.AsyncExitStack() as steps:
+            steps.callback(self._is_closed.set)
+            steps.push_async_callback(in_thread, self.loop, self._close_storages)
+            steps.callback(self.layers.report_what_is_lost)
+            steps.push_async_callback(self.driver.end)
+            if self.methods is not None:
+                steps.callback(self.methods.cancel)
+
+    def _close_storages(self) -> None:
+        try:
+            self.messaging.close()
+        finally:
+            self.layers.storages.close()
+
+    def _link_is_gone(self) -> None:
+        self.row.end()
+        if not self.ended.done():
+            self.ended.set_result(None)
+        for waiting in self._awaited.values():
+            for came in waiting:
+                if not came.done():
+                    came.set_exception(closed())
