@@ -399,10 +399,25 @@ class Link:
         """Do what is to be done now, without waiting: one pass of the loop.
 
         Returns False when the link was stopped or cleaned up: then call :meth:`detach`. Raises
-        :exc:`~snakemq.exceptions.LoopError` if this thread has not called :meth:`attach`, or in a
-        callback.
+        :exc:`~snakemq.exceptions.LoopError` in a thread that has not called :meth:`attach`.
         """
-        return self._loop.run_ready()
+        self._loop.begin_pass(True)
+        return self._loop.end_pass()
+
+    def begin_pass(self, *, poll: bool = True) -> None:
+        """Do the first half of :meth:`run_ready`: take in what has arrived, and call the timers
+        that are due. Then :meth:`end_pass` must follow.
+
+        A host that lets its own tasks run in between has their messages sent together, and with
+        the acknowledgements of those that they got. ``poll=False``: take in nothing, only expect
+        tasks that send, so that they need not wake up the loop. Any number of times in a row.
+        """
+        self._loop.begin_pass(poll)
+
+    def end_pass(self) -> bool:
+        """Do the second half of :meth:`run_ready`: send what was queued, and call what other
+        threads want to be called."""
+        return self._loop.end_pass()
 
     def next_deadline(self) -> float | None:
         """Return when :meth:`run_ready` is due although :meth:`fileno` is not readable, by the

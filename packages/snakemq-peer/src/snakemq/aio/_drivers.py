@@ -33,6 +33,9 @@ class Driver(Protocol):
         """Have a function called in the thread of the event loop: now if this is it, or else soon.
         Thread-safe. The function must not raise. It is forgotten if the event loop is closed."""
 
+    def expect(self) -> None:
+        """Say that something is about to be sent. In the thread of the event loop."""
+
     async def end(self) -> None:
         """Clean the link up, and wait until its loop has ended."""
 
@@ -49,16 +52,17 @@ class Guest:
         self._loop = loop
         self._timer: asyncio.Handle | None = None
         self._due = math.inf
+        self._is_in_pass = False
         self._ended = loop.create_future()
 
     def start(self) -> None:
         self._link.attach()
         try:
-            self._loop.add_reader(self._link.fileno(), self._run)
+            self._loop.add_reader(self._link.fileno(), self._begin_pass)
         except BaseException:
             self._link.detach()
             raise
-        self._run()
+        self._begin_pass()
 
     async def call(self, func: Callable[[], T]) -> T:
         if self._ended.done():
@@ -76,10 +80,25 @@ class Guest:
         self._link.cleanup()
         self._detach()
 
-    def _run(self) -> None:
+    def expect(self) -> None:
+        if not self._is_in_pass and not self._ended.done():
+            self._is_in_pass = True
+            self._link.begin_pass(poll=False)
+            self._loop.call_soon(self._end_pass)
+
+    def _begin_pass(self) -> None:
+        if not self._ended.done():
+            self._link.begin_pass()
+            if not self._is_in_pass:
+                # The tasks that this has woken run first, and what they send goes out together.
+                self._is_in_pass = True
+                self._loop.call_soon(self._end_pass)
+
+    def _end_pass(self) -> None:
+        self._is_in_pass = False
         if self._ended.done():
             return
-        if not self._link.run_ready():
+        if not self._link.end_pass():
             self._link.cleanup()
             self._detach()
             return
@@ -99,7 +118,7 @@ class Guest:
 
     def _on_time(self) -> None:
         self._timer, self._due = None, math.inf
-        self._run()
+        self._begin_pass()
 
     def _detach(self) -> None:
         if self._ended.done():
@@ -157,6 +176,9 @@ class Host:
             self._is_called = True
             with suppress(RuntimeError):  # the event loop is closed
                 self._loop.call_soon_threadsafe(self._do_posted)
+
+    def expect(self) -> None:
+        pass
 
     async def end(self) -> None:
         await in_thread(self._loop, self._end)

@@ -148,6 +148,7 @@ class RemoteMethod:
         if method.signal_timeout is not None:
             method(*args, **kwargs)
             return None
+        self._driver.expect()
         outcome = _Outcome(self._driver)
         forget = method.begin(outcome, *args, **kwargs)
         try:

@@ -58,6 +58,7 @@ class Outgoing(Sender):
             receipt = await self._queue(ident, message)
         else:
             # It waits in memory, where there is always room: so it is as good as queued.
+            self._driver.expect()
             receipt = Receipt(self._post(ident, message), self._driver)
             if receipt.error is not None:
                 raise receipt.error
@@ -95,6 +96,7 @@ class Outgoing(Sender):
         while True:
             room = self._full.room_for(ident)
             try:
+                self._driver.expect()
                 receipt = Receipt(self._post(ident, message), self._driver)
                 try:
                     await receipt.wait(until=ReceiptState.QUEUED)

@@ -128,14 +128,21 @@ class Loop:
         """See :meth:`snakemq.link.Link.fileno`."""
         return self.poller.fileno()
 
-    def run_ready(self) -> bool:
-        """See :meth:`snakemq.link.Link.run_ready`."""
-        if not self.in_loop() or not self._sleeping:
-            raise LoopError("run_ready() is called by the thread that has attached the loop")
+    def begin_pass(self, poll: bool) -> None:
+        """See :meth:`snakemq.link.Link.begin_pass`."""
+        if not self.in_loop():
+            raise LoopError("the loop is attached to another thread, or to none")
         self._sleeping = False
+        if poll and not self._stop_requested:
+            self._handle(self.poller.poll(0.0))
+
+    def end_pass(self) -> bool:
+        """See :meth:`snakemq.link.Link.end_pass`."""
+        if not self.in_loop():
+            raise LoopError("the loop is attached to another thread, or to none")
         try:
             if not self._stop_requested:
-                self._one_pass(self.poller.poll(0.0))
+                self._finish_pass()
         finally:
             self._sleeping = True
         return not self._stop_requested
@@ -308,6 +315,10 @@ class Loop:
         return timeout if timeout > 0.0 else 0.0
 
     def _one_pass(self, events: list[tuple[Handler, int]]) -> None:
+        self._handle(events)
+        self._finish_pass()
+
+    def _handle(self, events: list[tuple[Handler, int]]) -> None:
         for handler, mask in events:
             try:  # copy of call(), which takes 0.1 µs for each event
                 handler(mask)
@@ -316,6 +327,8 @@ class Loop:
         if self._timers.soonest != NEVER and self._timers.soonest <= self.time():
             for timer_func in self._timers.pop_due(self.time()):
                 self.call(timer_func)
+
+    def _finish_pass(self) -> None:
         self._end_pass()
         finished = self._finished
         if finished:
