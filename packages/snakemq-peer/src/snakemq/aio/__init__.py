@@ -1,7 +1,7 @@
 """The peer for asyncio: :class:`Peer` listens, connects, sends, receives and makes calls.
 
     async with Peer("alice") as peer:
-        await peer.connect("tcp://bob.example:4000")
+        peer.connect("tcp://bob.example:4000")
         await peer.send("bob", b"hello")
 
         async for message in peer.messages():

@@ -7,8 +7,7 @@ import math
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from snakemq.link import Link
 from snakemq.peer._loop_thread import LoopThread
@@ -25,9 +24,9 @@ class Driver(Protocol):
     def start(self) -> None:
         """Begin. In the thread of the event loop, which is running."""
 
-    async def call(self, func: Callable[[], T]) -> T:
-        """Call a function in the loop of the link, and return or raise what it does. The function
-        is not called if this is cancelled first. Raises :exc:`PeerClosed`."""
+    def call(self, func: Callable[[], T]) -> T:
+        """Call a function in the loop of the link, wait for it, and return or raise what it does.
+        In the thread of the event loop. Raises :exc:`PeerClosed`."""
 
     def post(self, func: Callable[[], object]) -> None:
         """Have a function called in the thread of the event loop: now if this is it, or else soon.
@@ -64,7 +63,7 @@ class Guest:
             raise
         self._begin_pass()
 
-    async def call(self, func: Callable[[], T]) -> T:
+    def call(self, func: Callable[[], T]) -> T:
         if self._ended.done():
             raise _closed()
         return func()
@@ -140,34 +139,13 @@ class Host:
         self._thread = LoopThread(link, name)
         self._posted: deque[Callable[[], object]] = deque()
         self._is_called = False
-        self._calls: set[asyncio.Future[Any]] = set()
-        self._is_over = False
-        link.on_closed.add_internal(self._on_closed)
 
     def start(self) -> None:
         self._thread.start()
 
-    async def call(self, func: Callable[[], T]) -> T:
-        if self._is_over:
-            raise _closed()
-        result: asyncio.Future[T] = self._loop.create_future()
-
-        def do() -> None:
-            if result.done():
-                return
-            try:
-                value = func()
-            except BaseException as exc:
-                self.post(partial(_fail, result, exc))
-            else:
-                self.post(partial(_succeed, result, value))
-
-        self._calls.add(result)
-        try:
-            self._link.call_from_thread(do)
-            return await result
-        finally:
-            self._calls.discard(result)
+    def call(self, func: Callable[[], T]) -> T:
+        # This blocks the event loop for one pass of the link. It is done for what is set up once.
+        return self._thread.call(func)
 
     def post(self, func: Callable[[], object]) -> None:
         self._posted.append(func)
@@ -187,26 +165,8 @@ class Host:
         self._link.cleanup()
         self._thread.join(10.0)
 
-    def _on_closed(self) -> None:
-        self.post(self._end_calls)
-
-    def _end_calls(self) -> None:
-        self._is_over = True
-        for result in self._calls:
-            _fail(result, _closed())
-
     def _do_posted(self) -> None:
         self._is_called = False
         posted = self._posted
         for _ in range(len(posted)):
             posted.popleft()()
-
-
-def _succeed(future: asyncio.Future[T], value: T) -> None:
-    if not future.done():
-        future.set_result(value)
-
-
-def _fail(future: asyncio.Future[T], error: BaseException) -> None:
-    if not future.done():
-        future.set_exception(error)

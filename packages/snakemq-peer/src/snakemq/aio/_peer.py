@@ -9,7 +9,7 @@ import weakref
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from types import TracebackType
-from typing import Any
+from typing import Any, Literal
 
 from snakemq._settings import whole, zero_or_more
 from snakemq.identity import Authenticator, Identity
@@ -23,7 +23,7 @@ from snakemq.peer import (
     Codec,
     ConnectedPeer,
 )
-from snakemq.peer._addresses import AnyAddress, parse, to_url
+from snakemq.peer._addresses import AnyAddress, parse, place_of, to_url
 from snakemq.peer._layers import Layers
 from snakemq.peer._options import Options
 from snakemq.peer._sending import Terms
@@ -44,11 +44,12 @@ class Peer:
     """A named peer for asyncio: it listens and connects, sends and receives messages, and makes
     remote calls.
 
-    Its names and arguments are those of :class:`snakemq.peer.Peer`; what waits there is awaited
-    here. It lives in ``async with``, in one event loop, and once::
+    Its names and arguments are those of :class:`snakemq.peer.Peer`. What waits is awaited here:
+    :meth:`send`, :meth:`wait_for`, remote methods and the like. It lives in ``async with``, in one
+    event loop, and once::
 
         async with Peer("alice") as peer:
-            await peer.connect("tcp://bob.example:4000")
+            peer.connect("tcp://bob.example:4000")
             await peer.send("bob", b"hello")
 
     Everything may be cancelled, and nothing gets lost by that: see the methods. Its methods are for
@@ -99,7 +100,7 @@ class Peer:
         self._own_thread = own_thread
         self._was_entered = False
         self._stack: Stack | None = None
-        self._to_stop = asyncio.Event()
+        self._is_stopped = False
 
     # -- the layers, for everything else
 
@@ -120,7 +121,7 @@ class Peer:
 
     # -- connections
 
-    async def listen(self, address: AnyAddress, *, tls: SSLConfig | None = None) -> str:
+    def listen(self, address: AnyAddress, *, tls: SSLConfig | None = None) -> str:
         """Let other peers connect, see :meth:`snakemq.peer.Peer.listen`.
 
         Returns the address as a URL with the port. The host should be a number, as looking up a
@@ -128,10 +129,10 @@ class Peer:
         """
         place, config = parse(address, tls)
         stack = self._open()
-        found = await stack.driver.call(lambda: stack.link.add_listener(place, config))
+        found = stack.driver.call(lambda: stack.link.add_listener(place, config))
         return to_url(found, config)
 
-    async def connect(
+    def connect(
         self,
         address: AnyAddress,
         *,
@@ -144,6 +145,12 @@ class Peer:
         place, config = parse(address, tls)
         link = self._open().link
         return to_url(link.add_connector(place, reconnect_interval, config, ident=ident), config)
+
+    def reconnect_now(self, address: AnyAddress | None = None) -> None:
+        """Dial at once wherever the next attempt to connect would have to wait, see
+        :meth:`snakemq.peer.Peer.reconnect_now`."""
+        place = None if address is None else place_of(address)
+        self._open().link.reconnect_now(place)
 
     async def wait_for(self, ident: str, timeout: float | None = None) -> Identity:
         """Wait until a peer is connected, and return who it is.
@@ -267,11 +274,9 @@ class Peer:
 
     # -- remote calls
 
-    async def serve(
-        self, name: str, instance: object, methods: Iterable[str] | None = None
-    ) -> None:
+    def serve(self, name: str, instance: object, methods: Iterable[str] | None = None) -> None:
         """Let peers call the methods of an object, see
-        :meth:`~snakemq.rpc.RpcServer.register_object`. Returns at once.
+        :meth:`~snakemq.rpc.RpcServer.register_object`.
 
         ``async def`` methods run in the event loop, each in a task of its own; the others run in
         worker threads.
@@ -280,17 +285,22 @@ class Peer:
         """
         stack = self._open()
         _import_rpc()
-        await stack.driver.call(lambda: stack.get_calls().serve_async(name, instance, methods))
+        stack.driver.call(lambda: stack.get_calls().serve_async(name, instance, methods))
 
-    async def remote(self, ident: str, name: str) -> Any:
+    def remote(self, ident: str, name: str, *, if_away: Literal["wait", "fail"] = "wait") -> Any:
         """Return a stand-in for the object that a peer serves under this name: a
-        :class:`RemoteObject`, whose methods are awaited. It asks nobody.
+        :class:`RemoteObject`, whose methods are awaited. This asks nobody.
 
-        Raises ``ImportError`` if the package ``snakemq-rpc`` is not installed.
+        ``if_away``: what a call does while the peer is not connected. ``"wait"``: it waits for the
+        peer, until its time is over. ``"fail"``: it raises :exc:`~snakemq.rpc.NotConnected` at
+        once, and :exc:`~snakemq.rpc.PartialCall` as soon as the connection ends before the answer.
+
+        Raises ``ImportError`` if the package ``snakemq-rpc`` is not installed, and ``ValueError``
+        for another ``if_away``.
         """
         stack = self._open()
         remote_object = _import_rpc()
-        proxy = await stack.driver.call(lambda: stack.get_calls().remote(ident, name))
+        proxy = stack.driver.call(lambda: stack.get_calls().remote(ident, name, if_away))
         return remote_object(proxy, stack.driver)
 
     # -- the end
@@ -303,16 +313,15 @@ class Peer:
         event loops do not handle signals, only :meth:`stop` ends this.
         """
         stack = self._open()
-        stopping = asyncio.ensure_future(self._to_stop.wait())
-        with _Signals(stack.loop, self._to_stop.set):
-            try:
-                await asyncio.wait([stopping, stack.ended], return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                stopping.cancel()
+        if not self._is_stopped:
+            with _Signals(stack.loop, self.stop):
+                await asyncio.wait([stack.end_is_wanted])
 
     def stop(self) -> None:
         """Let :meth:`run` end, as a signal does. If it is not running yet, it will end at once."""
-        self._to_stop.set()
+        self._is_stopped = True
+        if self._stack is not None:
+            self._stack.want_end()
 
     async def close(self, timeout: float | None = None) -> None:
         """Deliver what can be delivered, and end everything. The end of ``async with`` does it.

@@ -44,7 +44,7 @@ class _Workers:
         self._running = 0
         self._one_is_done = asyncio.Event()
         self._behind: dict[str, deque[ReceivedMessage]] = {}
-        """Of each sender one of whose messages is being processed: those that come after it."""
+        """What has come after the message of a sender that is being processed, by its ident."""
 
     async def free(self) -> None:
         """Wait until one more message may be processed."""

@@ -31,7 +31,7 @@ class Row:
     def put(self, message: Message, sender: Identity) -> None:
         """Add a message. In the loop of the link."""
         self._arrived.append(ReceivedMessage(message, sender, self._desk))
-        if self._waiting:  # whoever begins to wait looks at the row afterwards
+        if self._waiting:  # a task that begins to wait looks at the row afterwards
             self._driver.post(self._wake)
 
     # -- in the thread of the event loop

@@ -53,6 +53,8 @@ class Stack:
         self.methods: MethodTasks | None = None
         self.ended: asyncio.Future[None] = loop.create_future()
         """Done when the link is gone, for whatever reason."""
+        self.end_is_wanted: asyncio.Future[None] = loop.create_future()
+        """Done when nobody needs to wait in :meth:`Peer.run` any more."""
         self._call_timeout = options.call_timeout
         self._awaited: dict[str, set[asyncio.Future[None]]] = {}
         self._is_closing = False
@@ -77,6 +79,11 @@ class Stack:
         if asyncio.get_running_loop() is not self.loop:
             raise RuntimeError("this peer belongs to the event loop in which it was entered")
 
+    def want_end(self) -> None:
+        """Let :meth:`Peer.run` return."""
+        if not self.end_is_wanted.done():
+            self.end_is_wanted.set_result(None)
+
     # -- who is there
 
     async def wait_for(self, ident: str, timeout: float | None) -> Identity:
@@ -95,7 +102,7 @@ class Stack:
             waiting = self._awaited.setdefault(ident, set())
             waiting.add(came)
             try:
-                found = self.presence.find(ident)  # whoever comes after this look tells
+                found = self.presence.find(ident)  # who comes after this look is told
                 if found is not None:
                     return found
                 await came
@@ -179,6 +186,7 @@ class Stack:
 
     def _link_is_gone(self) -> None:
         self.row.end()
+        self.want_end()
         if not self.ended.done():
             self.ended.set_result(None)
         for waiting in self._awaited.values():
