@@ -278,13 +278,13 @@ class Peer:
         """Let peers call the methods of an object, see
         :meth:`~snakemq.rpc.RpcServer.register_object`.
 
-        ``async def`` methods run in the event loop, each in a task of its own; the others run in
-        worker threads.
+        ``async def`` methods run in the event loop, each in a task of its own, with a copy of the
+        context of the first :meth:`serve` or :meth:`remote`; the others run in worker threads.
 
         Raises ``ImportError`` if the package ``snakemq-rpc`` is not installed.
         """
         stack = self._open()
-        _import_rpc()
+        _prepare(stack)
         stack.driver.call(lambda: stack.get_calls().serve_async(name, instance, methods))
 
     def remote(self, ident: str, name: str, *, if_away: Literal["wait", "fail"] = "wait") -> Any:
@@ -299,9 +299,11 @@ class Peer:
         for another ``if_away``.
         """
         stack = self._open()
-        remote_object = _import_rpc()
+        _prepare(stack)
         proxy = stack.driver.call(lambda: stack.get_calls().remote(ident, name, if_away))
-        return remote_object(proxy, stack.driver)
+        from ._remote import RemoteObject
+
+        return RemoteObject(proxy, stack.driver)
 
     # -- the end
 
@@ -345,10 +347,17 @@ class Peer:
             raise RuntimeError("a peer can be entered once; make a new one")
         self._was_entered = True
         loop = asyncio.get_running_loop()
-        # Opening a storage may block.
-        layers = await in_thread(loop, lambda: Layers(self._options))
-        self._stack = Stack(layers, self._options, self._make_driver, loop)
-        self._stack.start()
+        made: list[Layers] = []
+        try:
+            # Opening a storage may block.
+            await in_thread(loop, lambda: made.append(Layers(self._options)))
+            self._stack = Stack(made[0], self._options, self._make_driver, loop)
+            self._stack.driver.start()
+        except BaseException:
+            self._stack = None
+            if made:
+                await in_thread(loop, made[0].discard)
+            raise
         weakref.finalize(self, _forgotten, self._stack)
         return self
 
@@ -390,15 +399,14 @@ def _can_be_host(loop: asyncio.AbstractEventLoop, link: Link) -> bool:
     return type(loop).add_reader is not asyncio.AbstractEventLoop.add_reader
 
 
-def _import_rpc() -> Callable[..., Any]:
+def _prepare(stack: Stack) -> None:
     try:
-        from ._remote import RemoteObject
+        stack.prepare_calls()
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
             "remote calls need the package snakemq-rpc: pip install 'snakemq-peer[rpc]'",
             name=error.name,
         ) from error
-    return RemoteObject
 
 
 class _Signals:

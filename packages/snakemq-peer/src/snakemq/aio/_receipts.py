@@ -63,8 +63,6 @@ class Receipt:
         :exc:`Unconfirmed`, ``TimeoutError`` and others.
         """
         zero_or_more("seconds", or_none=True)("timeout", timeout)
-        if until is ReceiptState.POSTED or not isinstance(until, ReceiptState):
-            raise ValueError(f"wait until QUEUED, SENT or DELIVERED, not {until!r}")
         if self.raw.reached(until):
             return
         try:

@@ -62,16 +62,6 @@ class Stack:
         messaging.on_admitted.add_internal(self._on_admitted)
         layers.link.on_closed.add_internal(partial(driver.post, self._link_is_gone))
 
-    def start(self) -> None:
-        """Begin."""
-        try:
-            self.driver.start()
-        except BaseException:
-            self.layers.link.cleanup()
-            self.messaging.close()
-            self.layers.storages.close()
-            raise
-
     def check_open(self) -> None:
         """Raise :exc:`PeerClosed` if the end has begun, ``RuntimeError`` in another event loop."""
         if self._is_closing or self.ended.done():
@@ -122,12 +112,20 @@ class Stack:
 
     # -- remote calls
 
-    def get_calls(self) -> AsyncCalls:
-        """Return what makes and serves calls. Raises ``ModuleNotFoundError``."""
-        if self.calls is None:
-            from ._remote import AsyncCalls, MethodTasks
+    def prepare_calls(self) -> None:
+        """Import what makes and serves calls. In the thread and the context in which async methods
+        are to run. Raises ``ModuleNotFoundError``."""
+        if self.methods is None:
+            from ._remote import MethodTasks
 
             self.methods = MethodTasks(self.driver, self.loop)
+
+    def get_calls(self) -> AsyncCalls:
+        """Return what makes and serves calls. In the loop of the link."""
+        if self.calls is None:
+            from ._remote import AsyncCalls
+
+            assert self.methods is not None
             self.calls = AsyncCalls(self.messaging, self.arrivals, self._call_timeout, self.methods)
         return self.calls
 
@@ -174,6 +172,8 @@ class Stack:
             steps.callback(self._is_closed.set)
             steps.push_async_callback(in_thread, self.loop, self._close_storages)
             steps.callback(self.layers.report_what_is_lost)
+            if self.calls is not None:
+                steps.callback(self.calls.end)
             steps.push_async_callback(self.driver.end)
             if self.methods is not None:
                 steps.callback(self.methods.cancel)

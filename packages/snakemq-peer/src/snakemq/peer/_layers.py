@@ -59,6 +59,16 @@ class Layers:
         """Make the link. ``snakemq.testing`` makes one in memory."""
         return Link()
 
+    def discard(self) -> None:
+        """Close everything, before anything was done with it."""
+        try:
+            self.link.cleanup()
+        finally:
+            try:
+                self.messaging.close()
+            finally:
+                self.storages.close()
+
     def report_what_is_lost(self) -> None:
         """Log what was sent, will not be delivered, and is nowhere else."""
         if self.messaging.queues_storage is not None:

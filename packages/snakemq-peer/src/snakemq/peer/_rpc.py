@@ -38,6 +38,11 @@ class Calls:
             self._arrivals.has_client = True
         return self._client
 
+    def end(self) -> None:
+        """Let the calls that have no answer fail: the link is gone."""
+        if self._client is not None:
+            self._client.close()
+
     @property
     def has_server(self) -> bool:
         """Was :meth:`serve` called?"""

@@ -92,6 +92,7 @@ class Stack(Layers):
             steps.callback(self.storages.close)
             steps.callback(self.messaging.close)
             steps.callback(self.report_what_is_lost)
+            steps.callback(self._end_calls)
             steps.callback(lambda: self.thread.join(left()))
             steps.callback(self.link.cleanup)
             steps.callback(lambda: self.messaging.drain(left()))
@@ -101,6 +102,10 @@ class Stack(Layers):
                 steps.callback(lambda calls: calls.drain(left()), self.calls)
             steps.callback(self.presence.end)
             steps.callback(self.row.end)
+
+    def _end_calls(self) -> None:
+        if self.calls is not None:
+            self.calls.end()
 
     def hurry(self) -> None:
         """Let :meth:`close` wait no longer for handlers, methods and acknowledgements."""

@@ -155,7 +155,8 @@ class Receipt:
 
     def reached(self, until: ReceiptState = ReceiptState.DELIVERED) -> bool:
         """Was the message ``DELIVERED``, or at least ``SENT`` or ``QUEUED``, at any time? Raises
-        what :attr:`error` is if it will never be."""
+        what :attr:`error` is if it will never be, and ``ValueError`` for any other state."""
+        _check_until(until)
         return self._course.has_come_to(until)
 
     def wait(
@@ -173,8 +174,7 @@ class Receipt:
         wait for itself, and in a process that inherited the stack through a fork; and
         ``ValueError`` for any other state.
         """
-        if until is ReceiptState.POSTED or until not in _STEPS:
-            raise ValueError(f"wait until QUEUED, SENT or DELIVERED, not {until!r}")
+        _check_until(until)
         zero_or_more("seconds", or_none=True)("timeout", timeout)
         self._receipts.wait(self._course, until, timeout)
 
@@ -203,6 +203,11 @@ class Receipt:
 
     def __repr__(self) -> str:
         return f"<Receipt {self.uuid.hex()} for {self.ident!r}: {self.state.value}>"
+
+
+def _check_until(until: ReceiptState) -> None:
+    if until is ReceiptState.POSTED or until not in _STEPS:
+        raise ValueError(f"wait until QUEUED, SENT or DELIVERED, not {until!r}")
 
 
 class Receipts:
