@@ -329,7 +329,7 @@ class Peer:
         """Deliver what can be delivered, and end everything. The end of ``async with`` does it.
 
         1. Loops over :meth:`messages` end, and :meth:`process` begins nothing any more.
-        2. Async methods that run may end, and what was sent to peers that are connected may be
+        2. Methods that run may end, and what was sent to peers that are connected may be
            acknowledged.
         3. The methods that still run are cancelled, and the link and the storages are closed.
 

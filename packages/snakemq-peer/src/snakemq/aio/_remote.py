@@ -78,11 +78,6 @@ class MethodTasks:
         if task.cancelled():
             on_end(None, asyncio.CancelledError("the server was shut down"))
 
-    async def end(self, timeout: float) -> None:
-        """Wait for the methods that run, and cancel those that take longer."""
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=timeout)
-
     def cancel(self) -> None:
         """Cancel what runs, and begin nothing any more."""
         self._is_over = True

@@ -7,6 +7,7 @@ import contextlib
 import threading
 from collections.abc import Callable
 from functools import partial
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from snakemq.exceptions import LoopError
@@ -137,18 +138,14 @@ class Stack:
             await self._is_closed.wait()
             return
         self._is_closing = True
-        end = self.loop.time() + timeout
         try:
             self.row.end()
-            if self.methods is not None:
-                await self.methods.end(timeout)
-            left = max(0.0, end - self.loop.time())
-            await self._drain(left)
+            await self._drain(timeout)
         finally:
             await self._end()
 
     async def _drain(self, timeout: float) -> None:
-        """Wait until what was sent is acknowledged. Cancelled, it leaves its thread to the end of
+        """Wait until the methods that run have ended, and what was sent is acknowledged. Cancelled, it leaves its thread to the end of
         the link."""
         if self.ended.done() or timeout <= 0:
             return
@@ -159,8 +156,11 @@ class Stack:
                 drained.set_result(None)
 
         def drain() -> None:
+            end = monotonic() + timeout
             with contextlib.suppress(LoopError):  # the link was cleaned up
-                self.messaging.drain(timeout)
+                if self.calls is not None:
+                    self.calls.drain(timeout)
+                self.messaging.drain(max(0.0, end - monotonic()))
             self.driver.post(tell)
 
         threading.Thread(target=drain, name="snakemq-drain", daemon=True).start()

@@ -39,7 +39,7 @@ class Draining:
 
         def is_done() -> bool:
             # In this order: what the loop is taking is pending when it has taken it.
-            return self._is_over or (not self._intake.is_taking and self._pool.pending == own)
+            return self._is_over or (not self._intake.is_taking and self._pending() == own)
 
         self._intake.takes_no_more = True
         if self._wait_until is None:
@@ -47,7 +47,10 @@ class Draining:
         else:
             with self._pool.ringing(self._link.wakeup_poll):
                 self._wait_until(is_done, timeout)
-        return self._pool.pending - own
+        return self._pending() - own
+
+    def _pending(self) -> int:
+        return self._pool.pending + self._intake.running_coroutines
 
     def end(self) -> None:
         """Let nobody wait any longer: the server or its link is closed."""

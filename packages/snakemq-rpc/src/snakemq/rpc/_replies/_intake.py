@@ -70,6 +70,11 @@ class Intake:
             messaging, delivery, settings, run=execution.run, take=self._take_held
         )
 
+    @property
+    def running_coroutines(self) -> int:
+        """How many async methods run. Thread-safe."""
+        return len(self._running)
+
     def on_request(self, conn_id: str, ident: str, message: Message) -> bool:
         """Handle a message from the receive hook. True: it will be acknowledged later, or never."""
         self.is_taking = True  # before the next look, see Draining
@@ -210,6 +215,7 @@ class Intake:
         def on_end() -> None:
             self._running.discard(job)
             self.dispatcher.acknowledge(job)
+            self.dispatcher.pool.ring()
 
         if not self._execute(job.ident, request, on_end):
             on_end()
