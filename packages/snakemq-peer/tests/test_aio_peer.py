@@ -309,13 +309,14 @@ def test_forgotten_peer_warns(own_thread: bool) -> None:
     async def main() -> None:
         alice = Peer("alice", own_thread=own_thread)
         await alice.__aenter__()
-        link = alice.link
+        link, closed = alice.link, asyncio.Event()
+        loop = asyncio.get_running_loop()
+        link.on_closed.add(lambda: loop.call_soon_threadsafe(closed.set))
         peers = [alice]
         del alice
         with pytest.warns(ResourceWarning, match="'alice' was not closed"):
             peers.clear()  # the last reference
-        link.cleanup()
-        await asyncio.sleep(0)
+        await closed.wait()
 
     run(main)
 

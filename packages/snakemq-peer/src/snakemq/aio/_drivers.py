@@ -52,7 +52,8 @@ class Guest:
         self._timer: asyncio.Handle | None = None
         self._due = math.inf
         self._is_in_pass = False
-        self._ended = loop.create_future()
+        self._is_over = False
+        link.on_closed.add_internal(self._on_closed)
 
     def start(self) -> None:
         self._link.attach()
@@ -64,7 +65,7 @@ class Guest:
         self._begin_pass()
 
     def call(self, func: Callable[[], T]) -> T:
-        if self._ended.done():
+        if self._is_over:
             raise _closed()
         return func()
 
@@ -79,14 +80,21 @@ class Guest:
         self._link.cleanup()
         self._detach()
 
+    def _on_closed(self) -> None:
+        # After the pass in which this happens, as the link needs its poller until then.
+        try:
+            self._loop.call_soon(self._detach)
+        except RuntimeError:  # the event loop is closed
+            self._detach()
+
     def expect(self) -> None:
-        if not self._is_in_pass and not self._ended.done():
+        if not self._is_in_pass and not self._is_over:
             self._is_in_pass = True
             self._link.begin_pass(poll=False)
             self._loop.call_soon(self._end_pass)
 
     def _begin_pass(self) -> None:
-        if not self._ended.done():
+        if not self._is_over:
             self._link.begin_pass()
             if not self._is_in_pass:
                 # The tasks that this has woken run first, and what they send goes out together.
@@ -95,7 +103,7 @@ class Guest:
 
     def _end_pass(self) -> None:
         self._is_in_pass = False
-        if self._ended.done():
+        if self._is_over:
             return
         if not self._link.end_pass():
             self._link.cleanup()
@@ -120,12 +128,13 @@ class Guest:
         self._begin_pass()
 
     def _detach(self) -> None:
-        if self._ended.done():
+        if self._is_over:
             return
-        self._ended.set_result(None)
+        self._is_over = True
         if self._timer is not None:
             self._timer.cancel()
-        self._loop.remove_reader(self._link.fileno())
+        if not self._loop.is_closed():
+            self._loop.remove_reader(self._link.fileno())
         self._link.detach()
 
 

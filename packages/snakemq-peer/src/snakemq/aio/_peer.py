@@ -347,11 +347,12 @@ class Peer:
             raise RuntimeError("a peer can be entered once; make a new one")
         self._was_entered = True
         loop = asyncio.get_running_loop()
+        options = self._options  # the thread does not keep this peer alive
         made: list[Layers] = []
         try:
             # Opening a storage may block.
-            await in_thread(loop, lambda: made.append(Layers(self._options)))
-            self._stack = Stack(made[0], self._options, self._make_driver, loop)
+            await in_thread(loop, lambda: made.append(Layers(options)))
+            self._stack = Stack(made[0], options, self._make_driver, loop)
             self._stack.driver.start()
         except BaseException:
             self._stack = None
@@ -432,11 +433,14 @@ class _Signals:
 
 
 def _forgotten(stack: Stack) -> None:
-    """Warn of a peer that nobody can close any more."""
-    if stack.ended.done():
+    """Close what nobody can close any more. Also called at the end of the process."""
+    if stack.needs_no_close:
         return
-    warnings.warn(
-        f"the peer {stack.messaging.identifier!r} was not closed: use 'async with Peer(...)'",
-        ResourceWarning,
-        stacklevel=2,
-    )
+    try:
+        warnings.warn(
+            f"the peer {stack.messaging.identifier!r} was not closed: use 'async with Peer(...)'",
+            ResourceWarning,
+            stacklevel=2,
+        )
+    finally:  # warnings may be errors
+        stack.abandon()

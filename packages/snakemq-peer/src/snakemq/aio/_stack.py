@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from snakemq.exceptions import LoopError
 from snakemq.identity import Identity
-from snakemq.link import Link
+from snakemq.link import Link, forks
 from snakemq.peer._arrivals import Arrivals
 from snakemq.peer._layers import Layers
 from snakemq.peer._loop_thread import closed
@@ -59,6 +59,7 @@ class Stack:
         self._call_timeout = options.call_timeout
         self._awaited: dict[str, set[asyncio.Future[None]]] = {}
         self._is_closing = False
+        self._forks = forks.count
         self._is_closed = asyncio.Event()
         messaging.on_admitted.add_internal(self._on_admitted)
         layers.link.on_closed.add_internal(partial(driver.post, self._link_is_gone))
@@ -145,8 +146,9 @@ class Stack:
             await self._end()
 
     async def _drain(self, timeout: float) -> None:
-        """Wait until the methods that run have ended, and what was sent is acknowledged. Cancelled, it leaves its thread to the end of
-        the link."""
+        """Wait until the methods that run have ended, and what was sent is acknowledged.
+
+        Cancelled, it leaves its thread to the end of the link."""
         if self.ended.done() or timeout <= 0:
             return
         drained: asyncio.Future[None] = self.loop.create_future()
@@ -177,6 +179,24 @@ class Stack:
             steps.push_async_callback(self.driver.end)
             if self.methods is not None:
                 steps.callback(self.methods.cancel)
+
+    @property
+    def needs_no_close(self) -> bool:
+        """Is it closed, or being closed, or did it come here through a fork?"""
+        return self._is_closing or self.ended.done() or self._forks != forks.count
+
+    def abandon(self) -> None:
+        """Close everything, without an event loop, and without waiting for anything."""
+
+        def close() -> None:
+            with contextlib.suppress(LoopError):  # its event loop does not run any more
+                self.link.cleanup()
+            self._close_storages()
+
+        if self.link.in_loop():
+            self.link.cleanup()
+            close = self._close_storages
+        threading.Thread(target=close, name="snakemq-close", daemon=True).start()
 
     def _close_storages(self) -> None:
         try:

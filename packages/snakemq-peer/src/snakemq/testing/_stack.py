@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Collection
-from typing import Any, cast
+from typing import cast
 
 from snakemq.link import Link
 from snakemq.link.testing import MemoryNetwork
 from snakemq.messaging import Messaging
 from snakemq.peer._handling import Handler
-from snakemq.peer._iteration import Arrivals
-from snakemq.peer._presence import Presence
+from snakemq.peer._iteration import Row
+from snakemq.peer._options import Options
 from snakemq.peer._received import Desk, ReceivedMessage
 from snakemq.peer._stack import Stack
 
@@ -67,13 +67,11 @@ class MemoryMessaging(Messaging):
     _runner_of = staticmethod(lambda storage: AtOnce())
 
 
-class TrackedArrivals(Arrivals):
+class TrackedRow(Row):
     """Knows the threads that take messages. They work except while they wait."""
 
-    def __init__(
-        self, messaging: Messaging, presence: Presence, desk: Desk, link: PeerLink
-    ) -> None:
-        super().__init__(messaging, presence, desk)
+    def __init__(self, desk: Desk, link: PeerLink) -> None:
+        super().__init__(desk)
         self.working: set[threading.Thread] = set()
         self._link = link
 
@@ -103,9 +101,9 @@ class MemoryStack(Stack):
 
     MessagingType = MemoryMessaging
 
-    def __init__(self, ground: Ground, ident: str, **settings: Any) -> None:
-        self._memory_link = link = ground.link(ident)
-        super().__init__(ident, **settings)
+    def __init__(self, ground: Ground, options: Options) -> None:
+        self._memory_link = link = ground.link(options.ident)
+        super().__init__(options)
         ground.driver.call(link.open)
         ground.stacks.append(self)
         link.on_closed.add_internal(lambda: ground.stacks.remove(self))
@@ -113,8 +111,8 @@ class MemoryStack(Stack):
     def make_link(self) -> Link:
         return cast("Link", self._memory_link)  # it has all that a peer needs of one
 
-    def make_arrivals(self, desk: Desk) -> Arrivals:
-        self._tracked = TrackedArrivals(self.messaging, self.presence, desk, self._memory_link)
+    def make_row(self, desk: Desk) -> Row:
+        self._tracked = TrackedRow(desk, self._memory_link)
         return self._tracked
 
     def handle(self, handler: Handler) -> None:
