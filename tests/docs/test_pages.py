@@ -18,6 +18,7 @@ from .pages import DOCS, ROOT, Block, Scenario, blocks, commands, excerpts, scen
 PAGES = [
     ROOT / "README.md",
     DOCS / "peer.md",
+    DOCS / "asyncio.md",
     DOCS / "recipes.md",
     DOCS / "tutorial.md",
     DOCS / "layers-by-hand.md",

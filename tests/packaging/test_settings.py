@@ -15,6 +15,7 @@ from sqlalchemy import create_engine
 from sqlalchemy.orm import sessionmaker
 
 from snakemq._settings import Fixed, Setting
+from snakemq.aio import Peer as AioPeer
 from snakemq.identity import CertificateIdents
 from snakemq.link import Link, PeerCredentials, SSLConfig, UnixCredentials
 from snakemq.messaging import Messaging, QueueLimits, ReceiveHook
@@ -68,6 +69,7 @@ OTHERS: dict[type[Any], str] = {
     QueueLimits: "a tuple, which cannot change; see below",
     CertificateIdents: "what is right depends on the other arguments",
     Rules: "they are replaced as a whole",
+    AioPeer: "it gives them to the layers, which have them",
     Peer: "it gives them to the layers, which have them",
     PeerCredentials: "what is known about a connection",
     UnixCredentials: "what is known about a connection",
