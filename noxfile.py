@@ -208,6 +208,8 @@ def tests(session: nox.Session, suite: str) -> None:
         session.skip("another Python stands for this one; EVERY_SUITE=1 runs it here as well")
     wanted = complete(published() if suite == ALL else [suite])
     session.install(*built(wanted), *foreign(wanted), *tools_of("test"))
+    if suite == ALL:
+        session.install(*tools_of("examples"))
     if session.python != PYTHONS[-1]:
         # Databases, pure logic and tests that only count behave the same on every Python. One
         # Python runs all of the simulation; the oldest one meets the databases in `lowest`.
@@ -401,7 +403,7 @@ def flaky(session: nox.Session) -> None:
 def docs(session: nox.Session) -> None:
     """Test the pages and the examples on one Python; `tests` does it on every Python."""
     wanted = complete(published())
-    session.install(*built(wanted), *foreign(wanted), *tools_of("test"))
+    session.install(*built(wanted), *foreign(wanted), *tools_of("test"), *tools_of("examples"))
     suites = ("tests/docs", "tests/examples", "tests/packaging")
     run_pytest(session, *suites, *NO_SERVERS, *session.posargs)
 
