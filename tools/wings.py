@@ -27,7 +27,8 @@ FLOORS: Mapping[str, Floors] = {
     ),
     "snakemq.messaging": (
         ("__init__", "_messaging", "_receive_hook"),
-        ("_peers", "_picture"),
+        ("_wings",),
+        ("_peers", "_picture", "_settings"),
         ("_incoming", "_outgoing"),
         ("_registry",),
         ("_wire",),

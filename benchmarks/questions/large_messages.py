@@ -43,7 +43,7 @@ def make(link: Link, ident: str, whole: bool, speed: float | None = None) -> Mes
     packeter = Packeter(Throttle(link, speed) if speed else link)
     messaging = Messaging(ident, "", packeter)
     if whole:
-        messaging._sender.chunks.cut_from = 1 << 32
+        messaging._wings.outgoing.chunks.cut_from = 1 << 32
     return messaging
 
 

@@ -10,7 +10,7 @@ import pytest
 import snakemq.exceptions
 from snakemq.link.testing import MemoryLink, MemoryNetwork
 from snakemq.message import Message
-from snakemq.messaging import Messaging, ReceiveHook, Reject, _messaging
+from snakemq.messaging import Messaging, ReceiveHook, Reject, _wings
 from snakemq.packeter import Packeter
 from snakemq.rpc import RpcClient, RpcServer, SafePickler, inline
 
@@ -35,7 +35,7 @@ def from_hex(text: str) -> bytes:
 @pytest.fixture(autouse=True)
 def fixed_version(monkeypatch: pytest.MonkeyPatch) -> None:
     """Show the version that the page has, which need not change with each release."""
-    monkeypatch.setattr(_messaging, "VERSION", "2.1.0")
+    monkeypatch.setattr(_wings, "VERSION", "2.1.0")
 
 
 def turns(text: str) -> list[tuple[str, bytes]]:
@@ -109,9 +109,9 @@ def test_the_large_message() -> None:
     alice_link, bob_link = network.link("alice"), network.link("bob")
     alice = Messaging("alice", "", Packeter(alice_link))
     bob = Messaging("bob", "", Packeter(bob_link))
-    chunks = alice._sender.chunks
+    chunks = alice._wings.outgoing.chunks
     chunks.cut_from, chunks.max_chunk = 0, 7
-    alice._sender._express_lane.max_size = 0
+    alice._wings.outgoing._express_lane.max_size = 0
     received: list[bytes] = []
     bob.on_message_recv.add(lambda _conn_id, _ident, message: received.append(message.data))
     network.connect(alice_link, bob_link)

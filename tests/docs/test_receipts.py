@@ -65,7 +65,7 @@ def not_seen_yet() -> Receipt:
 
 def not_stored_yet() -> Receipt:
     two = Two()
-    storekeeper = two.sending._sender.posts._storekeeper
+    storekeeper = two.sending._wings.outgoing.posts._storekeeper
     assert storekeeper is not None
     storekeeper.do = lambda *_: None  # type: ignore[method-assign]
     return two.post(flags=FLAG_PERSISTENT)

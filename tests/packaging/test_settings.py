@@ -77,7 +77,8 @@ OTHERS: dict[type[Any], str] = {
 
 
 def settings_of(owner: type[Any]) -> dict[str, Setting[Any]]:
-    return {name: value for name, value in vars(owner).items() if isinstance(value, Setting)}
+    found = {name: inspect.getattr_static(owner, name) for name in dir(owner)}
+    return {name: value for name, value in found.items() if isinstance(value, Setting)}
 
 
 def arguments_of(owner: type[Any]) -> dict[str, inspect.Parameter]:
@@ -85,7 +86,7 @@ def arguments_of(owner: type[Any]) -> dict[str, inspect.Parameter]:
 
 
 SETTINGS = [(owner, name) for owner in OWNERS for name in settings_of(owner)]
-FIXED = [(owner, name) for owner, name in SETTINGS if isinstance(vars(owner)[name], Fixed)]
+FIXED = [(owner, name) for owner, name in SETTINGS if isinstance(settings_of(owner)[name], Fixed)]
 
 of_each_owner = pytest.mark.parametrize("owner", OWNERS, ids=lambda owner: owner.__name__)
 of_each_setting = pytest.mark.parametrize(("owner", "name"), SETTINGS)

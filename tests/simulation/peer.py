@@ -69,9 +69,9 @@ class Process:
             queue_limits=settings.queue_limits,
         )
         if peer.world.cuts:
-            chunks = self.messaging._sender.chunks
+            chunks = self.messaging._wings.outgoing.chunks
             chunks.cut_from, chunks.max_chunk = CUT_FROM, CHUNK
-            self.messaging._sender._express_lane.max_size = CUT_FROM
+            self.messaging._wings.outgoing._express_lane.max_size = CUT_FROM
             arrivals.join(self.messaging)
         self.messaging.keepalive_interval = settings.keepalive_interval
         self.connected: dict[str, str] = {}
@@ -166,7 +166,7 @@ class Peer:
     def works_on_too_much(self) -> bool:
         """Has a sender come back again and again, while the application has not processed what it
         had sent before?"""
-        receiver = self.process.messaging._receiver
+        receiver = self.process.messaging._wings.incoming
         window = self.settings.window_messages
         return any(
             inbox.open_messages >= 2 * window or inbox.open_bytes >= 2 * self.settings.window_bytes

@@ -44,7 +44,7 @@ def _check_prefetch(peer: Peer) -> None:
 
 
 def _check_memory(peer: Peer) -> None:
-    receiver = peer.process.messaging._receiver
+    receiver = peer.process.messaging._wings.incoming
     window = peer.settings.window_messages
     stats = peer.process.messaging.stats().peers
     for ident, inbox in receiver.inboxes.by_ident.items():
@@ -58,7 +58,7 @@ def _check_memory(peer: Peer) -> None:
 
 
 def _check_contests(world: World, peer: Peer) -> None:
-    for ident, contest in peer.process.messaging._connections.contests.by_ident.items():
+    for ident, contest in peer.process.messaging._wings.peers.contests.by_ident.items():
         if world.is_of_liar(contest.challenger.conversation.conn_id):
             raise Violation(f"{peer.ident}: the owner of {ident} is asked because of a liar")
 
@@ -73,7 +73,7 @@ def is_settled(world: World) -> bool:
             or peer.process.messaging.stats().unread_outbox
             or any(
                 inbox.deliveries
-                for inbox in peer.process.messaging._receiver.inboxes.by_ident.values()
+                for inbox in peer.process.messaging._wings.incoming.inboxes.by_ident.values()
             )
             for peer in world.peers.values()
         )
@@ -104,6 +104,6 @@ def _check_nothing_left(peer: Peer) -> None:
     for ident, stats in messaging.stats().peers.items():
         if stats.queued or stats.in_flight or stats.queued_bytes or stats.in_flight_bytes:
             raise Violation(f"{peer.ident} has something left for {ident}: {stats}")
-    occupancy = messaging._occupancy
+    occupancy = messaging._wings.occupancy
     if occupancy is not None and (occupancy._total.messages or occupancy._total.bytes):
         raise Violation(f"{peer.ident} counts {occupancy._total.messages} messages in empty queues")

@@ -47,7 +47,7 @@ def send(peer: Peer, texts: Sequence[bytes], ttl: float | None = None) -> list[b
 
 def occupied(peer: Peer) -> tuple[int, int]:
     """Messages and bytes that count for the limits."""
-    occupancy = peer.messaging._occupancy
+    occupancy = peer.messaging._wings.occupancy
     assert occupancy is not None
     return occupancy._total.messages, occupancy._total.bytes
 

@@ -324,7 +324,7 @@ def test_empty_backlog_of_an_absent_peer_is_forgotten(network: MemoryNetwork, al
         send(alice, numbers(2 * IN_MEMORY), ttl=5, ident=f"absent {number}")
     network.advance(5 + 4 * SWEPT)
     assert len(alice.dropped) == 20 * 2 * IN_MEMORY
-    assert alice.messaging._sender.queues() == []
+    assert alice.messaging._wings.outgoing.queues() == []
 
 
 def test_backlog_of_which_nothing_is_left_at_the_start_is_forgotten(
@@ -337,7 +337,7 @@ def test_backlog_of_which_nothing_is_left_at_the_start_is_forgotten(
     storage.vanish(*numbers(MANY))
     network.advance(200)
     assert alice.dropped == []
-    assert alice.messaging._sender.queues() == []
+    assert alice.messaging._wings.outgoing.queues() == []
 
 
 # -- ttl

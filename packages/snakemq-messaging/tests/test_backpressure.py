@@ -155,7 +155,7 @@ def test_a_paused_connection_that_breaks_leaves_nothing_behind(
     network.run_until_idle()
     ack_all(busy)
     network.advance(1)
-    assert busy.messaging._receiver.deliveries.backpressure.bytes == 0
+    assert busy.messaging._wings.incoming.deliveries.backpressure.bytes == 0
     assert not visitor.is_connected
     visit(raw, busy, "visitor", 5, begin=20)
     assert is_reading(busy)
@@ -179,7 +179,7 @@ def test_what_peers_leave_behind_is_bounded(
     forgotten: list[tuple[str, Message]] = []
     busy.messaging.on_message_forgotten.add(lambda *args: forgotten.append(args))
     left_by(raw, busy, range(10))
-    deliveries = busy.messaging._receiver.deliveries
+    deliveries = busy.messaging._wings.incoming.deliveries
     assert deliveries._absent_bytes <= 10 * COST
     assert [message for _, message in forgotten] == [m for _, _, m in busy.received[:32]]
     assert [ident for ident, _ in forgotten[:5]] == ["visitor 0"] * 4 + ["visitor 1"]

@@ -262,11 +262,11 @@ def test_a_batch_counts_what_is_processed_as_receipts_do(sizes: list[int]) -> No
     network = MemoryNetwork()
     alice, raw = Peer(network, "alice"), RawPeer(network)
     conn_id = raw.join(alice, "raw")
-    inbox = alice.messaging._connections._connections[conn_id].inbox
+    inbox = alice.messaging._wings.peers._connections[conn_id].inbox
     assert inbox is not None
     assert inbox.lane is not None
     packets = [message_frame(bytes(size), new_uuid()) for size in sizes]
-    alice.messaging._receiver.receive(inbox, list(packets), 0)
+    alice.messaging._wings.incoming.receive(inbox, list(packets), 0)
     expected = Tally()
     for size in sizes:
         expected.frame_processed(size)
@@ -291,7 +291,7 @@ def test_packets_are_a_sign_of_life_as_parts_of_packets_are(
     for is_copy in (True, False):
         network = MemoryNetwork()
         alice = Peer(network, "alice")
-        connections = alice.messaging._connections
+        connections = alice.messaging._wings.peers
         connection = connections._connections[RawPeer(network).connect(alice)]
         connection.notice_due, connection.last_ping = notice_due, last_ping
         connections._contests = {"bob": mock.Mock()} if is_contested else {}

@@ -31,7 +31,7 @@ class Caller(threading.Thread):
         self.left: int | None = None
         self._peer = peer
         self._everybody = everybody
-        errands = peer.messaging._sender._errands
+        errands = peer.messaging._wings.outgoing._errands
         self._asked = threading.Event()
         give = errands.give
 
@@ -54,7 +54,7 @@ class Caller(threading.Thread):
 
     @property
     def waits(self) -> bool:
-        return bool(self._peer.messaging._sender.drains._drains)
+        return bool(self._peer.messaging._wings.outgoing.drains._drains)
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def test_drain_of_empty_queues_ends_at_once(alice: Peer, bob: Peer) -> None:
     alice.connect(bob)
     assert Caller(alice).result() == 0
     assert not alice.messaging.packeter.link.on_loop_pass.callbacks.count(
-        alice.messaging._sender.drains._look
+        alice.messaging._wings.outgoing.drains._look
     )
 
 
@@ -105,7 +105,7 @@ def test_drain_waits_for_a_large_message_that_is_on_its_way(alice: Peer, bob: Pe
     alice.send("bob", bytes(10 * 1024 * 1024))
     caller = Caller(alice)
     assert caller.waits
-    queue = alice.messaging._sender.outbox.queue_of("bob")
+    queue = alice.messaging._wings.outgoing.outbox.queue_of("bob")
     assert queue is not None
     assert not queue.in_flight
     alice.network.unstall(conn_id)
@@ -232,7 +232,7 @@ def test_drain_ends_with_the_time_out_and_counts_what_is_left(alice: Peer, bob: 
     thread.join(PATIENCE)
     alice.network.run_until_idle()
     assert thread_result == [1]
-    assert alice.messaging._sender.drains._drains == []
+    assert alice.messaging._wings.outgoing.drains._drains == []
 
 
 def test_drain_in_the_loop_says_that_it_would_wait_for_itself(
@@ -299,13 +299,13 @@ def test_cleanup_wakes_up_a_thread_that_drains() -> None:
     alice.thread.start()
     alice.messaging.send_message("bob", Message(b"x", ttl=None))
     asked = threading.Event()
-    give = alice.messaging._sender._errands.give
+    give = alice.messaging._wings.outgoing._errands.give
 
     def noticed(errand: Callable[[], object]) -> None:
         give(errand)
         asked.set()
 
-    alice.messaging._sender._errands.give = noticed  # type: ignore[method-assign]
+    alice.messaging._wings.outgoing._errands.give = noticed  # type: ignore[method-assign]
     left: list[int] = []
     thread = threading.Thread(
         target=lambda: left.append(alice.messaging.drain(everybody=True)), daemon=True

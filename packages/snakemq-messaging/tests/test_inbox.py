@@ -385,7 +385,7 @@ def test_what_comes_before_the_inbox_was_read_waits(
     network.advance(RECALL_RETRY_DELAY)
     assert bob.heard == [b"2", b"3"]
     assert acks(sender) == [1, 3]
-    assert bob.messaging._receiver.deliveries.backpressure.bytes == 0
+    assert bob.messaging._wings.incoming.deliveries.backpressure.bytes == 0
 
 
 def test_large_message_waits_for_the_inbox_too(
@@ -398,7 +398,7 @@ def test_large_message_waits_for_the_inbox_too(
     storage.fails = None
     network.advance(RECALL_RETRY_DELAY)
     assert bob.heard == [bytes(1_000_000), b"2"]
-    assert bob.messaging._receiver.deliveries.backpressure.bytes == 0
+    assert bob.messaging._wings.incoming.deliveries.backpressure.bytes == 0
 
 
 def test_what_waits_for_the_inbox_is_forgotten_with_its_connection(
@@ -411,7 +411,7 @@ def test_what_waits_for_the_inbox_is_forgotten_with_its_connection(
     storage.fails = None
     network.advance(RECALL_RETRY_DELAY)
     assert bob.heard == []
-    assert bob.messaging._receiver.deliveries.backpressure.bytes == 0
+    assert bob.messaging._wings.incoming.deliveries.backpressure.bytes == 0
     join(sender, bob, *frames(1, 2))
     assert bob.heard == [b"1", b"2"]
 

@@ -30,7 +30,7 @@ class Interposing(deque[Any]):
 def interpose(peer: Peer, ident: str) -> Interposing:
     """Let what is sent to a peer come in through this deque."""
     incoming = Interposing()
-    peer.messaging._sender._queues.get(ident).incoming = incoming
+    peer.messaging._wings.outgoing._queues.get(ident).incoming = incoming
     return incoming
 
 
@@ -50,7 +50,7 @@ def test_loop_that_is_faster_than_the_wake_up_is_woken_for_the_next_message(
 def test_queue_that_is_forgotten_in_the_moment_of_sending_loses_nothing(
     network: MemoryNetwork, alice: Peer, bob: Peer
 ) -> None:
-    queues = alice.messaging._sender._queues
+    queues = alice.messaging._wings.outgoing._queues
     old = queues.get("bob")
     with pytest.MonkeyPatch.context() as patch:
         # the thread has this queue in its hands already
@@ -67,7 +67,7 @@ def test_queue_that_is_forgotten_in_the_moment_of_sending_loses_nothing(
 def test_queue_that_was_just_sent_to_is_not_forgotten(
     network: MemoryNetwork, alice: Peer, bob: Peer
 ) -> None:
-    queues = alice.messaging._sender._queues
+    queues = alice.messaging._wings.outgoing._queues
     queue = queues.get("bob")
 
     class JustNow(deque[Any]):

@@ -255,14 +255,14 @@ def test_a_message_that_is_sent_during_the_search_is_not_cancelled(
     """Between the page that shows a message and its removal, the message may have been sent."""
     queue = stored.messaging.queue("bob")
     uuid = queue.list()[0].uuid
-    find = stored.messaging._sender.purging._find
+    find = stored.messaging._wings.outgoing.purging._find
 
     def find_and_connect(*args: object) -> object:
         found = find(*args)  # type: ignore[arg-type]
         stored.connect(bob)
         return found
 
-    with mock.patch.object(stored.messaging._sender.purging, "_find", find_and_connect):
+    with mock.patch.object(stored.messaging._wings.outgoing.purging, "_find", find_and_connect):
         assert not queue.cancel(uuid)
     assert bob.heard == [b"1", b"2", b"3"]
     assert not stored.dropped
@@ -274,7 +274,7 @@ def test_a_message_that_expired_during_the_search_is_reported_once(
     message = Message(b"x", 2, FLAG_PERSISTENT)
     alice = peer("alice", pageable(network, message))
     told = fates(alice)
-    purging = alice.messaging._sender.purging
+    purging = alice.messaging._wings.outgoing.purging
     find = purging._find
 
     def find_and_wait(*args: object) -> object:
@@ -308,7 +308,7 @@ def test_a_dropped_queue_is_reported_and_empty(
     assert told == [(b"1", DropReason.PURGED), (b"2", DropReason.PURGED)]
     assert set(alice.messaging.stats().peers) == {"bob", "carol"}
     assert alice.messaging.stats().peers["bob"].queued == 0
-    assert alice.messaging._sender.outbox.queue_of("bob") is None
+    assert alice.messaging._wings.outgoing.outbox.queue_of("bob") is None
     alice.send("bob", b"4")
     alice.connect(bob)
     assert bob.heard == [b"4"]
@@ -355,7 +355,7 @@ def test_what_is_sent_while_a_queue_is_dropped_stays(
         for data in (b"1", b"2", b"3"):
             alice.send("bob", data, flags=FLAG_PERSISTENT)
         network.run_until_idle()
-        purging = alice.messaging._sender.purging
+        purging = alice.messaging._wings.outgoing.purging
         read = purging.read
         sent: list[bytes] = []
 
@@ -415,7 +415,7 @@ def test_a_message_that_nobody_will_take_is_dropped_as_ever(
     told = fates(alice)
     alice.connect(bob)
     alice.send("bob", b"x", ttl=0)
-    queue = alice.messaging._sender.outbox.queue_of("bob")
+    queue = alice.messaging._wings.outgoing.outbox.queue_of("bob")
     assert queue is not None
     queue.lane, lane = None, queue.lane
     assert alice.messaging.drop_queue("bob") == Purged(0, 0)
@@ -467,7 +467,9 @@ def test_a_thread_gives_up_when_the_loop_does_not_come_to_it(
 ) -> None:
     uuid = alice.send("bob", b"x")
     with (
-        mock.patch.object(alice.messaging._sender.calls, "_run_if_idle", return_value=False),
+        mock.patch.object(
+            alice.messaging._wings.outgoing.calls, "_run_if_idle", return_value=False
+        ),
         pytest.raises(LoopError, match="has not come to it"),
     ):
         alice.messaging.queue("bob").cancel(uuid, timeout=0)

@@ -226,7 +226,7 @@ def test_a_storage_that_fails_for_now_fails_all_and_keeps_none(
     storage.failing = set()
     last = post(alice, b"3")
     alice.network.run_until_idle()
-    occupancy = alice.messaging._occupancy
+    occupancy = alice.messaging._wings.occupancy
     assert occupancy is not None
     assert occupancy._total.messages == 2
     alice.connect(bob)
@@ -279,10 +279,10 @@ def test_what_waits_for_the_storage_is_bounded(
     receipts.append(post(alice))
     alice.network.run_until_idle()
     assert states(*receipts[:3], receipts[-1]) == [QUEUED] * 4
-    occupancy = alice.messaging._occupancy
+    occupancy = alice.messaging._wings.occupancy
     assert occupancy is not None
     assert occupancy._total.messages == 4
-    assert alice.messaging._sender.posts._unstored_bytes == 0
+    assert alice.messaging._wings.outgoing.posts._unstored_bytes == 0
 
 
 def test_a_uuid_waits_until_its_last_message_is_deleted(

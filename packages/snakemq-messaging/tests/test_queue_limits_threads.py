@@ -46,7 +46,7 @@ def blocking(make_peer: MakePeer, **limits: object) -> Peer:
 
 def wait_until_blocked(peer: Peer, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     """What is returned waits until a thread waits for room."""
-    occupancy = peer.messaging._occupancy
+    occupancy = peer.messaging._wings.occupancy
     assert occupancy is not None
     condition = occupancy._changed
     waits = threading.Semaphore(0)

@@ -39,7 +39,7 @@ def post(peer: Peer, data: bytes = b"x", ttl: float | None = None, flags: int = 
 def open_ones(peer: Peer) -> int:
     """How many receipts the stack of a peer knows."""
     gc.collect()
-    return len(peer.messaging._sender._receipts._open)
+    return len(peer.messaging._wings.outgoing._receipts._open)
 
 
 def rejecting(*_: object) -> None:
@@ -365,7 +365,7 @@ def test_a_receipt_with_a_callback_holds_itself_until_it_is_called(alice: Peer, 
     assert told == [ReceiptState.DELIVERED]
     gc.collect()
     assert course() is None
-    assert not alice.messaging._sender._receipts._kept
+    assert not alice.messaging._wings.outgoing._receipts._kept
 
 
 def test_a_receipt_that_has_ended_is_forgotten_by_the_stack(alice: Peer, bob: Peer) -> None:
@@ -378,7 +378,7 @@ def test_a_receipt_that_has_ended_is_forgotten_by_the_stack(alice: Peer, bob: Pe
 
 def test_nothing_is_asked_for_once_nobody_holds_a_receipt(alice: Peer, bob: Peer) -> None:
     alice.connect(bob)
-    receipts = alice.messaging._sender._receipts
+    receipts = alice.messaging._wings.outgoing._receipts
     assert not receipts.are_held
     post(alice)
     alice.network.advance(1)
@@ -492,7 +492,7 @@ def test_the_stack_is_not_told_anything_without_a_post(
     monkeypatch: pytest.MonkeyPatch, network: MemoryNetwork, alice: Peer, bob: Peer
 ) -> None:
     """Messages that are sent pay nothing for receipts."""
-    receipts = type(alice.messaging._sender._receipts)
+    receipts = type(alice.messaging._wings.outgoing._receipts)
     called: list[str] = []
     for name in ("sent", "delivered", "dropped"):
         note: Callable[..., None] = lambda *_, name=name, **__: called.append(name)  # noqa: E731

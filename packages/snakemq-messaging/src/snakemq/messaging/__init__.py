@@ -7,7 +7,7 @@ from snakemq.queues import open_storage
 from ._dead_letters import DeadLetter, DeadLetters
 from ._incoming._backpressure import MAX_UNPROCESSED_BYTES
 from ._incoming._verdicts import Reject, Retry
-from ._messaging import MAX_ATTEMPTS, RETRY_DELAY, WINDOW_BYTES, WINDOW_MESSAGES, Messaging
+from ._messaging import Messaging
 from ._outgoing._limits import QueueLimits, WhenFull
 from ._outgoing._peer_queue import PeerQueue
 from ._outgoing._posts import MAX_UNSTORED_BYTES
@@ -17,6 +17,7 @@ from ._peers._connections import IDENTIFICATION_TIMEOUT, MAX_HANDSHAKE_PACKET_SI
 from ._peers._contest import CONTEST_WAIT
 from ._peers._keepalive import KEEPALIVE_WAIT
 from ._receive_hook import ReceiveHook
+from ._settings import MAX_ATTEMPTS, RETRY_DELAY, WINDOW_BYTES, WINDOW_MESSAGES
 from ._stats import DropReason, MessagingStats, PeerStats
 from ._wire._conversation import MAX_IN_FLIGHT_BYTES, MAX_IN_FLIGHT_MESSAGES, MAX_PINGS_PER_SECOND
 from ._wire._frames import MAX_IDENT_LENGTH, PROTOCOL_VERSION

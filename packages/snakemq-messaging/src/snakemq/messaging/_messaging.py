@@ -1,88 +1,49 @@
-"""The face of the layer: its settings, its callbacks, and what users call."""
+"""The face of the layer: its callbacks, and what users call. Most of it is the text of ``help``."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
-import os
 from collections.abc import Callable, Iterable
 
-from snakemq._settings import (
-    Fixed,
-    Setting,
-    above_zero,
-    instance_of,
-    whole,
-    yes_or_no,
-    zero_or_more,
-)
+from snakemq._settings import instance_of, zero_or_more
 from snakemq.callbacks import Event
-from snakemq.exceptions import LoopError, NoConnection, StorageError
+from snakemq.exceptions import NoConnection
 from snakemq.identity import Authenticator, Identity
-from snakemq.identity._authenticator import check_authenticator
-from snakemq.link import Abilities, forks
+from snakemq.link import forks
 from snakemq.message import Message
 from snakemq.message._stack import claim, give_back
 from snakemq.packeter import Packeter
 from snakemq.policy import Action, Policy
-from snakemq.queues import InboxStorage, QueuesStorageBase, TransactionalInbox, open_storage
+from snakemq.queues import InboxStorage, QueuesStorageBase, open_storage
 
-from ._audit import Audit
-from ._authorization import Authorization
-from ._dead_letters import DeadLetters, LiveDeadLetters
-from ._events import Events
+from ._dead_letters import DeadLetters
 from ._incoming._backpressure import MAX_UNPROCESSED_BYTES
 from ._incoming._gate import Claim
-from ._incoming._receiver import Receiver
 from ._incoming._verdicts import ACK, DENY, RELEASE, Reject, Retry, Verdict
-from ._outgoing._limits import Occupancy, QueueLimits
+from ._outgoing._limits import QueueLimits
 from ._outgoing._peer_queue import LOOP_TIMEOUT, PeerQueue, QueueDesk
 from ._outgoing._queued import Purged
 from ._outgoing._receipts import Receipt
-from ._outgoing._sender import Sender
-from ._peers._connections import IDENTIFICATION_TIMEOUT, Connections
+from ._peers._connections import IDENTIFICATION_TIMEOUT
 from ._peers._contest import CONTEST_WAIT
 from ._peers._keepalive import KEEPALIVE_WAIT
-from ._picture import take_picture
-from ._registry import Registry
-from ._stats import DropReason, MessagingStats, Statistics
-from ._storage_thread import runner_of
-from ._storekeeper import FINISH_TIMEOUT, Runner, Storekeepers
-from ._version import PRODUCT, VERSION
-from ._wire import _frames as frames
-from ._wire._sendable import (
-    LARGEST_DATA_WITH_ANY_HEADERS,
-    check_ident,
-    check_message,
-    check_own_ident,
+from ._settings import (
+    MAX_ATTEMPTS,
+    RETRY_DELAY,
+    WINDOW_BYTES,
+    WINDOW_MESSAGES,
+    MessagingSettings,
+    check_inbox,
 )
-
-WINDOW_MESSAGES = 4096
-"""How many messages a sender may have unacknowledged: several times what one batch off the network
-has. The receiver may hold as many unprocessed, and remembers twice as many uuids of each sender."""
-
-WINDOW_BYTES = 16 * 1024 * 1024
-"""Bytes of data and headers in the window. One message may always be under way, however large."""
-
-MAX_WINDOW = 0xFFFFFFFF
-"""The largest window that a FEATURES frame can tell, in messages and in bytes."""
-
-MAX_ATTEMPTS = 5
-"""How often a message is offered to callbacks that raise before it is rejected."""
-
-RETRY_DELAY = 1.0
-"""Seconds between two attempts."""
-
-NEVER = -1
-"""No process has been forked that often."""
+from ._stats import DropReason, MessagingStats
+from ._storage_thread import runner_of
+from ._storekeeper import Runner
+from ._wings import Wings, inherited
+from ._wire._sendable import LARGEST_DATA_WITH_ANY_HEADERS, check_ident, check_message
 
 
-def _none_or_authenticator(name: str, value: object) -> None:
-    if value is not None:
-        check_authenticator(name, value)
-
-
-class Messaging:
+class Messaging(MessagingSettings):
     """Sends messages to peers, and receives theirs. A peer is addressed by its ident.
 
     ``domain``: unused, as in 1.6. ``packeter``: the :class:`~snakemq.packeter.Packeter` below.
@@ -165,60 +126,11 @@ class Messaging:
     sent nonsense, so the connection is closed and the message is not offered again.
     """
 
-    identifier: Fixed[str] = Fixed(check_own_ident)
-    queues_storage: Fixed[QueuesStorageBase | None] = Fixed(
-        instance_of(QueuesStorageBase, or_none=True)
-    )
-    inbox: Fixed[InboxStorage | None] = Fixed(instance_of(InboxStorage, or_none=True))
-    manual_ack: Fixed[bool] = Fixed(yes_or_no)
-    window_messages: Fixed[int] = Fixed(whole(1, MAX_WINDOW))
-    window_bytes: Fixed[int] = Fixed(whole(1, MAX_WINDOW))
-    queue_limits: Fixed[QueueLimits | None] = Fixed(instance_of(QueueLimits, or_none=True))
-    authenticator: Setting[Authenticator | None] = Setting(_none_or_authenticator)
-
     allows: Callable[[Identity, Action, str], bool]
     """``allows(identity, action, target)`` returns whether a peer may do something. Anything is
     allowed without a ``policy``. For layers above, which decide with this about what is more than a
     message. An exception of the policy is logged, and refuses. Call it in the loop, or while none
     runs."""
-
-    def _policy_changed(self) -> None:
-        self._authorization.policy_changed()
-
-    policy: Setting[Policy | None] = Setting(
-        instance_of(Policy, or_none=True), changed=_policy_changed
-    )
-    """A message that the policy denies reaches no callback, not even ``on_message_reject``. Its
-    sender is told that it was rejected; one that does not understand that, because it is older than
-    2.1, takes it for processed. It counts as ``refused`` in :meth:`stats`, and a line about it is
-    in the log ``snakemq.audit``. Messages of remote calls have rights of their own.
-
-    Assign it in the loop or while none runs. A message that came in the same read as the one whose
-    callback replaces the policy may still be judged by the old one."""
-    cut_large_messages: Fixed[bool] = Fixed(yes_or_no)
-    max_attempts: Setting[int] = Setting(whole(1))
-    retry_delay: Setting[float] = Setting(zero_or_more("seconds"))
-    max_unprocessed_bytes: Setting[int] = Setting(whole(1))
-    prefetch: Fixed[int | None] = Fixed(whole(1, or_none=True))
-
-    def _plan_keepalive(self) -> None:
-        self._connections.plan_keepalive()
-
-    keepalive_interval: Setting[float | None] = Setting(
-        above_zero("seconds", or_none=True),
-        changed=_plan_keepalive,
-    )
-    """A peer from which nothing arrives for ``keepalive_wait`` seconds after a ping is
-    disconnected. While its system still takes what was sent before the ping the wait begins
-    anew, so a large message over a slow link has the time that it needs. May be changed at any
-    time, in the loop or while none runs."""
-    keepalive_wait: Setting[float] = Setting(zero_or_more("seconds"))
-    contest_wait: Setting[float] = Setting(zero_or_more("seconds"))
-    """The peer's application may be busy for that long and keep its ident. It has only
-    :attr:`keepalive_wait` if its system does not acknowledge what it is sent: then its machine
-    was switched off, or cut off, and the new connection is probably the same peer again. On
-    systems but Linux, and over Unix sockets, that cannot be told, and this is the wait."""
-    identification_timeout: Setting[float] = Setting(zero_or_more("seconds"))
 
     on_error: Event[[str | None, Exception]] = Event()
     """``func(conn_id, exception)``: a peer broke the rules or did not answer, and its
@@ -318,7 +230,7 @@ class Messaging:
         self.keepalive_wait = keepalive_wait
         self.contest_wait = contest_wait
         self.identification_timeout = identification_timeout
-        _check_inbox(inbox, manual_ack=manual_ack)
+        check_inbox(inbox, manual_ack=manual_ack)
         self._opened_storage: QueuesStorageBase | None = None
         if isinstance(queues_storage, str):
             queues_storage = self._opened_storage = open_storage(queues_storage)
@@ -327,91 +239,35 @@ class Messaging:
         self.packeter = packeter
         self.log: logging.Logger = logging.getLogger("snakemq.messaging")
 
-        self._forks = self._open_in = forks.count
-        self._events = Events(self.log)
-        self._statistics = Statistics(lambda ident: self._queue_of(ident) is not None)
-        self._occupancy = Occupancy(queue_limits, packeter.link.in_loop) if queue_limits else None
-        time = packeter.link.time
-        self._made_at = time()
-        self._authorization = Authorization(self, self._statistics, Audit(time), self._events, time)
-        self.allows = self._authorization.allows  # each request of RPC calls it
-        self._registry = Registry()
-        self._storekeepers = Storekeepers(packeter.link, self._runner_of)
-        self._sender = Sender(
-            packeter,
-            queues_storage,
-            self._storekeepers.of(queues_storage),
-            self._occupancy,
-            self._registry,
-            self._statistics,
-            self._events,
-            cut_large_messages=cut_large_messages,
-            owed_acks=lambda: self._receiver.owed_acks(),
-        )
-        outbox = self._sender.outbox
+        self._made_at = packeter.link.time()
+        self._wings = wings = Wings(self, packeter, dead_letters, self._runner_of)
+        self._policy_changed = wings.authorization.policy_changed
+        self._plan_keepalive = wings.peers.plan_keepalive
+        self.dead_letters: DeadLetters | None = wings.dead_letters
+        self.allows = wings.authorization.allows  # each request of RPC calls it
+        outbox = wings.outgoing.outbox
         self._accept = outbox.accept  # for send_message, each look-up less is 2 % of it
         self._accept_urgent = outbox.accept_urgent
         self._queue_of = outbox.queue_of
-        self._receiver = Receiver(
-            packeter,
-            inbox,
-            self._storekeepers.of(inbox),
-            self,
-            self._statistics,
-            self._events,
-            self._authorization,
-            self._sender.owes_acks,
-            dead_letters,
-            self._storekeepers.of(dead_letters),
-        )
-        self.dead_letters: DeadLetters | None = self._open_dead_letters(dead_letters)
-        self._connections = Connections(
-            identifier,
-            packeter,
-            frames.Features(
-                bits=(
-                    frames.FEATURE_ACKS
-                    | frames.FEATURE_HEADERS
-                    | frames.FEATURE_CHUNKS
-                    | frames.FEATURE_REJECTIONS
-                ),
-                epoch=int.from_bytes(os.urandom(8), "big"),
-                window_messages=window_messages,
-                window_bytes=window_bytes,
-                max_packet_size=packeter.max_packet_size,
-                product=PRODUCT,
-                version=VERSION,
-            ),
-            self._registry,
-            self._sender,
-            self._receiver,
-            self._statistics,
-            self._events,
-            self,
-        )
 
-        self.on_error = self._events.on_error
-        self.on_message_recv = self._receiver.offers.on_message_recv
-        self.on_message_reject = self._receiver.rejecting.on_message_reject
-        self.on_message_forgotten = self._receiver.deliveries.on_message_forgotten
-        self.on_message_sent = self._sender.reports.on_message_sent
-        self.on_message_delivered = self._sender.reports.on_message_delivered
-        self.on_room = self._sender.reports.on_room
-        self.on_send_progress = self._sender.reports.on_send_progress
-        self.on_recv_progress = self._receiver.chunks.on_recv_progress
-        self.on_message_drop = self._sender.reports.on_message_drop
-        self.on_message_dropped = self._sender.reports.on_message_dropped
-        self.on_connect = self._connections.on_connect
-        self.on_admitted = self._connections.on_admitted
-        self.on_disconnect = self._connections.on_disconnect
+        incoming, reports, peers = wings.incoming, wings.outgoing.reports, wings.peers
+        self.on_error = wings.events.on_error
+        self.on_message_recv = incoming.offers.on_message_recv
+        self.on_message_reject = incoming.rejecting.on_message_reject
+        self.on_message_forgotten = incoming.deliveries.on_message_forgotten
+        self.on_message_sent = reports.on_message_sent
+        self.on_message_delivered = reports.on_message_delivered
+        self.on_room = reports.on_room
+        self.on_send_progress = reports.on_send_progress
+        self.on_recv_progress = incoming.chunks.on_recv_progress
+        self.on_message_drop = reports.on_message_drop
+        self.on_message_dropped = reports.on_message_dropped
+        self.on_connect = peers.on_connect
+        self.on_admitted = peers.on_admitted
+        self.on_disconnect = peers.on_disconnect
 
-        packeter.link.on_loop_pass.add_internal(self._receiver.offers.on_loop_pass)
-        packeter.link.on_loop_pass.add_internal(self._sender.on_loop_pass)
-        packeter.on_error.add_internal(self._events.report)
-        abilities = Abilities(packeter.link)
-        abilities.on_closed.add_internal(self._link_is_gone)
-        abilities.on_connect_failed.add_internal(self._events.connect_failed)
-        self._authorization.policy_changed()
+    _runner_of: Callable[[object], Runner] = staticmethod(runner_of)
+    """Makes the runner for the calls of a storage. A simulation has runners of its own."""
 
     # -- sending
 
@@ -454,8 +310,8 @@ class Messaging:
         ``cleanup()``, a persistent message too, and in a process that inherited this stack through
         a fork.
         """
-        if self._open_in != forks.count:
-            raise self._is_over()
+        if self._wings.open_in != forks.count:
+            raise self._wings.is_over()
         # The queue of a peer has a name that was checked when it was made.
         queue = self._queue_of(ident) if ident.__class__ is str else None
         if queue is None:
@@ -480,15 +336,15 @@ class Messaging:
         This does what :meth:`send_message` does for each of them in turn, but stores those with
         ``FLAG_PERSISTENT`` in one commit, which is many times faster.
         """
-        if self._open_in != forks.count:
-            raise self._is_over()
+        if self._wings.open_in != forks.count:
+            raise self._wings.is_over()
         check_ident(ident)
         given = list(messages)
         for message in given:
             check_message(message)
         claimed = [claim(message, ident) for message in given]
         try:
-            self._sender.outbox.accept_many(ident, claimed)
+            self._wings.outgoing.outbox.accept_many(ident, claimed)
         except Exception:
             for message, queued in zip(given, claimed, strict=True):
                 if queued is message:
@@ -517,35 +373,9 @@ class Messaging:
         """
         check_ident(ident)
         check_message(message)
-        refusal = None if self._open_in == forks.count else self._is_over()
-        return self._sender.posts.post(ident, message, refusal)
-
-    _runner_of: Callable[[object], Runner] = staticmethod(runner_of)
-    """Makes the runner for the calls of a storage. A simulation has runners of its own."""
-
-    def _open_dead_letters(self, storage: QueuesStorageBase | None) -> DeadLetters | None:
-        storekeeper, requeued = self._storekeepers.of(storage), self._receiver.requeued
-        if storage is None or storekeeper is None or requeued is None:
-            return None
-        return LiveDeadLetters(storage, storekeeper, requeued.look_soon)
-
-    def _link_is_gone(self) -> None:
-        self._open_in = NEVER
-        self._receiver.close()
-        if self._forks == forks.count:
-            self._sender.posts.take_in()
-        if not self._storekeepers.finish(FINISH_TIMEOUT):
-            self.log.error("%s", _unanswered())
-        self._storekeepers.end()
-        self._sender.end()
-
-    def _is_over(self) -> LoopError:
-        if self._forks != forks.count:
-            return _inherited()
-        return LoopError(
-            "the link was cleaned up, so this message would never be sent; send it before, or make"
-            " a new link and a new Messaging"
-        )
+        wings = self._wings
+        refusal = None if wings.open_in == forks.count else wings.is_over()
+        return wings.outgoing.posts.post(ident, message, refusal)
 
     def defer_ack(self, message: Message) -> None:
         """Let the message that ``on_message_recv`` is being called for count as processed only when
@@ -560,9 +390,9 @@ class Messaging:
         Call it in the callback only. Raises ``ValueError`` for any other message, and
         :exc:`~snakemq.exceptions.LoopError` in a process that inherited this stack through a fork.
         """
-        if self._forks != forks.count:
-            raise _inherited()
-        self._receiver.offers.defer(message)
+        if self._wings.forks != forks.count:  # not check_process(): one call less
+            raise inherited()
+        self._wings.incoming.offers.defer(message)
 
     def ack(self, message: Message) -> None:
         """Say that the application has processed a message: with ``manual_ack`` any message that it
@@ -614,15 +444,15 @@ class Messaging:
         self._settle(message, Reject(reason))
 
     def _settle(self, message: Message, verdict: Verdict) -> None:
-        if self._forks != forks.count:
-            raise _inherited()
-        self._receiver.offers.settle(message, verdict)
+        if self._wings.forks != forks.count:  # not check_process(): one call less
+            raise inherited()
+        self._wings.incoming.offers.settle(message, verdict)
 
     # -- the rest
 
     def is_connected(self, ident: str) -> bool:
         """Return whether that peer is connected now. Thread-safe."""
-        return ident in self._registry
+        return ident in self._wings.registry
 
     def identity(self, conn_id: str) -> Identity:
         """Return who is at the other end of a connection, and how that was proven. Thread-safe.
@@ -631,21 +461,21 @@ class Messaging:
         :exc:`~snakemq.exceptions.NoConnection` for a connection that is not there (any more), or
         is not identified yet.
         """
-        return self._connections.identity(conn_id)
+        return self._wings.peers.identity(conn_id)
 
     def identity_of(self, ident: str) -> Identity | None:
         """Return the identity of a peer that is connected now, otherwise ``None``. Thread-safe."""
-        conversation = self._registry.get(ident)
+        conversation = self._wings.registry.get(ident)
         if conversation is None:
             return None
         with contextlib.suppress(NoConnection):  # it has just gone
-            return self._connections.identity(conversation.conn_id)
+            return self._wings.peers.identity(conversation.conn_id)
         return None
 
     def is_member(self, identity: Identity, group: str) -> bool:
         """Return whether a peer is in a group of the ``policy``; nobody is if it has no groups. In
         the loop, or while none runs."""
-        return self._authorization.is_member(identity, group)
+        return self._wings.authorization.is_member(identity, group)
 
     def refused(self, identity: Identity, kind: str, why: str = "") -> None:
         """Count in :meth:`stats` that a layer above has refused something of a peer, and write it
@@ -654,7 +484,7 @@ class Messaging:
         ``kind``: what was refused, in one or two words of that layer, such as ``"call"``.
         ``why``: the details; they are cut and escaped. In the loop, or while none runs.
         """
-        self._authorization.refused(identity, kind, why)
+        self._wings.authorization.refused(identity, kind, why)
 
     def deny(self, message: Message) -> None:
         """Reject a message that a layer above has been given, because its sender may not send it.
@@ -672,11 +502,11 @@ class Messaging:
         ``claim(conn_id, ident, message)`` returns True if it has taken the message. In the loop, or
         while none runs.
         """
-        self._receiver.offers.gate.add(claim)
+        self._wings.incoming.offers.gate.add(claim)
 
     def remove_claim(self, claim: Claim) -> None:
         """Undo :meth:`add_claim`."""
-        self._receiver.offers.gate.remove(claim)
+        self._wings.incoming.offers.gate.remove(claim)
 
     def announce(self, bits: int) -> None:
         """Tell peers on connections made from now on that a layer above has these abilities.
@@ -686,12 +516,12 @@ class Messaging:
         """
         if bits & 0xFFFF or not 0 <= bits <= 0xFFFFFFFF:
             raise ValueError(f"the bits of layers above are 0x10000 and up, not {bits:#x}")
-        self._connections.announce(bits)
+        self._wings.peers.announce(bits)
 
     def announced_by(self, ident: str) -> int:
         """The feature bits that a connected peer has announced; 0 for one that is not connected,
         or is a 1.6 peer. Thread-safe."""
-        conversation = self._registry.get(ident)
+        conversation = self._wings.registry.get(ident)
         features = conversation.features if conversation is not None else None
         return features.bits if features is not None else 0
 
@@ -702,7 +532,7 @@ class Messaging:
 
         This is cheap. Call it in the loop only.
         """
-        return self._sender.outstanding(ident)
+        return self._wings.outgoing.outstanding(ident)
 
     def set_queue_limits(self, ident: str, limits: QueueLimits) -> None:
         """Set limits for one peer, in place of those of the stack. Its totals are ignored.
@@ -710,23 +540,16 @@ class Messaging:
         Thread-safe. Raises ``ValueError`` for a stack that was made without ``queue_limits``: it
         has not counted what is queued.
         """
-        if self._occupancy is None:
+        occupancy = self._wings.occupancy
+        if occupancy is None:
             raise ValueError("make the Messaging with queue_limits to have limits for single peers")
-        self._occupancy.set_limits(ident, limits)
-        self._sender.limits_changed(ident)
+        occupancy.set_limits(ident, limits)
+        self._wings.outgoing.limits_changed(ident)
 
     def stats(self) -> MessagingStats:
         """Return figures of this stack and all its peers. Thread-safe. The loop does not stop for
         it, so figures that belong together may differ by what happens meanwhile."""
-        return take_picture(
-            self._statistics,
-            self.packeter.link.time(),
-            self._sender.queues(),
-            self._registry,
-            self._sender.unread(),
-            self._receiver.inboxes.by_ident,
-            self._connections.last_heard,
-        )
+        return self._wings.picture()
 
     # -- the ends
 
@@ -737,9 +560,9 @@ class Messaging:
         is not an ident.
         """
         check_ident(ident)
-        sender = self._sender
+        outgoing = self._wings.outgoing
         desk = QueueDesk(
-            ident, self.packeter.link, sender.calls, sender.purging, self._check_process
+            ident, self.packeter.link, outgoing.calls, outgoing.purging, self._wings.check_process
         )
         return PeerQueue(ident, desk.show, desk.take_out)
 
@@ -759,8 +582,8 @@ class Messaging:
         """
         check_ident(ident)
         zero_or_more("seconds")("timeout", timeout)
-        self._check_process()
-        return self._sender.purging.drop(ident, timeout)
+        self._wings.check_process()
+        return self._wings.outgoing.purging.drop(ident, timeout)
 
     def purge(self, absent_for: float, *, timeout: float = LOOP_TIMEOUT) -> dict[str, Purged]:
         """Drop the queues of all peers that have been away for at least ``absent_for`` seconds, as
@@ -780,10 +603,6 @@ class Messaging:
             and (age if peer.last_seen is None else peer.last_seen) >= absent_for
         ]
         return {ident: self.drop_queue(ident, timeout=timeout) for ident in idents}
-
-    def _check_process(self) -> None:
-        if self._forks != forks.count:
-            raise _inherited()
 
     def drain(self, timeout: float | None = None, *, everybody: bool = False) -> int:
         """Wait until everything that was sent to connected peers is acknowledged. Returns how many
@@ -808,10 +627,9 @@ class Messaging:
         and in a process that inherited this stack through a fork. In the thread that runs the
         loop, a signal handler has to start a thread that calls this and then ``link.stop()``.
         """
-        if self._forks != forks.count:
-            raise _inherited()
+        self._wings.check_process()
         zero_or_more("seconds", or_none=True)("timeout", timeout)
-        return self._sender.drains.drain(timeout, everybody)
+        return self._wings.outgoing.drains.drain(timeout, everybody)
 
     def close(self) -> None:
         """Bring the storage up to date: delete what was delivered, and store what is left of ttls.
@@ -825,43 +643,7 @@ class Messaging:
         Raises :exc:`~snakemq.exceptions.StorageError`.
         """
         try:
-            if self._forks == forks.count:
-                self._finish()
+            self._wings.close()
         finally:
             if self._opened_storage is not None:
                 self._opened_storage.close()
-
-    def _finish(self) -> None:
-        failures: list[Exception] = []
-        self._sender.close(failures.append)
-        self._receiver.close()
-        is_finished = self._storekeepers.finish(FINISH_TIMEOUT)
-        self._storekeepers.end()
-        if not is_finished:
-            raise _unanswered()
-        if failures:
-            raise failures[0]
-
-
-def _unanswered() -> StorageError:
-    return StorageError(
-        f"the storage has not answered for {FINISH_TIMEOUT:g} s: after the next start, messages"
-        " that were delivered or processed lately may come again",
-        temporary=True,
-    )
-
-
-def _check_inbox(inbox: InboxStorage | None, *, manual_ack: bool) -> None:
-    if not isinstance(inbox, TransactionalInbox):
-        return
-    if manual_ack:
-        raise ValueError(
-            f"{inbox!r} commits what callbacks have written when they return, but with manual_ack"
-            " their message is processed later: use one or the other"
-        )
-    if getattr(inbox, "blocks", True):
-        raise ValueError(f"{inbox!r} must have blocks = False: its callbacks write in the loop")
-
-
-def _inherited() -> LoopError:
-    return LoopError("this stack belongs to the parent process; after a fork make one of your own")
