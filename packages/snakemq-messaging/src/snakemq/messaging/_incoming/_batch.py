@@ -77,7 +77,7 @@ class Batches:
         if self._settings.policy is not None:
             event = offers.gate.event_for(inbox)
         acks = conversation.acks
-        are_recorded = records_here = self._inboxes.are_recorded
+        records_here = self._inboxes.are_recorded
         if self._transactions is not None:
             event = self._transactions.around(
                 event, inbox, may_come_again=acks, is_deferred=offers.is_deferred
@@ -117,21 +117,10 @@ class Batches:
                 may_come_again = acks and ttl != 0
                 if may_come_again:
                     tally.urgent = True
-                    if uuid in open_here:
-                        lane.counters.duplicates += 1
-                        tally.frame_open(open_here[uuid])
-                        continue
                     # Added before it is processed, which saves a look-up, and taken out if it
                     # cannot be.
-                    if not add_to_seen(uuid):
-                        lane.counters.duplicates += 1
-                        if inbox.seen.renew(uuid) and are_recorded:
-                            inbox.to_record(uuid)
-                        rejection = inbox.rejected.get(uuid)
-                        if rejection is None:
-                            tally.frame_processed(size)
-                        else:
-                            tally.frame_rejected(size, rejection)
+                    if uuid in open_here or not add_to_seen(uuid):
+                        self._repeated(inbox, lane, uuid, size)
                         continue
                 message = received_message(
                     data, None if ttl == frames.INFINITE_TTL else float(ttl), flags, uuid, headers
@@ -186,6 +175,22 @@ class Batches:
         if inbox.deliveries:
             self._check_open(conversation, inbox, b"")
         return NO_WINDOW
+
+    def _repeated(self, inbox: Inbox, lane: IncomingLane, uuid: bytes, size: int) -> None:
+        """Count a message that came before as what has become of it: it waits to be processed, it
+        was processed, or it was rejected."""
+        lane.counters.duplicates += 1
+        delivery = inbox.open.get(uuid)
+        if delivery is not None:
+            lane.tally.frame_open(delivery)
+            return
+        if inbox.seen.renew(uuid) and self._inboxes.are_recorded:
+            inbox.to_record(uuid)
+        rejection = inbox.rejected.get(uuid)
+        if rejection is None:
+            lane.tally.frame_processed(size)
+        else:
+            lane.tally.frame_rejected(size, rejection)
 
     def _raised(
         self,
