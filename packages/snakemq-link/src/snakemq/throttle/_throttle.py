@@ -85,8 +85,9 @@ class Throttle:
     on_connect_failed: Event[[Any, ConnectFailed]] = Event()
     """See :attr:`ReportingLink.on_connect_failed`; never called if the wrapped link is not one."""
     if TYPE_CHECKING:
-        # Is there if the wrapped link is a ReportingLink.
+        # Are there if the wrapped link is a ReportingLink, or a TimedLink.
         report_failure: Callable[[str, Exception], object]
+        wait_until: Callable[[Callable[[], bool], float | None], bool]
 
     def __init__(self, link: LinkInterface, speed: float) -> None:
         self.link = link
