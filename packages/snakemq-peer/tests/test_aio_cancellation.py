@@ -56,6 +56,9 @@ async def until_it_ends(scenario: Callable[[int], Coroutine[Any, Any, bool]]) ->
 def test_send(
     own_thread: bool, late: bool, until: ReceiptState, stored: bool, tmp_path: Path
 ) -> None:
+    if stored:
+        pytest.importorskip("snakemq.storage.sqlite", reason="snakemq-storage-sql is an extra")
+
     async def main() -> None:
         options = {"storage": f"sqlite:///{tmp_path}/alice.db"} if stored else {}
         async with (
@@ -270,6 +273,7 @@ def test_waiting_for_a_receipt_or_a_peer(own_thread: bool, late: bool) -> None:
 @ways
 def test_entering_and_closing(own_thread: bool, late: bool, tmp_path: Path) -> None:
     """What is in the storage stays there, and the file is free for the next peer."""
+    pytest.importorskip("snakemq.storage.sqlite", reason="snakemq-storage-sql is an extra")
 
     async def main() -> None:
         async with Peer("bob", own_thread=own_thread) as bob:

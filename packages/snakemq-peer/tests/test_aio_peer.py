@@ -86,6 +86,7 @@ def test_rejected_message_raises_at_its_sender(own_thread: bool) -> None:
 
 @own_thread
 def test_persistent_message_is_stored_before_send_returns(own_thread: bool, tmp_path: Path) -> None:
+    pytest.importorskip("snakemq.storage.sqlite", reason="snakemq-storage-sql is an extra")
     url = f"sqlite:///{tmp_path / 'alice.db'}"
 
     async def main() -> None:
@@ -113,6 +114,7 @@ def test_persistent_message_is_stored_before_send_returns(own_thread: bool, tmp_
 def test_many_tasks_store_more_than_may_wait_for_the_storage(
     own_thread: bool, tmp_path: Path
 ) -> None:
+    pytest.importorskip("snakemq.storage.sqlite", reason="snakemq-storage-sql is an extra")
     url = f"sqlite:///{tmp_path / 'alice.db'}"
 
     async def main() -> None:
@@ -164,12 +166,12 @@ def test_send_that_waits_for_room_is_cancelled_and_sends_nothing(own_thread: boo
 def test_waiting_for_a_peer_says_why_it_does_not_come(own_thread: bool) -> None:
     async def main() -> None:
         async with Peer("alice", own_thread=own_thread) as alice:
-            alice.connect("unix:/does/not/exist")
             failed = asyncio.Event()
             loop = asyncio.get_running_loop()
             alice.link.on_connect_failed.add(
                 lambda address, error: loop.call_soon_threadsafe(failed.set)
             )
+            alice.connect("unix:/does/not/exist")  # afterwards, as each reason is told once
             await failed.wait()
             with pytest.raises(TimeoutError, match=r"'bob' is not connected after 0\.01 s; cannot"):
                 await alice.wait_for("bob", timeout=0.01)
