@@ -65,6 +65,9 @@ class Peer:
     The other arguments are explained there, and have the same defaults.
     """
 
+    _make_layers: Callable[[Options], Layers] = Layers
+    """Puts the layers together. ``snakemq.testing`` does it in memory."""
+
     def __init__(
         self,
         ident: str,
@@ -347,11 +350,12 @@ class Peer:
             raise RuntimeError("a peer can be entered once; make a new one")
         self._was_entered = True
         loop = asyncio.get_running_loop()
-        options = self._options  # the thread does not keep this peer alive
+        # The thread does not keep this peer alive.
+        options, make_layers = self._options, self._make_layers
         made: list[Layers] = []
         try:
             # Opening a storage may block.
-            await in_thread(loop, lambda: made.append(Layers(options)))
+            await in_thread(loop, lambda: made.append(make_layers(options)))
             self._stack = Stack(made[0], options, self._make_driver, loop)
             self._stack.driver.start()
         except BaseException:

@@ -7,7 +7,6 @@ import contextlib
 import threading
 from collections.abc import Callable
 from functools import partial
-from time import monotonic
 from typing import TYPE_CHECKING
 
 from snakemq.exceptions import LoopError
@@ -158,11 +157,11 @@ class Stack:
                 drained.set_result(None)
 
         def drain() -> None:
-            end = monotonic() + timeout
+            end = self.link.time() + timeout
             with contextlib.suppress(LoopError):  # the link was cleaned up
                 if self.calls is not None:
                     self.calls.drain(timeout)
-                self.messaging.drain(max(0.0, end - monotonic()))
+                self.messaging.drain(max(0.0, end - self.link.time()))
             self.driver.post(tell)
 
         threading.Thread(target=drain, name="snakemq-drain", daemon=True).start()

@@ -67,6 +67,8 @@ class Driver:
         self._count_working = count_working
         self._owner = threading.get_ident()
         self.strangers = Strangers()
+        self.event_loops: set[threading.Thread] = set()
+        """The threads in which coroutines run."""
         self._lock = threading.Lock()
         self._waits: list[Wait] = []
         self._calls: deque[Callable[[], object]] = deque()
@@ -107,13 +109,19 @@ class Driver:
             raise errors[0]
         return results[0]
 
-    def wait_until(self, is_over: Callable[[], bool], timeout: float | None) -> bool:
+    def time(self) -> float:
+        """Return the time of the network."""
+        return self._clock.time()
+
+    def wait_until(
+        self, is_over: Callable[[], bool], timeout: float | None, *, moves: bool = False
+    ) -> bool:
         """See :class:`snakemq.link.TimedLink`.
 
-        While the thread waits that has made the network, time passes if nothing else happens.
-        Raises ``RuntimeError`` there after :data:`FOREVER`.
+        ``moves``: time passes if nothing else happens, as it always does while the thread waits
+        that has made the network. Raises ``RuntimeError`` there after :data:`FOREVER`.
         """
-        moves = threading.get_ident() == self._owner
+        moves = moves or threading.get_ident() == self._owner
         limit = timeout if timeout is not None else FOREVER if moves else math.inf
         is_in_time = self._wait(Wait(is_over, self._clock.time() + limit, moves=moves))
         if not is_in_time and timeout is None:
@@ -126,8 +134,14 @@ class Driver:
     def settle(self, seconds: float) -> None:
         """Let ``seconds`` pass, and then wait until nothing more happens.
 
-        Raises ``TimeoutError`` if threads have worked for :data:`PATIENCE`.
+        Raises ``TimeoutError`` if threads have worked for :data:`PATIENCE`, and ``RuntimeError`` in
+        a coroutine.
         """
+        if threading.current_thread() in self.event_loops:
+            raise RuntimeError(
+                "this would keep the event loop from its tasks: await asyncio.sleep() lets time"
+                " pass, and returns when nothing else happens"
+            )
         self._wait(Wait(None, self._clock.time() + seconds, moves=True))
 
     def hurry(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 
 from snakemq.callbacks import Callback, Event
 from snakemq.exceptions import LoopError
@@ -31,15 +32,19 @@ class PeerLink(Subscriber):
         self._driver = driver
         self._switchboard = switchboard
         self._is_closing = False
+        self._opened = threading.Event()
         self._ended = threading.Event()
         super().__init__(network, name)
         self.on_closing = Callback()
         self.on_closed = Callback()
         self.wait_until = driver.wait_until
 
-    def open(self) -> None:
-        """Let others reach it, now that the layers above are complete. For the loop."""
-        self._switchboard.join(self)
+    # -- as a part of the network
+
+    def wait_until_open(self) -> None:
+        """Wait until others can reach it, which is when :meth:`loop` has begun: the layers above
+        are complete then."""
+        self._opened.wait()
 
     # -- addresses
 
@@ -79,9 +84,16 @@ class PeerLink(Subscriber):
     # -- the loop, and its end
 
     def loop(self) -> None:
-        """Wait for the end: the thread of the network does the rest."""
+        """Let others reach this link, and wait for the end: the thread of the network does all that
+        happens between."""
         self._driver.strangers.ignore()
+        with suppress(LoopError):  # the network is closed already
+            self._driver.call(lambda: self._switchboard.join(self))
+        self._opened.set()
         self._ended.wait()
+
+    def fileno(self) -> int:
+        raise OSError("a link in memory has no file descriptor")
 
     def stop(self) -> None:
         self._ended.set()

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import warnings
 import weakref
+from collections.abc import Coroutine
 from contextlib import ExitStack
 from functools import partial
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from snakemq._settings import zero_or_more
 from snakemq.peer import Peer
 
-from ._stack import Ground, MemoryStack
+from ._ground import Ground
+from ._stack import MemoryStack
 from ._switchboard import address_of
+
+if TYPE_CHECKING:
+    from snakemq.aio import Peer as AioPeer
+
+T = TypeVar("T")
 
 
 class PeerNetwork:
@@ -32,7 +39,8 @@ class PeerNetwork:
     the bytes between them, and the time, are those of the network. All time-outs go by its clock,
     also those of calls that wait. While the thread that has made the network waits in one, time
     passes whenever nothing else can happen: so no test waits for a time-out, and a time-out never
-    comes too early because a machine is slow.
+    comes too early because a machine is slow. For asyncio there are :meth:`aio_peer` and
+    :meth:`run`.
 
     All methods are thread-safe. None may be called in a callback of a link or a messaging.
     """
@@ -55,9 +63,34 @@ class PeerNetwork:
         Raises ``ValueError`` if there is an open peer of this ident, and what
         :class:`~snakemq.peer.Peer` raises.
         """
-        peer = _MemoryPeer(self._ground, ident, settings)
+        peer = MemoryPeer(self._ground, ident, settings)
         self._peers.append(peer)
         return peer
+
+    def aio_peer(self, ident: str, **settings: Any) -> AioPeer:
+        """Make a peer for asyncio. ``settings``: those of :class:`snakemq.aio.Peer`.
+
+        Enter it with ``async with``, in a coroutine that :meth:`run` runs. Apart from that it is
+        like one that :meth:`peer` makes, and talks to these, too.
+
+        Raises what :class:`~snakemq.aio.Peer` raises. To enter it raises ``ValueError`` if there is
+        an open peer of this ident, and ``RuntimeError`` in another event loop.
+        """
+        from ._aio_peer import MemoryAioPeer  # asyncio is imported for those that need it
+
+        return MemoryAioPeer(self._ground, ident, settings)
+
+    def run(self, main: Coroutine[Any, Any, T], *, debug: bool | None = None) -> T:
+        """Run a coroutine, as :func:`asyncio.run` does, but by the clock of the network.
+
+        Time passes when no task, and no thread, can go on. So ``asyncio.sleep(60)`` is what
+        :meth:`advance` is elsewhere, and all time-outs of asyncio take no time. What the coroutine
+        returns or raises is returned or raised. Raises ``RuntimeError`` if it waits for something
+        that never comes.
+        """
+        from ._event_loop import run
+
+        return run(self._ground.driver, main, debug)
 
     def connect(self, a: str, b: str) -> None:
         """Keep two peers connected, by their idents: ``a`` dials ``b``.
@@ -67,6 +100,8 @@ class PeerNetwork:
         there is no such peer.
         """
         dialling, other = self._ground.find(a), self._ground.find(b)
+        for link in (dialling, other):
+            link.wait_until_open()
         self._ground.driver.call(lambda: dialling.add_connector(address_of(other.name)))
 
     # -- time
@@ -80,11 +115,10 @@ class PeerNetwork:
         """Wait until nothing more happens, without letting time pass.
 
         All that was sent has arrived then, as far as the network lets it; handlers, loops over
-        messages and methods have finished, or wait for something that will not come now. Only
-        threads that never take a message or a call, and tasks of asyncio, are unknown to the
-        network.
+        messages and methods have finished, or wait for something that will not come now.
 
-        Raises ``TimeoutError`` if threads of peers still work after 60 real seconds.
+        Raises ``TimeoutError`` if threads of peers still work after 60 real seconds, and
+        ``RuntimeError`` in a coroutine, where ``asyncio.sleep`` does this.
         """
         self._ground.driver.settle(0.0)
 
@@ -139,10 +173,10 @@ class PeerNetwork:
         self.close()
 
     def __repr__(self) -> str:
-        return f"<PeerNetwork at {self.time:g} s, {len(self._ground.stacks)} peers>"
+        return f"<PeerNetwork at {self.time:g} s, {len(self._ground.open_links())} peers>"
 
 
-class _MemoryPeer(Peer):
+class MemoryPeer(Peer):
     def __init__(self, ground: Ground, ident: str, settings: dict[str, Any]) -> None:
         self._make_stack = partial(MemoryStack, ground)
         super().__init__(ident, **settings)
@@ -152,6 +186,7 @@ def _close(ground: Ground, peers: list[Peer]) -> None:
     ground.driver.hurry()
     with ExitStack() as steps:
         steps.callback(ground.driver.end)
+        steps.callback(ground.clean_up)
         for peer in peers:
             steps.callback(peer.close)
 

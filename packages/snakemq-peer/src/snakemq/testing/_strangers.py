@@ -13,6 +13,10 @@ GRACE = 1.0
 _POOL = "snakemq-rpc-"
 """How the names of threads begin of which the servers of calls know when they work."""
 
+_END_SOON = ("snakemq-aio", "snakemq-drain")
+"""The threads that a peer of asyncio starts for something that blocks. They are always waited for,
+because a task waits for each."""
+
 
 class Strangers:
     """The threads that were started after the network was made, such as those of the application.
@@ -44,5 +48,7 @@ class Strangers:
             if thread not in self._ignored and not thread.name.startswith(_POOL)
         }
         return sum(
-            now - since < GRACE for thread, since in self._seen.items() if thread not in blocked
+            now - since < GRACE or thread.name in _END_SOON
+            for thread, since in self._seen.items()
+            if thread not in blocked
         )
