@@ -46,6 +46,16 @@ def test_everything_is_closed(link: DiaryLink, other: DiaryLink, tmp_path: Path)
         link.send(here, b"x")
 
 
+def test_another_thread_that_cleans_up_lets_the_layers_send_first(link: DiaryLink) -> None:
+    told: list[str] = []
+    link.on_loop_pass.add_internal(lambda: told.append("pass"))
+    link.on_closing.add(lambda: told.append("closing"))
+    link.on_closed.add(lambda: told.append("closed"))
+    with running(link):
+        link.cleanup()
+    assert told[told.index("closing") :] == ["closing", "pass", "closed", "pass"]
+
+
 def test_what_is_sent_on_closing_arrives(link: DiaryLink, other: DiaryLink) -> None:
     here, there = connect(link, other)
     told: list[str] = []

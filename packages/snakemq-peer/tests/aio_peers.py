@@ -16,7 +16,9 @@ T = TypeVar("T")
 Main = Callable[[], Coroutine[Any, Any, T]]
 
 
-def run(main: Main[T]) -> T:
+def run(
+    main: Main[T], make_loop: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop
+) -> T:
     """Run a test in debug mode. Tasks and tracebacks that are left behind are failures."""
 
     async def limited() -> T:
@@ -31,7 +33,8 @@ def run(main: Main[T]) -> T:
         assert not problems, problems
         return result
 
-    return asyncio.run(limited(), debug=True)
+    with asyncio.Runner(debug=True, loop_factory=make_loop) as runner:
+        return runner.run(limited())
 
 
 @asynccontextmanager

@@ -316,7 +316,9 @@ def test_forgotten_peer_warns(own_thread: bool) -> None:
         link.on_closed.add(lambda: loop.call_soon_threadsafe(closed.set))
         peers = [alice]
         del alice
-        with pytest.warns(ResourceWarning, match="'alice' was not closed"):
+        with pytest.warns(
+            ResourceWarning, match=r"'alice', made at .*test_aio_peer\.py:\d+, was not closed"
+        ):
             peers.clear()  # the last reference
         await closed.wait()
 

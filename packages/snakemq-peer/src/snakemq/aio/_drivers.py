@@ -38,6 +38,10 @@ class Driver(Protocol):
     async def end(self) -> None:
         """Clean the link up, and wait until its loop has ended."""
 
+    def abandon(self) -> None:
+        """Clean the link up without an event loop, in any thread. Raises
+        :exc:`~snakemq.exceptions.LoopError` if an event loop that it needs does not run."""
+
 
 class Guest:
     """Makes the passes of the link in the thread of the event loop. There is no other thread, so
@@ -80,12 +84,15 @@ class Guest:
         self._link.cleanup()
         self._detach()
 
+    def abandon(self) -> None:
+        self._link.cleanup()
+        if self._link.in_loop():
+            self._detach()
+
     def _on_closed(self) -> None:
         # After the pass in which this happens, as the link needs its poller until then.
-        try:
+        with suppress(RuntimeError):  # the event loop is closed, see abandon()
             self._loop.call_soon(self._detach)
-        except RuntimeError:  # the event loop is closed
-            self._detach()
 
     def expect(self) -> None:
         if not self._is_in_pass and not self._is_over:
@@ -169,6 +176,9 @@ class Host:
 
     async def end(self) -> None:
         await in_thread(self._loop, self._end)
+
+    def abandon(self) -> None:
+        self._end()
 
     def _end(self) -> None:
         self._link.cleanup()

@@ -26,6 +26,7 @@ from snakemq.peer import (
 from snakemq.peer._addresses import AnyAddress, parse, place_of, to_url
 from snakemq.peer._layers import Layers
 from snakemq.peer._options import Options
+from snakemq.peer._place import place_of_caller
 from snakemq.peer._sending import Terms
 from snakemq.peer._storages import AnyStorage
 from snakemq.policy import Policy
@@ -101,6 +102,7 @@ class Peer:
         )
         options.check()
         self._own_thread = own_thread
+        self._place = place_of_caller()
         self._was_entered = False
         self._stack: Stack | None = None
         self._is_stopped = False
@@ -363,7 +365,7 @@ class Peer:
             if made:
                 await in_thread(loop, made[0].discard)
             raise
-        weakref.finalize(self, _forgotten, self._stack)
+        weakref.finalize(self, _forgotten, self._stack, self._place)
         return self
 
     async def __aexit__(
@@ -436,15 +438,17 @@ class _Signals:
                 signal.signal(number, before)
 
 
-def _forgotten(stack: Stack) -> None:
+def _forgotten(stack: Stack, place: str) -> None:
     """Close what nobody can close any more. Also called at the end of the process."""
     if stack.needs_no_close:
         return
     try:
         warnings.warn(
-            f"the peer {stack.messaging.identifier!r} was not closed: use 'async with Peer(...)'",
+            f"the peer {stack.messaging.identifier!r}, made at {place}, was not closed:"
+            " use 'async with Peer(...)'",
             ResourceWarning,
             stacklevel=2,
+            source=stack,  # with tracemalloc, Python tells the calls that have led there
         )
     finally:  # warnings may be errors
         stack.abandon()

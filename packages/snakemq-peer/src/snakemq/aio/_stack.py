@@ -185,17 +185,18 @@ class Stack:
         return self._is_closing or self.ended.done() or self._forks != forks.count
 
     def abandon(self) -> None:
-        """Close everything, without an event loop, and without waiting for anything."""
-
-        def close() -> None:
-            with contextlib.suppress(LoopError):  # its event loop does not run any more
-                self.link.cleanup()
-            self._close_storages()
-
+        """Close everything without an event loop, and without waiting for anything."""
         if self.link.in_loop():
-            self.link.cleanup()
+            self.driver.abandon()
             close = self._close_storages
+        else:
+            close = self._close_from_outside
         threading.Thread(target=close, name="snakemq-close", daemon=True).start()
+
+    def _close_from_outside(self) -> None:
+        with contextlib.suppress(LoopError):
+            self.driver.abandon()
+        self._close_storages()
 
     def _close_storages(self) -> None:
         try:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 import warnings
 import weakref
 from collections.abc import Callable, Iterable, Mapping
-from types import FrameType, TracebackType
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from snakemq._settings import zero_or_more
@@ -23,6 +22,7 @@ from ._addresses import AnyAddress, parse, place_of, to_url
 from ._codecs import Codec
 from ._iteration import Messages
 from ._options import Options
+from ._place import place_of_caller
 from ._presence import ConnectedPeer
 from ._received import ReceivedMessage
 from ._sending import Terms
@@ -115,7 +115,7 @@ class Peer:
         self._stack = stack = self._make_stack(options)
         self._lock = threading.Lock()
         self._is_iterated = False
-        weakref.finalize(self, _forgotten, stack, _place_of_caller())
+        weakref.finalize(self, _forgotten, stack, place_of_caller())
 
     # -- the layers, for everything else
 
@@ -407,15 +407,6 @@ class Peer:
 
     def __repr__(self) -> str:
         return f"<Peer {self.ident!r}, {len(self.peers())} connected>"
-
-
-def _place_of_caller() -> str:
-    """Return the file and the line outside of snakemq that is being executed."""
-    # What inspect.currentframe() is; importing that takes 4 ms.
-    frame: FrameType | None = sys._getframe()  # noqa: SLF001
-    while frame is not None and frame.f_globals.get("__name__", "").startswith("snakemq."):
-        frame = frame.f_back
-    return "somewhere" if frame is None else f"{frame.f_code.co_filename}:{frame.f_lineno}"
 
 
 def _forgotten(stack: Stack, place: str) -> None:

@@ -75,6 +75,7 @@ class Loop:
         self._stop_requested = False
         self._wakeup_pending = False
         self._sleeping = False
+        self._is_between_callbacks = False
         # Its holder may touch the state of the loop. The loop holds it except while it sleeps.
         # Uncontended, which it nearly always is, a pass pays 0.1 µs for it.
         self._baton = threading.RLock()
@@ -122,7 +123,7 @@ class Loop:
         self._enter_loop()
         # So whatever wakes it up rings, and its descriptor tells the host. It keeps the baton: its
         # thread may do anything at any time, so no other thread may borrow.
-        self._sleeping = True
+        self._sleeping = self._is_between_callbacks = True
 
     def fileno(self) -> int:
         """See :meth:`snakemq.link.Link.fileno`."""
@@ -134,17 +135,22 @@ class Loop:
             raise LoopError("the loop is attached to another thread, or to none")
         self._sleeping = False
         if poll and not self._stop_requested:
-            self._handle(self.poller.poll(0.0))
+            self._is_between_callbacks = False
+            try:
+                self._handle(self.poller.poll(0.0))
+            finally:
+                self._is_between_callbacks = True
 
     def end_pass(self) -> bool:
         """See :meth:`snakemq.link.Link.end_pass`."""
         if not self.in_loop():
             raise LoopError("the loop is attached to another thread, or to none")
+        self._is_between_callbacks = False
         try:
             if not self._stop_requested:
                 self._finish_pass()
         finally:
-            self._sleeping = True
+            self._sleeping = self._is_between_callbacks = True
         return not self._stop_requested
 
     def next_deadline(self) -> float | None:
@@ -156,7 +162,7 @@ class Loop:
     def detach(self) -> None:
         """See :meth:`snakemq.link.Link.detach`."""
         if self.in_loop():
-            self._sleeping = False
+            self._sleeping = self._is_between_callbacks = False
             self._leave_loop()
 
     def stop(self) -> None:
@@ -229,7 +235,7 @@ class Loop:
 
     def _end_running(self, close_all: Callable[[], object]) -> None:
         """Have the loop do it, because callbacks are called in its thread."""
-        end = partial(self.end, close_all)
+        end = partial(self._end_between_callbacks, close_all)
         self.call_from_thread(end)
         if not self._loop_ended.wait(_CLEANUP_TIMEOUT):
             self.stop()
@@ -239,6 +245,13 @@ class Loop:
                 f"the loop did not end within {_CLEANUP_TIMEOUT:g} s: a callback blocks it;"
                 " call cleanup again when that has returned"
             )
+
+    def _end_between_callbacks(self, close_all: Callable[[], object]) -> None:
+        self._is_between_callbacks = True
+        try:
+            self.end(close_all)
+        finally:
+            self._is_between_callbacks = False
 
     def _release(self) -> None:
         self.poller.close()
@@ -339,7 +352,7 @@ class Loop:
 
     def last_pass(self) -> None:
         """Let the layers above send what they have, unless this is called in a callback."""
-        if not self.in_loop():
+        if not self.in_loop() or self._is_between_callbacks:
             self._end_pass()
 
     def _end_pass(self) -> None:
