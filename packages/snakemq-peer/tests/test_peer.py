@@ -327,6 +327,16 @@ def test_inbox_is_a_storage_that_can_be_one(monkeypatch: pytest.MonkeyPatch) -> 
         Peer("alice", inbox="old:")
 
 
+def test_inbox_that_commits_with_callbacks_is_refused() -> None:
+    class Transactional(MemoryQueuesStorage):
+        def begin(self) -> None: ...
+        def keep(self, ident: str, uuid: bytes | None) -> None: ...
+        def undo(self) -> None: ...
+
+    with pytest.raises(ValueError, match=r"record message\.uuid in your own transaction"):
+        Peer("alice", inbox=Transactional())
+
+
 def test_inbox_may_be_the_storage_of_the_queues(make_peer: MakePeer) -> None:
     messaging = make_peer("alice", storage="memory:", inbox="memory:").messaging
     assert messaging.inbox is messaging.queues_storage

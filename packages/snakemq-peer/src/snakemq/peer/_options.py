@@ -7,7 +7,7 @@ from snakemq._settings import zero_or_more
 from snakemq.identity import Authenticator
 from snakemq.messaging import QueueLimits
 from snakemq.policy import Policy
-from snakemq.queues import InboxStorage
+from snakemq.queues import InboxStorage, TransactionalInbox
 
 from ._codecs import Codec
 from ._storages import AnyStorage
@@ -33,3 +33,8 @@ class Options(NamedTuple):
         """Raise ``TypeError`` or ``ValueError`` for what no layer would refuse."""
         zero_or_more("seconds", or_none=True)("call_timeout", self.call_timeout)
         zero_or_more("seconds")("close_timeout", self.close_timeout)
+        if isinstance(self.inbox, TransactionalInbox):
+            raise ValueError(
+                f"{self.inbox!r} commits what callbacks of the loop have written, and a Peer"
+                " processes messages outside of it: record message.uuid in your own transaction"
+            )

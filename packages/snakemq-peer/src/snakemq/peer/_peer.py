@@ -61,7 +61,8 @@ class Peer:
     - ``storage``: where messages wait for their peers, and survive the end of this process: an
       object or a URL, see :func:`~snakemq.messaging.open_storage`. Without one they wait in memory.
     - ``inbox``: a storage in which is written down what was processed, so that nothing is processed
-      twice after a crash either: an object or a URL. It can be the one of ``storage``.
+      twice after a crash either: an object or a URL. It can be the one of ``storage``, but not one
+      that commits with callbacks, such as ``SqliteInbox``.
     - ``dead_letters``: a storage for messages that were rejected here: an object or a URL.
     - ``authenticator``, ``policy``: who peers are, and what they may do; see
       :class:`~snakemq.messaging.Messaging`. Without them, all peers are believed and may do
