@@ -23,15 +23,26 @@ def _normal(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
+def _name_of(distribution: Distribution | None) -> str:
+    """Return the name of a distribution; "" for the rest of one that was not removed well."""
+    if distribution is None:
+        return ""
+    try:
+        metadata = distribution.metadata
+    except FileNotFoundError:
+        return ""
+    # Without a file of metadata, some versions of Python have None here, and others an empty one.
+    return _normal(metadata["Name"]) if metadata and "Name" in metadata else ""
+
+
 class Installed:
     """The distributions of this environment, by name."""
 
     def __init__(self, found: Iterable[Distribution]) -> None:
         self._by_name: dict[str, Distribution] = {}
         for distribution in found:
-            name = distribution.metadata["Name"]
-            if name:  # a broken installation may have left a folder without
-                self._by_name.setdefault(_normal(name), distribution)
+            if name := _name_of(distribution):
+                self._by_name.setdefault(name, distribution)
 
     def version(self, name: str) -> str | None:
         """Return the version of a distribution, if it is installed."""
@@ -89,7 +100,7 @@ def _storages(installed: Installed) -> Iterator[tuple[str, str]]:
 
 
 def _storage(installed: Installed, scheme: str, entry: EntryPoint) -> str:
-    name = "" if entry.dist is None else _normal(entry.dist.metadata["Name"])
+    name = _name_of(entry.dist)
     extra = _EXTRA_OF_SCHEME.get(scheme, scheme)
     if installed.version(name) is not None and extra in installed.extras(name):
         described = installed.describe(name, extra)
