@@ -103,6 +103,20 @@ def test_handler_waits_by_the_clock_of_the_network(network: PeerNetwork) -> None
     assert receipt.state is ReceiptState.DELIVERED
 
 
+def test_handler_acts_at_its_time_before_a_test_gives_up(network: PeerNetwork) -> None:
+    alice, bob = pair(network)
+
+    @bob.on_message
+    def give_up_first(message: ReceivedMessage) -> None:
+        with pytest.raises(TimeoutError):
+            bob.send("carol", message.data).wait(10)
+        message.reply(b"sorry")
+
+    waiting = alice.messages(timeout=10)  # the test waits longer than the handler, or as long
+    alice.send("bob", b"hello")
+    assert [message.data for message in waiting] == [b"sorry"]
+
+
 def test_handler_may_move_the_time(network: PeerNetwork) -> None:
     alice, bob = pair(network)
     bob.on_message(lambda message: network.advance(5))

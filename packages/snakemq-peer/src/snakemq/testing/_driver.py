@@ -183,8 +183,10 @@ class Driver:
     def _run(self) -> None:
         self.strangers.ignore()
         busy_since: float | None = None
-        while not self._is_over:
-            self._rung.clear()
+        while True:
+            self._rung.clear()  # before anything is looked at: what changes later rings again
+            if self._is_over:
+                break
             try:
                 self._run_network()
             except Exception as exc:  # something answers itself forever
@@ -235,7 +237,10 @@ class Driver:
         Returns False if there is no such wait. One at a time, because much may follow from each.
         """
         now = self._clock.time()
-        waits = sorted(self._snapshot(), key=lambda wait: (wait.until, wait.is_over is None))
+        # Those for whose sake time passes come last: the others may still do something now.
+        waits = sorted(
+            self._snapshot(), key=lambda wait: (wait.until, wait.moves, wait.is_over is None)
+        )
         if waits and waits[0].until <= now:
             self._finish(waits[0], False)
             return True

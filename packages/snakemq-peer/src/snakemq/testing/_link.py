@@ -122,4 +122,5 @@ class PeerLink(Subscriber):
                 self.close(conn_id)
         self.machine.call(self.on_closed)
         self._network.crash(self)
+        self._opened.set()  # nobody needs to wait for that any more
         self._ended.set()

@@ -177,6 +177,8 @@ class PeerNetwork:
 
 
 class MemoryPeer(Peer):
+    """See :meth:`PeerNetwork.peer`."""
+
     def __init__(self, ground: Ground, ident: str, settings: dict[str, Any]) -> None:
         self._make_stack = partial(MemoryStack, ground)
         super().__init__(ident, **settings)
