@@ -141,7 +141,7 @@ async def main():
         print("ends", flush=True)
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
-asyncio.run(main(), debug=True)
+asyncio.run(main())
 print("ended", flush=True)
 """
 

@@ -3,6 +3,7 @@ from collections.abc import Callable
 import pytest
 
 from snakemq.callbacks import Callback
+from snakemq.link import Link
 from snakemq.peer import PeerClosed
 from snakemq.peer._loop_thread import LoopThread
 
@@ -30,3 +31,11 @@ def test_call_that_comes_too_late_is_not_made() -> None:
         with pytest.raises(PeerClosed):
             thread.call(lambda: called.append("called"))
     assert called == []
+
+
+def test_thread_that_begins_after_the_end_is_silent() -> None:
+    link = Link()
+    thread = LoopThread(link, "loop")
+    link.cleanup()
+    thread.start()  # an exception in a thread is a failure of this test
+    thread.join(60.0)

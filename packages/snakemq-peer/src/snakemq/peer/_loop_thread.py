@@ -66,6 +66,9 @@ class LoopThread:
     def _run(self) -> None:
         try:
             self._link.loop()
+        except LoopError:
+            if not self._is_over:  # else it was cleaned up before this thread had begun
+                raise
         finally:
             self._link.cleanup()  # if the user has called link.stop(), nobody would run it again
 
