@@ -450,7 +450,7 @@ def chaos(session: nox.Session) -> None:
 
 @nox.session(default=False, requires=["wheels"])
 def bench(session: nox.Session) -> None:
-    """Compare our wheels with 1.6, pyzmq, RPyC, Pyro5, and with NATS and RabbitMQ if installed.
+    """Compare our wheels with 1.6, pyzmq, RPyC, Pyro5, NATS, gRPC, and RabbitMQ if installed.
 
     ``nox -s bench -- short`` takes a minute, ``nox -s bench -- W2 W4`` runs only these workloads,
     ``nox -s bench -- page`` runs all and writes docs/performance.

@@ -3,7 +3,9 @@
 ``python -m benchmarks.suite --help`` tells how to run it. Bottom up::
 
     harness/role.py      one side of a measurement: what runs in a process of its own
-    peers/               one module a peer, with a function for each side that it can play
+    harness/event_loop.py  the same for sides that are coroutines
+    peers/               one module a peer, with a function for each side that it can play;
+                         in peers/aio/ those that play it with asyncio
     harness/services.py  the brokers of those that need one
     harness/stage.py     starts the sides of one measurement, lets them begin at once, ends them
     harness/plan.py      what a workload consists of, and the measurements that several share

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +36,8 @@ TINY: dict[str, Any] = {
 
 
 def tiny(workload: Workload) -> Workload:
-    """One case of it, with hardly anything to do."""
-    case = workload.cases[-1]
+    """One case of it that needs nothing else, with hardly anything to do."""
+    case = [case for case in workload.cases if not case.needs][-1]
 
     def shrunk(settings: Any) -> Any:
         return {name: TINY.get(name, value) for name, value in settings.items()}
@@ -97,6 +98,23 @@ def test_a_peer_that_is_not_installed_is_named() -> None:
     assert not results.rows
     assert "no_such_module" in results.left_out["pyzmq"]
     assert "left out: pyzmq" in terminal(results)
+
+
+def test_a_case_whose_module_is_missing_is_left_out() -> None:
+    w9 = workloads.WORKLOADS["W9"]
+    case = dataclasses.replace(w9.cases[0], needs="no_such_module")
+    only = dataclasses.replace(w9, cases=(case,))
+    results = run([only], Options(rounds=1, peers=OURS), say=lambda text: None)
+    assert not results.rows
+    assert "no_such_module" in results.left_out["W9 100 B"]
+
+
+def test_every_contestant_has_a_module_for_its_workload() -> None:
+    for workload in workloads.WORKLOADS.values():
+        for contestant in workload.contestants:
+            peer = PEERS[contestant.peer].within(workload.modules)
+            module = f"benchmarks.suite.peers.{peer.module or peer.name}"
+            assert find_spec(module), f"{workload.name} {contestant.key}"
 
 
 def test_a_peer_that_fails_is_reported_with_what_it_wrote() -> None:

@@ -75,6 +75,8 @@ class Case:
     """Is it part of the short form?"""
     without: tuple[str, ...] = ()
     """Peers that cannot do it; why is said in the workload."""
+    needs: str = ""
+    """The module without which the case is left out."""
 
     def cpus(self, available: tuple[int, ...]) -> tuple[int, ...]:
         """Those that the sides are pinned to by turns."""
@@ -111,6 +113,8 @@ class Workload:
     """Name of the axis, for a workload that shows how cost grows."""
     rounds: int | None = None
     """At most this many: for what does not scatter, or takes long."""
+    modules: str = ""
+    """The folder of ``peers/`` that has the modules for it; empty: ``peers/`` itself."""
     note: str = ""
     """What a reader of the table has to know."""
 

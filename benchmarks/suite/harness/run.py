@@ -9,6 +9,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
 from typing import Any
 
 from ..peers import PEERS, Peer
@@ -68,7 +69,7 @@ def _run_workload(
     rows = [
         Row(workload, case, contestant, _title(contestant, options))
         for case in workload.cases
-        if case.short or not options.short
+        if (case.short or not options.short) and _can_be_run(case, workload, results, say)
         for contestant in present
         if contestant.peer not in case.without
     ]
@@ -115,6 +116,17 @@ def _takes_part(
     return not obstacle
 
 
+def _can_be_run(
+    case: Case, workload: Workload, results: Results, say: Callable[[str], object]
+) -> bool:
+    if not case.needs or find_spec(case.needs):
+        return True
+    title, obstacle = f"{workload.name} {case.name}", f"{case.needs} cannot be imported"
+    results.left_out[title] = obstacle
+    say(f"{title} is left out: {obstacle}")
+    return False
+
+
 def _title(contestant: Contestant, options: Options) -> str:
     return f"{options.peers[contestant.peer].title} {contestant.way}".strip()
 
@@ -124,7 +136,8 @@ def _measure(row: Row, options: Options, services: Services) -> Figures:
     settings = settings_of(row.case, row.contestant, options)
     if peer.server:
         settings["service"] = services.address(peer.server)
-    with Stage(peer, row.case.cpus(options.cpus), options.patience) as stage:
+    playing = peer.within(row.workload.modules)
+    with Stage(playing, row.case.cpus(options.cpus), options.patience) as stage:
         return row.workload.measure(stage, Task(row.workload, row.case, row.contestant, settings))
 
 

@@ -59,6 +59,9 @@ SCRIPTS = {
         full=("--size", "500", "--rounds", "2"),
     ),
     "policy": Script("What does a policy cost a call?", "policy"),
+    "blocked-event-loop": Script(
+        "What does a blocked event loop do to keep-alive?", "blocked_event_loop"
+    ),
     "backlog": Script(
         "What does a backlog of a million cost?",
         "backlog",

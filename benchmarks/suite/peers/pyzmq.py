@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import time
 from collections.abc import Callable
+from typing import Any
 
 import zmq
 
@@ -13,7 +14,7 @@ from benchmarks.suite.harness.role import Role, time_callers
 LOCALHOST = "tcp://127.0.0.1"
 
 
-def bind(socket: zmq.Socket[bytes]) -> str:
+def bind(socket: zmq.Socket[Any]) -> str:
     socket.setsockopt(zmq.LINGER, 0)
     return f"{LOCALHOST}:{socket.bind_to_random_port(LOCALHOST)}"
 

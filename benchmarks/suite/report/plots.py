@@ -25,6 +25,7 @@ COLOURS = {
     "rpyc": "tab:blue",
     "pyro5": "tab:purple",
     "nats": "tab:orange",
+    "grpc": "tab:pink",
     "rabbitmq": "tab:brown",
     "floor": "black",
     "before": "tab:cyan",

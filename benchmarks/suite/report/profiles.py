@@ -57,7 +57,7 @@ def _profile(
 ) -> Iterator[tuple[str, str]]:
     name = f"{workload.name} {case.name} {contestant.way}".rstrip()
     task = Task(workload, case, contestant, settings_of(case, contestant, options))
-    stage = _ProfilingStage(PEERS[OURS], case.cpus(options.cpus))
+    stage = _ProfilingStage(PEERS[OURS].within(workload.modules), case.cpus(options.cpus))
     with stage:
         try:
             workload.measure(stage, task)

@@ -12,9 +12,13 @@ from . import (
     w6_durable,
     w7_connections,
     w8_presence,
+    w9_asyncio,
 )
 
-_AT_WORK = (w1_packets, w2_messages, w3_large, w4_calls, w6_durable, w7_connections, w8_presence)
+_AT_WORK = (
+    *(w1_packets, w2_messages, w3_large, w4_calls, w6_durable, w7_connections, w8_presence),
+    w9_asyncio,
+)
 _GROWING = (w2_messages, w7_connections, w6_durable, w4_calls)
 
 WORKLOADS: dict[str, Workload] = {
