@@ -335,11 +335,12 @@ def upgrade(session: nox.Session) -> None:
 def extras(session: nox.Session, extra: str) -> None:
     """Check that `pip install 'snakemq[...]'` installs exactly the promised distributions."""
     requirement = f"snakemq[{extra}]" if extra else "snakemq"
-    # Those of others come first. The index is not asked for ours: it may have none, or others.
+    # Those of others come first. The index is not asked for ours: it may have none, or others. Nor
+    # is the cache: it may have wheels of the same version that were built here before.
     if others := foreign([requirement]):
         session.install(*others)
     before = distributions(session)
-    session.install("--no-index", f"--find-links={DIST}", requirement)
+    session.install("--no-cache", "--no-index", f"--find-links={DIST}", requirement)
     arrived = distributions(session) - before
     promised, _ = _packages.needed([requirement], PACKAGES)
     if arrived != promised:

@@ -22,6 +22,7 @@ own_thread = pytest.mark.parametrize("own_thread", [False, True], ids=["guest", 
 @own_thread
 def test_everything_works_with_uvloop(own_thread: bool, tmp_path: Path) -> None:
     uvloop = pytest.importorskip("uvloop", reason="there is none for this system")
+    pytest.importorskip("snakemq.storage.sqlite", reason="snakemq-storage-sql is an extra")
 
     async def main() -> None:
         storage = f"sqlite:///{tmp_path / 'alice.db'}"
