@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import gc
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
 pytest.importorskip("snakemq.rpc", reason="snakemq-rpc is an extra")
 
-from aio_peers import pair, run
+from aio_peers import PATIENCE, pair, run
 
 from snakemq import rpc
 from snakemq.aio import Peer
@@ -52,6 +54,14 @@ class Calculator:
 
     async def unpicklable(self) -> Any:
         return lambda: None
+
+    def stop(self) -> object:
+        return next(iter(()))
+
+    async def cancelled_within(self) -> None:
+        future = asyncio.get_running_loop().create_future()
+        future.cancel()
+        await future
 
     async def stream(self) -> Any:
         yield 1
@@ -200,5 +210,111 @@ def test_no_more_methods_run_at_once_than_may_wait(own_thread: bool) -> None:
             for call in waiting:
                 call.cancel()
             await asyncio.wait(waiting)
+
+    run(main)
+
+
+# -- faults that were found
+
+
+@own_thread
+def test_stop_iteration_ends_the_call(own_thread: bool) -> None:
+    async def main() -> None:
+        async with pair(own_thread) as (alice, bob):
+            bob.serve("calculator", Calculator())
+            with pytest.raises((rpc.RemoteError, RuntimeError)):
+                await alice.remote("bob", "calculator").stop()
+
+    run(main)
+
+
+@own_thread
+def test_method_that_waits_for_something_cancelled_has_failed(own_thread: bool) -> None:
+    async def main() -> None:
+        async with pair(own_thread) as (alice, bob):
+            bob.serve("calculator", Calculator())
+            with pytest.raises(rpc.RemoteError) as caught:
+                await alice.remote("bob", "calculator").cancelled_within()
+            assert "shut down" not in str(caught.value)
+
+    run(main)
+
+
+@own_thread
+def test_caller_of_a_method_that_the_end_cancels_hears_of_it(own_thread: bool) -> None:
+    async def main() -> None:
+        served = Calculator()
+        async with Peer("alice", own_thread=own_thread) as alice:
+            async with Peer("bob", own_thread=own_thread, close_timeout=0.01) as bob:
+                alice.connect(bob.listen("tcp://127.0.0.1:0"))
+                bob.serve("calculator", served)
+                calling = asyncio.create_task(alice.remote("bob", "calculator").wait())
+                while not served.begun:
+                    await asyncio.sleep(0.001)
+            with pytest.raises(rpc.RemoteError, match="shut down"):
+                await calling
+
+    run(main)
+
+
+@own_thread
+def test_method_may_close_its_peer(own_thread: bool) -> None:
+    class Closing:
+        def __init__(self, peer: Peer) -> None:
+            self.peer = peer
+            self.ended = asyncio.Event()
+
+        async def end(self) -> None:
+            await self.peer.close()
+            self.ended.set()
+
+    async def main() -> None:
+        async with pair(own_thread, close_timeout=PATIENCE) as (alice, bob):
+            closing = Closing(bob)
+            bob.serve("closing", closing)
+            method = alice.remote("bob", "closing", if_away="fail").end
+            with pytest.raises(rpc.CallError):
+                await method()
+            await closing.ended.wait()
+
+    run(main)
+
+
+@own_thread
+def test_task_that_only_sends_signals_lets_others_run(own_thread: bool) -> None:
+    async def main() -> None:
+        async with pair(own_thread) as (alice, bob):
+            bob.serve("calculator", Calculator())
+            note = alice.remote("bob", "calculator").note
+            note.as_signal()
+            ticked = asyncio.Event()
+
+            async def send() -> None:
+                while not ticked.is_set():
+                    await note(1)
+
+            sending = asyncio.create_task(send())
+            await asyncio.sleep(0)
+            ticked.set()
+            await sending
+
+    run(main)
+
+
+@own_thread
+def test_failed_calls_leave_no_cycles(own_thread: bool) -> None:
+    async def main() -> None:
+        async with pair(own_thread) as (alice, bob):
+            bob.serve("calculator", Calculator())
+            calculator = alice.remote("bob", "calculator")
+            gc.collect()
+            gc.disable()
+            try:
+                with suppress(LookupError):
+                    await calculator.fail()
+                await calculator.add(1, 1)
+                assert not [it for it in gc.get_objects() if type(it) is LookupError]
+            finally:
+                gc.enable()
 
     run(main)

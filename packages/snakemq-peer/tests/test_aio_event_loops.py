@@ -138,8 +138,8 @@ from snakemq.aio import Peer
 async def main():
     async with Peer("service", own_thread=sys.argv[1] == "thread") as peer:
         asyncio.get_running_loop().call_soon(lambda: print("runs", flush=True))
+        peer.link.on_closed.add(lambda: print("ends", flush=True))
         await peer.run()
-        print("ends", flush=True)
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 asyncio.run(main())
@@ -165,6 +165,85 @@ def test_signal_ends_it_without_a_traceback(driver: str, number: signal.Signals)
             assert (process.returncode, output, errors) == (0, "ends\nended\n", "")
         finally:
             process.kill()
+
+
+HURRIED = """
+import asyncio, signal, sys
+from snakemq.aio import Peer
+
+async def main():
+    async with (
+        Peer("one", own_thread=sys.argv[1] == "thread", close_timeout=3600) as one,
+        Peer("two", own_thread=sys.argv[1] == "thread") as two,
+    ):
+        one.connect(two.listen("tcp://127.0.0.1:0"))
+        await one.wait_for("two")
+        await one.send("two", b"nobody takes this")
+        loop = asyncio.get_running_loop()
+        running = asyncio.gather(one.run(), two.run())
+        loop.call_soon(loop.call_soon, lambda: print("runs", flush=True))
+        two.link.on_closed.add(lambda: print("ends", flush=True))
+        await running
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+asyncio.run(main())
+print("ended", flush=True)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs signals")
+@pytest.mark.parametrize("driver", ["guest", "thread"])
+def test_signal_ends_all_peers_and_a_second_one_ends_the_waiting(driver: str) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-W", "error", "-c", HURRIED, driver], stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "runs\n"
+            process.send_signal(signal.SIGTERM)
+            assert process.stdout.readline() == "ends\n"
+            process.send_signal(signal.SIGTERM)
+            assert process.stdout.read() == "ended\n"
+            assert process.wait(PATIENCE) == 0
+        finally:
+            process.kill()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs signals")
+def test_signal_that_the_program_handles_is_left_to_it() -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        async with Peer("alice") as alice:
+            loop.add_signal_handler(signal.SIGTERM, alice.stop)
+            running = asyncio.create_task(alice.run())
+            await asyncio.sleep(0)
+            signal.raise_signal(signal.SIGTERM)
+            await running
+        again = asyncio.Event()
+        loop.remove_signal_handler(signal.SIGTERM)
+        loop.add_signal_handler(signal.SIGTERM, again.set)
+        signal.raise_signal(signal.SIGTERM)
+        await again.wait()
+        loop.remove_signal_handler(signal.SIGTERM)
+
+    run(main)
+
+
+@own_thread
+def test_signals_are_for_the_main_thread(own_thread: bool) -> None:
+    errors: list[RuntimeError] = []
+
+    async def main() -> None:
+        async with Peer("alice", own_thread=own_thread) as alice:
+            try:
+                await alice.run()
+            except RuntimeError as exc:
+                errors.append(exc)
+
+    thread = threading.Thread(target=run, args=(main,))
+    thread.start()
+    thread.join(PATIENCE)
+    assert "only the main thread" in str(errors[0])
 
 
 def test_stop_that_comes_first_is_not_missed() -> None:

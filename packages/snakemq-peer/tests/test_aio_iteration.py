@@ -6,12 +6,13 @@ import asyncio
 import contextvars
 import gc
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 import pytest
-from aio_peers import pair, run
+from aio_peers import PATIENCE, pair, run
 
-from snakemq.aio import Peer, ReceivedMessage
-from snakemq.messaging import Dropped, Reject, Retry
+from snakemq.aio import Messages, Peer, ReceivedMessage
+from snakemq.messaging import Dropped, ReceiptState, Reject, Retry
 
 own_thread = pytest.mark.parametrize("own_thread", [False, True], ids=["guest", "thread"])
 
@@ -397,5 +398,208 @@ def test_handler_runs_in_the_context_of_its_processing(own_thread: bool) -> None
             await bob.close()
             await processing
             assert seen == ["mine", "mine"]
+
+    run(main)
+
+
+# -- faults that were found
+
+
+@own_thread
+def test_iterator_that_is_used_again_does_not_acknowledge_what_has_failed(
+    own_thread: bool,
+) -> None:
+    async def main() -> None:
+        async with pair(own_thread) as (alice, bob):
+            quick(bob)
+            receipt = await alice.send("bob", b"x")
+            messages = bob.messages()
+            attempts: list[int] = []
+
+            async def receive(messages: Messages) -> None:
+                async for message in messages:
+                    attempts.append(message.attempts)
+                    raise LookupError
+
+            for _ in range(5):
+                with pytest.raises(LookupError):
+                    await receive(messages)
+            del messages
+            with pytest.raises(Dropped):
+                await receipt.wait()
+            assert attempts == [1, 2, 3, 4, 5]
+
+    run(main)
+
+
+@own_thread
+def test_polling_an_idle_peer_leaves_nothing_behind(own_thread: bool) -> None:
+    async def main() -> None:
+        async with Peer("alice", own_thread=own_thread) as alice:
+            assert alice._stack is not None
+            for _ in range(10):
+                assert [message async for message in alice.messages(timeout=0)] == []
+            assert not alice._stack.row._waiting
+
+    run(main)
+
+
+@own_thread
+def test_body_that_waits_for_nothing_lets_others_run(own_thread: bool) -> None:
+    async def main() -> None:
+        async with pair(own_thread) as (alice, bob):
+            receipts = [await alice.send("bob", b"x") for _ in range(300)]
+            await receipts[-1].wait(until=ReceiptState.SENT)
+            ticks = 0
+
+            async def tick() -> None:
+                nonlocal ticks
+                while True:
+                    ticks += 1
+                    await asyncio.sleep(0)
+
+            ticking = asyncio.create_task(tick())
+            received = 0
+            async for message in bob.messages():
+                received += 1
+                if received == 300:
+                    message.ack()
+                    break
+            assert ticks >= 3
+            ticking.cancel()
+            await asyncio.wait([ticking])
+
+    run(main)
+
+
+@own_thread
+def test_handler_that_waits_for_something_cancelled_has_failed(own_thread: bool) -> None:
+    async def main() -> None:
+        async with pair(own_thread) as (alice, bob):
+            quick(bob)
+            attempts: list[int] = []
+
+            async def handler(message: ReceivedMessage) -> None:
+                attempts.append(message.attempts)
+                future = asyncio.get_running_loop().create_future()
+                future.cancel()
+                await future
+
+            processing = asyncio.create_task(process(bob, handler))
+            receipt = await alice.send("bob", b"x")
+            with pytest.raises(Dropped):
+                await receipt.wait()
+            assert attempts == [1, 2, 3, 4, 5]
+            await bob.close()
+            await processing
+
+    run(main)
+
+
+@own_thread
+def test_task_that_was_cancelled_before_does_not_hide_a_failure(own_thread: bool) -> None:
+    async def main() -> None:
+        async with pair(own_thread) as (alice, bob):
+            quick(bob)
+            receipt = await alice.send("bob", b"x")
+            attempts: list[int] = []
+
+            async def receive() -> None:
+                task = asyncio.current_task()
+                assert task is not None
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await asyncio.sleep(0)
+                while len(attempts) < 5:
+                    with suppress(LookupError):
+                        async for message in bob.messages():
+                            attempts.append(message.attempts)
+                            raise LookupError
+
+            receiving = asyncio.create_task(receive())
+            with pytest.raises(Dropped):
+                await receipt.wait()
+            await receiving
+            assert attempts == [1, 2, 3, 4, 5]
+
+    run(main)
+
+
+@own_thread
+def test_close_lets_handlers_finish_and_begins_no_others(own_thread: bool) -> None:
+    async def main() -> None:
+        async with pair(own_thread) as (alice, bob):
+            begun, go_on = asyncio.Event(), asyncio.Event()
+            handled = []
+
+            async def handler(message: ReceivedMessage) -> None:
+                begun.set()
+                await go_on.wait()
+                await message.reply(b"done")
+                handled.append(message.data)
+
+            processing = asyncio.create_task(process(bob, handler))
+            answer = asyncio.create_task(first(alice))
+            receipts = [await alice.send("bob", b"%d" % n) for n in range(3)]
+            await begun.wait()
+            closing = asyncio.create_task(bob.close(PATIENCE))
+            await asyncio.sleep(0)
+            go_on.set()
+            await closing
+            await processing
+            await receipts[0].wait()
+            assert handled == [b"0"]
+            assert (await answer).data == b"done"
+
+    run(main)
+
+
+@own_thread
+def test_handler_may_close_its_peer(own_thread: bool) -> None:
+    async def main() -> None:
+        async with pair(own_thread) as (alice, bob):
+
+            async def handler(message: ReceivedMessage) -> None:
+                await bob.close()
+
+            await alice.send("bob", b"x")
+            await process(bob, handler)
+
+    run(main)
+
+
+@own_thread
+def test_handler_that_takes_too_long_is_cancelled_at_the_end(own_thread: bool) -> None:
+    async def main() -> None:
+        async with pair(own_thread) as (alice, bob):
+            cancelled = []
+
+            async def handler(message: ReceivedMessage) -> None:
+                bob.stop()
+                try:
+                    await asyncio.Event().wait()
+                finally:
+                    cancelled.append(message.data)
+
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(process(bob, handler))
+                await alice.send("bob", b"x")
+                await bob.run()
+            assert cancelled == [b"x"]
+
+    run(main)
+
+
+@own_thread
+def test_handler_that_is_not_async_ends_the_processing(own_thread: bool) -> None:
+    async def main() -> None:
+        async with pair(own_thread) as (alice, bob):
+            await alice.send("bob", b"x")
+            called: list[ReceivedMessage] = []
+            with pytest.raises(ExceptionGroup) as caught:
+                await bob.process(called.append)  # type: ignore[arg-type]
+            assert caught.group_contains(TypeError, match="a handler is an async function")
+            assert len(called) == 1
+            assert (await first(bob)).attempts == 1
 
     run(main)

@@ -147,6 +147,34 @@ def test_send_waits_for_room_in_a_full_queue(own_thread: bool) -> None:
 
 
 @own_thread
+def test_sends_that_wait_for_room_post_no_more_than_they_must(own_thread: bool) -> None:
+    async def main() -> None:
+        limits = QueueLimits(peer_messages=10)
+        async with pair(own_thread, queue_limits=limits) as (alice, bob):
+            posts = 0
+
+            def post(ident: str, message: Message) -> Any:
+                nonlocal posts
+                posts += 1
+                return alice.messaging.post(ident, message)
+
+            assert alice._stack is not None
+            alice._stack.outgoing._post = post
+            sending = [asyncio.create_task(alice.send("bob", b"%d" % n)) for n in range(500)]
+            received = []
+            async for message in bob.messages():
+                received.append(int(message.data))
+                if len(received) == 500:
+                    message.ack()
+                    break
+            await asyncio.gather(*sending)
+            assert sorted(received) == list(range(500))
+            assert posts < 500 * 4  # once in vain, and now and then the first in line
+
+    run(main)
+
+
+@own_thread
 def test_send_that_waits_for_room_is_cancelled_and_sends_nothing(own_thread: bool) -> None:
     async def main() -> None:
         limits = QueueLimits(peer_messages=1)
@@ -339,7 +367,14 @@ def test_wrong_arguments_are_refused_at_once(own_thread: bool) -> None:
                 await alice.send("bob", "text")
             with pytest.raises(ValueError, match="not an address"):
                 alice.connect("somewhere")
+            with pytest.raises(ValueError, match="wait until"):
+                await alice.send("bob", b"x", until=ReceiptState.POSTED)
+            assert alice.stats().peers == {}
+            with pytest.raises(TypeError, match="list of idents"):
+                await alice.broadcast(b"x", to="bob")
             receipt = await alice.send("bob", b"x")
+            with pytest.raises(TypeError):
+                receipt.add_done_callback(3)  # type: ignore[arg-type]
             with pytest.raises(ValueError, match="wait until"):
                 await receipt.wait(until=ReceiptState.DROPPED)
             with pytest.raises(ValueError, match="concurrency"):

@@ -91,6 +91,30 @@ def test_message_after_which_the_loop_is_left_is_offered_again(
     assert receive(network, bob) == [b"1"]
 
 
+def test_iterator_that_is_used_again_does_not_acknowledge_what_has_failed(
+    network: MemoryNetwork, pair: Pair
+) -> None:
+    alice, bob = pair
+    send(network, pair, b"poison", b"2")
+    messages = bob.messages()
+
+    def fail_once() -> list[bytes]:
+        received = []
+        for message in messages:
+            if message.data == b"poison" and message.attempts == 1:
+                raise RuntimeError
+            received.append(message.data)
+        return received
+
+    with pytest.raises(RuntimeError):
+        fail_once()
+    assert fail_once() == [b"2"]
+    network.advance(bob.messaging.retry_delay)
+    assert fail_once() == [b"poison"]
+    network.run_until_idle()
+    assert len(alice.delivered) == 2
+
+
 def test_message_that_the_body_acknowledges_may_be_the_last_one(
     network: MemoryNetwork, pair: Pair
 ) -> None:
@@ -309,7 +333,8 @@ def test_what_is_left_at_the_end_is_not_given_out(network: MemoryNetwork, pair: 
     messages = bob.messages()
     next(messages)
     bob.row.end()
-    assert list(messages) == []
+    with pytest.raises(StopIteration):
+        next(messages)
     assert list(bob.messages()) == []
     network.run_until_idle()
     assert len(alice.delivered) == 1

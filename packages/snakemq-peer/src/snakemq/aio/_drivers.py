@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 from collections import deque
 from collections.abc import Callable
@@ -16,6 +17,8 @@ from snakemq.peer._loop_thread import closed as _closed
 from ._threads import in_thread
 
 T = TypeVar("T")
+
+_log = logging.getLogger("snakemq.aio")
 
 
 class Driver(Protocol):
@@ -55,6 +58,7 @@ class Guest:
         self._loop = loop
         self._timer: asyncio.Handle | None = None
         self._due = math.inf
+        self._fd: int | None = None
         self._is_in_pass = False
         self._is_over = False
         link.on_closed.add_internal(self._on_closed)
@@ -62,7 +66,9 @@ class Guest:
     def start(self) -> None:
         self._link.attach()
         try:
-            self._loop.add_reader(self._link.fileno(), self._begin_pass)
+            fd = self._link.fileno()
+            self._loop.add_reader(fd, self._begin_pass)
+            self._fd = fd
         except BaseException:
             self._link.detach()
             raise
@@ -92,7 +98,7 @@ class Guest:
     def _on_closed(self) -> None:
         # After the pass in which this happens, as the link needs its poller until then.
         with suppress(RuntimeError):  # the event loop is closed, see abandon()
-            self._loop.call_soon(self._detach)
+            self._loop.call_soon_threadsafe(self._detach)
 
     def expect(self) -> None:
         if not self._is_in_pass and not self._is_over:
@@ -140,8 +146,8 @@ class Guest:
         self._is_over = True
         if self._timer is not None:
             self._timer.cancel()
-        if not self._loop.is_closed():
-            self._loop.remove_reader(self._link.fileno())
+        if self._fd is not None and not self._loop.is_closed():
+            self._loop.remove_reader(self._fd)
         self._link.detach()
 
 
@@ -160,7 +166,8 @@ class Host:
         self._thread.start()
 
     def call(self, func: Callable[[], T]) -> T:
-        # This blocks the event loop for one pass of the link. It is done for what is set up once.
+        # This blocks the event loop for one pass of the link, and for the callbacks of the user in
+        # it. It is done for what is set up once.
         return self._thread.call(func)
 
     def post(self, func: Callable[[], object]) -> None:
@@ -188,4 +195,7 @@ class Host:
         self._is_called = False
         posted = self._posted
         for _ in range(len(posted)):
-            posted.popleft()()
+            try:
+                posted.popleft()()
+            except Exception:  # the others must not suffer from it
+                _log.exception("a function that was posted has raised")

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 import warnings
 import weakref
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from contextlib import suppress
 from types import TracebackType
 from typing import Any, Literal
 
@@ -32,6 +30,7 @@ from snakemq.peer._storages import AnyStorage
 from snakemq.policy import Policy
 from snakemq.queues import InboxStorage
 
+from . import _signals
 from ._drivers import Driver, Guest, Host
 from ._messages import Messages
 from ._processing import process
@@ -54,7 +53,8 @@ class Peer:
             await peer.send("bob", b"hello")
 
     Everything may be cancelled, and nothing gets lost by that: see the methods. Its methods are for
-    the tasks of its event loop, and not thread-safe.
+    the tasks of its event loop, and not thread-safe. With ``own_thread``, :meth:`listen`,
+    :meth:`serve` and :meth:`remote` wait for callbacks of the user in the loop of the link.
 
     ``own_thread``: the link runs in a thread of its own, so pings, acknowledgements and
     reconnections go on while your program keeps the event loop busy, and each message is handed
@@ -206,6 +206,8 @@ class Peer:
         closed meanwhile, and, with ``SENT`` and ``DELIVERED``, :exc:`~snakemq.messaging.Dropped`
         and :exc:`~snakemq.messaging.Unconfirmed`.
         """
+        if until not in (ReceiptState.QUEUED, ReceiptState.SENT, ReceiptState.DELIVERED):
+            raise ValueError(f"wait until QUEUED, SENT or DELIVERED, not {until!r}")
         terms = Terms(ttl, persistent, codec, headers)
         return await self._open().outgoing.deliver(ident, data, terms, until)
 
@@ -224,6 +226,8 @@ class Peer:
         ``to``: their idents; ``None``: all that are connected now. Returns the receipts by ident;
         that of a full queue has failed, as this does not wait for room.
         """
+        if isinstance(to, str):
+            raise TypeError("to is a list of idents, not one string")
         stack = self._open()
         idents = [*self.peers()] if to is None else list(dict.fromkeys(to))
         terms = Terms(ttl, persistent, codec, headers)
@@ -271,11 +275,15 @@ class Peer:
         the message is offered again later, up to 5 times in all; then it is rejected. It may raise
         :exc:`~snakemq.messaging.Retry` and :exc:`~snakemq.messaging.Reject` to decide that itself.
         If this is cancelled, so are the handlers, and their messages are given back.
+
+        Raises ``ValueError``, and ``TypeError`` for a handler that is no function. If a handler
+        returns nothing that can be awaited, its ``TypeError`` comes in an ``ExceptionGroup``.
         """
         whole(1)("concurrency", concurrency)
         if not callable(handler):
             raise TypeError(f"a handler is an async function, not {handler!r}")
-        await process(self._open().row, handler, concurrency, ordered)
+        stack = self._open()
+        await process(stack.row, handler, concurrency, ordered, stack.handlers)
 
     # -- remote calls
 
@@ -293,8 +301,9 @@ class Peer:
         stack.driver.call(lambda: stack.get_calls().serve_async(name, instance, methods))
 
     def remote(self, ident: str, name: str, *, if_away: Literal["wait", "fail"] = "wait") -> Any:
-        """Return a stand-in for the object that a peer serves under this name: a
-        :class:`RemoteObject`, whose methods are awaited. This asks nobody.
+        """Return a stand-in for the object that a peer serves under this name. Its methods are
+        awaited, and have ``as_signal`` and ``set_timeout``, as those of
+        :class:`~snakemq.rpc.RpcInstProxy`. This asks nobody.
 
         ``if_away``: what a call does while the peer is not connected. ``"wait"``: it waits for the
         peer, until its time is over. ``"fail"``: it raises :exc:`~snakemq.rpc.NotConnected` at
@@ -313,16 +322,24 @@ class Peer:
     # -- the end
 
     async def run(self) -> None:
-        """Wait until the process is to end, by SIGTERM, Ctrl-C or :meth:`stop`.
+        """Wait until the process is to end, by SIGTERM, Ctrl-C or :meth:`stop`, and close the peer.
 
-        Then return, so that the end of ``async with`` closes the peer. Meanwhile these signals do
-        nothing else. Only for the main thread; raises ``RuntimeError`` in others. On Windows, where
-        event loops do not handle signals, only :meth:`stop` ends this.
+        A second signal ends the waiting of :meth:`close`. Several peers may wait. A signal for
+        which the program has set ``loop.add_signal_handler`` is left to it: call :meth:`stop`
+        there. On Windows, where event loops do not handle signals, Ctrl-C cancels the main task, as
+        always.
+
+        Raises ``RuntimeError`` in another thread than the main one, to which signals go.
         """
         stack = self._open()
         if not self._is_stopped:
-            with _Signals(stack.loop, self.stop):
+            _signals.listen(stack.loop, stack.on_signal)
+            try:
                 await asyncio.wait([stack.end_is_wanted])
+            except BaseException:
+                _signals.unlisten(stack.loop, stack.on_signal)
+                raise
+        await self.close()
 
     def stop(self) -> None:
         """Let :meth:`run` end, as a signal does. If it is not running yet, it will end at once."""
@@ -334,13 +351,15 @@ class Peer:
         """Deliver what can be delivered, and end everything. The end of ``async with`` does it.
 
         1. Loops over :meth:`messages` end, and :meth:`process` begins nothing any more.
-        2. Methods that run may end, and what was sent to peers that are connected may be
-           acknowledged.
-        3. The methods that still run are cancelled, and the link and the storages are closed.
+        2. The handlers and the methods that run may end, and what was sent to peers that are
+           connected may be acknowledged.
+        3. The handlers and methods that still run are cancelled, and the link and the storages are
+           closed.
 
         The second takes ``timeout`` seconds at most; ``None``: ``close_timeout``. It ends at once
         when this is cancelled; the third takes up to 5 seconds, if a storage hangs, and is
-        finished all the same. Idempotent.
+        finished all the same. A handler or a method that calls this does not wait for itself.
+        Idempotent.
         """
         zero_or_more("seconds", or_none=True)("timeout", timeout)
         if self._stack is not None:
@@ -414,28 +433,6 @@ def _prepare(stack: Stack) -> None:
             "remote calls need the package snakemq-rpc: pip install 'snakemq-peer[rpc]'",
             name=error.name,
         ) from error
-
-
-class _Signals:
-    """Has the event loop call a function when the process is to end."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, tell: Callable[[], object]) -> None:
-        self._loop = loop
-        self._tell = tell
-        self._before: dict[signal.Signals, Any] = {}
-
-    def __enter__(self) -> None:
-        with suppress(NotImplementedError):  # Windows
-            for number in (signal.SIGTERM, signal.SIGINT):
-                before = signal.getsignal(number)
-                self._loop.add_signal_handler(number, self._tell)
-                self._before[number] = before
-
-    def __exit__(self, *error: object) -> None:
-        for number, before in self._before.items():
-            self._loop.remove_signal_handler(number)
-            if before is not None:  # it was set by Python, which so can set it again
-                signal.signal(number, before)
 
 
 def _forgotten(stack: Stack, place: str) -> None:

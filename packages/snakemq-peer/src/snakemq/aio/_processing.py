@@ -7,6 +7,7 @@ import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
 from functools import partial
+from inspect import isawaitable
 
 from snakemq.messaging import Reject, Retry
 
@@ -18,9 +19,11 @@ Handler = Callable[[ReceivedMessage], Awaitable[object]]
 _log = logging.getLogger("snakemq.aio")
 
 
-async def process(row: Row, handler: Handler, concurrency: int, ordered: bool) -> None:
-    """See :meth:`Peer.process`."""
-    workers = _Workers(handler, concurrency, ordered)
+async def process(
+    row: Row, handler: Handler, concurrency: int, ordered: bool, running: set[asyncio.Task[None]]
+) -> None:
+    """See :meth:`Peer.process`. ``running``: the tasks of all handlers, for the end of the peer."""
+    workers = _Workers(row, handler, concurrency, ordered, running)
     async with asyncio.TaskGroup() as tasks:
         try:
             while not row.is_over:
@@ -34,11 +37,24 @@ async def process(row: Row, handler: Handler, concurrency: int, ordered: bool) -
             workers.give_back()
 
 
+class _NotAsync(Exception):
+    """A handler has returned nothing that can be awaited."""
+
+
 class _Workers:
     """Runs the handler, for as many messages at once as may be."""
 
-    def __init__(self, handler: Handler, concurrency: int, ordered: bool) -> None:
+    def __init__(
+        self,
+        row: Row,
+        handler: Handler,
+        concurrency: int,
+        ordered: bool,
+        running: set[asyncio.Task[None]],
+    ) -> None:
+        self._row = row
         self._handler = handler
+        self._tasks = running
         self._concurrency = concurrency
         self._ordered = ordered
         self._running = 0
@@ -69,38 +85,62 @@ class _Workers:
             message.turn_ends(asyncio.CancelledError())
             return
         self._running += 1
+        self._tasks.add(task)
         task.add_done_callback(partial(self._done, message, tasks))
 
     def give_back(self) -> None:
         """Release the messages whose turn has not come."""
         for behind in self._behind.values():
-            for message in behind:
-                message.turn_ends(asyncio.CancelledError())
-            behind.clear()
+            self._release(behind)
+
+    @staticmethod
+    def _release(messages: deque[ReceivedMessage]) -> None:
+        while messages:
+            messages.popleft().turn_ends(asyncio.CancelledError())
 
     def _done(
         self, message: ReceivedMessage, tasks: asyncio.TaskGroup, task: asyncio.Task[None]
     ) -> None:
         message.turn_ends(asyncio.CancelledError())  # if it was cancelled before it began
+        self._tasks.discard(task)
         self._running -= 1
         self._one_is_done.set()
         if self._ordered:
             behind = self._behind.pop(message.sender.ident)
-            if behind:
+            if self._row.is_over:
+                self._release(behind)
+            elif behind:
                 following = behind.popleft()
                 self.give(following, tasks)
                 self._behind[following.sender.ident].extend(behind)
 
     async def _handle(self, message: ReceivedMessage) -> None:
         try:
-            await self._handler(message)
+            handled: object = self._handler(message)
+            if not isawaitable(handled):
+                raise _NotAsync(f"a handler is an async function, not {self._handler!r}")
+            await handled
         except (Reject, Retry) as verdict:
             message.turn_ends(verdict)
+        except _NotAsync as exc:
+            message.turn_ends(asyncio.CancelledError())
+            raise TypeError(str(exc)) from None
+        except asyncio.CancelledError as exc:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                message.turn_ends(exc)
+                raise
+            # It has waited for something that was cancelled.
+            self._has_raised(message, Retry())
         except Exception as exc:
-            _log.exception("the handler has raised, %r is retried", message)
-            message.turn_ends(exc)
+            self._has_raised(message, exc)
         except BaseException as exc:
             message.turn_ends(exc)
             raise
         else:
             message.turn_ends(None)
+
+    @staticmethod
+    def _has_raised(message: ReceivedMessage, error: Exception) -> None:
+        _log.exception("the handler has raised, %r is retried", message)
+        message.turn_ends(error)

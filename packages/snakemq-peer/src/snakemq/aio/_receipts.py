@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from collections.abc import Callable
 from functools import partial
 
 from snakemq._settings import zero_or_more
+from snakemq.callbacks import check_callback
 from snakemq.messaging import Receipt as MessagingReceipt
 from snakemq.messaging import ReceiptState
 
@@ -95,9 +97,12 @@ class Receipt:
 
     def add_done_callback(self, callback: Callable[[Receipt], object]) -> None:
         """Have ``callback(receipt)`` called in the event loop when the state is an end; soon if it
-        is one already. What it raises goes to the exception handler of the event loop."""
+        is one already. What it raises goes to the exception handler of the event loop. Raises
+        ``TypeError`` for something that cannot be a callback."""
+        check_callback(callback)
         loop = asyncio.get_running_loop()
-        call = partial(loop.call_soon, callback, self)
+        context = contextvars.copy_context()
+        call = partial(loop.call_soon, callback, self, context=context)
         self.raw.add_done_callback(lambda raw: self._driver.post(call))
 
     def __repr__(self) -> str:

@@ -12,10 +12,11 @@ from typing import Any
 from snakemq.messaging import Messaging
 from snakemq.peer._arrivals import Arrivals
 from snakemq.peer._rpc import Calls
+from snakemq.rpc import RemoteError, RpcInstProxy
 from snakemq.rpc import RemoteMethod as BlockingMethod
-from snakemq.rpc import RpcInstProxy
 
 from ._drivers import Driver
+from ._messages import TURN
 
 _log = logging.getLogger("snakemq.aio")
 
@@ -78,11 +79,19 @@ class MethodTasks:
         if task.cancelled():
             on_end(None, asyncio.CancelledError("the server was shut down"))
 
-    def cancel(self) -> None:
-        """Cancel what runs, and begin nothing any more."""
+    @property
+    def is_current(self) -> bool:
+        """Is it one of these methods that calls this?"""
+        return asyncio.current_task() in self._tasks
+
+    def cancel(self) -> set[asyncio.Task[None]]:
+        """Cancel what runs, and begin nothing any more. Returns the tasks, without the current
+        one, which is not cancelled."""
         self._is_over = True
-        for task in list(self._tasks):
+        tasks = {task for task in self._tasks if task is not asyncio.current_task()}
+        for task in tasks:
             task.cancel()
+        return tasks
 
 
 async def _run(coroutine: Coroutine[Any, Any, Any], on_end: OnEnd) -> None:
@@ -90,8 +99,11 @@ async def _run(coroutine: Coroutine[Any, Any, Any], on_end: OnEnd) -> None:
         value = await coroutine
     except Exception as exc:
         on_end(None, exc)
-    except asyncio.CancelledError:
-        raise  # the end of the task tells it
+    except asyncio.CancelledError as exc:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise  # the end of the task tells it
+        on_end(None, exc)  # it has waited for something that was cancelled
     except BaseException as exc:
         on_end(None, exc)
         raise
@@ -128,6 +140,7 @@ class RemoteMethod:
     def __init__(self, method: BlockingMethod, driver: Driver) -> None:
         self._method = method
         self._driver = driver
+        self._signals = 0
 
     async def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         """Call the method, and wait until there is a result; for a signal: send it, return None.
@@ -140,17 +153,22 @@ class RemoteMethod:
         Raises what :meth:`snakemq.rpc.RemoteMethod.__call__` does.
         """
         method = self._method
+        self._driver.expect()
         if method.signal_timeout is not None:
             method(*args, **kwargs)
+            self._signals += 1
+            if self._signals % TURN == 0:
+                await asyncio.sleep(0)  # a task that only sends must not keep the others waiting
             return None
-        self._driver.expect()
         outcome = _Outcome(self._driver)
         forget = method.begin(outcome, *args, **kwargs)
         try:
             return await outcome.future
-        except asyncio.CancelledError:
+        except BaseException:
             forget()
             raise
+        finally:
+            del outcome, forget  # an error has this frame in its traceback
 
     def as_signal(self, timeout: float | None = 0) -> None:
         """Mark the method as a signal, or with None as a regular one again.
@@ -187,5 +205,9 @@ class _Outcome:
             self.future.set_result(value)
 
     def _fail(self, error: BaseException) -> None:
-        if not self.future.done():
+        if self.future.done():
+            return
+        try:
             self.future.set_exception(error)
+        except TypeError:  # a future takes no StopIteration
+            self.future.set_exception(RemoteError(type(error).__name__, str(error)))

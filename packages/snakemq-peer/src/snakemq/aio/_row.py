@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from contextlib import suppress
 
 from snakemq.identity import Identity
 from snakemq.message import Message
@@ -51,10 +52,11 @@ class Row:
             if not self._arrived and not self.is_over:
                 await waiter
         finally:
-            if waiter.done():
-                self._wake()  # it may be cancelled, or one of several that can go on
+            if waiter.done() and not waiter.cancelled():
+                self._wake()  # this task may be cancelled, or one of several that can go on
             else:
-                self._waiting.remove(waiter)
+                with suppress(ValueError):  # it was about to be woken
+                    self._waiting.remove(waiter)
 
     def end(self) -> None:
         """Give nothing out any more. What is still here comes again to the next process."""

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Any
 
-from snakemq.exceptions import QueueFull
+from snakemq.exceptions import QueueFull, SnakeMQException
 from snakemq.message import Message
-from snakemq.messaging import Dropped, Messaging, ReceiptState, Unconfirmed
+from snakemq.messaging import Messaging, ReceiptState
 from snakemq.peer._codecs import Codecs
 from snakemq.peer._sending import Outgoing as Sender
 from snakemq.peer._sending import Terms
@@ -79,7 +79,7 @@ class Outgoing(Sender):
             copy = Message(first.data, first.ttl, first.flags, None, first.headers)
             receipts[ident] = Receipt(self._post(ident, copy), self._driver)
         for receipt in receipts.values():
-            with suppress(Dropped, Unconfirmed, QueueFull):  # the receipt tells
+            with suppress(SnakeMQException):  # the receipt tells
                 await receipt.wait(until=ReceiptState.QUEUED)
         return receipts
 
@@ -92,53 +92,73 @@ class Outgoing(Sender):
             self._gate.leave(cost)
 
     async def _queue(self, ident: str, message: Message) -> Receipt:
-        """Post a message, again and again while its queue is full."""
-        while True:
-            room = self._full.room_for(ident)
-            try:
-                self._driver.expect()
-                receipt = Receipt(self._post(ident, message), self._driver)
-                try:
-                    await receipt.wait(until=ReceiptState.QUEUED)
-                except (Dropped, Unconfirmed):
-                    pass  # it was queued: the receipt tells the rest
-                except QueueFull:
-                    await asyncio.wait([room], timeout=LOOK_AGAIN)
-                    continue
+        """Post a message, again and again while its queue is full. The first who waits goes
+        first."""
+        if not self._full.has_line(ident):
+            receipt = await self._try(ident, message)
+            if receipt is not None:
                 return receipt
-            finally:
-                room.cancel()
+        async with self._full.line(ident):
+            while True:
+                room = self._full.room(ident)
+                receipt = await self._try(ident, message)
+                if receipt is not None:
+                    return receipt
+                await asyncio.wait([room], timeout=LOOK_AGAIN)
+
+    async def _try(self, ident: str, message: Message) -> Receipt | None:
+        self._driver.expect()
+        receipt = Receipt(self._post(ident, message), self._driver)
+        try:
+            await receipt.wait(until=ReceiptState.QUEUED)
+        except QueueFull:
+            return None
+        return receipt
 
 
 class FullQueues:
-    """Lets tasks wait until there is room in a queue."""
+    """Lets tasks wait in line until there is room in a queue."""
 
     def __init__(self, messaging: Messaging, driver: Driver) -> None:
         self._driver = driver
-        self._waiting: dict[str, set[asyncio.Future[None]]] = {}
+        self._lines: dict[str, tuple[asyncio.Lock, set[object]]] = {}
+        """For each queue, what the first in line holds, and all that are in it."""
+        self._rooms: dict[str, asyncio.Future[None]] = {}
         messaging.on_room.add_internal(self._on_room)
 
-    def room_for(self, ident: str) -> asyncio.Future[None]:
-        """Return a future that is done when there is room again, from now on. Cancel it."""
-        room: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        waiting = self._waiting.setdefault(ident, set())
-        waiting.add(room)
-        room.add_done_callback(partial(self._forget, ident))
+    def has_line(self, ident: str) -> bool:
+        """Does anybody wait for room in this queue?"""
+        return ident in self._lines
+
+    @asynccontextmanager
+    async def line(self, ident: str) -> AsyncIterator[None]:
+        """Wait to be the first in line for a queue, and be that."""
+        lock, members = self._lines.setdefault(ident, (asyncio.Lock(), set()))
+        member = object()
+        members.add(member)
+        try:
+            async with lock:
+                yield
+        finally:
+            members.discard(member)
+            if not members:
+                del self._lines[ident]
+                self._rooms.pop(ident, None)
+
+    def room(self, ident: str) -> asyncio.Future[None]:
+        """Return a future that is done when there is room again, from now on. For the first in
+        line."""
+        room = self._rooms[ident] = asyncio.get_running_loop().create_future()
         return room
 
-    def _forget(self, ident: str, room: asyncio.Future[None]) -> None:
-        waiting = self._waiting.get(ident, set())
-        waiting.discard(room)
-        if not waiting:
-            self._waiting.pop(ident, None)
-
     def _on_room(self, ident: str) -> None:
-        self._driver.post(partial(self._there_is_room, ident))
+        if ident in self._rooms:
+            self._driver.post(partial(self._there_is_room, ident))
 
     def _there_is_room(self, ident: str) -> None:
-        for room in self._waiting.pop(ident, ()):
-            if not room.done():
-                room.set_result(None)
+        room = self._rooms.get(ident)
+        if room is not None and not room.done():
+            room.set_result(None)
 
 
 class Gate:

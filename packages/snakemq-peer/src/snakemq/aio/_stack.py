@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ from snakemq.peer._loop_thread import closed
 from snakemq.peer._options import Options
 from snakemq.peer._received import Desk
 
+from . import _signals
 from ._drivers import Driver
 from ._row import Row
 from ._sending import Outgoing
@@ -25,6 +26,9 @@ from ._threads import in_thread
 
 if TYPE_CHECKING:
     from ._remote import AsyncCalls, MethodTasks
+
+LAST_WAIT = 1.0
+"""Seconds that cancelled handlers and methods have to end, so that their peers hear of it."""
 
 MakeDriver = Callable[[Link, asyncio.AbstractEventLoop], Driver]
 
@@ -55,6 +59,9 @@ class Stack:
         """Done when the link is gone, for whatever reason."""
         self.end_is_wanted: asyncio.Future[None] = loop.create_future()
         """Done when nobody needs to wait in :meth:`Peer.run` any more."""
+        self.handlers: set[asyncio.Task[None]] = set()
+        """Those that :meth:`Peer.process` runs."""
+        self._hurried: asyncio.Future[None] = loop.create_future()
         self._call_timeout = options.call_timeout
         self._awaited: dict[str, set[asyncio.Future[None]]] = {}
         self._is_closing = False
@@ -72,8 +79,7 @@ class Stack:
 
     def want_end(self) -> None:
         """Let :meth:`Peer.run` return."""
-        if not self.end_is_wanted.done():
-            self.end_is_wanted.set_result(None)
+        _done(self.end_is_wanted)
 
     # -- who is there
 
@@ -134,50 +140,85 @@ class Stack:
 
     async def close(self, timeout: float) -> None:
         """See :meth:`Peer.close`."""
+        if self._forks != forks.count:
+            return
         if self._is_closing:
             await self._is_closed.wait()
             return
         self._is_closing = True
+        end = self.loop.time() + timeout
         try:
             self.row.end()
-            await self._drain(timeout)
+            self._end_waits()
+            await self._wait_for_tasks(self.handlers - {asyncio.current_task()}, end)
+            await self._drain(max(0.0, end - self.loop.time()))
         finally:
             await self._end()
+
+    async def _wait_for_tasks(self, tasks: Collection[asyncio.Task[None]], end: float) -> None:
+        """Let these tasks finish, in the time that is left, unless the user is in a hurry."""
+        left = end - self.loop.time()
+        if tasks and left > 0 and not self._hurried.done():
+            waiting: set[asyncio.Future[None]] = {*tasks, self._hurried}
+            while len(waiting) > 1 and self._hurried in waiting and left > 0:
+                _, waiting = await asyncio.wait(
+                    waiting, timeout=left, return_when=asyncio.FIRST_COMPLETED
+                )
+                left = end - self.loop.time()
 
     async def _drain(self, timeout: float) -> None:
         """Wait until the methods that run have ended, and what was sent is acknowledged.
 
-        Cancelled, it leaves its thread to the end of the link."""
+        Cancelled, or hurried, it leaves its thread to the end of the link.
+        """
         if self.ended.done() or timeout <= 0:
             return
         drained: asyncio.Future[None] = self.loop.create_future()
-
-        def tell() -> None:
-            if not drained.done():
-                drained.set_result(None)
+        # A method that closes its peer does not wait for itself.
+        methods = None if self._is_in_method() else self.calls
 
         def drain() -> None:
             end = self.link.time() + timeout
-            with contextlib.suppress(LoopError):  # the link was cleaned up
-                if self.calls is not None:
-                    self.calls.drain(timeout)
-                self.messaging.drain(max(0.0, end - self.link.time()))
-            self.driver.post(tell)
+            try:
+                with contextlib.suppress(LoopError):  # the link was cleaned up
+                    if methods is not None:
+                        methods.drain(timeout)
+                    self.messaging.drain(max(0.0, end - self.link.time()))
+            finally:
+                self.driver.post(partial(_done, drained))
 
         threading.Thread(target=drain, name="snakemq-drain", daemon=True).start()
-        await drained
+        await asyncio.wait([drained, self._hurried], return_when=asyncio.FIRST_COMPLETED)
+
+    def _is_in_method(self) -> bool:
+        return self.methods is not None and self.methods.is_current
 
     async def _end(self) -> None:
         # From the last to the first; each is done even if those before it raise.
         async with contextlib.AsyncExitStack() as steps:
+            steps.callback(_signals.unlisten, self.loop, self.on_signal)
             steps.callback(self._is_closed.set)
             steps.push_async_callback(in_thread, self.loop, self._close_storages)
             steps.callback(self.layers.report_what_is_lost)
             if self.calls is not None:
                 steps.callback(self.calls.end)
             steps.push_async_callback(self.driver.end)
-            if self.methods is not None:
-                steps.callback(self.methods.cancel)
+            steps.push_async_callback(self._cancel_tasks)
+
+    async def _cancel_tasks(self) -> None:
+        tasks = self.handlers - {asyncio.current_task()}
+        for task in tasks:
+            task.cancel()
+        if self.methods is not None:
+            tasks |= self.methods.cancel()  # their callers hear of it while there is a link
+        if tasks:
+            await asyncio.wait(tasks, timeout=LAST_WAIT)
+
+    def on_signal(self) -> None:
+        """End :meth:`Peer.run`; and if that has ended, let :meth:`close` wait no longer."""
+        if self.end_is_wanted.done():
+            _done(self._hurried)
+        self.want_end()
 
     @property
     def needs_no_close(self) -> bool:
@@ -191,7 +232,10 @@ class Stack:
             close = self._close_storages
         else:
             close = self._close_from_outside
-        threading.Thread(target=close, name="snakemq-close", daemon=True).start()
+        try:
+            threading.Thread(target=close, name="snakemq-close", daemon=True).start()
+        except RuntimeError:  # at the end of the process there are no more threads
+            close()
 
     def _close_from_outside(self) -> None:
         with contextlib.suppress(LoopError):
@@ -207,9 +251,16 @@ class Stack:
     def _link_is_gone(self) -> None:
         self.row.end()
         self.want_end()
-        if not self.ended.done():
-            self.ended.set_result(None)
+        _done(self.ended)
+        self._end_waits()
+
+    def _end_waits(self) -> None:
         for waiting in self._awaited.values():
             for came in waiting:
                 if not came.done():
                     came.set_exception(closed())
+
+
+def _done(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)

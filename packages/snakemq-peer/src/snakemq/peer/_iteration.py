@@ -57,8 +57,9 @@ class Row:
 class Messages:
     """The received messages, one after another: an iterator, see :meth:`Peer.messages`.
 
-    It may be used as a context manager. Then it is known for certain how a loop has ended: after
-    ``break``, the last message is acknowledged.
+    It may be used as a context manager. Then it is known how a loop has ended: after ``break``, the
+    last message is acknowledged. (An exception that is caught within the block looks like that,
+    too.)
     """
 
     def __init__(self, row: Row, timeout: float | None) -> None:
@@ -68,6 +69,8 @@ class Messages:
         self._timeout = timeout
 
     def __iter__(self) -> Messages:
+        if self._current is not None:  # it is used again after a loop that was left
+            self._turn_ends(_Left())
         return self
 
     def __next__(self) -> ReceivedMessage:

@@ -263,6 +263,8 @@ class Peer:
         ``to``: their idents; ``None``: all that are connected now. Returns the receipts by
         ident.
         """
+        if isinstance(to, str):
+            raise TypeError("to is a list of idents, not one string")
         stack = self._open()
         idents = [*self.peers()] if to is None else list(dict.fromkeys(to))
         return stack.outgoing.broadcast(idents, data, Terms(ttl, persistent, codec, headers))
