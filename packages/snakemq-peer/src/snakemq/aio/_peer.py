@@ -276,7 +276,7 @@ class Peer:
         :exc:`~snakemq.messaging.Retry` and :exc:`~snakemq.messaging.Reject` to decide that itself.
         If this is cancelled, so are the handlers, and their messages are given back.
 
-        Raises ``ValueError``, and ``TypeError`` for a handler that is no function. If a handler
+        Raises ``ValueError``, and ``TypeError`` for a handler that is not callable. If a handler
         returns nothing that can be awaited, its ``TypeError`` comes in an ``ExceptionGroup``.
         """
         whole(1)("concurrency", concurrency)
