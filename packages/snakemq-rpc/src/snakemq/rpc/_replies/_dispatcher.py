@@ -21,8 +21,9 @@ started? Threads that become free take waiting requests themselves."""
 class Dispatcher:
     """Passes requests to threads, and keeps those that have to wait in the form they arrived in.
 
-    It acknowledges a call when a thread begins it, and a signal when its method has returned. Until
-    then the request fills the window of a 2.x client, and so slows it down. For the loop only.
+    It acknowledges a call when a thread begins it, and a signal or a request for an async method
+    when that method has ended. Until then the request fills the window of a 2.x client, and so
+    slows it down. For the loop only.
     """
 
     def __init__(
@@ -31,11 +32,12 @@ class Dispatcher:
         delivery: Delivery,
         settings: Settings,
         *,
-        run: Callable[[Job], None],
+        run: Callable[[Job], bool],
         take: Callable[[Job], None],
     ) -> None:
-        """``run(job)`` executes a job in a thread; ``take(job)`` treats a job that was held like a
-        request that has just arrived."""
+        """``run(job)`` executes a job in a thread, and returns True if its async method goes on:
+        then the job is acknowledged at the end of that. ``take(job)`` treats a job that was held
+        like a request that has just arrived."""
         self._messaging = messaging
         self._link = messaging.packeter.link
         self._delivery = delivery
@@ -51,7 +53,7 @@ class Dispatcher:
 
     def start(self, job: Job) -> bool:
         """Execute a request in a thread, now or later. Returns False if too many wait already."""
-        if job.req_id is None:
+        if job.req_id is None or job.is_async:
             self.defer_ack(job)
         if self.pool.submit(job):
             return True
@@ -114,12 +116,14 @@ class Dispatcher:
 
     def _work(self, job: Job) -> None:
         """Execute a job in a thread."""
+        goes_on = False
         try:
-            if job.req_id is not None:
+            if job.req_id is not None and not job.is_async:
                 self.acknowledge(job)
-            self._run(job)
+            goes_on = self._run(job)
         finally:
-            self.acknowledge(job)
+            if not goes_on:
+                self.acknowledge(job)
 
     def acknowledge(self, job: Job) -> None:
         """Acknowledge the message of a job, unless that is done already. Thread-safe."""

@@ -9,6 +9,7 @@ from time import monotonic
 from snakemq.exceptions import LoopError
 from snakemq.link import Abilities, LinkInterface
 
+from ._coroutines import RunningCoroutines
 from ._intake import Intake
 from ._pool import WorkerPool
 
@@ -20,11 +21,18 @@ loop does not."""
 class Draining:
     """The end of the requests. Any thread may wait for it, except for that of the loop."""
 
-    def __init__(self, link: LinkInterface, intake: Intake, pool: WorkerPool) -> None:
+    def __init__(
+        self,
+        link: LinkInterface,
+        intake: Intake,
+        pool: WorkerPool,
+        coroutines: RunningCoroutines,
+    ) -> None:
         self._link = link
         self._wait_until = Abilities(link).wait_until
         self._intake = intake
         self._pool = pool
+        self._coroutines = coroutines
         self._is_over = False
 
     def drain(self, timeout: float | None) -> int:
@@ -50,7 +58,8 @@ class Draining:
         return self._pending() - own
 
     def _pending(self) -> int:
-        return self._pool.pending + self._intake.running_coroutines
+        # In this order: an async method that a thread begins runs before that thread is done.
+        return self._pool.pending + self._coroutines.count
 
     def end(self) -> None:
         """Let nobody wait any longer: the server or its link is closed."""

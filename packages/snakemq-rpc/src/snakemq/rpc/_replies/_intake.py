@@ -57,10 +57,10 @@ class Intake:
         self._authority = authority
         self._replies = delivery.replies
         self._delivery = delivery
-        self._execute = execution.execute
+        self._execution = execution
         execution.on_unreadable = self._unreadable
+        execution.on_async_end = self._async_ended
         self._has_threads = settings.threads > 0
-        self._running: set[Job] = set()  # async ones
         self._settings = settings
         self.is_taking = False
         """Is the loop at work on a request that has just arrived? Any thread may read it."""
@@ -69,11 +69,6 @@ class Intake:
         self.dispatcher = Dispatcher(
             messaging, delivery, settings, run=execution.run, take=self._take_held
         )
-
-    @property
-    def running_coroutines(self) -> int:
-        """How many async methods run. Thread-safe."""
-        return len(self._running)
 
     def on_request(self, conn_id: str, ident: str, message: Message) -> bool:
         """Handle a message from the receive hook. True: it will be acknowledged later, or never."""
@@ -195,7 +190,7 @@ class Intake:
         is_async = exposed is not None and request["method"] in exposed.coroutines
         is_inline = exposed is not None and request["method"] in exposed.inline
         if not is_async and (is_inline or not self._has_threads):
-            self._execute(ident, request)
+            self._execution.execute(ident, request)
             return False
         if job is None:
             job = Job(ident, message, self._link.time())
@@ -205,21 +200,16 @@ class Intake:
     def _start_async(self, job: Job, request: Request) -> bool:
         """Begin an async method. Its message is acknowledged when it has ended, so the window of
         the client bounds how many run for it."""
-        if job.req_id is not None and len(self._running) >= self._settings.max_waiting:
-            self._delivery.busy(job.ident, job.req_id)
-            return False
         self.dispatcher.defer_ack(job)
         job.request = None
-        self._running.add(job)
-
-        def on_end() -> None:
-            self._running.discard(job)
+        if not self._execution.start_async(job, request):
             self.dispatcher.acknowledge(job)
-            self.dispatcher.pool.ring()
-
-        if not self._execute(job.ident, request, on_end):
-            on_end()
         return True
+
+    def _async_ended(self, job: Job) -> None:
+        """Tell all that wait for the end of an async method. Thread-safe."""
+        self.dispatcher.acknowledge(job)
+        self.dispatcher.pool.ring()
 
     def _has_come_before(self, ident: str, req_id: bytes) -> bool:
         """Begin a call, unless it is a repetition: then answer it again if it was answered."""
@@ -234,7 +224,10 @@ class Intake:
             return job.is_open
         assert job.req_id is not None  # a signal always waits
         self._delivery.busy(job.ident, job.req_id)
-        return False
+        if not job.is_open:
+            return False
+        self.dispatcher.acknowledge(job)
+        return True
 
     def _inline_methods(self, name: str) -> Container[str]:
         exposed = self._objects.get(name)
@@ -258,7 +251,9 @@ class Intake:
             return False
         if job is None:
             job = Job(ident, message, self._link.time())
+        exposed = self._objects.get(front[0])
         job.named(front, req_id)
+        job.is_async = exposed is not None and front[1] in exposed.coroutines
         return self._start(job)
 
     def _unreadable(self, job: Job, exc: BaseException) -> None:

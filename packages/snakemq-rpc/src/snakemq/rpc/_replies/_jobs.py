@@ -28,6 +28,7 @@ class Job:
         "front",
         "has_begun",
         "ident",
+        "is_async",
         "is_open",
         "message",
         "method",
@@ -53,6 +54,9 @@ class Job:
     sender: Identity | None
     """Known if it was held when it arrived. Whether its peer may call the method is decided when it
     is taken."""
+    is_async: bool
+    """Is it a large request for an async method? Then it is acknowledged when that has ended, not
+    when a thread begins it."""
     is_open: bool
     """Is the deferred acknowledgement of its message still due?"""
 
@@ -65,7 +69,7 @@ class Job:
         self.sender = None
         self.object = self.method = ""
         self.req_id = self.deadline = None
-        self.has_begun = self.is_open = False
+        self.has_begun = self.is_async = self.is_open = False
 
     def decoded(self, request: Request) -> None:
         """Take over what the decoded request says."""

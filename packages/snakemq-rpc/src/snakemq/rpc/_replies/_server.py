@@ -55,7 +55,9 @@ class RpcServer:
       here.
     - ``run_coroutine``: runs the methods that are ``async def``, of objects that are registered
       while this is set, see :data:`CoroutineRunner`; ``None``: they cannot be called. They need no
-      thread. At most ``max_waiting`` calls of them run at once.
+      thread, except for decoding a large request. At most ``max_waiting`` calls of them run at
+      once. A client gets half of that, the next one half of what is left, and so on: its call is
+      refused because the server is busy if it runs as many as there is room left for.
 
     These are read-only after the construction:
 
@@ -147,7 +149,7 @@ class RpcServer:
         self._authority = Authority(messaging, self._objects)
         intake = Intake(messaging, self._objects, self._authority, self._delivery, execution, self)
         self._dispatcher = intake.dispatcher
-        self._draining = Draining(self._link, intake, intake.dispatcher.pool)
+        self._draining = Draining(self._link, intake, intake.dispatcher.pool, execution.coroutines)
         messaging.on_message_forgotten.add_internal(self._on_message_forgotten)
         self._closing_of_link = Abilities(self._link).on_closing
         self._closing_of_link.add_internal(self._on_closing)

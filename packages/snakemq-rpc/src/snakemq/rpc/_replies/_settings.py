@@ -12,8 +12,8 @@ CoroutineRunner: TypeAlias = (
     "Callable[[Coroutine[Any, Any, Any], Callable[[Any, BaseException | None], object]], object]"
 )
 """``run(coroutine, on_end)``: have an event loop run a coroutine, and then call ``on_end(value,
-None)`` or ``on_end(None, error)``, in any thread. It returns at once, and is thread-safe. If it
-raises, the coroutine does not run."""
+None)`` or ``on_end(None, error)`` once, in any thread. It returns at once, and is thread-safe.
+If it raises, the coroutine does not run."""
 
 
 class Settings(Protocol):
