@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
@@ -14,7 +15,7 @@ from rpc_peers import MakeNode, MakeRawClient, Node, RawClient, in_thread, resul
 from snakemq.message import Message
 from snakemq.policy import Allow, Rules
 from snakemq.queues import MemoryQueuesStorage
-from snakemq.rpc import NotAllowed, RpcClient, RpcServer, SafePickler, allow, as_signal
+from snakemq.rpc import Error, NotAllowed, RpcClient, RpcServer, SafePickler, allow, as_signal
 from snakemq.rpc._replies._coroutines import RunningCoroutines
 from snakemq.rpc._replies._decoding import DECODED_AT_ONCE
 from snakemq.rpc._replies._jobs import Job
@@ -46,6 +47,14 @@ class Runner:
             on_end(None, exc)
 
 
+def decorated(function: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return function(*args, **kwargs)
+
+    return call
+
+
 class Service:
     def __init__(self) -> None:
         self.heard: list[bytes] = []
@@ -64,6 +73,15 @@ class Service:
     @allow("somebody")
     async def guarded(self, data: bytes) -> int:
         return await self.size(data)
+
+    @decorated
+    async def behind(self, data: bytes) -> int:
+        return len(data)
+
+    @as_signal
+    @decorated
+    async def signal_behind(self, data: bytes) -> None:
+        self.heard.append(data)
 
     def plain(self, data: bytes) -> int:
         return len(data)
@@ -522,6 +540,30 @@ def test_mark_decides_who_may_call_an_async_method(
         runner.end_one()
         client_node.until(future.done)
         assert future.result() == len(data)
+
+
+# -- methods that are not what they seem
+
+
+@of_any_size
+def test_async_method_behind_a_plain_decorator_is_an_error(
+    start: Start, server_node: Node, client: RawClient, runner: Runner, data: bytes
+) -> None:
+    start(server_node)
+    reply = client.reply_of("behind", data)
+    assert isinstance(reply["exception"], Error)
+    assert "'behind' returned a coroutine" in str(reply["exception"])
+    assert runner.waiting == []
+    gc.collect()  # a coroutine that is left warns, which is an error here
+
+
+def test_signal_of_such_a_method_is_logged(
+    start: Start, server_node: Node, client: RawClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    start(server_node)
+    client.signal("signal_behind", SMALL)
+    client.until(lambda: "'signal_behind' returned a coroutine" in caplog.text)
+    gc.collect()
 
 
 class Replaced:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
+from types import CoroutineType
 from typing import Any, NoReturn
 
 from snakemq.link import LinkInterface
@@ -148,6 +149,9 @@ class Execution:
             if on_end is not None and isinstance(value, Coroutine):
                 self._run_coroutine(value, partial(self._ended, ident, request, on_end))
                 return True
+            if type(value) is CoroutineType:  # isinstance() would cost each call a function more
+                value.close()
+                raise Error(_not_async(request["method"]))
             reply = self._writer.result(request["req_id"], value) if is_call else b""
         except BaseException as exc:
             req_id = request["req_id"] if is_call else None
@@ -210,6 +214,13 @@ class Execution:
 
 def _raise(exc: BaseException) -> NoReturn:
     raise exc
+
+
+def _not_async(name: str) -> str:
+    return (
+        f"{name!r} returned a coroutine, but is not an async method, maybe because of a decorator:"
+        " it has to be an async function, too"
+    )
 
 
 def _warn_of_wrong_command(method: object) -> None:
