@@ -191,7 +191,7 @@ def test_methods_that_run_are_cancelled_at_the_end(own_thread: bool) -> None:
                     await asyncio.sleep(0.001)
                 await bob.close()
                 assert served.cancelled.is_set()
-            with pytest.raises(rpc.CallError):
+            with pytest.raises(rpc.Error):
                 await calling
 
     run(main)
@@ -273,7 +273,7 @@ def test_method_may_close_its_peer(own_thread: bool) -> None:
             closing = Closing(bob)
             bob.serve("closing", closing)
             method = alice.remote("bob", "closing", if_away="fail").end
-            with pytest.raises(rpc.CallError):
+            with pytest.raises(rpc.Error):
                 await method()
             await closing.ended.wait()
 

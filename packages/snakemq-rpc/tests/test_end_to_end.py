@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from concurrent.futures import Future
 from functools import partial
+from queue import Queue
 from typing import Any
 
 import pytest
@@ -283,6 +284,31 @@ def test_over_sockets_waiting_callers_hear_that_the_server_ends(
     with pytest.raises(Error, match="shut down while 'work' was running"):
         future.result(PATIENCE)
     go_on.set()
+
+
+@pytest.mark.parametrize("data", [b"", bytes(100_000)], ids=["small", "large"])
+def test_over_sockets_callers_of_async_methods_hear_that_the_server_ends(
+    socket_peers: tuple[SocketPeer, SocketPeer], data: bytes
+) -> None:
+    bob, alice = socket_peers
+    begun: Queue[Coroutine[Any, Any, Any]] = Queue()
+
+    class Slow:
+        async def work(self, _data: bytes) -> None:
+            raise AssertionError("nothing lets it run")
+
+    server = RpcServer(bob.hook, run_coroutine=lambda coroutine, _on_end: begun.put(coroutine))
+    server.register_object(Slow(), "slow")
+    proxy = RpcClient(alice.hook).get_proxy("bob", "slow")
+    alice.link.add_connector(bob.link.add_listener(("127.0.0.1", 0)), 0.1)
+    alice.start()
+    bob.start()
+    future = in_thread(lambda: proxy.work(data))
+    coroutine = begun.get(timeout=PATIENCE)
+    bob.close()
+    with pytest.raises(Error, match="shut down while 'work' was running"):
+        future.result(PATIENCE)
+    coroutine.close()
 
 
 def test_over_sockets_a_call_outlives_the_connection(

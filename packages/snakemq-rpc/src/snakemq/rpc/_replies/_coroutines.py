@@ -33,6 +33,11 @@ class RunningCoroutines:
         """How many calls and signals run."""
         return len(self._jobs)
 
+    def jobs(self) -> list[Job]:
+        """Return the jobs that run."""
+        with self._lock:
+            return list(self._jobs)
+
     def begin(self, job: Job) -> bool:
         """Count a job until :meth:`end`. Returns False if it is a call that may not run now."""
         with self._lock:

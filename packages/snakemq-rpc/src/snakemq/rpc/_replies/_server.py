@@ -149,7 +149,8 @@ class RpcServer:
         self._authority = Authority(messaging, self._objects)
         intake = Intake(messaging, self._objects, self._authority, self._delivery, execution, self)
         self._dispatcher = intake.dispatcher
-        self._draining = Draining(self._link, intake, intake.dispatcher.pool, execution.coroutines)
+        self._coroutines = execution.coroutines
+        self._draining = Draining(self._link, intake, self._dispatcher.pool, self._coroutines)
         messaging.on_message_forgotten.add_internal(self._on_message_forgotten)
         self._closing_of_link = Abilities(self._link).on_closing
         self._closing_of_link.add_internal(self._on_closing)
@@ -224,7 +225,8 @@ class RpcServer:
         """The link ends, maybe because a method wants it to: the callers hear of that."""
         self._draining.end()
         wait = 0.0 if self._link.in_loop() else LAST_WAIT
-        for job in self._dispatcher.pool.wait_for_others(wait):
+        in_threads = self._dispatcher.pool.wait_for_others(wait)
+        for job in (*in_threads, *self._coroutines.jobs()):
             if job.req_id is not None:
                 text = f"the server was shut down while {job.method!r} was running"
                 self._delivery.error(job.ident, job.req_id, text)
