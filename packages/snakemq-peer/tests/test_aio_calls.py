@@ -198,13 +198,39 @@ def test_methods_that_run_are_cancelled_at_the_end(own_thread: bool) -> None:
 
 
 @own_thread
+def test_thousand_tasks_of_one_client_call_at_once(own_thread: bool) -> None:
+    class Together:
+        def __init__(self) -> None:
+            self.came = 0
+            self.all = asyncio.Event()
+
+        async def come(self) -> int:
+            self.came += 1
+            if self.came == 1000:
+                self.all.set()
+            await self.all.wait()
+            return self.came
+
+    async def main() -> None:
+        async with pair(own_thread) as (alice, bob):
+            bob.serve("together", Together())
+            together = alice.remote("bob", "together")
+            assert await asyncio.gather(*(together.come() for _ in range(1000))) == [1000] * 1000
+
+    run(main)
+
+
+@own_thread
 def test_one_client_runs_half_of_the_methods_that_may_run(own_thread: bool) -> None:
     async def main() -> None:
         served = Calculator()
         async with pair(own_thread, close_timeout=0) as (alice, bob):
             bob.serve("calculator", served)
+            assert bob._stack is not None
+            assert bob._stack.calls is not None
+            bob._stack.calls.server.max_coroutines = 10
             calculator = alice.remote("bob", "calculator")
-            calls = [asyncio.create_task(calculator.wait()) for _ in range(501)]
+            calls = [asyncio.create_task(calculator.wait()) for _ in range(6)]
             done, waiting = await asyncio.wait(calls, return_when=asyncio.FIRST_COMPLETED)
             assert [type(call.exception()) for call in done] == [rpc.ServerBusy]
             for call in waiting:

@@ -210,7 +210,7 @@ def test_repeated_request_is_answered_once(
 def test_call_with_wrong_arguments_fails_and_is_over(
     start: Start, server_node: Node, client: RawClient, data: bytes
 ) -> None:
-    start(server_node, max_waiting=1)
+    start(server_node, max_coroutines=1)
     for n in range(3):
         reply = client.reply_of("size", data, data, req_id=number(n))
         assert isinstance(reply["exception"], TypeError)
@@ -224,7 +224,7 @@ def test_method_that_nothing_can_run_any_more_fails(
     def refuse(_coroutine: object, _on_end: object) -> None:
         raise RuntimeError("the event loop is closed")
 
-    server = start(server_node, max_waiting=1)
+    server = start(server_node, max_coroutines=1)
     for n, runner in enumerate((refuse, None, refuse)):
         server.run_coroutine = runner
         reply = client.reply_of("size", data, req_id=number(n))
@@ -261,7 +261,7 @@ def test_large_call_whose_caller_has_given_up_does_not_run(
 def test_call_that_finds_no_room_is_refused(
     start: Start, server_node: Node, client: RawClient, runner: Runner, data: bytes
 ) -> None:
-    start(server_node, max_waiting=1)
+    start(server_node, max_coroutines=1)
     client.call("size", data)
     client.until(lambda: runner.waiting)
     assert client.reply_of("size", data, req_id=number(1))["busy"]
@@ -280,7 +280,7 @@ def test_one_client_cannot_keep_out_another(
     runner: Runner,
     data: bytes,
 ) -> None:
-    start(server_node, max_waiting=4)
+    start(server_node, max_coroutines=4)
     for n in range(10):
         client.call("size", data, req_id=number(n))
     client.until(lambda: len(client.replies) == 8)
@@ -301,7 +301,7 @@ def test_signals_are_never_refused_and_take_no_room_from_calls(
     service: Service,
     data: bytes,
 ) -> None:
-    start(server_node, max_waiting=1)
+    start(server_node, max_coroutines=1)
     for _ in range(5):
         client.signal("note", data)
     client.until(lambda: len(runner.waiting) == 5)
@@ -351,7 +351,7 @@ def test_running_coroutines_count_for_the_arguments_that_are_decoded(
 def test_refused_large_call_gives_back_what_it_had_decoded(
     start: Start, server_node: Node, client: RawClient, runner: Runner
 ) -> None:
-    server = start(server_node, max_waiting=1)
+    server = start(server_node, max_coroutines=1)
     client.call("size", SMALL)
     client.until(lambda: runner.waiting)
     server.max_decoded_bytes = 0
@@ -363,8 +363,8 @@ def test_refused_large_call_gives_back_what_it_had_decoded(
 class Most:
     """The one setting that counts here."""
 
-    def __init__(self, max_waiting: int) -> None:
-        self.max_waiting = max_waiting
+    def __init__(self, max_coroutines: int) -> None:
+        self.max_coroutines = max_coroutines
 
 
 def job(client: str, *, is_call: bool = True) -> Job:
@@ -385,28 +385,28 @@ def test_each_client_gets_half_of_what_is_left() -> None:
 
 
 @given(
-    max_waiting=st.integers(0, 6),
+    max_coroutines=st.integers(0, 6),
     steps=st.lists(st.tuples(st.sampled_from("abc"), st.booleans(), st.booleans()), max_size=40),
 )
 def test_calls_never_exceed_the_room_and_a_new_client_finds_some(
-    max_waiting: int, steps: list[tuple[str, bool, bool]]
+    max_coroutines: int, steps: list[tuple[str, bool, bool]]
 ) -> None:
-    coroutines = RunningCoroutines(Most(max_waiting))  # type: ignore[arg-type]
+    coroutines = RunningCoroutines(Most(max_coroutines))  # type: ignore[arg-type]
     running: list[Job] = []
     for client, begins, is_call in steps:
         calls = [job.ident for job in running if job.req_id is not None]
         if begins:
             new = job(client, is_call=is_call)
-            may_begin = not is_call or calls.count(client) < max_waiting - len(calls)
+            may_begin = not is_call or calls.count(client) < max_coroutines - len(calls)
             assert coroutines.begin(new) is may_begin
             running += [new] * may_begin
         elif running:
             coroutines.end(running.pop(0))
         assert coroutines.count == len(running)
-        assert sum(job.req_id is not None for job in running) <= max_waiting
+        assert sum(job.req_id is not None for job in running) <= max_coroutines
     for one in running:
         coroutines.end(one)
-    assert coroutines.begin(job("new")) is (max_waiting > 0)
+    assert coroutines.begin(job("new")) is (max_coroutines > 0)
 
 
 # -- the end of a server
@@ -462,7 +462,7 @@ def test_async_methods_over_another_kind_of_messaging(
         {"inbox": MemoryQueuesStorage()} if with_inbox else {"manual_ack": True}
     )
     server_node = node("server", **options)
-    start(server_node, max_waiting=1)
+    start(server_node, max_coroutines=1)
     client = raw_client()
     client.connect(server_node)
     for n in range(3):

@@ -12,9 +12,9 @@ from ._settings import Settings
 class RunningCoroutines:
     """Decides whether one more async method may run. Thread-safe.
 
-    A call may begin while its client runs fewer than ``max_waiting`` leaves room for. So one client
-    gets half of the room, the next one half of what is left, and a client that runs nothing is
-    turned away only when there is no room at all. Nothing is taken back from a client, because a
+    A call may begin while its client runs fewer than ``max_coroutines`` leaves room for. So one
+    client gets half of the room, the next one half of what is left, and a client that runs nothing
+    is turned away only when there is no room at all. Nothing is taken back from a client, because a
     method cannot be interrupted without harm.
 
     Signals are never turned away, so they take no room from calls. Their messages stay open until
@@ -42,7 +42,7 @@ class RunningCoroutines:
         """Count a job until :meth:`end`. Returns False if it is a call that may not run now."""
         with self._lock:
             if job.req_id is not None:
-                if self._calls[job.ident] >= self._settings.max_waiting - self._total:
+                if self._calls[job.ident] >= self._settings.max_coroutines - self._total:
                     return False
                 self._calls[job.ident] += 1
                 self._total += 1

@@ -47,6 +47,7 @@ class RpcServer:
 
     - ``max_waiting``: how many calls may wait for a thread.
     - ``max_waiting_bytes``: bytes of all requests that may wait for a thread.
+    - ``max_coroutines``: how many calls of ``async def`` methods may run at once.
     - ``max_decoded_bytes``: while the arguments of running calls take more, no other large request
       is decoded. A request is large if it has more than 64 KiB: then its thread decodes it, not the
       loop, and one at a time.
@@ -55,7 +56,7 @@ class RpcServer:
       here.
     - ``run_coroutine``: runs the methods that are ``async def``, of objects that are registered
       while this is set, see :data:`CoroutineRunner`; ``None``: they cannot be called. They need no
-      thread, except for decoding a large request. At most ``max_waiting`` calls of them run at
+      thread, except for decoding a large request. At most ``max_coroutines`` calls of them run at
       once. A client gets half of that, the next one half of what is left, and so on: its call is
       refused because the server is busy if it runs as many as there is room left for.
 
@@ -93,6 +94,7 @@ class RpcServer:
     threads: Fixed[int] = Fixed(whole(0))
     max_waiting: Setting[int] = Setting(whole(0))
     max_waiting_bytes: Setting[int] = Setting(whole(0))
+    max_coroutines: Setting[int] = Setting(whole(0))
     max_decoded_bytes: Setting[int] = Setting(whole(0))
     max_unread_bytes: Fixed[int] = Fixed(whole(0))
     max_replies: Fixed[int] = Fixed(whole(0))
@@ -109,6 +111,7 @@ class RpcServer:
         threads: int = 32,
         max_waiting: int = 1000,
         max_waiting_bytes: int = 64 << 20,
+        max_coroutines: int = 4000,
         max_decoded_bytes: int = 256 << 20,
         max_unread_bytes: int = 16 << 20,
         max_replies: int = 1024,
@@ -123,6 +126,7 @@ class RpcServer:
         self.threads = threads
         self.max_waiting = max_waiting
         self.max_waiting_bytes = max_waiting_bytes
+        self.max_coroutines = max_coroutines
         self.max_decoded_bytes = max_decoded_bytes
         self.max_unread_bytes = max_unread_bytes
         self.max_replies = max_replies

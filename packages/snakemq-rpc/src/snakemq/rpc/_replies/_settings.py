@@ -23,6 +23,7 @@ class Settings(Protocol):
     pickler: Pickler
     threads: int
     max_waiting: int
+    max_coroutines: int
     max_waiting_bytes: int
     max_decoded_bytes: int
     transfer_exceptions: bool
