@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import random
+import signal
+import sys
 from collections import Counter
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -344,6 +346,63 @@ def test_remote_call(own_thread: bool, late: bool) -> None:
 
             await until_it_ends(scenario)
             assert set(served.executed.values()) == {1}
+
+    run(main)
+
+
+@ways
+def test_broadcast(own_thread: bool, late: bool, tmp_path: Path) -> None:
+    """Each peer gets the message, or none does: all are posted before anything is awaited."""
+    pytest.importorskip("snakemq.storage.sqlite", reason="snakemq-storage-sql is an extra")
+
+    async def main() -> None:
+        storage = f"sqlite:///{tmp_path}/alice.db"
+        async with (
+            Peer("bob", own_thread=own_thread) as bob,
+            Peer("alice", storage=storage, own_thread=own_thread) as alice,
+        ):
+            alice.connect(bob.listen("tcp://127.0.0.1:0"))
+            await alice.wait_for("bob")
+
+            async def scenario(at: int) -> bool:
+                cancelled = False
+                sending = alice.broadcast(b"%d" % at, to=["bob", "carol"])
+                try:
+                    await asyncio.create_task(wrap(CancelledAt(sending, at, late=late)))
+                except asyncio.CancelledError:
+                    cancelled = True
+                await alice.send("bob", b"last")
+                assert await collect(bob, 2) == {b"%d" % at: 1, b"last": 1}
+                return cancelled
+
+            await until_it_ends(scenario)
+
+    run(main)
+
+
+@ways
+@pytest.mark.skipif(sys.platform == "win32", reason="needs signals")
+def test_running(own_thread: bool, late: bool) -> None:
+    """Whatever is cancelled, the peer is closed and the signals are given back."""
+
+    async def main() -> None:
+        before = signal.getsignal(signal.SIGTERM)
+
+        async def live(at: int) -> None:
+            async with Peer("alice", own_thread=own_thread) as alice:
+                asyncio.get_running_loop().call_soon(alice.stop)
+                await CancelledAt(alice.run(), at, late=late)
+
+        async def scenario(at: int) -> bool:
+            try:
+                await asyncio.create_task(live(at))
+            except asyncio.CancelledError:
+                return True
+            finally:
+                assert signal.getsignal(signal.SIGTERM) is before
+            return False
+
+        await until_it_ends(scenario)
 
     run(main)
 
