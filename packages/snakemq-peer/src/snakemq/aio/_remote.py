@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import logging
 from collections.abc import Callable, Coroutine, Iterable
 from functools import partial
 from typing import Any
@@ -17,8 +16,6 @@ from snakemq.rpc import RemoteMethod as BlockingMethod
 
 from ._drivers import Driver
 from ._messages import TURN
-
-_log = logging.getLogger("snakemq.aio")
 
 OnEnd = Callable[[Any, BaseException | None], object]
 

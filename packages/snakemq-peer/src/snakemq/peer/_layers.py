@@ -53,7 +53,7 @@ class Layers:
             self.presence = Presence(messaging)
             link.on_connect_failed.add_internal(self.presence.connect_failed)
             self.calls: Calls | None = None
-            self.undo = undo.pop_all()
+            undo.pop_all()
 
     def make_link(self) -> Link:
         """Make the link. ``snakemq.testing`` makes one in memory."""

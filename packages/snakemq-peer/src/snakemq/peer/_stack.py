@@ -23,7 +23,7 @@ class Stack(Layers):
 
     def __init__(self, options: Options) -> None:
         super().__init__(options)
-        with self.undo as undo:
+        try:
             self.call_timeout = options.call_timeout
             self.close_timeout = options.close_timeout
             self.ending = Ending()
@@ -37,7 +37,9 @@ class Stack(Layers):
             self._is_closed = threading.Event()
             self.thread = LoopThread(self.link, f"snakemq-{options.ident}")
             self.thread.start()
-            undo.pop_all()
+        except BaseException:
+            self.discard()
+            raise
 
     def make_row(self, desk: Desk) -> Row:
         """Make the place where messages wait for threads. ``snakemq.testing`` makes its own."""
