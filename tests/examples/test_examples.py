@@ -139,24 +139,24 @@ def test_persistent_queue(run: Scripts, death: str) -> None:
     port = port_of(listener)
     listener.kill()
 
-    sender = run.start("persistent_queue.py", port, "queue.db", "one", "two", "three")
+    sender = run.start("persistent_queue.py", port, "sqlite:///queue.db", "one", "two", "three")
     sender.wait_for("queued three")
     if death == "kill":
         sender.kill()
     else:
         press_ctrl_c(sender)
-        assert sender.lines[-1] == "bye; 3 messages stay in queue.db"
+        assert sender.lines[-1] == "bye; 3 messages stay"
 
     listener = run.start("messaging_listener.py", port)
-    sender = run.start("persistent_queue.py", port, "queue.db")
+    sender = run.start("persistent_queue.py", port, "sqlite:///queue.db")
     assert sender.wait() == 0, sender
-    assert sender.lines == ["3 messages are waiting in queue.db", "all delivered"]
+    assert sender.lines == ["3 messages are waiting", "all delivered"]
     for text in ("one", "two", "three"):
         assert listener.wait_for("persistent sender:") == f"persistent sender: {text}"
 
-    sender = run.start("persistent_queue.py", port, "queue.db")
+    sender = run.start("persistent_queue.py", port, "sqlite:///queue.db")
     assert sender.wait() == 0, sender
-    assert sender.lines == ["0 messages are waiting in queue.db"]
+    assert sender.lines == ["0 messages are waiting"]
 
 
 @pytest.mark.parametrize(
@@ -166,24 +166,24 @@ def test_persistent_queue(run: Scripts, death: str) -> None:
         *(pytest.param(kind, marks=pytest.mark.server) for kind in (PostgreSql, MariaDb, MongoDb)),
     ],
 )
-def test_any_storage(run: Scripts, kind: type[Server] | None) -> None:
+def test_persistent_queue_in_any_storage(run: Scripts, kind: type[Server] | None) -> None:
     with started(kind) if kind is not None else nullcontext() as server:
         url = server.url if server is not None else "sqlite:///queue.db"
         listener = run.start("messaging_listener.py", 0)
         port = port_of(listener)
         listener.kill()
-        sender = run.start("any_storage.py", port, url, "one", "two")
+        sender = run.start("persistent_queue.py", port, url, "one", "two")
         sender.wait_for("queued two")
         sender.kill()
         if server is not None:
             server.crash()
             server.start()
         listener = run.start("messaging_listener.py", port)
-        sender = run.start("any_storage.py", port, url)
+        sender = run.start("persistent_queue.py", port, url)
         assert sender.wait() == 0, sender
         assert sender.lines == ["2 messages are waiting", "all delivered"]
         for text in ("one", "two"):
-            assert listener.wait_for("sender:") == f"sender: {text}"
+            assert listener.wait_for("persistent sender:") == f"persistent sender: {text}"
 
 
 @pytest.mark.server
@@ -339,12 +339,12 @@ def test_stats(run: Scripts) -> None:
 def test_inbox(run: Scripts) -> None:
     listener = run.start("inbox.py", 0, "inbox.db")
     port = port_of(listener)
-    sender = run.start("persistent_queue.py", port, "queue.db", "one", "two")
+    sender = run.start("persistent_queue.py", port, "sqlite:///queue.db", "one", "two")
     assert sender.wait() == 0, sender
     listener.kill()
     listener = run.start("inbox.py", port, "inbox.db")
     listener.wait_for("listening")
-    sender = run.start("persistent_queue.py", port, "queue.db", "three")
+    sender = run.start("persistent_queue.py", port, "sqlite:///queue.db", "three")
     assert sender.wait() == 0, sender
     press_ctrl_c(listener)
     assert listener.lines[1:-1] == ["persistent sender: three"]
@@ -353,12 +353,12 @@ def test_inbox(run: Scripts) -> None:
 def test_exactly_once(run: Scripts) -> None:
     listener = run.start("exactly_once.py", 0, "counts.db")
     port = port_of(listener)
-    sender = run.start("persistent_queue.py", port, "queue.db", "one", "two")
+    sender = run.start("persistent_queue.py", port, "sqlite:///queue.db", "one", "two")
     assert sender.wait() == 0, sender
     listener.kill()
     listener = run.start("exactly_once.py", port, "counts.db")
     listener.wait_for("listening")
-    sender = run.start("persistent_queue.py", port, "queue.db", "three")
+    sender = run.start("persistent_queue.py", port, "sqlite:///queue.db", "three")
     assert sender.wait() == 0, sender
     listener.kill()
     listener = run.start("exactly_once.py", port, "counts.db")
